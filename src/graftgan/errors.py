@@ -1,0 +1,53 @@
+"""The errors a person can meet, as one small tree.
+
+GraftganError
+    SettingsError      a setting has a wrong name, type or value
+        UnknownName    a registry has nothing by that name
+    PlanError          a plan does not fit the networks
+    ImageSetError      pictures cannot become an image set
+    SourceError        a source model is missing or unusable
+    CheckpointError    weights or cards on disk are missing, damaged or of another network
+    RunError           a run folder cannot be started, written or continued
+    TrainingDiverged   training produced not-a-number or collapsed
+
+Each message says what is wrong, where, what was expected and what to do. The command line prints
+it as one line and exits with code 2; library callers catch ``GraftganError``.
+"""
+
+
+class GraftganError(Exception):
+    """Base of every error that has an explanation for the user."""
+
+
+class SettingsError(GraftganError):
+    """A setting has a wrong name, type or value."""
+
+
+class UnknownName(SettingsError, KeyError):  # noqa: N818 - reads as what happened
+    """A registry has nothing by that name."""
+
+    __str__ = Exception.__str__  # KeyError would print the message in quotes
+
+
+class PlanError(GraftganError):
+    """A plan does not fit the networks it should apply to."""
+
+
+class ImageSetError(GraftganError):
+    """Pictures cannot become an image set."""
+
+
+class SourceError(GraftganError):
+    """A source model is missing or unusable."""
+
+
+class CheckpointError(GraftganError):
+    """Weights or cards on disk are missing, damaged or belong to another network."""
+
+
+class RunError(GraftganError):
+    """A run folder cannot be started, written or continued."""
+
+
+class TrainingDiverged(GraftganError):  # noqa: N818 - reads as what happened
+    """Training produced not-a-number or collapsed to one picture."""

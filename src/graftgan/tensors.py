@@ -1,0 +1,22 @@
+"""The shapes that travel through the house, by name.
+
+b: batch, c: channels, h: height, w: width, z: latent size.
+"""
+
+from torch import Tensor
+
+Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
+PictureBytes = Tensor  # (n, c, h, w), uint8 in [0, 255]: an image set in memory
+Latents = Tensor  # (b, z), standard normal
+Logits = Tensor  # (b,), higher means more real
+Scalar = Tensor  # (), a loss term
+
+
+def to_images(pictures: PictureBytes) -> Images:
+    """Map uint8 pictures in [0, 255] to float32 images in [-1, 1], on the same device."""
+    return pictures.float().div_(127.5).sub_(1.0)
+
+
+def to_pictures(images: Images) -> PictureBytes:
+    """Map images in [-1, 1] to uint8 pictures in [0, 255], rounding to the nearest value."""
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
