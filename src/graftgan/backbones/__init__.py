@@ -1,0 +1,11 @@
+"""Generators and discriminators as plain modules that name their layers.
+
+To add one: a file that registers a builder in ``BACKBONES``, and its import here.
+"""
+
+from graftgan.backbones import dcgan as dcgan
+from graftgan.backbones import mlp as mlp
+from graftgan.backbones.blocks import NORMALISATIONS
+from graftgan.backbones.registry import BACKBONES, build_pair
+
+__all__ = ["BACKBONES", "NORMALISATIONS", "build_pair"]

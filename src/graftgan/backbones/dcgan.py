@@ -1,0 +1,114 @@
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as papers 000 and 001 use it, for 32 to 256 px.
+
+At 64 px: a generator of five transposed convolutions (BatchNorm and ReLU, Tanh at the end) and a
+discriminator of four convolutions (LeakyReLU 0.2, BatchNorm) with one fully connected layer. Each
+doubling of the resolution adds one layer to both.
+
+Differs from the paper: the normalisation is a setting, and the discriminator ends in a fully
+connected layer without a sigmoid, so that it serves as a critic too (papers 000/001 do the same).
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from graftgan.backbones.blocks import NORMALISATIONS, start_weights
+from graftgan.backbones.registry import BACKBONES
+from graftgan.errors import SettingsError
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
+from graftgan.tensors import Images, Latents, Logits
+
+RESOLUTIONS = (32, 64, 128, 256)
+_LARGEST_MULTIPLE = 8  # no feature map has more than 8 x width channels
+
+
+class DCGANGenerator(Generator):
+    """``layer1`` takes the latent to 4x4; every further layer doubles the size."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        maps = _feature_maps(architecture)[::-1]
+        normalisation = architecture.generator_normalisation
+        blocks = [_up(architecture.latent_size, maps[0], normalisation, stride=1, padding=0)]
+        blocks += [_up(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
+        last = nn.ConvTranspose2d(maps[-1], architecture.channels, 4, 2, 1, bias=False)
+        blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
+        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
+
+    def layers(self) -> Layers:
+        """Return ``layer1`` (latent to 4x4) to the last (to pixels)."""
+        return dict(self.blocks.items())
+
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
+        features = latents[:, :, None, None]
+        for block in self.blocks.values():
+            features = block(features)
+        return features
+
+
+class DCGANDiscriminator(Discriminator):
+    """Every layer but the last halves the size; the last is fully connected."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        maps = _feature_maps(architecture)
+        normalisation = architecture.discriminator_normalisation
+        blocks = [_down(architecture.channels, maps[0], "none")]  # DCGAN: none on the input layer
+        blocks += [_down(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
+        score = OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(maps[-1] * 4 * 4, 1))
+        blocks.append(nn.Sequential(score))
+        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
+
+    def layers(self) -> Layers:
+        """Return ``layer1`` (pixels) to the last (the fully connected score)."""
+        return dict(self.blocks.items())
+
+    def forward(self, images: Images) -> Logits:
+        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
+        features = images
+        for block in self.blocks.values():
+            features = block(features)
+        return features.flatten()
+
+
+@BACKBONES.register("dcgan")
+def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Build the pair with fresh weights N(0, 0.02).
+
+    Raises:
+        SettingsError: The resolution is not 32, 64, 128 or 256.
+    """
+    if architecture.resolution not in RESOLUTIONS:
+        raise SettingsError(
+            f"dcgan makes pictures of {', '.join(map(str, RESOLUTIONS))} px, "
+            f"not {architecture.resolution} px; choose one of those as the resolution"
+        )
+    pair = NetworkPair(DCGANGenerator(architecture), DCGANDiscriminator(architecture))
+    for _, network in pair.items():
+        start_weights(network, rng)
+    return pair
+
+
+def _feature_maps(architecture: Architecture) -> list[int]:
+    """Return the channels of the hidden maps from the picture's side to the 4x4 side."""
+    halvings = architecture.resolution.bit_length() - 3
+    return [architecture.width * min(2**i, _LARGEST_MULTIPLE) for i in range(halvings)]
+
+
+def _up(
+    inputs: int, outputs: int, normalisation: str, *, stride: int = 2, padding: int = 1
+) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=normalisation == "none")
+    norm = NORMALISATIONS[normalisation](outputs)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=nn.ReLU(inplace=True)))
+
+
+def _down(inputs: int, outputs: int, normalisation: str) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=normalisation == "none")
+    norm = NORMALISATIONS[normalisation](outputs)
+    activation = nn.LeakyReLU(0.2, inplace=True)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=activation))

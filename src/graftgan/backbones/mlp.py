@@ -1,0 +1,86 @@
+"""The original GAN (Goodfellow et al. 2014, arXiv:1406.2661): fully connected networks.
+
+Differs from the paper: LeakyReLU 0.2 where the paper's discriminator had maxout and dropout, Tanh
+at the generator's end (pictures live in [-1, 1]), weights N(0, 0.02), no normalisation.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from graftgan.backbones.blocks import start_weights
+from graftgan.backbones.registry import BACKBONES
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
+from graftgan.tensors import Images, Latents, Logits
+
+
+class MLPGenerator(Generator):
+    """Three growing hidden layers (4, 8 and 16 times the width), then the pixels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        width = architecture.width
+        sizes = [architecture.latent_size, 4 * width, 8 * width, 16 * width]
+        blocks: list[nn.Module] = [
+            _dense(a, b, nn.ReLU(inplace=True)) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        ]
+        blocks.append(_dense(sizes[-1], _pixels(architecture), nn.Tanh()))
+        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
+
+    def layers(self) -> Layers:
+        """Return ``layer1`` (latent) to ``layer4`` (pixels)."""
+        return dict(self.blocks.items())
+
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
+        features = latents
+        for block in self.blocks.values():
+            features = block(features)
+        side = self.architecture.resolution
+        return features.view(len(latents), self.architecture.channels, side, side)
+
+
+class MLPDiscriminator(Discriminator):
+    """Three shrinking hidden layers (16, 8 and 4 times the width), then the score."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        width = architecture.width
+        sizes = [_pixels(architecture), 16 * width, 8 * width, 4 * width]
+        blocks: list[nn.Module] = [
+            _dense(a, b, nn.LeakyReLU(0.2, inplace=True))
+            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        ]
+        blocks.append(_dense(sizes[-1], 1, nn.Identity()))
+        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
+
+    def layers(self) -> Layers:
+        """Return ``layer1`` (pixels) to ``layer4`` (score)."""
+        return dict(self.blocks.items())
+
+    def forward(self, images: Images) -> Logits:
+        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
+        features = images.flatten(start_dim=1)
+        for block in self.blocks.values():
+            features = block(features)
+        return features.flatten()
+
+
+@BACKBONES.register("mlp")
+def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Build the pair with fresh weights; any resolution goes."""
+    pair = NetworkPair(MLPGenerator(architecture), MLPDiscriminator(architecture))
+    for _, network in pair.items():
+        start_weights(network, rng)
+    return pair
+
+
+def _dense(inputs: int, outputs: int, activation: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(linear=nn.Linear(inputs, outputs), activation=activation))
+
+
+def _pixels(architecture: Architecture) -> int:
+    return architecture.channels * architecture.resolution**2

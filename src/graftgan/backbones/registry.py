@@ -1,0 +1,29 @@
+"""The list of backbones."""
+
+from typing import Protocol
+
+import torch
+
+from graftgan.networks import Architecture, NetworkPair
+from graftgan.registry import Registry
+
+
+class BackboneBuilder(Protocol):
+    """Builds a network pair with fresh weights drawn from ``rng``."""
+
+    def __call__(self, architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+        """Build the pair."""
+        ...
+
+
+BACKBONES: Registry[BackboneBuilder] = Registry("backbone")
+
+
+def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -> NetworkPair:
+    """Build the pair that ``architecture`` describes; without ``rng`` from a fixed seed.
+
+    Raises:
+        SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
+    """
+    rng = torch.Generator().manual_seed(0) if rng is None else rng
+    return BACKBONES[architecture.backbone](architecture, rng)
