@@ -1,5 +1,6 @@
 """Strict settings: frozen dataclasses from TOML and back, every mistake reported at once."""
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,7 +18,7 @@ S = TypeVar("S")
 
 def strict(cls: type[S]) -> type[S]:
     """Class decorator: refuse unknown keys and silent type changes for this settings dataclass."""
-    cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=False)  # type: ignore[attr-defined]
+    cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return cls
 
 
@@ -49,7 +50,7 @@ def parse(cls: type[S], data: Mapping[str, Any], *, where: str) -> S:
         SettingsError: One message that lists every problem with its dotted key.
     """
     try:
-        return TypeAdapter(cls).validate_python(data)
+        return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         problems = [_explain(cls, problem) for problem in error.errors()]  # type: ignore[arg-type]
         raise SettingsError(f"{where}: {'; '.join(problems)}") from None

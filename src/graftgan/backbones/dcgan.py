@@ -33,7 +33,7 @@ class DCGANGenerator(Generator):
         normalisation = architecture.generator_normalisation
         blocks = [_up(architecture.latent_size, maps[0], normalisation, stride=1, padding=0)]
         blocks += [_up(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
-        last = nn.ConvTranspose2d(maps[-1], architecture.channels, 4, 2, 1, bias=False)
+        last = nn.ConvTranspose2d(maps[-1], architecture.channels, 4, 2, 1)
         blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
 

@@ -1,0 +1,1 @@
+"""graftgan: transfer learning of GANs on small image sets."""

@@ -1,0 +1,86 @@
+"""Files and folders that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graftgan.errors import GraftganError, RunError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it there when the block ends well.
+
+    The block creates a file or a folder at the temporary path. A folder that stands at ``path``
+    already is replaced. On any error, and after a kill, ``path`` is as it was.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)
+        yield partial
+        _flush_to_disk(partial)
+        _put_in_place(partial, path)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+    finally:
+        _remove(partial)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain ``data`` as indented JSON to ``path``, whole."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, error: type[GraftganError]) -> Any:
+    """Return the data of a JSON file; raise ``error`` with a clear message where that fails."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"there is no file {path}") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"cannot read {path}: {problem}") from None
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what killed writers left behind in ``folder``."""
+    for leftover in folder.glob(".*.partial-*"):
+        _remove(leftover)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    if path.is_dir():  # os.replace cannot put a folder over a folder that holds files
+        shutil.rmtree(path)
+    os.replace(partial, path)
+
+
+def _flush_to_disk(path: Path) -> None:
+    members = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    for member in members:
+        with member.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _explain(error: OSError, path: Path) -> str:
+    reason = error.strerror or str(error)
+    return f"cannot write {path}: {reason}; free some space or choose another folder"

@@ -1,0 +1,59 @@
+"""The optimizer's settings: what an objective advises unless a person says otherwise."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from graftgan.errors import SettingsError
+from graftgan.settings import strict
+
+OptimizerName = Literal["adam", "rmsprop", "sgd"]
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizationSettings:
+    """How the game is played. What is not given comes from the objective's own paper."""
+
+    optimizer: OptimizerName | None = None
+    """adam, rmsprop or sgd."""
+    generator_learning_rate: float | None = None
+    """Step size of the generator."""
+    discriminator_learning_rate: float | None = None
+    """Step size of the discriminator."""
+    beta1: float | None = None
+    """Adam's decay of the gradient's mean."""
+    beta2: float | None = None
+    """Adam's decay of the gradient's square."""
+    critic_steps: int | None = None
+    """Discriminator steps for each generator step."""
+    weight_clip: float | None = None
+    """Largest absolute critic weight (wgan only)."""
+    gradient_penalty: float | None = None
+    """Weight of the gradient penalty (wgan_gp only)."""
+    r1_gamma: float = 0.0
+    """Weight of the R1 penalty on real pictures; 0: none."""
+    r1_every: int = 16
+    """Discriminator steps between two R1 penalties (lazy regularisation)."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and value < 0:
+                raise SettingsError(f"{field.name} must not be negative, got {value}")
+        if self.critic_steps is not None and self.critic_steps < 1:
+            raise SettingsError(f"critic_steps must be at least 1, got {self.critic_steps}")
+        if self.r1_every < 1:
+            raise SettingsError(f"r1_every must be at least 1, got {self.r1_every}")
+
+    def or_else(self, advice: "OptimizationSettings") -> "OptimizationSettings":
+        """Fill what is not given from ``advice``.
+
+        Raises:
+            SettingsError: A setting is given that means nothing under this advice.
+        """
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("weight_clip", "gradient_penalty"):
+            if given[name] is not None and getattr(advice, name) is None:
+                raise SettingsError(f"{name} means nothing for this objective; remove it")
+        filled = {n: getattr(advice, n) for n, v in given.items() if v is None}
+        return replace(self, **filled)
