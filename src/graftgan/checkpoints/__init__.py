@@ -1,0 +1,42 @@
+"""Weights and cards on disk: safetensors and JSON, whole or not at all, bound by hash.
+
+Nothing here reads a pickle.
+"""
+
+from graftgan.checkpoints.receipt import LoadReceipt, copy_matching
+from graftgan.checkpoints.run_state import (
+    SavedState,
+    list_checkpoints,
+    load_state,
+    newest_checkpoint,
+    prune_checkpoints,
+    save_state,
+)
+from graftgan.checkpoints.source import (
+    SourceCard,
+    SourceModel,
+    load_source,
+    read_card,
+    save_source,
+)
+from graftgan.checkpoints.tensors import fingerprint, load_note, load_tensors, save_tensors
+
+__all__ = [
+    "LoadReceipt",
+    "SavedState",
+    "SourceCard",
+    "SourceModel",
+    "copy_matching",
+    "fingerprint",
+    "list_checkpoints",
+    "load_note",
+    "load_source",
+    "load_state",
+    "load_tensors",
+    "newest_checkpoint",
+    "prune_checkpoints",
+    "read_card",
+    "save_source",
+    "save_state",
+    "save_tensors",
+]

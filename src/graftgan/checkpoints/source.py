@@ -1,0 +1,127 @@
+"""A source: a pre-trained pair with its card, as a folder of safetensors and JSON."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graftgan.checkpoints.receipt import copy_matching
+from graftgan.checkpoints.tensors import as_stored, fingerprint, load_tensors, save_tensors
+from graftgan.errors import CheckpointError, SourceError
+from graftgan.files import read_json, write_json, written_whole
+from graftgan.networks import Architecture, NetworkPair, tensors_of
+
+FORMAT = 1
+Build = Callable[[Architecture], NetworkPair]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCard:
+    """What a person must know of a source before using it.
+
+    Attributes:
+        name: Short name.
+        architecture: The networks, as data.
+        data: The pictures it was trained on, in words.
+        licence: Licence of pictures and weights.
+        objective: The adversarial game of its training.
+        iterations: Generator steps.
+        images_seen: Real pictures shown to the discriminator.
+        command: What makes it again.
+        fingerprints: sha256 of each network's tensors, by role, as stored.
+        batch_statistics: Generator layers that normalise with the batch's statistics when sampling.
+        notes: Anything else, such as scores or where the idea comes from.
+    """
+
+    name: str
+    architecture: Architecture
+    data: str = "not stated"
+    licence: str = "not stated"
+    objective: str = "not stated"
+    iterations: int = 0
+    images_seen: int = 0
+    command: str = "not stated"
+    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
+    batch_statistics: tuple[str, ...] = ()
+    notes: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"format": FORMAT, "kind": "source", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, where: Path) -> "SourceCard":
+        """Build the card from JSON data.
+
+        Raises:
+            SourceError: The data is of another kind or a newer format.
+        """
+        if data.get("kind") != "source" or data.get("format") != FORMAT:
+            raise SourceError(
+                f"{where} is not a source card of format {FORMAT}; make the source again "
+                "with `graftgan sources pack` or update graftgan"
+            )
+        plain = {key: value for key, value in data.items() if key not in {"format", "kind"}}
+        try:
+            plain["architecture"] = Architecture(**plain["architecture"])
+            plain["batch_statistics"] = tuple(plain.get("batch_statistics", ()))
+            return cls(**plain)
+        except (KeyError, TypeError) as error:
+            raise SourceError(f"the card {where} is incomplete: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceModel:
+    """A loaded source."""
+
+    card: SourceCard
+    pair: NetworkPair
+
+
+def save_source(
+    folder: Path, pair: NetworkPair, card: SourceCard, *, dtype: torch.dtype = torch.float32
+) -> SourceCard:
+    """Write a source folder, whole; return the card with the fingerprints of what was stored."""
+    stored = {role: as_stored(tensors_of(network), dtype) for role, network in pair.items()}
+    card = replace(card, fingerprints={role: fingerprint(t) for role, t in stored.items()})
+    with written_whole(folder) as partial:
+        partial.mkdir()
+        for role, tensors in stored.items():
+            save_tensors(partial / f"{role}.safetensors", tensors, note={"source": card.name})
+        write_json(partial / "card.json", card.as_dict())
+    return card
+
+
+def read_card(folder: Path) -> SourceCard:
+    """Read the card of the source in ``folder``.
+
+    Raises:
+        SourceError: There is no source, or its card is unusable.
+    """
+    path = folder / "card.json"
+    return SourceCard.from_dict(read_json(path, error=SourceError), where=path)
+
+
+def load_source(folder: Path, build: Build) -> SourceModel:
+    """Load the source in ``folder`` into networks from ``build``, in float32.
+
+    Raises:
+        SourceError: The card is unusable, or the weights are not those the card names.
+        CheckpointError: The weights are damaged or do not fit the architecture.
+    """
+    card = read_card(folder)
+    pair = build(card.architecture)
+    for role, network in pair.items():
+        tensors = load_tensors(folder / f"{role}.safetensors")
+        if fingerprint(tensors) != card.fingerprints.get(role):
+            raise SourceError(
+                f"{folder / role}.safetensors is not the file its card describes (sha256 differs); "
+                "fetch or make the source again"
+            )
+        try:
+            copy_matching(network, tensors).require_complete(what=f"{folder.name}/{role}")
+        except CheckpointError as error:
+            raise SourceError(str(error)) from None
+    return SourceModel(card, pair)
