@@ -24,11 +24,12 @@ from PIL import Image
 from graftgan.errors import ImageSetError
 from graftgan.registry import suggest
 
+# All CC0 styles of DiceBear 10 but `initials`, which is text and looks as the machine's fonts do.
 # fmt: off
 CC0_STYLES: tuple[str, ...] = (
     "blobs", "cameo", "clay", "constellation", "critters", "cutouts", "disco", "gaze", "glass",
-    "identicon", "initial-face", "initials", "landscape", "line-face", "loops", "lorelei",
-    "lorelei-neutral", "marbles", "moods", "notionists", "notionists-neutral", "open-peeps",
+    "identicon", "initial-face", "landscape", "line-face", "loops", "lorelei", "lorelei-neutral",
+    "marbles", "moods", "notionists", "notionists-neutral", "open-peeps",
     "patchwork", "pixel-art", "pixel-art-neutral", "pixelbot", "planets", "rings", "shadows",
     "shape-grid", "shapes", "slice", "sprouts", "squircles", "stack", "stripes", "thumbs",
     "triangles", "voxel-art", "voxel-bot", "waves", "weave",
@@ -39,7 +40,20 @@ CARD_NAME = "card.json"
 _CARD_FORMAT = 1  # raise it when the same arguments draw other pixels
 _CC0_URL = "creativecommons.org/publicdomain/zero/1.0"
 _PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py", "pillow")
-_OVERSAMPLING = 4  # drawn this much larger, then cropped to the figure and scaled down
+_OVERSAMPLING = 2  # drawn this much larger, then cropped to the figure and scaled down
+# Figures on a plain near-white backdrop: it is left out, so that they are cropped and coloured too.
+_PLAIN_BACKDROP = frozenset(
+    (
+        "clay",
+        "cutouts",
+        "line-face",
+        "lorelei-neutral",
+        "marbles",
+        "notionists-neutral",
+        "slice",
+        "stack",
+    )
+)
 _MARGIN = 0.03  # free space around a figure, as a share of its longer side
 
 
@@ -206,7 +220,10 @@ def _draw_all(
     ready = {style: dicebear.Style(definition) for style, definition in definitions.items()}
     for done, (style, number, name) in enumerate(names, start=1):
         key = f"{style}/{number}/{seed}"
-        svg = dicebear.Avatar(ready[style], {"seed": key}).to_string()
+        options: dict[str, Any] = {"seed": key}
+        if style in _PLAIN_BACKDROP:
+            options["backgroundColor"] = "#00000000"
+        svg = dicebear.Avatar(ready[style], options).to_string()
         _draw(svg, key, size).save(folder / name)
         if progress is not None:
             progress(done, len(names))

@@ -1,0 +1,221 @@
+"""Put the parts of one run together: networks under their plan, updates, the training."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from graftgan.augment import build_augmenter
+from graftgan.backbones import build_pair
+from graftgan.data import EndlessSampler, ImageSet, load_image_set
+from graftgan.errors import SettingsError
+from graftgan.experiment import Experiment
+from graftgan.networks import Architecture, NetworkPair
+from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
+from graftgan.randomness import Randomness
+from graftgan.run_folder import architecture_of, put_in_force
+from graftgan.sources import open_source
+from graftgan.tensors import Images, to_images
+from graftgan.training import (
+    AdversarialGame,
+    GeneratorAverage,
+    Hardware,
+    Processes,
+    Training,
+    Update,
+)
+from graftgan.transfer import AppliedPlan, TrainableLayer
+
+PictureProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An experiment whose every part has been checked, before anything is written.
+
+    Attributes:
+        experiment: With every default written out.
+        pair: The networks at their start, under the plan.
+        base: Fingerprints of the source's networks, by role; empty without a source.
+    """
+
+    experiment: Experiment
+    pair: NetworkPair
+    plan: AppliedPlan
+    images: ImageSet
+    hardware: Hardware
+    base: dict[str, str]
+
+
+def prepare(
+    experiment: Experiment,
+    hardware: Hardware,
+    *,
+    pictures_progress: PictureProgress | None = None,
+) -> Prepared:
+    """Check a new experiment and build everything it needs; nothing is written.
+
+    Raises:
+        GraftganError: Something does not fit.
+    """
+    experiment.check_names()
+    source = None if experiment.source is None else open_source(experiment.source)
+    architecture = experiment.architecture(None if source is None else source.card.architecture)
+    experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
+    fresh = _fresh_pair(architecture, experiment.seed)
+    pair = _fresh_pair(architecture, experiment.seed) if source is None else source.pair
+    base = {} if source is None else dict(source.card.fingerprints)
+    plan = put_in_force(experiment, pair, fresh)
+    images = _load_pictures(experiment, pictures_progress)
+    return Prepared(experiment, pair, plan, images, hardware, base)
+
+
+def prepare_again(
+    experiment: Experiment,
+    hardware: Hardware,
+    base: dict[str, str],
+    *,
+    pictures_progress: PictureProgress | None = None,
+) -> Prepared:
+    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source."""
+    architecture = architecture_of(experiment)
+    pair = _fresh_pair(architecture, experiment.seed)
+    plan = put_in_force(experiment, pair, _fresh_pair(architecture, experiment.seed))
+    images = _load_pictures(experiment, pictures_progress)
+    return Prepared(experiment, pair, plan, images, hardware, base)
+
+
+def build_training(prepared: Prepared, processes: Processes) -> Training:
+    """Place the networks on their device and build the updates that train them.
+
+    Raises:
+        SettingsError: The plan trains nothing, or the batch cannot be shared by the processes.
+    """
+    experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
+    settings = experiment.training
+    if settings.batch_size % processes.count:
+        raise SettingsError(
+            f"a batch of {settings.batch_size} cannot be shared by {processes.count} processes; "
+            f"choose a multiple of {processes.count} as --batch-size"
+        )
+    for _, network in pair.items():
+        hardware.place(network)
+        processes.share(network)
+    randomness = Randomness(experiment.seed, processes.rank)
+    game = AdversarialGame(
+        pair=pair,
+        losses=OBJECTIVES[experiment.objective],
+        penalties=penalties_of(experiment.optimization),
+        real_batch=_real_batches(prepared, processes),
+        views=build_augmenter(experiment.augment, experiment.augmentation),
+        hardware=hardware,
+        batch_size=settings.batch_size // processes.count,
+    )
+    average = None
+    if settings.average_half_life_images:
+        average = GeneratorAverage(
+            pair.generator,
+            half_life_images=settings.average_half_life_images,
+            ramp_up=settings.average_ramp_up,
+        )
+    return Training(
+        pair=pair,
+        updates=_updates(prepared, game),
+        average=average,
+        randomness=randomness,
+        hardware=hardware,
+        processes=processes,
+        iterations=settings.iterations,
+        batch_size=settings.batch_size,
+    )
+
+
+def _updates(prepared: Prepared, game: AdversarialGame) -> list[Update]:
+    settings = prepared.experiment.optimization
+    trainable = prepared.plan.trainable
+    discriminator = [p for layer in trainable["discriminator"] for p in layer.parameters]
+    generator = [p for layer in trainable["generator"] for p in layer.parameters]
+    if not discriminator or not generator:
+        raise SettingsError(
+            f"the plan {prepared.plan.report.notation} leaves a network with nothing to train; "
+            "let at least one layer of each be modulated or fine-tuned"
+        )
+    rates = (settings.discriminator_learning_rate, settings.generator_learning_rate)
+    critic_steps = settings.critic_steps or 1
+    return [
+        Update(
+            name="discriminator",
+            parameters=discriminator,
+            optimizer=_optimizer(trainable["discriminator"], rates[0] or 0.0, prepared),
+            losses=game.discriminator_terms,
+            repeats=critic_steps,
+            before=_constraint(discriminator, settings),
+        ),
+        Update(
+            name="generator",
+            parameters=generator,
+            optimizer=_optimizer(trainable["generator"], rates[1] or 0.0, prepared),
+            losses=game.generator_terms,
+        ),
+    ]
+
+
+def _optimizer(
+    layers: Sequence[TrainableLayer], rate: float, prepared: Prepared
+) -> torch.optim.Optimizer:
+    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
+    groups = [{"params": la.parameters, "lr": rate * transfer.rate_of(la.action)} for la in layers]
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, foreach=True)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, foreach=True)
+    betas = (settings.beta1 or 0.0, 0.999 if settings.beta2 is None else settings.beta2)
+    fused = prepared.hardware.device.type in {"cpu", "cuda"}
+    return torch.optim.Adam(groups, lr=rate, betas=betas, fused=fused)
+
+
+def _constraint(
+    parameters: Sequence[torch.nn.Parameter], settings: OptimizationSettings
+) -> Callable[[], None]:
+    limit = settings.weight_clip
+    if not limit:
+        return lambda: None
+    return lambda: clip_weights(parameters, limit)
+
+
+def _real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
+    """Return the function from a turn's number to its batch of real images, on the device."""
+    hardware = prepared.hardware
+    pictures = prepared.images.pictures
+    if hardware.device.type != "cpu":
+        pictures = pictures.to(hardware.device)
+    sampler = EndlessSampler(
+        len(pictures),
+        prepared.experiment.training.batch_size,
+        seed=prepared.experiment.seed,
+        rank=processes.rank,
+        processes=processes.count,
+    )
+
+    def batch(turn: int) -> Images:
+        chosen = pictures[sampler.indices(turn).to(pictures.device)]
+        return to_images(chosen).contiguous(memory_format=hardware.memory_format)
+
+    return batch
+
+
+def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
+    return build_pair(architecture, Randomness(seed).generator("fresh weights"))
+
+
+def _load_pictures(experiment: Experiment, progress: PictureProgress | None) -> ImageSet:
+    resolution = experiment.network.resolution
+    assert resolution is not None  # resolved
+    return load_image_set(
+        Path(experiment.pictures),
+        experiment.data,
+        resolution=resolution,
+        seed=experiment.seed,
+        progress=progress,
+    )

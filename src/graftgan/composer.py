@@ -1,0 +1,206 @@
+"""The one place where the rooms meet: an experiment becomes a run folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from graftgan.assembly import PictureProgress, Prepared, build_training, prepare, prepare_again
+from graftgan.checkpoints import list_checkpoints, load_state
+from graftgan.data import write_manifest
+from graftgan.errors import RunError, TrainingDiverged
+from graftgan.experiment import Experiment
+from graftgan.files import remove_partial, write_json, write_text
+from graftgan.recorder import Recorder
+from graftgan.reports import write_run_report
+from graftgan.run_folder import RunFolder, describe_machine
+from graftgan.settings import to_toml
+from graftgan.training import (
+    DivergenceGuard,
+    Hardware,
+    Processes,
+    ProgressBar,
+    StopOnSignal,
+    Training,
+    choose_hardware,
+    forget_after,
+    joined_processes,
+    restore,
+)
+
+
+class Watcher:
+    """What a person sees while a run is prepared and trained. This one shows nothing."""
+
+    draws_bar = False
+    pictures_progress: PictureProgress | None = None
+
+    def say(self, message: str) -> None:
+        """Show a line."""
+
+
+def run(
+    experiment: Experiment,
+    destination: Path,
+    *,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> RunFolder:
+    """Train an experiment into a new run folder.
+
+    Args:
+        experiment: What to do.
+        destination: The run folder; must not exist, or be empty.
+        device: auto, cpu, cuda, cuda:N or mps.
+        watcher: Shows what happens.
+
+    Returns:
+        The folder, with its report written, also when the person stopped the run early.
+
+    Raises:
+        GraftganError: Something does not fit (nothing is written then), or training diverged (the
+            last good checkpoint and the report are there).
+    """
+    watcher = watcher or Watcher()
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise RunError(
+            f"{destination} is not empty; choose another folder with --out, "
+            f"or go on with --resume {destination}"
+        )
+    folder = RunFolder(destination)
+    with _joined(device, experiment) as (hardware, processes):
+        prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+        training = build_training(prepared, processes)
+        if processes.leads:
+            _write_start(folder, prepared)
+        processes.wait()
+        return _train(folder, prepared, training, watcher)
+
+
+def resume(
+    path: Path,
+    *,
+    iterations: int | None = None,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> RunFolder:
+    """Go on with a run exactly where its newest checkpoint stands.
+
+    Without a checkpoint it starts over; either way the result equals that of a run that was never
+    stopped, bit for bit on the same CPU. ``iterations`` makes a finished run longer; what follows
+    the share of the run done, such as the fading of the augmentation, then follows the new length.
+
+    Raises:
+        RunError: ``path`` is no run folder, or its pictures have changed.
+        CheckpointError: The newest checkpoint is damaged.
+    """
+    watcher = watcher or Watcher()
+    folder = RunFolder(path)
+    experiment = folder.experiment()
+    if iterations is not None:
+        experiment = replace(
+            experiment, training=replace(experiment.training, iterations=iterations)
+        )
+    card = folder.card()
+    with _joined(device, experiment) as (hardware, processes):
+        if not list_checkpoints(path):
+            prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+        else:
+            prepared = prepare_again(
+                experiment, hardware, card["base"], pictures_progress=watcher.pictures_progress
+            )
+        if prepared.images.sha256 != card["pictures_sha256"]:
+            raise RunError(
+                f"the pictures in {experiment.pictures} are not those this run was started with; "
+                "put them back, or start a new run"
+            )
+        training = build_training(prepared, processes)
+        _restore_newest(path, training)
+        if processes.leads:
+            _tidy(path, training.iteration)
+            write_text(folder.experiment_file, to_toml(prepared.experiment))
+        processes.wait()
+        return _train(folder, prepared, training, watcher)
+
+
+@contextmanager
+def _joined(device: str, experiment: Experiment) -> Iterator[tuple[Hardware, Processes]]:
+    """Join the other processes, if there are any, and choose the hardware of this one."""
+    precision = experiment.training.precision
+    kind = choose_hardware(device, precision).device.type
+    with joined_processes(kind) as processes:
+        yield choose_hardware(device, precision, rank=processes.rank), processes
+
+
+def _write_start(folder: RunFolder, prepared: Prepared) -> None:
+    write_text(folder.experiment_file, to_toml(prepared.experiment))
+    write_json(folder.path / "plan.json", prepared.plan.report.as_dict())
+    write_manifest(prepared.images, folder.path / "manifest.json")
+    folder.write_card(
+        state="running",
+        message="",
+        iteration=0,
+        iterations=prepared.experiment.training.iterations,
+        base=prepared.base,
+        pictures_sha256=prepared.images.sha256,
+        device=str(prepared.hardware.device),
+        hardware=prepared.hardware.describe(),
+        best=None,
+        **_machine(),
+    )
+
+
+def _machine() -> dict[str, Any]:
+    versions = describe_machine()
+    return {"command": versions.pop("command"), "versions": versions}
+
+
+def _tidy(path: Path, iteration: int) -> None:
+    """Remove what killed writers left, and lines of iterations that will be done again."""
+    for place in (path, path / "checkpoints", path / "samples"):
+        remove_partial(place)
+    forget_after(path / "metrics.jsonl", iteration)
+
+
+def _restore_newest(path: Path, training: Training) -> None:
+    checkpoints = list_checkpoints(path)
+    if checkpoints:
+        state = load_state(checkpoints[-1])
+        restore(training, state.files, state.card)
+
+
+def _train(
+    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
+) -> RunFolder:
+    stop = StopOnSignal()
+    bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
+    training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
+    if training.processes.leads:
+        training.listeners += Recorder(folder, prepared, training).listeners()
+        if bar is not None:
+            training.listeners.append(bar)
+    outcome = {"state": "finished", "message": ""}
+    try:
+        training.run()
+        if stop.stopped_by is not None and training.iteration < training.iterations:
+            outcome = {"state": "interrupted", "message": f"stopped by {stop.stopped_by}"}
+    except TrainingDiverged as error:
+        kept = list_checkpoints(folder.path)
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        outcome = {"state": "diverged", "message": f"{error}; {last}"}
+    finally:
+        stop.close()
+        if bar is not None:
+            bar.close()
+    if training.processes.leads:
+        folder.write_card(
+            **outcome,
+            iteration=training.iteration,
+            iterations=training.iterations,
+            seconds=training.seconds,
+        )
+        write_run_report(folder.path)
+    if outcome["state"] == "diverged":
+        raise TrainingDiverged(outcome["message"])
+    return folder

@@ -1,0 +1,18 @@
+"""Turn a folder of pictures into a checked, hashed, split image set."""
+
+from graftgan.data.avatars import CC0_STYLES, render_avatars
+from graftgan.data.collect import Skipped
+from graftgan.data.image_set import ImageSet, load_image_set, write_manifest
+from graftgan.data.sampler import EndlessSampler
+from graftgan.data.settings import DataSettings
+
+__all__ = [
+    "CC0_STYLES",
+    "DataSettings",
+    "EndlessSampler",
+    "ImageSet",
+    "Skipped",
+    "load_image_set",
+    "render_avatars",
+    "write_manifest",
+]

@@ -1,0 +1,222 @@
+"""The checked, hashed and split pictures of one run."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from graftgan.data.cache import Entry, Record, load_or_decode, select
+from graftgan.data.collect import Skipped, find_source
+from graftgan.data.decode import Shape
+from graftgan.data.settings import DataSettings
+from graftgan.errors import ImageSetError
+from graftgan.randomness import Randomness
+from graftgan.settings import to_plain
+from graftgan.tensors import PictureBytes
+
+Split = Literal["training", "held_out", "unused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageSet:
+    """Pictures of one size, split into those to train on and those held out.
+
+    Attributes:
+        pictures: The training part, uint8 (n, c, h, w).
+        held_out: The part kept out of training, uint8 (m, c, h, w).
+        names: Where each training picture comes from, relative to the source.
+        held_out_names: The same for the part kept out.
+        skipped: What could not be used, and why.
+        sha256: Of the pixels, names, order and split; equal hashes train on equal pictures.
+        notes: Remarks for the person, such as that the cache could not be written.
+    """
+
+    pictures: PictureBytes
+    held_out: PictureBytes
+    names: tuple[str, ...]
+    held_out_names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    sha256: str
+    notes: tuple[str, ...] = ()
+    source: Path
+    settings: DataSettings
+    seed: int
+    records: tuple[Record, ...] = field(repr=False)
+    splits: tuple[Split, ...] = field(repr=False)
+
+    @property
+    def resolution(self) -> int:
+        """The side of a picture in pixels."""
+        return self.pictures.shape[-1]
+
+    def summary(self) -> str:
+        """Return one line for the person who starts a run."""
+        used = len(self.names) + len(self.held_out_names)
+        of = f" of {len(self.records)}" if used < len(self.records) else ""
+        line = f"{used}{of} picture{'s' * (used + len(of) != 1)} at {self.resolution} px"
+        if self.held_out_names:
+            line += f" ({len(self.names)} to train on, {len(self.held_out_names)} held out)"
+        if self.skipped:
+            reasons = _counted(self.skipped)
+            line += f"; {len(self.skipped)} skipped: {reasons}, see manifest.json"
+        return "; ".join((line, *self.notes))
+
+    def manifest(self) -> dict[str, Any]:
+        """Return plain data that says where every picture came from and what became of it."""
+        pictures = [
+            {
+                "name": record.name,
+                "size": list(record.size),
+                "mode": record.mode,
+                "sha256": record.sha256,
+                "split": split,
+            }
+            for record, split in zip(self.records, self.splits, strict=True)
+        ]
+        return {
+            "source": str(self.source),
+            "resolution": self.resolution,
+            "sha256": self.sha256,
+            "seed": self.seed,
+            "settings": to_plain(self.settings),
+            "notes": list(self.notes),
+            "pictures": pictures,
+            "skipped": [{"name": s.name, "reason": s.reason} for s in self.skipped],
+        }
+
+
+def load_image_set(
+    pictures: Path,
+    settings: DataSettings,
+    *,
+    resolution: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Turn a folder, zip or npz of pictures into a checked, hashed and split image set.
+
+    Any mix of sizes, modes and formats will do: a picture is cropped to its central square and
+    resized with antialiasing. What cannot be read is skipped and listed.
+
+    Args:
+        pictures: The folder (with its subfolders), zip or npz.
+        settings: What to do with the pictures.
+        resolution: The side of a picture in the set, in pixels.
+        seed: Chooses the pictures for ``limit`` and ``held_out``.
+        progress: Called with (pictures done, pictures in all) while decoding.
+
+    Raises:
+        ImageSetError: The source is missing or damaged, has no usable picture, or has fewer than
+            ``settings.limit``.
+    """
+    if resolution < 1:
+        raise ImageSetError(f"the resolution must be at least 1 px, got {resolution}")
+    source = find_source(pictures)
+    shape = Shape(resolution, settings.channels, settings.minimum_side)
+    memory_limit = settings.memory_limit_mb * 2**20
+    entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
+    _check(pictures, entry, settings)
+    training, held_out = _split(len(entry.records), settings, seed)
+    return ImageSet(
+        pictures=_tensor(select(entry, training, memory_limit=memory_limit)),
+        held_out=_tensor(select(entry, held_out, memory_limit=memory_limit)),
+        names=tuple(entry.records[i].name for i in training),
+        held_out_names=tuple(entry.records[i].name for i in held_out),
+        skipped=entry.skipped,
+        sha256=_set_sha256(entry, training, held_out),
+        notes=entry.notes,
+        source=pictures,
+        settings=settings,
+        seed=seed,
+        records=entry.records,
+        splits=_splits(len(entry.records), training, held_out),
+    )
+
+
+def write_manifest(image_set: ImageSet, path: Path) -> None:
+    """Write the manifest of ``image_set`` as JSON; the file appears whole.
+
+    Raises:
+        ImageSetError: The file cannot be written.
+    """
+    text = json.dumps(image_set.manifest(), indent=2) + "\n"
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        partial = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        partial.chmod(0o644)  # mkstemp makes a private file
+        partial.replace(path)
+    except OSError as error:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise ImageSetError(f"cannot write the manifest {path}: {error.strerror}") from None
+
+
+def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
+    if not entry.records:
+        first = "; ".join(f"{s.name}: {s.reason}" for s in entry.skipped[:5])
+        found = f"{len(entry.skipped)} skipped ({first})" if first else "no file that is a picture"
+        raise ImageSetError(
+            f"{path} has no usable picture: {found}; expected PNG, JPEG or other picture files"
+        )
+    if settings.limit is not None and settings.limit > len(entry.records):
+        raise ImageSetError(
+            f"limit is {settings.limit}, but {path} has {len(entry.records)} usable pictures "
+            f"({len(entry.skipped)} skipped); lower limit or leave it out"
+        )
+
+
+def _split(
+    count: int, settings: DataSettings, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the sorted indices of the training part and of the part held out."""
+    randomness = Randomness(seed)
+    used = torch.randperm(count, generator=randomness.generator("data/limit"))
+    used = used[: settings.limit].sort().values
+    # At least one on each side, as far as there are two pictures to share out.
+    wanted = max(1, round(settings.held_out * len(used))) if settings.held_out else 0
+    kept = min(wanted, len(used) - 1)
+    order = torch.randperm(len(used), generator=randomness.generator("data/held_out"))
+    held_out, training = order[:kept].sort().values, order[kept:].sort().values
+    return used[training].numpy(), used[held_out].numpy()
+
+
+def _splits(
+    count: int, training: NDArray[np.int64], held_out: NDArray[np.int64]
+) -> tuple[Split, ...]:
+    splits: list[Split] = ["unused"] * count
+    for index in training:
+        splits[index] = "training"
+    for index in held_out:
+        splits[index] = "held_out"
+    return tuple(splits)
+
+
+def _tensor(pictures: NDArray[np.uint8]) -> PictureBytes:
+    return torch.from_numpy(pictures)
+
+
+def _set_sha256(entry: Entry, training: NDArray[np.int64], held_out: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
+    for split, indices in (("training", training), ("held_out", held_out)):
+        for record in (entry.records[i] for i in indices):
+            digest.update(f"{split}\0{record.name}\0{record.pixels_sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def _counted(skipped: tuple[Skipped, ...]) -> str:
+    """Return the reasons with their counts, most frequent first."""
+    counts = Counter(s.reason for s in skipped).most_common()
+    return ", ".join(f"{count} {reason}" for reason, count in counts)

@@ -1,0 +1,145 @@
+"""One experiment as plain data: which pictures, which source, which plan, which game."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from graftgan.augment import POLICIES, AugmentationSettings
+from graftgan.backbones import BACKBONES, NORMALISATIONS
+from graftgan.data import DataSettings
+from graftgan.errors import SettingsError
+from graftgan.networks import Architecture
+from graftgan.objectives import OBJECTIVES, OptimizationSettings
+from graftgan.settings import strict
+from graftgan.training import TrainingSettings
+from graftgan.transfer import TransferSettings, parse_plan
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """The networks. What is not given is the source's, or the backbone's default."""
+
+    resolution: int | None = None
+    """Height and width of the pictures, in pixels."""
+    width: int | None = None
+    """Channels of the widest feature map."""
+    latent_size: int | None = None
+    """Length of the latent vector."""
+    generator_normalisation: str | None = None
+    """batch, instance, layer or none."""
+    discriminator_normalisation: str | None = None
+    """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Everything that decides a run's result. Two equal experiments give equal weights on a CPU."""
+
+    pictures: Path
+    """A folder, zip or npz of pictures."""
+    source: str | None = None
+    """The source's name or folder; none: start from fresh weights."""
+    backbone: str = "dcgan"
+    """The kind of network, where there is no source."""
+    objective: str = "hinge"
+    """The adversarial game: gan, wgan, wgan_gp or hinge."""
+    plan: str = "combined"
+    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'."""
+    augment: str = "none"
+    """The augmentation policy, such as diffaugment_color_translation, light or none."""
+    seed: int = 0
+    """The one seed of every random number."""
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def check_names(self) -> None:
+        """Look every name up, and report all that are unknown at once.
+
+        Raises:
+            SettingsError: A name is in no registry, or the plan cannot be read.
+        """
+        lookups = [(OBJECTIVES, self.objective), (POLICIES, self.augment)]
+        if self.source is None:
+            lookups.append((BACKBONES, self.backbone))
+        for name in (
+            self.network.generator_normalisation,
+            self.network.discriminator_normalisation,
+        ):
+            if name is not None:
+                lookups.append((NORMALISATIONS, name))
+        problems: list[str] = []
+        for registry, name in lookups:
+            try:
+                registry[name]
+            except SettingsError as error:
+                problems.append(str(error))
+        if problems:
+            raise SettingsError("; ".join(problems))
+        parse_plan(self.plan)
+
+    def architecture(self, source: Architecture | None) -> Architecture:
+        """Return the networks to train: the source's, or those of the settings.
+
+        Raises:
+            SettingsError: A setting contradicts the source, or the objective cannot work with the
+                networks.
+        """
+        asked = {f.name: getattr(self.network, f.name) for f in fields(self.network)}
+        given = {name: value for name, value in asked.items() if value is not None}
+        objective = OBJECTIVES[self.objective]
+        if source is None:
+            if not objective.allows_batch_normalised_critic:
+                given.setdefault("discriminator_normalisation", "layer")
+            given.setdefault("resolution", 64)
+            architecture = Architecture(
+                backbone=self.backbone, channels=self.data.channels, **given
+            )
+        else:
+            _refuse_contradictions(source, {**given, "channels": self.data.channels})
+            architecture = source
+        if (
+            not objective.allows_batch_normalised_critic
+            and architecture.discriminator_normalisation == "batch"
+        ):
+            raise SettingsError(
+                f"{self.objective} needs a discriminator without batch normalisation: its penalty "
+                "is on single images; take another objective, or a source pre-trained with layer, "
+                "instance or no normalisation in its discriminator"
+            )
+        return architecture
+
+    def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
+        """Return the experiment with every default and advice written out."""
+        network = {f.name: getattr(architecture, f.name) for f in fields(NetworkSettings)}
+        advice = OBJECTIVES[self.objective].advice
+        return replace(
+            self,
+            pictures=self.pictures.resolve(),
+            backbone=architecture.backbone,
+            network=NetworkSettings(**network),
+            data=replace(self.data, channels=architecture.channels),
+            optimization=self.optimization.or_else(advice),
+            training=replace(
+                self.training,
+                precision="bfloat16" if bfloat16 else "float32",
+                sample_every=self.training.grid_every,
+            ),
+        )
+
+
+def _refuse_contradictions(source: Architecture, given: dict[str, Any]) -> None:
+    wrong = [
+        f"{name} is {getattr(source, name)} in the source, {value} in the settings"
+        for name, value in given.items()
+        if value != getattr(source, name)
+    ]
+    if wrong:
+        raise SettingsError(
+            f"{'; '.join(wrong)}; leave these settings out, or choose another source"
+        )

@@ -1,0 +1,138 @@
+"""What the leading process writes while a run trains: log, grids, scores, checkpoints."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from graftgan.assembly import Prepared
+from graftgan.checkpoints import prune_checkpoints, save_state
+from graftgan.errors import TrainingDiverged
+from graftgan.metrics import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.reports import picture_grid, read_log, save_png
+from graftgan.run_folder import RunFolder
+from graftgan.sampling import generate, random_latents
+from graftgan.tensors import Latents, PictureBytes
+from graftgan.training import (
+    Checkpoints,
+    Listener,
+    LogWriter,
+    Snapshots,
+    Training,
+    append_line,
+    state_of,
+)
+
+GRID = 64  # pictures in a sample grid, eight a row
+_PROTOCOL = SlicedWassersteinProtocol()
+_SCORE = f"SWD({_PROTOCOL.side}px)"
+_COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
+_PATIENCE = 200  # iterations before a lack of spread counts: fresh weights start all alike
+
+
+class Recorder:
+    """Writes into the run folder; its methods are the callbacks of the listeners."""
+
+    def __init__(self, folder: RunFolder, prepared: Prepared, training: Training) -> None:
+        self._folder, self._prepared, self._training = folder, prepared, training
+        self._seed = prepared.experiment.seed
+        average = training.average
+        self._generator = training.pair.generator if average is None else average.generator
+
+    def listeners(self) -> list[Listener]:
+        """Return the listeners that call this recorder."""
+        settings, path = self._prepared.experiment.training, self._folder.path
+        (path / "samples").mkdir(exist_ok=True)
+        return [
+            LogWriter(path / "log.jsonl", every=settings.log_every, also=_tensorboard(path)),
+            Snapshots(
+                every=settings.grid_every,
+                latents=self._latents(GRID),
+                sample=self._sample,
+                show=self._show,
+            ),
+            Checkpoints(every=settings.checkpoint_every, save=self._save),
+        ]
+
+    def _latents(self, count: int) -> Latents:
+        size = self._training.pair.architecture.latent_size
+        return random_latents(count, size, seed=self._seed)
+
+    def _sample(self, latents: Latents) -> PictureBytes:
+        with self._training.hardware.autocast():
+            return generate(self._generator, latents)
+
+    def _show(self, iteration: int, pictures: PictureBytes) -> None:
+        sheet = picture_grid(pictures, columns=8)
+        save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
+        if iteration >= _PATIENCE:
+            refuse_collapse(pictures, self._prepared.images.pictures, iteration=iteration)
+
+    def _save(self, training: Training) -> None:
+        files, numbers = state_of(training)
+        self._score(training.iteration)
+        path = self._folder.path
+        save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
+        best = best_iteration(path)
+        keep = self._prepared.experiment.training.keep_checkpoints
+        prune_checkpoints(path, keep=keep, best=best)
+        self._folder.write_card(iteration=training.iteration, best=best)
+
+    def _score(self, iteration: int) -> None:
+        images = self._prepared.images
+        real = images.held_out if len(images.held_out) else images.pictures
+        line = {
+            "iteration": iteration,
+            "name": _SCORE,
+            "value": sliced_wasserstein(
+                self._sample(self._latents(_PROTOCOL.count)), real, _PROTOCOL
+            ),
+            "protocol": {
+                **asdict(_PROTOCOL),
+                "real": "held out" if len(images.held_out) else "training pictures",
+                "real_count": len(real),
+            },
+        }
+        append_line(self._folder.path / "metrics.jsonl", line)
+
+
+def refuse_collapse(pictures: PictureBytes, real: PictureBytes, *, iteration: int) -> None:
+    """Stop a run whose samples all look alike although the real pictures do not.
+
+    Raises:
+        TrainingDiverged: The samples' spread is below 2 % of that of the real pictures.
+    """
+    spread, expected = (float(p[:512].float().std(dim=0).mean()) for p in (pictures, real))
+    if spread < _COLLAPSED * expected:
+        raise TrainingDiverged(
+            f"the generator collapsed: at iteration {iteration} its {len(pictures)} samples are "
+            f"almost one picture (spread {spread:.2f}, real pictures {expected:.2f}); "
+            "train for less long, lower the learning rates or augment more"
+        )
+
+
+def best_iteration(path: Path) -> int | None:
+    """Return the iteration with the lowest score of a run so far; None without scores."""
+    scores = [
+        (line["value"], line["iteration"])
+        for line in read_log(path / "metrics.jsonl")
+        if line["name"] == _SCORE
+    ]
+    return min(scores)[1] if scores else None
+
+
+def _tensorboard(path: Path) -> Callable[[dict[str, float]], None] | None:
+    """Return a writer of TensorBoard events; None where the extra is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    writer = SummaryWriter(path / "tensorboard")
+
+    def write(line: dict[str, float]) -> None:
+        step = int(line["iteration"])
+        for name, value in line.items():
+            if name != "iteration":
+                writer.add_scalar(name, value, step)
+        writer.flush()
+
+    return write

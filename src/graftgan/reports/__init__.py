@@ -1,0 +1,20 @@
+"""Read run folders; write tables, grids, pages.
+
+A page is one HTML file that needs nothing beside it: the pictures, the curves and the style lie
+inside. Every page extends ``templates/base.html`` and is put together from the macros of
+``templates/parts.html``.
+"""
+
+from graftgan.reports.curves import curve_svg
+from graftgan.reports.files import read_log
+from graftgan.reports.grid import picture_grid, save_png, strip_of
+from graftgan.reports.run import write_run_report
+
+__all__ = [
+    "curve_svg",
+    "picture_grid",
+    "read_log",
+    "save_png",
+    "strip_of",
+    "write_run_report",
+]

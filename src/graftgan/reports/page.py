@@ -1,0 +1,65 @@
+"""Fill the templates: one look for every page."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from graftgan.reports.curves import in_words
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, **content: object) -> str:
+    """Return the page that ``template`` makes of ``content``.
+
+    The page forbids itself to load or run anything that does not lie inside it: its one script is
+    named by its hash, so that text from a run can never become code.
+    """
+    script = (TEMPLATES / "hover.js").read_text(encoding="utf-8").strip()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = _environment().get_template(template)
+    return page.render(script=Markup(script), script_hash=f"sha256-{digest}", **content)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units."""
+    whole = max(0, round(seconds))
+    for size, unit, smaller, minor in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // smaller} {minor}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def share(part: float, whole: float) -> str:
+    """Return ``part`` of ``whole`` in percent, never rounding something to nothing or to all."""
+    if whole <= 0:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = in_words
+    environment.filters["breakable"] = _breakable
+    environment.filters["drawing"] = Markup  # SVG of ours, escaped where it was made
+    return environment
+
+
+def _breakable(name: str) -> Markup:
+    """Return a dotted_name that may go on in the next line after a dot or underscore."""
+    text = str(escape(name))
+    return Markup(text.replace("_", "_<wbr>").replace(".", ".<wbr>"))

@@ -1,0 +1,136 @@
+"""Sort the numbers of a run into panels of curves that share a scale."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from graftgan.reports.curves import Point, curve_svg, in_words
+from graftgan.reports.record import RunRecord, number, table
+
+_LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
+_SHARED = {  # panels of several curves: the vertical axis and the caption
+    _LOSSES: ("loss", "In an adversarial game a lower loss is not by itself a better one."),
+    _LOGITS: (
+        "logit",
+        "A gap that keeps growing: the discriminator tells its training pictures too easily.",
+    ),
+    _SPEED: ("per second", "On the hardware named at the end."),
+}
+_NOT_CURVES = {"iteration", "images", "seconds"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One picture of curves with its caption."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One score over the run, measured by one protocol throughout.
+
+    Attributes:
+        name: As the metric calls itself; numbered where the run holds several protocols of it.
+        protocol: How it was measured, as flat text by setting.
+        points: (iteration, value), ascending.
+    """
+
+    name: str
+    protocol: dict[str, str]
+    points: list[Point]
+
+    def at(self, iteration: int) -> str | None:
+        """Return the value at ``iteration`` in words, if it was measured there."""
+        value = dict(self.points).get(float(iteration))
+        return None if value is None else in_words(value, digits=3)
+
+    @property
+    def last(self) -> str:
+        """The last value in words."""
+        return in_words(self.points[-1][1])
+
+    @property
+    def last_iteration(self) -> int:
+        """Where the last value was measured."""
+        return int(self.points[-1][0])
+
+
+def scores_of(record: RunRecord) -> list[Score]:
+    """Return the scores by name and protocol; values of two protocols never share a curve."""
+    groups: dict[tuple[str, str], dict[float, float]] = {}
+    for entry in record.scores:
+        iteration = number(entry.get("iteration"))
+        if "name" in entry and math.isfinite(iteration):
+            protocol = json.dumps(table(entry.get("protocol")), sort_keys=True)
+            points = groups.setdefault((str(entry["name"]), protocol), {})
+            points[iteration] = number(entry.get("value"))
+    names = [name for name, _ in groups]
+    scores: list[Score] = []
+    for i, ((name, protocol), points) in enumerate(groups.items()):
+        several = names.count(name) > 1
+        shown = f"{name}, protocol {names[: i + 1].count(name)}" if several else name
+        flat = {key: plain(value) for key, value in json.loads(protocol).items()}
+        scores.append(Score(name=shown, protocol=flat, points=sorted(points.items())))
+    return scores
+
+
+def panels_of(record: RunRecord, scores: list[Score]) -> list[Panel]:
+    """Return losses, logits, each score, speed, then whatever else was logged, each by itself."""
+    names = list(dict.fromkeys(key for entry in record.log for key in entry))
+    names = [name for name in names if name not in _NOT_CURVES and _is_curve(record, name)]
+    groups: dict[str, list[str]] = {title: [] for title in _SHARED}
+    for name in names:
+        groups.setdefault(_group(name), []).append(name)
+    panels = {title: _panel(record, title, members) for title, members in groups.items() if members}
+    speed = panels.pop(_SPEED, None)
+    shared = [panels.pop(title) for title in _SHARED if title in panels]
+    measured = [_score_panel(score) for score in scores]
+    return [*shared, *measured, *([speed] if speed else []), *panels.values()]
+
+
+def plain(value: object) -> str:
+    """Return a setting as a person would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _group(name: str) -> str:
+    last = name.rsplit(".", 1)[-1]
+    if "loss" in last:
+        return _LOSSES
+    if last in {"real", "fake"}:
+        return _LOGITS
+    return _SPEED if last.endswith("_per_second") else name
+
+
+def _is_curve(record: RunRecord, name: str) -> bool:
+    """Return whether a number was ever logged under ``name``; text and tables are no curves."""
+    return any(
+        isinstance(entry.get(name), int | float) and not isinstance(entry[name], bool)
+        for entry in record.log
+    )
+
+
+def _panel(record: RunRecord, title: str, names: list[str]) -> Panel:
+    y_label, caption = _SHARED.get(title, ("", ""))
+    series = {name: _points(record.log, name) for name in names}
+    svg = curve_svg(series, title=title, x_label="iteration", y_label=y_label)
+    return Panel(svg=svg, caption=caption)
+
+
+def _points(log: list[dict[str, Any]], name: str) -> list[Point]:
+    """Return the curve; ``null`` is how strict JSON writes not-a-number, so it is a gap."""
+    return [(float(e["iteration"]), number(e[name])) for e in log if name in e]
+
+
+def _score_panel(score: Score) -> Panel:
+    svg = curve_svg(
+        {score.name: score.points}, title=score.name, x_label="iteration", y_label="score"
+    )
+    return Panel(svg=svg, caption="Measured by one protocol throughout; see Scores.")

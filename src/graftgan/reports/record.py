@@ -1,0 +1,167 @@
+"""What a run folder holds, read leniently: a run may have been stopped at any moment."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from graftgan.errors import RunError, SettingsError
+from graftgan.reports.files import read_log, read_object
+from graftgan.settings import read_toml
+
+ENDINGS = {"finished", "interrupted", "diverged"}  # states after which nothing is written
+_SNAPSHOT = re.compile(r"(\d+)\.png")
+_EXPECTED = {
+    "experiment.toml": "the settings of the run",
+    "plan.json": "what each layer did",
+    "card.json": "how the run ended, on which versions and hardware",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run folder in memory.
+
+    Attributes:
+        folder: Where it lies, as the caller wrote it.
+        settings: ``experiment.toml``; empty where missing, like each of the files below.
+        plan: ``plan.json``.
+        card: ``card.json``.
+        manifest: ``manifest.json``.
+        log: ``log.jsonl``, one entry per iteration, ascending.
+        scores: ``metrics.jsonl``, in the order of writing.
+        samples: Snapshot files by iteration, ascending.
+        missing: One sentence for each expected thing that is not there or cannot be read.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    plan: dict[str, Any]
+    card: dict[str, Any]
+    manifest: dict[str, Any]
+    log: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+    samples: dict[int, Path]
+    missing: list[str]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def state(self) -> str:
+        """``running``, ``finished``, ``interrupted``, ``diverged``, or ``unknown``."""
+        return str(self.card.get("state", "unknown"))
+
+    @property
+    def iteration(self) -> int:
+        """Where the run ended by its card; without an end, the last iteration of any file."""
+        said = number(self.card.get("iteration"))
+        if math.isfinite(said) and self.state in ENDINGS:
+            return int(said)
+        logged = [int(entry["iteration"]) for entry in self.log[-1:]]
+        reached = [int(said)] if math.isfinite(said) else []
+        return max(reached + logged + list(self.samples)[-1:], default=0)
+
+    def images_at(self, iteration: int) -> tuple[int, bool] | None:
+        """Return images seen by then and whether the log says so or it follows from its ratio."""
+        if iteration == 0:
+            return 0, True
+        counted = [e for e in self.log if number(e.get("images")) > 0 and e["iteration"] > 0]
+        if not counted:
+            return None
+        near = min(counted, key=lambda entry: abs(entry["iteration"] - iteration))
+        images = round(number(near["images"]) * iteration / near["iteration"])
+        return images, bool(near["iteration"] == iteration)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read what is there and note what is not.
+
+    Raises:
+        RunError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"there is no run folder {folder}; give the folder that a run wrote")
+    missing: list[str] = []
+    settings = _settings(folder, missing)
+    plan = _object(folder, "plan.json", missing)
+    card = _object(folder, "card.json", missing)
+    manifest = _object(folder, "manifest.json", missing)
+    log = _by_iteration(read_log(folder / "log.jsonl"))
+    if not log:
+        missing.append("log.jsonl (the curves) is missing or holds no whole line")
+    samples = _samples(folder / "samples")
+    if not samples:
+        missing.append("samples/ holds no picture")
+    return RunRecord(
+        folder=folder,
+        settings=settings,
+        plan=plan,
+        card=card,
+        manifest=manifest,
+        log=log,
+        scores=read_log(folder / "metrics.jsonl"),
+        samples=samples,
+        missing=missing,
+    )
+
+
+def number(value: object, default: float = math.nan) -> float:
+    """Return ``value`` as a float, or ``default`` where it is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return default
+    return float(value)
+
+
+def table(value: object) -> dict[str, Any]:
+    """Return ``value`` where it is a mapping with text keys, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def rows(value: object) -> list[dict[str, Any]]:
+    """Return the mappings in ``value`` where it is a list, else nothing."""
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    return [table(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def _settings(folder: Path, missing: list[str]) -> dict[str, Any]:
+    name = "experiment.toml"
+    if not (folder / name).is_file():
+        missing.append(f"{name} ({_EXPECTED[name]}) is missing")
+        return {}
+    try:
+        return read_toml(folder / name)
+    except SettingsError as error:
+        missing.append(f"{name} ({_EXPECTED[name]}) cannot be read: {error}")
+        return {}
+
+
+def _object(folder: Path, name: str, missing: list[str]) -> dict[str, Any]:
+    """Return a JSON file's object; an absent optional file is no loss."""
+    try:
+        return read_object(folder / name)
+    except FileNotFoundError:
+        if name in _EXPECTED:
+            missing.append(f"{name} ({_EXPECTED[name]}) is missing")
+    except (OSError, ValueError) as error:
+        missing.append(f"{name} cannot be read: {error}")
+    return {}
+
+
+def _by_iteration(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry per iteration, ascending; a resumed run's later entry replaces the old."""
+    entries = {
+        int(entry["iteration"]): {**entry, "iteration": int(entry["iteration"])}
+        for entry in log
+        if math.isfinite(number(entry.get("iteration")))
+    }
+    return [entries[iteration] for iteration in sorted(entries)]
+
+
+def _samples(folder: Path) -> dict[int, Path]:
+    named = [(_SNAPSHOT.fullmatch(path.name), path) for path in sorted(folder.glob("*.png"))]
+    found = {int(match[1]): path for match, path in named if match}
+    return {iteration: found[iteration] for iteration in sorted(found)}

@@ -1,0 +1,299 @@
+"""The page of one run: the pictures first, then how they came about."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePath
+from typing import Any
+
+from PIL import Image
+
+from graftgan.errors import RunError
+from graftgan.reports.files import write_whole
+from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
+from graftgan.reports.page import duration, render, share
+from graftgan.reports.panels import Score, panels_of, plain, scores_of
+from graftgan.reports.record import RunRecord, number, read_run, rows, table
+
+_MOST_ROWS = 12
+_COLUMNS = 8  # of every sample sheet
+_HERO_BYTES = 600_000  # lossless up to here; a page of a 512 px sheet stays below 2 MB
+_STRIP_BYTES = 56_000
+_STATES = {
+    "finished": "finished",
+    "running": "still running",
+    "interrupted": "stopped early",
+    "diverged": "diverged",
+}
+_ACTIONS = {
+    "freeze": "nothing changes, bit for bit",
+    "adafm": "one scale and one shift per kernel",
+    "filter_scale_shift": "one scale and one shift per filter",
+    "fine_tune": "every weight trains on from the source",
+    "reset": "every weight starts fresh",
+}
+
+
+def write_run_report(run: Path, destination: Path | None = None) -> Path:
+    """Write one HTML file about a run, with everything it shows inside it.
+
+    A run that is not finished, or whose folder lacks files, still gets its page, which says what
+    is missing. The same folder always gives the same bytes.
+
+    Args:
+        run: The run folder.
+        destination: The file to write; ``report.html`` in the run folder by default.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunError: There is no such folder, or the page cannot be written.
+    """
+    page = _page(read_run(run))
+    destination = destination or run / "report.html"
+    try:
+        write_whole(destination, page.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise RunError(f"cannot write the report {destination}: {error}") from error
+    return destination
+
+
+def _page(record: RunRecord) -> str:
+    scores = scores_of(record)
+    sheets, damaged = _sheets(record)
+    snapshots = [_snapshot(record, i, image, scores) for i, image in sheets.items()]
+    networks = _networks(record.plan)
+    no_source = "fresh weights" if record.settings else "unknown source"
+    used = [layer.action for network in networks for layer in network.layers]
+    return render(
+        "run.html",
+        source=_short(record.settings.get("source"), default=no_source),
+        pictures=_short(record.settings.get("pictures"), default="unknown pictures"),
+        name=record.name,
+        state=record.state if record.state in _STATES else "unknown",
+        state_text=_STATES.get(record.state, "state unknown"),
+        ending=_ending(record),
+        missing=record.missing + damaged,
+        facts=_facts(record, scores),
+        hero=_hero(sheets),
+        snapshots=snapshots,
+        snapshot_count=len(record.samples),
+        panels=panels_of(record, scores),
+        scores=scores,
+        notation=str(record.plan.get("notation", "")),
+        frozen_statistics=str(record.plan.get("frozen_statistics", "")),
+        networks=networks,
+        actions={action: _ACTIONS.get(action, "") for action in dict.fromkeys(used)},
+        settings=_settings(record.settings),
+        picture_count=_picture_count(record),
+        skipped=rows(record.manifest.get("skipped")),
+        has_manifest=bool(record.manifest),
+        commands=_commands(record),
+        machine=_machine(record.card),
+        made_by=version("graftgan"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Snapshot:
+    """One row of the iteration table."""
+
+    iteration: int
+    images: str
+    strip: EmbeddedPicture
+    scores: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """One row of a plan table."""
+
+    name: str
+    kind: str
+    action: str
+    known: bool
+    parameters: int
+    trainable: int
+    share: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """One plan table."""
+
+    name: str
+    layers: list[_Layer]
+    parameters: int
+    trainable: int
+    share: str
+
+
+def _sheets(record: RunRecord) -> tuple[dict[int, Image.Image], list[str]]:
+    """Return evenly chosen sample sheets by iteration, and a sentence per damaged file."""
+    sheets: dict[int, Image.Image] = {}
+    damaged: list[str] = []
+    for iteration in _evenly(list(record.samples), most=_MOST_ROWS):
+        path = record.samples[iteration]
+        try:
+            with Image.open(path) as image:
+                sheets[iteration] = image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+            damaged.append(f"samples/{path.name} cannot be read: {error}")
+    return sheets, damaged
+
+
+def _evenly(iterations: list[int], *, most: int) -> list[int]:
+    """Return at most ``most`` of them at even distances, the first and the last included."""
+    if len(iterations) <= most:
+        return iterations
+    return [iterations[round(i * (len(iterations) - 1) / (most - 1))] for i in range(most)]
+
+
+def _hero(sheets: dict[int, Image.Image]) -> EmbeddedPicture | None:
+    if not sheets:
+        return None
+    iteration = max(sheets)
+    alt = f"Sheet of generated pictures, {_COLUMNS} in a row, at iteration {iteration:,}"
+    return embed(sheets[iteration], alt=alt, exact_up_to=_HERO_BYTES)
+
+
+def _snapshot(
+    record: RunRecord, iteration: int, sheet: Image.Image, scores: list[Score]
+) -> _Snapshot:
+    strip = strip_of(sheet, max(1, sheet.width // _COLUMNS), _COLUMNS)
+    alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
+    measured = [(score.name, score.at(iteration)) for score in scores]
+    seen = record.images_at(iteration)
+    return _Snapshot(
+        iteration=iteration,
+        images="" if seen is None else f"{'' if seen[1] else '≈ '}{seen[0]:,} images",
+        strip=embed(strip, alt=alt, exact_up_to=_STRIP_BYTES),
+        scores=[(name, value) for name, value in measured if value is not None],
+    )
+
+
+def _networks(plan: dict[str, Any]) -> list[_Network]:
+    networks: list[_Network] = []
+    for name, layers in table(plan.get("networks")).items():
+        shown = [_layer(layer) for layer in rows(layers)]
+        parameters = sum(layer.parameters for layer in shown)
+        trainable = sum(layer.trainable for layer in shown)
+        networks.append(
+            _Network(
+                name=name,
+                layers=shown,
+                parameters=parameters,
+                trainable=trainable,
+                share=share(trainable, parameters),
+            )
+        )
+    return networks
+
+
+def _layer(data: dict[str, Any]) -> _Layer:
+    parameters = int(number(data.get("parameters"), default=0))
+    trainable = int(number(data.get("trainable"), default=0))
+    action = str(data.get("action", "unknown"))
+    return _Layer(
+        name=str(data.get("layer", "?")),
+        kind=str(data.get("kind", "")),
+        action=action,
+        known=action in _ACTIONS,
+        parameters=parameters,
+        trainable=trainable,
+        share=share(trainable, parameters),
+        percent=min(100.0, 100 * trainable / parameters) if parameters else 0.0,
+    )
+
+
+def _ending(record: RunRecord) -> str:
+    """Return why there may be less than was asked for; empty for a finished run."""
+    if record.state == "finished":
+        return ""
+    planned = number(record.card.get("iterations"))
+    of = f" of {int(planned):,}" if math.isfinite(planned) else ""
+    where = f"at iteration {record.iteration:,}{of}"
+    message = str(record.card.get("message") or "").strip()
+    said = f" {message}" if message else ""
+    if record.state == "running":
+        return f"When this page was written, the run was going or had been killed, {where}.{said}"
+    if record.state in _STATES:
+        verb = "diverged" if record.state == "diverged" else "stopped"
+        return f"The run {verb} {where}.{said}"
+    return f"How the run ended is not recorded; its files reach up to {where[3:]}.{said}"
+
+
+def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
+    """Return the few numbers that describe the run at a glance; those unknown are left out."""
+    seen = record.images_at(record.iteration)
+    seconds = number(record.card.get("seconds"))
+    if not math.isfinite(seconds):
+        logged = [number(entry.get("seconds")) for entry in record.log]
+        seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
+    trainable, parameters = (number(record.plan.get(k)) for k in ("trainable", "parameters"))
+    count = _picture_count(record)
+    facts = {
+        "objective": str(record.settings.get("objective", "")),
+        "pictures": "" if count is None else f"{count:,}",
+        "iterations": f"{record.iteration:,}",
+        "images seen": "" if seen is None else f"{seen[0]:,}",
+        "time": duration(seconds) if math.isfinite(seconds) else "",
+        "weights that train": share(trainable, parameters) if parameters > 0 else "",
+    }
+    facts |= {score.name: score.last for score in scores}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the settings as text by section; those outside any section come first."""
+    sections = {"experiment": {k: plain(v) for k, v in settings.items() if not _is_table(v)}}
+    for name, section in settings.items():
+        if _is_table(section):
+            sections[name] = {k: plain(v) for k, v in _flat(section).items()}
+    return {name: section for name, section in sections.items() if section}
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if _is_table(value):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _picture_count(record: RunRecord) -> int | None:
+    pictures: object = record.manifest.get("pictures")
+    return len(rows(pictures)) or None
+
+
+def _commands(record: RunRecord) -> list[tuple[str, str]]:
+    run = shlex.quote(str(record.folder))
+    folded = shlex.quote(f"{record.name}-folded")
+    resume = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
+    return [
+        (resume, f"graftgan transfer --resume {run}"),
+        ("Make new pictures", f"graftgan sample {run} --count 64"),
+        ("Walk from picture to picture", f"graftgan interpolate {run}"),
+        ("Fold the adapter into plain weights", f"graftgan adapter fold {run} {folded}"),
+    ]
+
+
+def _machine(card: dict[str, Any]) -> dict[str, str]:
+    said = {key: card.get(key) for key in ("command", "hardware", "device")}
+    told = {key: plain(value) for key, value in said.items() if value}
+    return told | {name: plain(value) for name, value in table(card.get("versions")).items()}
+
+
+def _short(value: object, *, default: str) -> str:
+    """Return the last part of a path or repository id, without the ending of an archive."""
+    name = PurePath(str(value or "").strip()).name
+    return name.removesuffix(".zip").removesuffix(".npz") or default

@@ -1,0 +1,146 @@
+"""A run folder on disk, and the networks inside it."""
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graftgan.backbones import build_pair
+from graftgan.checkpoints import list_checkpoints, load_state
+from graftgan.errors import CheckpointError, RunError
+from graftgan.experiment import Experiment
+from graftgan.files import read_json, write_json
+from graftgan.networks import Architecture, NetworkPair
+from graftgan.settings import parse, read_toml
+from graftgan.transfer import AppliedPlan, apply_plan, parse_plan
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where the files of one run lie."""
+
+    path: Path
+
+    @property
+    def experiment_file(self) -> Path:
+        """The resolved settings."""
+        return self.path / "experiment.toml"
+
+    @property
+    def card_file(self) -> Path:
+        """How the run stands."""
+        return self.path / "card.json"
+
+    def experiment(self) -> Experiment:
+        """Read the resolved settings.
+
+        Raises:
+            RunError: This is no run folder.
+        """
+        if not self.experiment_file.is_file():
+            raise RunError(f"{self.path} is not a run folder: it holds no experiment.toml")
+        where = str(self.experiment_file)
+        return parse(Experiment, read_toml(self.experiment_file), where=where)
+
+    def card(self) -> dict[str, Any]:
+        """Read how the run stands."""
+        return read_json(self.card_file, error=RunError)
+
+    def write_card(self, **entries: Any) -> None:
+        """Write how the run stands, keeping entries that are not given."""
+        before = self.card() if self.card_file.is_file() else {}
+        write_json(self.card_file, {**before, **entries})
+
+    def checkpoint(self, iteration: int | None = None) -> Path:
+        """Return the folder of the checkpoint of ``iteration``, or of the best or newest.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        found = {int(p.name): p for p in list_checkpoints(self.path)}
+        if not found:
+            raise CheckpointError(f"{self.path} holds no checkpoint yet; let the run reach one")
+        if iteration is None:
+            return found[max(found)]
+        if iteration not in found:
+            kept = ", ".join(map(str, sorted(found)))
+            raise CheckpointError(f"{self.path} keeps no checkpoint {iteration}; it has: {kept}")
+        return found[iteration]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """The networks of a run, as trained.
+
+    Attributes:
+        pair: The averaged generator and the discriminator; modulations not folded.
+        applied: The plan, in force on ``pair``.
+        iteration: Of the checkpoint they come from.
+        images_seen: Real pictures shown until then.
+    """
+
+    experiment: Experiment
+    pair: NetworkPair
+    applied: AppliedPlan
+    iteration: int
+    images_seen: int
+
+
+def architecture_of(experiment: Experiment) -> Architecture:
+    """Return the networks of a resolved experiment."""
+    network = experiment.network
+    return Architecture(
+        backbone=experiment.backbone,
+        channels=experiment.data.channels,
+        resolution=network.resolution or 0,
+        width=network.width or 0,
+        latent_size=network.latent_size or 0,
+        generator_normalisation=network.generator_normalisation or "",
+        discriminator_normalisation=network.discriminator_normalisation or "",
+    )
+
+
+def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) -> AppliedPlan:
+    """Apply the experiment's plan; a run without a source trains everything."""
+    plan = parse_plan("fine_tune" if experiment.source is None else experiment.plan)
+    return apply_plan(
+        plan, pair, fresh=fresh, statistics=experiment.transfer.frozen_statistics
+    )
+
+
+def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
+    """Load the networks of a run, with the averaged generator where there is one.
+
+    Raises:
+        RunError: ``path`` is no run folder.
+        CheckpointError: It has no such checkpoint, or the files are damaged.
+    """
+    folder = RunFolder(path)
+    experiment = folder.experiment()
+    state = load_state(folder.checkpoint(iteration))
+    pair = build_pair(architecture_of(experiment))
+    applied = put_in_force(experiment, pair, build_pair(architecture_of(experiment)))
+    chosen = {"generator": "average" if "average" in state.files else "generator"}
+    for role, network in pair.items():
+        try:
+            network.load_state_dict(state.files[chosen.get(role, role)])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: the {role} does not fit its plan: {error}") from None
+    return TrainedRun(
+        experiment, pair, applied, int(state.card["iteration"]), int(state.card["images_seen"])
+    )
+
+
+def describe_machine() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    return {
+        "graftgan": version("graftgan"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "command": " ".join(["graftgan", *sys.argv[1:]]),
+    }

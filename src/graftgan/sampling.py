@@ -1,0 +1,76 @@
+"""Pictures from a generator."""
+
+import math
+
+import torch
+
+from graftgan.errors import SettingsError
+from graftgan.networks import Generator, draw_latents
+from graftgan.randomness import Randomness
+from graftgan.tensors import Latents, PictureBytes, to_pictures
+from graftgan.transfer import evaluation_mode, layers_on_batch_statistics
+
+CHUNK = 64  # pictures generated at once; where a layer follows the batch, every chunk is this large
+
+
+@torch.no_grad()
+def generate(generator: Generator, latents: Latents) -> PictureBytes:
+    """Return the pictures of ``latents`` (n, z) as uint8 (n, c, h, w) on the CPU.
+
+    A picture depends on its latent alone, unless the generator has layers that follow the batch's
+    statistics; then it also depends on the others of its 64.
+    """
+    evaluation_mode(generator)
+    device = next(generator.parameters()).device
+    follows_batch = bool(layers_on_batch_statistics(generator.layers().items()))
+    pictures: list[PictureBytes] = []
+    for chunk in latents.to(device).split(CHUNK):
+        missing = CHUNK - len(chunk) if follows_batch else 0
+        filling = _filling(missing, chunk)
+        images = generator(torch.cat([chunk, filling]))[: len(chunk)]
+        pictures.append(to_pictures(images).cpu())
+    return torch.cat(pictures)
+
+
+def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0) -> Latents:
+    """Return ``count`` latents from N(0, truncation^2 I): smaller ones lie nearer to the average.
+
+    Raises:
+        SettingsError: ``count`` or ``truncation`` is not positive.
+    """
+    if count < 1:
+        raise SettingsError(f"the number of pictures must be at least 1, got {count}")
+    if truncation <= 0:
+        raise SettingsError(f"truncation must be positive, got {truncation}")
+    rng = Randomness(seed).generator("samples")
+    return truncation * draw_latents(count, size, rng)
+
+
+def interpolation_latents(
+    stops: int, frames_between: int, size: int, *, seed: int, truncation: float = 1.0
+) -> Latents:
+    """Return a closed walk on the sphere through ``stops`` random latents.
+
+    Source: spherical interpolation, White 2016 (arXiv:1609.04468). The norm is interpolated too.
+    """
+    if stops < 2:
+        raise SettingsError(f"an interpolation needs at least 2 stops, got {stops}")
+    anchors = random_latents(stops, size, seed=seed, truncation=truncation)
+    shares = torch.arange(frames_between) / frames_between
+    legs = zip(anchors, anchors.roll(-1, dims=0), strict=True)
+    return torch.cat([_great_circle(a, b, shares) for a, b in legs])
+
+
+def _great_circle(start: Latents, end: Latents, shares: torch.Tensor) -> Latents:
+    cosine = torch.dot(start / start.norm(), end / end.norm()).clamp(-1, 1)
+    angle = math.acos(float(cosine))
+    if angle < 1e-4:
+        return torch.lerp(start[None], end[None], shares[:, None])
+    towards_start = torch.sin((1 - shares) * angle) / math.sin(angle)
+    towards_end = torch.sin(shares * angle) / math.sin(angle)
+    return towards_start[:, None] * start + towards_end[:, None] * end
+
+
+def _filling(count: int, like: Latents) -> Latents:
+    rng = Randomness(0).generator("filling of the last chunk")
+    return draw_latents(count, like.shape[1], rng, like.device)

@@ -1,0 +1,121 @@
+"""Find sources by name, load them, and make new ones from runs."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from graftgan.backbones import build_pair
+from graftgan.checkpoints import SourceCard, SourceModel, load_source, read_card, save_source
+from graftgan.errors import RunError, SourceError
+from graftgan.networks import NetworkPair
+from graftgan.registry import suggest
+from graftgan.run_folder import RunFolder, TrainedRun, load_run
+from graftgan.transfer import fold, layers_on_batch_statistics, use_batch_statistics
+
+DEFAULT_SOURCE = "avatars-64"
+
+
+def source_folders() -> dict[str, Path]:
+    """Return every source on this machine by name: bundled ones, then the person's own.
+
+    Own ones lie in ``$GRAFTGAN_SOURCES``, or in ``~/.graftgan/sources``.
+    """
+    own = Path(os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources"))
+    bundled = Path(__file__).parent / "bundled"
+    cards = [card for home in (bundled, own) for card in sorted(home.glob("*/card.json"))]
+    return {card.parent.name: card.parent for card in cards}
+
+
+def find_source(name: str) -> Path:
+    """Return the folder of a source, or of a run that can serve as one.
+
+    Raises:
+        SourceError: There is nothing by that name or at that path.
+    """
+    known = source_folders()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if (path / "card.json").is_file():
+        return path
+    raise SourceError(
+        f"no source '{name}': it is neither a folder with a card.json nor a known name; "
+        f"{suggest(name, known) if known else 'make one with `graftgan pretrain`'}"
+    )
+
+
+def open_source(name: str) -> SourceModel:
+    """Load a source by name, by folder, or from a run folder (its newest checkpoint).
+
+    Raises:
+        SourceError: There is no such source, or it is damaged.
+        CheckpointError: The run holds no usable checkpoint.
+    """
+    folder = find_source(name)
+    if RunFolder(folder).experiment_file.is_file():
+        run = load_run(folder)
+        return SourceModel(card_of_run(folder.name, run), fold(run.pair))
+    source = load_source(folder, build_pair)
+    layers = source.pair.generator.layers()
+    for layer in source.card.batch_statistics:
+        for part in layers[layer].modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                use_batch_statistics(part)
+    return source
+
+
+def card_of_run(name: str, run: TrainedRun) -> SourceCard:
+    """Return a card that says where the weights of a run come from."""
+    experiment = run.experiment
+    return SourceCard(
+        name=name,
+        architecture=run.pair.architecture,
+        data=experiment.pictures.name,
+        objective=experiment.objective,
+        iterations=run.iteration,
+        images_seen=run.images_seen,
+        batch_statistics=layers_on_batch_statistics(run.pair.generator.layers().items()),
+    )
+
+
+def pack_run(
+    run_path: Path,
+    destination: Path,
+    *,
+    licence: str,
+    data: str | None = None,
+    command: str = "not stated",
+    notes: str = "",
+    iteration: int | None = None,
+    half: bool = False,
+) -> SourceCard:
+    """Write the networks of a run as a source folder, modulations folded.
+
+    Args:
+        run_path: The run folder.
+        destination: The new source folder; its name is the source's name.
+        licence: Of the pictures and so of the weights.
+        data: The pictures in words.
+        command: What makes the source again.
+        notes: Anything a user should know.
+        iteration: Of the checkpoint to take; the newest if not given.
+        half: Store 16-bit floating point, half the size.
+
+    Raises:
+        RunError: ``destination`` exists, or ``run_path`` is no run.
+        CheckpointError: There is no such checkpoint.
+    """
+    if destination.exists():
+        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    run = load_run(run_path, iteration=iteration)
+    card = card_of_run(destination.name, run)
+    card = replace(card, licence=licence, data=data or card.data, command=command, notes=notes)
+    pair: NetworkPair = fold(run.pair)
+    return save_source(destination, pair, card, dtype=torch.float16 if half else torch.float32)
+
+
+def list_sources() -> list[tuple[Path, SourceCard]]:
+    """Return every source on this machine with its card."""
+    return [(folder, read_card(folder)) for folder in source_folders().values()]

@@ -1,0 +1,48 @@
+"""Run updates in order, keep averages, tell listeners, resume exactly."""
+
+from graftgan.training.adversarial import AdversarialGame
+from graftgan.training.average import GeneratorAverage
+from graftgan.training.distributed import Processes, joined_processes
+from graftgan.training.hardware import Hardware, choose_hardware
+from graftgan.training.listeners import (
+    Checkpoints,
+    DivergenceGuard,
+    LogWriter,
+    ProgressBar,
+    QuietListener,
+    Snapshots,
+    StopOnSignal,
+    append_line,
+    forget_after,
+)
+from graftgan.training.loop import Listener, Training
+from graftgan.training.settings import TrainingSettings
+from graftgan.training.state import restore, state_of
+from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
+
+__all__ = [
+    "AdversarialGame",
+    "Checkpoints",
+    "DivergenceGuard",
+    "GeneratorAverage",
+    "Hardware",
+    "Listener",
+    "LogWriter",
+    "Moment",
+    "Processes",
+    "ProgressBar",
+    "QuietListener",
+    "Snapshots",
+    "StopOnSignal",
+    "Terms",
+    "Training",
+    "TrainingSettings",
+    "Update",
+    "append_line",
+    "choose_hardware",
+    "forget_after",
+    "gradients_only_for",
+    "joined_processes",
+    "restore",
+    "state_of",
+]

@@ -1,0 +1,117 @@
+"""The two updates of a GAN: the discriminator's and the generator's."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from graftgan.networks import NetworkPair, draw_latents
+from graftgan.tensors import Images, Logits, Scalar
+from graftgan.training.hardware import Hardware
+from graftgan.training.updates import Moment, Terms
+
+
+class Losses(Protocol):
+    """The objective's two losses on logits."""
+
+    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
+        """Return what the discriminator minimises."""
+        ...
+
+    def generator_loss(self, fake: Logits) -> Scalar:
+        """Return what the generator minimises."""
+        ...
+
+
+class DiscriminatorPenalty(Protocol):
+    """A term on the discriminator's slope, due every ``every`` turns."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Turns between two uses."""
+        ...
+
+    def __call__(
+        self,
+        critic: Callable[[Images], Logits],
+        real: Images,
+        fake: Images,
+        rng: torch.Generator,
+    ) -> Scalar:
+        """Return the weighted term."""
+        ...
+
+
+class Views(Protocol):
+    """What the discriminator sees of real and of generated images."""
+
+    def real(self, images: Images, rng: torch.Generator, *, progress: float) -> Images:
+        """Return real images as the discriminator sees them."""
+        ...
+
+    def fake(self, images: Images, rng: torch.Generator, *, progress: float) -> Images:
+        """Return generated images as the discriminator sees them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdversarialGame:
+    """The losses of both players.
+
+    Attributes:
+        pair: The networks.
+        losses: The objective.
+        penalties: Terms added to the discriminator's loss.
+        real_batch: Returns the real images for the discriminator's n-th turn.
+        views: The augmentation.
+        hardware: Device and number format.
+        batch_size: Pictures in a batch of this process.
+    """
+
+    pair: NetworkPair
+    losses: Losses
+    penalties: Sequence[DiscriminatorPenalty]
+    real_batch: Callable[[int], Images]
+    views: Views
+    hardware: Hardware
+    batch_size: int
+
+    def discriminator_terms(self, moment: Moment) -> Terms:
+        """Return the terms of the discriminator's loss on one real and one generated batch."""
+        real = self.real_batch(moment.turn)
+        real = self.views.real(real, moment.generator("view of real"), progress=moment.progress)
+        with self.hardware.autocast():
+            with torch.no_grad():
+                fake = self._generate(moment)
+            fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
+            real_logits = self.pair.discriminator(real).float()
+            fake_logits = self.pair.discriminator(fake).float()
+            terms = {
+                "loss": self.losses.discriminator_loss(real_logits, fake_logits),
+                "_real": real_logits.mean(),
+                "_fake": fake_logits.mean(),
+            }
+            for penalty in self.penalties:
+                if moment.turn % penalty.every == 0:
+                    rng = moment.generator(penalty.name)
+                    terms[penalty.name] = penalty(self.pair.discriminator, real, fake, rng)
+        return terms
+
+    def generator_terms(self, moment: Moment) -> Terms:
+        """Return the generator's loss on one generated batch."""
+        with self.hardware.autocast():
+            fake = self._generate(moment)
+            fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
+            logits = self.pair.discriminator(fake).float()
+            return {"loss": self.losses.generator_loss(logits)}
+
+    def _generate(self, moment: Moment) -> Images:
+        rng = moment.generator("latents")
+        size = self.pair.architecture.latent_size
+        return self.pair.generator(draw_latents(self.batch_size, size, rng, self.hardware.device))

@@ -1,0 +1,241 @@
+"""Listeners that write, draw and guard while a run trains."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from graftgan.errors import TrainingDiverged
+from graftgan.files import write_text
+from graftgan.tensors import Latents, PictureBytes, to_pictures
+from graftgan.training.loop import Training
+from graftgan.training.updates import Terms
+
+
+class QuietListener:
+    """A listener that does nothing; the others override what they need."""
+
+    def started(self, training: Training) -> None:
+        """Before the first iteration."""
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """After each iteration."""
+
+    def ended(self, training: Training) -> None:
+        """After the last iteration."""
+
+
+class LogWriter(QuietListener):
+    """Appends the terms of every ``every``-th iteration to a JSONL file, and to ``also``."""
+
+    def __init__(
+        self, path: Path, *, every: int, also: Callable[[dict[str, float]], None] | None = None
+    ) -> None:
+        self._path, self._every, self._also = path, every, also
+
+    def started(self, training: Training) -> None:
+        """Drop lines of iterations that will be done again."""
+        forget_after(self._path, training.iteration)
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Write a line if it is due."""
+        if training.iteration % self._every and training.iteration != training.iterations:
+            return
+        seconds = max(training.seconds, 1e-9)
+        line = {
+            "iteration": training.iteration,
+            "images": training.images_seen,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(training.images_seen / seconds, 2),
+            **{name: float(term) for name, term in terms.items()},
+        }
+        append_line(self._path, line)
+        if self._also is not None:
+            self._also(line)
+
+
+class DivergenceGuard(QuietListener):
+    """Stops a run whose losses are not numbers any more."""
+
+    def __init__(self, *, every: int) -> None:
+        self._every = every
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Look at the losses.
+
+        Raises:
+            TrainingDiverged: One is not finite.
+        """
+        if training.iteration % self._every == 0:
+            bad = [name for name, term in terms.items() if not torch.isfinite(term)]
+            if bad:
+                raise TrainingDiverged(
+                    f"{', '.join(bad)} became not-a-number by iteration {training.iteration}; "
+                    "lower the learning rates or take --precision float32"
+                )
+
+
+class ProgressBar(QuietListener):
+    """A bar with speed and time left."""
+
+    def __init__(self, description: str) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} iterations"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+        )
+        self._description = description
+        self._begin, self._images = 0.0, 0
+
+    def started(self, training: Training) -> None:
+        """Show the bar."""
+        self._task = self._bar.add_task(
+            self._description,
+            total=training.iterations,
+            completed=training.iteration,
+            speed="",
+        )
+        self._begin, self._images = time.perf_counter(), training.images_seen
+        self._bar.start()
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Move the bar."""
+        del terms
+        elapsed = time.perf_counter() - self._begin
+        speed = (training.images_seen - self._images) / max(elapsed, 1e-9)
+        self._bar.update(self._task, completed=training.iteration, speed=f"{speed:.0f} images/s")
+
+    def ended(self, training: Training) -> None:
+        """Leave the bar as it stands."""
+        del training
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also after an error."""
+        self._bar.stop()
+
+
+class Snapshots(QuietListener):
+    """Draws the averaged generator's pictures of fixed latents every ``every`` iterations."""
+
+    def __init__(
+        self,
+        *,
+        every: int,
+        latents: Latents,
+        sample: Callable[[Latents], PictureBytes],
+        show: Callable[[int, PictureBytes], None],
+    ) -> None:
+        self._every, self._latents, self._sample, self._show = every, latents, sample, show
+
+    def started(self, training: Training) -> None:
+        """Draw the start of a new run."""
+        if training.iteration == 0:
+            self._draw(training)
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Draw if it is due."""
+        del terms
+        if training.iteration % self._every == 0:
+            self._draw(training)
+
+    def ended(self, training: Training) -> None:
+        """Draw the end, if it is not drawn yet."""
+        if training.iteration % self._every:
+            self._draw(training)
+
+    def _draw(self, training: Training) -> None:
+        self._show(training.iteration, self._sample(self._latents))
+
+
+class Checkpoints(QuietListener):
+    """Calls ``save`` every ``every`` iterations and at the end."""
+
+    def __init__(self, *, every: int, save: Callable[[Training], None]) -> None:
+        self._every, self._save = every, save
+        self._saved = -1
+
+    def started(self, training: Training) -> None:
+        """A resumed run starts from a checkpoint it need not write again."""
+        self._saved = training.iteration if training.iteration else -1
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Save if it is due."""
+        del terms
+        if training.iteration % self._every == 0:
+            self._do(training)
+
+    def ended(self, training: Training) -> None:
+        """Save the last state."""
+        if self._saved != training.iteration:
+            self._do(training)
+
+    def _do(self, training: Training) -> None:
+        self._save(training)
+        self._saved = training.iteration
+
+
+class StopOnSignal(QuietListener):
+    """Turns Ctrl-C and a cluster's SIGTERM into an orderly stop after the iteration."""
+
+    def __init__(self) -> None:
+        self.stopped_by: str | None = None
+        self._before: dict[int, Any] = {}
+        self._training: Training | None = None
+
+    def started(self, training: Training) -> None:
+        """Watch for signals."""
+        self._training = training
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._request)
+
+    def ended(self, training: Training) -> None:
+        """Stop watching."""
+        del training
+        self.close()
+
+    def close(self) -> None:
+        """Put the old handlers back, also after an error."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._training is None or self.stopped_by is not None:
+            raise KeyboardInterrupt  # the second Ctrl-C does not wait
+        self.stopped_by = signal.Signals(number).name
+        self._training.stop_requested = True
+
+
+def append_line(path: Path, data: dict[str, Any]) -> None:
+    """Append ``data`` as one line of JSON."""
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(data) + "\n")
+
+
+def forget_after(path: Path, iteration: int) -> None:
+    """Drop the lines of a JSONL file that lie after ``iteration``, and a line cut short."""
+    if not path.exists():
+        return
+    kept: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["iteration"] <= iteration:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    write_text(path, "".join(kept))
+
+
+def pictures_of(images: torch.Tensor) -> PictureBytes:
+    """Return generated images as uint8 pictures on the CPU."""
+    return to_pictures(images).cpu()

@@ -1,0 +1,105 @@
+"""The loop: every update in order, then the average, then the listeners. No method is named here."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch.nn import Parameter
+
+from graftgan.networks import NetworkPair
+from graftgan.randomness import Randomness
+from graftgan.training.average import GeneratorAverage
+from graftgan.training.distributed import Processes
+from graftgan.training.hardware import Hardware
+from graftgan.training.updates import Moment, Terms, Update
+
+
+class Listener(Protocol):
+    """Something that watches a training: a log, a bar, a guard."""
+
+    def started(self, training: "Training") -> None:
+        """Before the first iteration, also of a resumed run."""
+        ...
+
+    def iterated(self, training: "Training", terms: Terms) -> None:
+        """After each iteration; ``terms`` are on the device, reading them waits for it."""
+        ...
+
+    def ended(self, training: "Training") -> None:
+        """After the last iteration, or an early stop."""
+        ...
+
+
+@dataclass(slots=True)
+class Training:
+    """A training in progress.
+
+    Attributes:
+        pair: The networks.
+        updates: Whose turns make an iteration, in order.
+        average: The running average of the generator; None: the live generator is what counts.
+        iterations: Where the run ends.
+        batch_size: Pictures in a batch, over all processes.
+        iteration: Iterations done.
+        images_seen: Real pictures shown to the discriminator so far.
+        seconds: Time spent in the loop, over all sittings.
+        stop_requested: Set by a listener to end after this iteration.
+    """
+
+    pair: NetworkPair
+    updates: Sequence[Update]
+    average: GeneratorAverage | None
+    randomness: Randomness
+    hardware: Hardware
+    processes: Processes
+    iterations: int
+    batch_size: int
+    iteration: int = 0
+    images_seen: int = 0
+    seconds: float = 0.0
+    stop_requested: bool = False
+    listeners: list[Listener] = field(default_factory=list[Listener])
+
+    @property
+    def trainable(self) -> list[Parameter]:
+        """Every parameter that some update moves."""
+        return [p for update in self.updates for p in update.parameters]
+
+    def run(self) -> None:
+        """Train up to ``iterations``, or until a listener asks to stop."""
+        for listener in self.listeners:
+            listener.started(self)
+        trainable = self.trainable
+        while self.iteration < self.iterations and not self._should_stop():
+            begin = time.perf_counter()
+            terms = self._iterate(trainable)
+            self.seconds += time.perf_counter() - begin
+            for listener in self.listeners:
+                listener.iterated(self, terms)
+        for listener in self.listeners:
+            listener.ended(self)
+
+    def _iterate(self, trainable: list[Parameter]) -> Terms:
+        report: Terms = {}
+        for update in self.updates:
+            for repeat in range(update.repeats):
+                moment = Moment(
+                    update=update.name,
+                    turn=self.iteration * update.repeats + repeat,
+                    progress=self.iteration / self.iterations,
+                    randomness=self.randomness,
+                )
+                terms = update.turn(moment, trainable, self.processes.average_gradients)
+                report |= {f"{update.name}.{name.lstrip('_')}": t for name, t in terms.items()}
+        self.iteration += 1
+        self.images_seen += self.batch_size * self.updates[0].repeats
+        for _, network in self.pair.items():
+            self.processes.average_buffers(network)
+        if self.average is not None:
+            generated = self.iteration * self.batch_size
+            self.average.update(batch_size=self.batch_size, images_seen=generated)
+        return report
+
+    def _should_stop(self) -> bool:
+        return self.processes.agree(self.stop_requested, self.hardware.device)

@@ -1,0 +1,57 @@
+"""How long and how a run trains."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from graftgan.errors import SettingsError
+from graftgan.settings import strict
+
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How long and how a run trains, and what it keeps on the way."""
+
+    iterations: int = 900
+    """Generator steps; each has its critic steps."""
+    batch_size: int = 64
+    """Pictures in a batch, over all processes."""
+    precision: PrecisionName = "auto"
+    """auto, float32 or bfloat16; auto takes bfloat16 where the hardware computes in it."""
+    average_half_life_images: int = 10_000
+    """Images until an old generator weight counts half in the average; 0: no averaging."""
+    average_ramp_up: float = 0.05
+    """The half-life is at most this share of the images seen so far, so short runs keep up."""
+    sample_every: int | None = None
+    """Iterations between two picture grids; without it, ten grids a run."""
+    checkpoint_every: int = 1000
+    """Iterations between two checkpoints."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay, beside the best."""
+    log_every: int = 10
+    """Iterations between two lines of the log."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch_size", "checkpoint_every", "keep_checkpoints"):
+            _at_least_one(name, getattr(self, name))
+        _at_least_one("log_every", self.log_every)
+        if self.sample_every is not None:
+            _at_least_one("sample_every", self.sample_every)
+        if self.batch_size < 2:
+            raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
+        if self.average_half_life_images < 0:
+            raise SettingsError("average_half_life_images must not be negative")
+        if not 0 < self.average_ramp_up <= 1:
+            raise SettingsError(f"average_ramp_up must be in (0, 1], got {self.average_ramp_up}")
+
+    @property
+    def grid_every(self) -> int:
+        """Iterations between two picture grids."""
+        return self.sample_every or max(1, self.iterations // 10)
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise SettingsError(f"{name} must be at least 1, got {value}")

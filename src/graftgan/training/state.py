@@ -1,0 +1,77 @@
+"""What a checkpoint holds: enough to go on as if nothing had happened."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graftgan.errors import CheckpointError, TrainingDiverged
+from graftgan.networks import tensors_of
+from graftgan.training.loop import Training
+from graftgan.training.updates import optimizer_tensors, restore_optimizer
+
+Files = dict[str, Mapping[str, Tensor]]
+
+
+def state_of(training: Training) -> tuple[Files, dict[str, Any]]:
+    """Return the tensors, by file name, and the plain numbers of a training.
+
+    Random streams are functions of (seed, iteration), so they need no place here.
+
+    Raises:
+        TrainingDiverged: A weight is not finite; such a state is never saved.
+    """
+    files: Files = {name: tensors_of(network) for name, network in training.pair.items()}
+    if training.average is not None:
+        files["average"] = training.average.tensors()
+    _refuse_not_finite(files, training.iteration)
+    files["training"] = {
+        f"{update.name}.{key}": tensor
+        for update in training.updates
+        for key, tensor in optimizer_tensors(update.optimizer).items()
+    }
+    numbers = {
+        "iteration": training.iteration,
+        "images_seen": training.images_seen,
+        "seconds": training.seconds,
+    }
+    return files, numbers
+
+
+def restore(
+    training: Training, files: Mapping[str, Mapping[str, Tensor]], numbers: Mapping[str, Any]
+) -> None:
+    """Put a training back to a saved state.
+
+    Raises:
+        CheckpointError: The state is of another network or plan.
+    """
+    for name, network in training.pair.items():
+        _load(network, files, name)
+    if training.average is not None:
+        _load(training.average.generator, files, "average")
+    for update in training.updates:
+        prefix = f"{update.name}."
+        own = {k.removeprefix(prefix): t for k, t in files["training"].items() if k.startswith(prefix)}
+        restore_optimizer(update.optimizer, own)
+    training.iteration = int(numbers["iteration"])
+    training.images_seen = int(numbers["images_seen"])
+    training.seconds = float(numbers["seconds"])
+
+
+def _load(module: nn.Module, files: Mapping[str, Mapping[str, Tensor]], name: str) -> None:
+    try:
+        module.load_state_dict(files[name], strict=True)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint's {name} does not fit this run: {error}") from None
+
+
+def _refuse_not_finite(files: Files, iteration: int) -> None:
+    for role, tensors in files.items():
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise TrainingDiverged(
+                    f"{role}/{name} holds not-a-number at iteration {iteration}; "
+                    "lower the learning rates or take --precision float32"
+                )

@@ -1,0 +1,103 @@
+"""One optimizer's turn, and who may receive gradients in it."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from graftgan.randomness import Randomness
+from graftgan.tensors import Scalar
+
+Terms = dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a turn happens, and the randomness that belongs to it.
+
+    Attributes:
+        turn: Number of this update's turn since the start of the run.
+        progress: Share of the run that is done, in [0, 1].
+    """
+
+    update: str
+    turn: int
+    progress: float
+    randomness: Randomness
+
+    def generator(self, stream: str) -> torch.Generator:
+        """Return the random numbers of this turn for ``stream``."""
+        return self.randomness.generator(f"{self.update}.{stream}", self.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An optimizer with the loss it minimises. A GAN is two of these.
+
+    Attributes:
+        name: Its name in the log and in checkpoints.
+        parameters: What the optimizer moves; the plan chose them.
+        optimizer: Holds exactly ``parameters``.
+        losses: Returns the terms of the loss for a moment; their sum is minimised. Names that
+            start with ``_`` are only reported.
+        repeats: Turns in one iteration.
+        before: Called before each turn, for constraints on the weights.
+    """
+
+    name: str
+    parameters: Sequence[Parameter]
+    optimizer: torch.optim.Optimizer
+    losses: Callable[[Moment], Terms]
+    repeats: int = 1
+    before: Callable[[], None] = field(default=lambda: None)
+
+    def turn(
+        self,
+        moment: Moment,
+        trainable: Collection[Parameter],
+        average_gradients: Callable[[Sequence[Parameter]], None],
+    ) -> Terms:
+        """Take one step; return the detached terms of its loss."""
+        self.before()
+        with gradients_only_for(self.parameters, trainable):
+            terms = self.losses(moment)
+            total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
+            total.backward()
+        average_gradients(self.parameters)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {name: term.detach() for name, term in terms.items()}
+
+
+@contextmanager
+def gradients_only_for(
+    active: Collection[Parameter], trainable: Collection[Parameter]
+) -> Iterator[None]:
+    """Let gradients reach ``active`` alone; what the plan froze is not in ``trainable``."""
+    chosen = {id(p) for p in active}
+    for parameter in trainable:
+        parameter.requires_grad_(id(parameter) in chosen)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as tensors named ``<parameter>.<quantity>``."""
+    state: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": t for i, entry in state.items() for name, t in entry.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` returned; rates stay those of ``optimizer``."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,146 @@
+"""What a plan can do to one layer.
+
+An action is a function on a layer that returns the parameters which may now change. Before it
+runs, nothing in the layer is trainable. To add one: register it in ``ACTIONS``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn import Parameter
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
+
+from graftgan.registry import Registry
+from graftgan.transfer.modulation import AdaFM, ChannelScale, ChannelShift
+from graftgan.transfer.statistics import Statistics, hold_buffers
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an action may need beside the layer.
+
+    Attributes:
+        statistics: What frozen and modulated layers normalise with.
+        fresh: The same layer with fresh weights, for ``reset``.
+    """
+
+    statistics: Statistics
+    fresh: nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A way to treat one layer.
+
+    Attributes:
+        apply: Changes the layer; returns what may now be trained.
+        problem: Says in words why a layer cannot take this action; None: it can.
+        holds_buffers: Whether the layer's buffers stay bit-equal to the source.
+        summary: One line for tables and help.
+    """
+
+    apply: Callable[[nn.Module, Context], list[Parameter]]
+    problem: Callable[[nn.Module], str | None]
+    holds_buffers: bool
+    summary: str
+
+
+ACTIONS: Registry[Action] = Registry("action")
+
+
+def _freeze(layer: nn.Module, context: Context) -> list[Parameter]:
+    hold_buffers(layer, context.statistics)
+    return []
+
+
+def _fine_tune(layer: nn.Module, context: Context) -> list[Parameter]:
+    del context
+    return list(layer.parameters())
+
+
+def _reset(layer: nn.Module, context: Context) -> list[Parameter]:
+    layer.load_state_dict(context.fresh.state_dict())
+    return list(layer.parameters())
+
+
+def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    chosen: list[Parameter] = []
+    for part in list(_convolutions(layer)):
+        modulation = AdaFM(part.weight)
+        parametrize.register_parametrization(part, "weight", modulation)
+        chosen += [modulation.gamma, modulation.beta]
+    return chosen
+
+
+def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
+    """Scale and shift the layer's output channels (Noguchi and Harada 2019, arXiv:1904.01774).
+
+    Theirs is gamma * h + beta on the output h = w x + b; here gamma w x + (b + beta), which reaches
+    the same functions and folds into weight and bias.
+    """
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    target = _output_affine(layer)
+    assert target is not None  # `problem` was asked first
+    scale = ChannelScale(target.weight, _output_axis(target))
+    shift = ChannelShift(target.bias)
+    parametrize.register_parametrization(target, "weight", scale)
+    parametrize.register_parametrization(target, "bias", shift)
+    return [scale.gamma, shift.beta]
+
+
+def _always(layer: nn.Module) -> None:
+    del layer
+
+
+def _needs_kernel(layer: nn.Module) -> str | None:
+    found = next(_convolutions(layer), None)
+    return None if found is not None else "has no convolution or linear kernel to modulate"
+
+
+def _needs_output_affine(layer: nn.Module) -> str | None:
+    found = _output_affine(layer)
+    return None if found is not None else "has no affine output to scale and shift"
+
+
+ACTIONS.register("freeze")(
+    Action(_freeze, _always, True, "keep weights and buffers as the source's")
+)
+ACTIONS.register("adafm")(
+    Action(_adafm, _needs_kernel, False, "keep the kernels, learn a scale and shift for each")
+)
+ACTIONS.register("filter_scale_shift")(
+    Action(_filter_scale_shift, _needs_output_affine, False, "learn a scale and shift per channel")
+)
+ACTIONS.register("fine_tune")(
+    Action(_fine_tune, _always, False, "train everything from the source's weights")
+)
+ACTIONS.register("reset")(Action(_reset, _always, False, "train everything from fresh weights"))
+
+
+def _convolutions(layer: nn.Module) -> Iterator[Convolution]:
+    for part in layer.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            yield part
+
+
+def _output_affine(layer: nn.Module) -> Convolution | _BatchNorm | nn.GroupNorm | None:
+    """Return the last part that scales and shifts channels.
+
+    A scale before a batch normalisation would be undone by it, so the norm comes first.
+    """
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm)
+    for part in reversed(list(layer.modules())):
+        if isinstance(part, kinds) and part.bias is not None:
+            return part
+    return None
+
+
+def _output_axis(part: nn.Module) -> int:
+    return 1 if isinstance(part, nn.ConvTranspose2d) else 0

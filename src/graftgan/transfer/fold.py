@@ -1,0 +1,28 @@
+"""Turn modulated networks back into plain ones."""
+
+import copy
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from graftgan.networks import NetworkPair
+from graftgan.transfer.modulation import AdaFM, ChannelScale, ChannelShift
+
+_MODULATIONS = (AdaFM, ChannelScale, ChannelShift)
+
+
+def fold(pair: NetworkPair) -> NetworkPair:
+    """Return a copy whose modulations are worked into the weights; its outputs are the same."""
+    folded = copy.deepcopy(pair)
+    for _, network in folded.items():
+        for module in list(network.modules()):
+            _fold_module(module)
+    return folded
+
+
+def _fold_module(module: nn.Module) -> None:
+    if not parametrize.is_parametrized(module):
+        return
+    for name, chain in list(module.parametrizations.items()):  # pyright: ignore
+        if any(isinstance(part, _MODULATIONS) for part in chain):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
