@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graftgan.assembly import PictureProgress, Prepared, build_training, prepare, prepare_again
+from graftgan.assembly import Prepared, build_training, prepare, prepare_again
 from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.data import write_manifest
 from graftgan.errors import RunError, TrainingDiverged
@@ -34,10 +34,12 @@ class Watcher:
     """What a person sees while a run is prepared and trained. This one shows nothing."""
 
     draws_bar = False
-    pictures_progress: PictureProgress | None = None
 
-    def say(self, message: str) -> None:
-        """Show a line."""
+    def pictures_progress(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` pictures are decoded."""
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Show what is about to be trained; everything has been checked by now."""
 
 
 def run(
@@ -173,6 +175,7 @@ def _restore_newest(path: Path, training: Training) -> None:
 def _train(
     folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
 ) -> RunFolder:
+    watcher.prepared(prepared)
     stop = StopOnSignal()
     bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
     training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]

@@ -1,0 +1,52 @@
+"""``graftgan demo``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from graftgan.cli import transfer
+from graftgan.cli.screen import console, with_bar
+from graftgan.data import render_avatars
+from graftgan.errors import RunError
+
+DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw, and transfer it to them.
+
+Takes about six minutes on two cores. Leaves the pictures, the run and its page in one folder.
+"""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demonstration."""
+
+    out: Path = Path("demo")
+    """Where pictures and run go."""
+    style: str = "lorelei"
+    """The CC0 DiceBear style of the pictures."""
+    count: int = 100
+    """How many pictures."""
+    iterations: int = 800
+    """Generator steps."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan demo"
+    options = tyro.cli(Demo, args=list(arguments), prog=prog, description=DESCRIPTION)
+    run = options.out / "run"
+    if run.exists():
+        raise RunError(f"{run} exists already; choose another --out or remove it")
+    pictures = options.out / "pictures"
+    with_bar(
+        f"drawing {options.count} pictures",
+        lambda progress: render_avatars(
+            pictures, styles=[options.style], count=options.count, seed=1, progress=progress
+        ),
+    )
+    console.print(f"{options.count} pictures of style '{options.style}' in {pictures}")
+    return transfer.main(
+        [str(pictures), "--plan", "D(1,2,2) G(1,2,2)", "--iterations", str(options.iterations)]
+        + ["--out", str(run)]
+    )

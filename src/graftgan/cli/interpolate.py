@@ -1,0 +1,63 @@
+"""``graftgan interpolate``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from graftgan.cli.screen import console
+from graftgan.films import write_film
+from graftgan.sampling import generate, interpolation_latents
+from graftgan.sources import open_source
+
+DESCRIPTION = """Make a film that walks between random pictures and ends where it began.
+
+examples:
+  graftgan interpolate runs/my_pictures                       walk.gif
+  graftgan interpolate runs/my_pictures --stops 12 --out walk.mp4
+"""
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """The walk."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder, a source's name, or a source folder."""
+    stops: int = 8
+    """Random pictures on the way."""
+    frames: int = 20
+    """Frames from one stop to the next."""
+    frames_per_second: int = 20
+    """Speed of the film."""
+    size: int = 256
+    """Height and width of the film in pixels; pictures are enlarged to it."""
+    seed: int = 0
+    """The seed of the stops."""
+    truncation: float = 1.0
+    """Scale of the latents: below 1 they lie nearer to the average picture."""
+    out: Path = Path("walk.gif")
+    """A .gif file, or a .mp4 file (needs the extra `video`)."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan interpolate"
+    options = tyro.cli(Interpolate, args=list(arguments), prog=prog, description=DESCRIPTION)
+    generator = open_source(options.model).pair.generator
+    latents = interpolation_latents(
+        options.stops,
+        options.frames,
+        generator.architecture.latent_size,
+        seed=options.seed,
+        truncation=options.truncation,
+    )
+    write_film(
+        generate(generator, latents),
+        options.out,
+        frames_per_second=options.frames_per_second,
+        size=options.size,
+    )
+    console.print(f"{len(latents)} frames in {options.out}")
+    return 0

@@ -1,0 +1,51 @@
+"""``graftgan plan``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from graftgan.backbones import build_pair
+from graftgan.cli.screen import console, plan_table
+from graftgan.sources import DEFAULT_SOURCE, open_source
+from graftgan.transfer import ACTIONS, PRESETS, apply_plan, parse_plan
+
+DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
+
+D(i,j,k) counts from the discriminator's input: freeze the first i layers, AdaFM on the next j,
+fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the first k, AdaFM on the
+next j, freeze the last i. Or give rules by name: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
+
+examples:
+  graftgan plan                                        every preset and action
+  graftgan plan combined
+  graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
+"""
+
+
+@dataclass(frozen=True)
+class ShowPlan:
+    """The plan and the source."""
+
+    plan: tyro.conf.Positional[str] = ""
+    """A preset's name or the notation; without it, all presets are listed."""
+    source: str = DEFAULT_SOURCE
+    """The source's name or folder."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan plan"
+    options = tyro.cli(ShowPlan, args=list(arguments), prog=prog, description=DESCRIPTION)
+    if not options.plan:
+        for name, preset in PRESETS.items():
+            console.print(f"{name:<12} {preset}", markup=False)
+        console.print("\nactions:")
+        for name, action in ACTIONS.items():
+            console.print(f"{name:<20} {action.summary}")
+        return 0
+    plan = parse_plan(options.plan)
+    pair = open_source(options.source).pair
+    fresh = build_pair(pair.architecture)
+    console.print(plan_table(apply_plan(plan, pair, fresh=fresh, statistics="source").report))
+    return 0

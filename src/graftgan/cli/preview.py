@@ -1,0 +1,61 @@
+"""``graftgan preview``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet
+from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.data import DataSettings, load_image_set
+from graftgan.reports import save_png
+
+DESCRIPTION = """See your pictures as the discriminator would: each beside two augmented versions.
+
+examples:
+  graftgan preview my_pictures/
+  graftgan preview my_pictures/ --augment light --rows 8 --out light.png
+"""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What to show."""
+
+    pictures: tyro.conf.Positional[Path]
+    """A folder, zip or npz of pictures."""
+    augment: str = "diffaugment_color_translation"
+    """The augmentation policy."""
+    resolution: int = 64
+    """Height and width of the pictures, in pixels."""
+    rows: int = 6
+    """How many pictures."""
+    seed: int = 0
+    """The seed of the choice and of the augmentation."""
+    out: Path = Path("preview.png")
+    """The sheet to write."""
+    data: Annotated[DataSettings, tyro.conf.arg(name="")] = field(default_factory=DataSettings)
+    augmentation: Annotated[AugmentationSettings, tyro.conf.arg(name="")] = field(
+        default_factory=AugmentationSettings
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan preview"
+    options = tyro.cli(Preview, args=list(arguments), prog=prog, description=DESCRIPTION)
+    augmenter = build_augmenter(options.augment, options.augmentation)
+    images = load_image_set(
+        options.pictures,
+        options.data,
+        resolution=options.resolution,
+        seed=options.seed,
+        progress=ScreenWatcher().pictures_progress,
+    )
+    console.print(images.summary())
+    rows = min(options.rows, len(images.pictures))
+    save_png(preview_sheet(images.pictures, augmenter, rows=rows, seed=options.seed), options.out)
+    console.print(f"look at {options.out}")
+    return 0

@@ -1,0 +1,72 @@
+"""What every verb shows: plan tables, picture counts, bars."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from graftgan.assembly import Prepared
+from graftgan.composer import Watcher
+from graftgan.transfer import PlanReport
+
+_COLOURS = {
+    "freeze": "cyan",
+    "adafm": "yellow",
+    "filter_scale_shift": "magenta",
+    "fine_tune": "green",
+    "reset": "red",
+}
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class ScreenWatcher(Watcher):
+    """Shows a person what happens; only the leading process speaks."""
+
+    def __init__(self) -> None:
+        self.leads = os.environ.get("RANK", "0") == "0"
+        self.draws_bar = self.leads and sys.stderr.isatty()
+
+    def pictures_progress(self, done: int, total: int) -> None:
+        """Show how many pictures are decoded, on a terminal."""
+        if self.draws_bar and (done == total or done % 500 == 0):
+            end = "\n" if done == total else "\r"
+            print(f"reading pictures: {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Show the pictures and the plan before the first iteration."""
+        if not self.leads:
+            return
+        console.print(prepared.images.summary())
+        if prepared.experiment.source is not None:
+            console.print(plan_table(prepared.plan.report))
+        console.print(f"on {prepared.hardware.describe()}")
+
+
+def plan_table(report: PlanReport) -> Table:
+    """Return the per-layer table of a plan."""
+    title = f"{report.notation}   trains {report.trainable:,} of {report.parameters:,} numbers"
+    table = Table(title=title, title_justify="left")
+    for heading in ("network", "layer", "kind", "action"):
+        table.add_column(heading)
+    for heading in ("parameters", "trainable", "share"):
+        table.add_column(heading, justify="right")
+    for network, rows in report.networks.items():
+        for row in rows:
+            share = row.trainable / row.parameters if row.parameters else 0.0
+            colour = _COLOURS.get(row.action, "white")
+            action = f"[{colour}]{row.action}[/{colour}]"
+            numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
+            table.add_row(network, row.layer, row.kind, action, *numbers)
+        table.add_section()
+    return table
+
+
+def with_bar(description: str, work: Callable[[Callable[[int, int], None]], object]) -> None:
+    """Do ``work`` with a function that moves a progress bar to (done, total)."""
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(description, total=None)
+        work(lambda done, total: bar.update(task, completed=done, total=total))

@@ -1,0 +1,147 @@
+"""What ``transfer`` and ``pretrain`` share: an experiment from a file, flags, or an old run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
+from graftgan.assembly import prepare
+from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.composer import resume, run
+from graftgan.errors import SettingsError
+from graftgan.experiment import Experiment
+from graftgan.registry import suggest
+from graftgan.run_folder import RunFolder, load_run
+from graftgan.settings import dotted_names, parse, read_toml, to_toml
+from graftgan.training import choose_hardware
+
+_NO_PREFIXES = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A new run."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """The run folder; without it, runs/<name of the pictures>."""
+    config: Path | None = None
+    """An experiment file (TOML); flags given beside it win."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    dry_run: bool = False
+    """Check everything and show it, but train nothing and write nothing."""
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """A run to go on with."""
+
+    resume: Path
+    """The run folder."""
+    iterations: int | None = None
+    """A new, larger number of iterations."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, description: str) -> int:
+    """Parse the arguments of a training verb and do what they say; return the exit code."""
+    prog = f"graftgan {verb} PICTURES"
+    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+        options = tyro.cli(GoOn, args=list(arguments), prog=prog, description=description)
+        folder = resume(
+            options.resume,
+            iterations=options.iterations,
+            device=options.device,
+            watcher=ScreenWatcher(),
+        )
+        return _finish(folder)
+    start = _parse_start(arguments, defaults, prog=prog, description=description)
+    if (verb == "transfer") == (start.experiment.source is None):
+        raise SettingsError(
+            "transfer needs a --source; from fresh weights use `graftgan pretrain`"
+            if verb == "transfer"
+            else "pretrain starts from fresh weights; `graftgan transfer` takes a source"
+        )
+    if start.dry_run:
+        return _show(start)
+    destination = start.out or Path("runs") / start.experiment.pictures.resolve().stem
+    watcher = ScreenWatcher()
+    return _finish(run(start.experiment, destination, device=start.device, watcher=watcher))
+
+
+def short_flags(arguments: Sequence[str]) -> list[str]:
+    """Turn dotted flags such as ``--training.iterations`` into ``--iterations``.
+
+    Raises:
+        SettingsError: A dotted flag names no setting.
+    """
+    known = list(dotted_names(Experiment))
+    return [_short(argument, known) for argument in arguments]
+
+
+def _short(argument: str, known: list[str]) -> str:
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument[2:].partition("=")
+    if "." not in flag:
+        return argument
+    name = flag.replace("-", "_")
+    if name not in known:
+        raise SettingsError(f"no setting '{flag}'; {suggest(name, known)}")
+    return f"--{name.rpartition('.')[2]}{equals}{value}"
+
+
+def _parse_start(
+    arguments: Sequence[str], defaults: Experiment, *, prog: str, description: str
+) -> Start:
+    arguments = short_flags(arguments)
+    if arguments and not arguments[0].startswith("-"):
+        arguments[:1] = ["--pictures", arguments[0]]
+    config = _config_path(arguments)
+    if config is not None:
+        data = {"pictures": "", **read_toml(config)}
+        defaults = parse(Experiment, data, where=str(config))
+        if not data["pictures"]:
+            defaults = replace(defaults, pictures=tyro.MISSING)
+    return tyro.cli(
+        Start,
+        args=arguments,
+        default=Start(experiment=defaults),
+        prog=prog,
+        description=description,
+        config=_NO_PREFIXES,
+    )
+
+
+def _config_path(arguments: Sequence[str]) -> Path | None:
+    for position, argument in enumerate(arguments):
+        if argument.startswith("--config="):
+            return Path(argument.partition("=")[2])
+        if argument == "--config" and position + 1 < len(arguments):
+            return Path(arguments[position + 1])
+    return None
+
+
+def _show(start: Start) -> int:
+    precision = start.experiment.training.precision
+    prepared = prepare(start.experiment, choose_hardware(start.device, precision))
+    console.print(to_toml(prepared.experiment), markup=False)
+    ScreenWatcher().prepared(prepared)
+    return 0
+
+
+def _finish(folder: RunFolder) -> int:
+    card = folder.card()
+    if ScreenWatcher().leads:
+        if folder.experiment().source is not None:
+            adapter = adapter_of(load_run(folder.path), card["base"])
+            save_adapter(adapter, folder.path / FILE_NAME)
+        minutes = card["seconds"] / 60
+        console.print(f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes")
+        console.print(f"look at {folder.path / 'report.html'}")
+    return 0 if card["state"] == "finished" else 130
