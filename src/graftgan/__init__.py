@@ -1,1 +1,103 @@
-"""graftgan: transfer learning of GANs on small image sets."""
+"""graftgan: transfer learning of GANs on small image sets.
+
+    from pathlib import Path
+    from graftgan import Experiment, TrainingSettings, generate, open_source, random_latents, run
+
+    experiment = Experiment(
+        pictures=Path("my_pictures"),
+        source="avatars-64",
+        plan="D(1,2,2) G(1,2,2)",
+        augment="diffaugment_color_translation",
+        training=TrainingSettings(iterations=900),
+    )
+    folder = run(experiment, Path("runs/mine"))
+    generator = open_source(str(folder.path)).pair.generator
+    pictures = generate(generator, random_latents(64, 100, seed=0))  # uint8 (64, 3, 64, 64)
+
+Names are loaded when they are first used: ``import graftgan`` alone does not load torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graftgan.adapters import fold_adapter, load_adapter
+    from graftgan.augment import AugmentationSettings
+    from graftgan.composer import Watcher, resume, run
+    from graftgan.data import DataSettings, load_image_set, render_avatars
+    from graftgan.errors import GraftganError
+    from graftgan.experiment import Experiment, NetworkSettings
+    from graftgan.objectives import OptimizationSettings
+    from graftgan.reports import write_run_report
+    from graftgan.run_folder import RunFolder, load_run
+    from graftgan.sampling import generate, interpolation_latents, random_latents
+    from graftgan.sources import list_sources, open_source, pack_run
+    from graftgan.training import TrainingSettings
+    from graftgan.transfer import TransferSettings, apply_plan, fold, parse_plan
+
+_HOMES = {
+    "AugmentationSettings": "augment",
+    "DataSettings": "data",
+    "Experiment": "experiment",
+    "GraftganError": "errors",
+    "NetworkSettings": "experiment",
+    "OptimizationSettings": "objectives",
+    "RunFolder": "run_folder",
+    "TrainingSettings": "training",
+    "TransferSettings": "transfer",
+    "Watcher": "composer",
+    "apply_plan": "transfer",
+    "fold": "transfer",
+    "fold_adapter": "adapters",
+    "generate": "sampling",
+    "interpolation_latents": "sampling",
+    "list_sources": "sources",
+    "load_adapter": "adapters",
+    "load_image_set": "data",
+    "load_run": "run_folder",
+    "open_source": "sources",
+    "pack_run": "sources",
+    "parse_plan": "transfer",
+    "random_latents": "sampling",
+    "render_avatars": "data",
+    "resume": "composer",
+    "run": "composer",
+    "write_run_report": "reports",
+}
+
+__all__ = [
+    "AugmentationSettings",
+    "DataSettings",
+    "Experiment",
+    "GraftganError",
+    "NetworkSettings",
+    "OptimizationSettings",
+    "RunFolder",
+    "TrainingSettings",
+    "TransferSettings",
+    "Watcher",
+    "apply_plan",
+    "fold",
+    "fold_adapter",
+    "generate",
+    "interpolation_latents",
+    "list_sources",
+    "load_adapter",
+    "load_image_set",
+    "load_run",
+    "open_source",
+    "pack_run",
+    "parse_plan",
+    "random_latents",
+    "render_avatars",
+    "resume",
+    "run",
+    "write_run_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'graftgan' has no attribute '{name}'")
+    return getattr(import_module(f"graftgan.{_HOMES[name]}"), name)

@@ -21,6 +21,7 @@ from graftgan.training import (
     Hardware,
     Processes,
     ProgressBar,
+    ProgressLines,
     StopOnSignal,
     Training,
     choose_hardware,
@@ -34,6 +35,9 @@ class Watcher:
     """What a person sees while a run is prepared and trained. This one shows nothing."""
 
     draws_bar = False
+
+    def say(self, line: str) -> None:
+        """Show a line of progress, where no bar is drawn."""
 
     def pictures_progress(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` pictures are decoded."""
@@ -181,8 +185,8 @@ def _train(
     training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
     if training.processes.leads:
         training.listeners += Recorder(folder, prepared, training).listeners()
-        if bar is not None:
-            training.listeners.append(bar)
+        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
+        training.listeners.append(lines if bar is None else bar)
     outcome = {"state": "finished", "message": ""}
     try:
         training.run()

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from graftgan.errors import GraftganError, RunError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``; move it there when the block ends well.
 
     The block creates a file or a folder at the temporary path. A folder that stands at ``path``
-    already is replaced. On any error, and after a kill, ``path`` is as it was.
+    already is replaced. On any error, and after a kill, ``path`` is as it was; only a kill between
+    the two renames that replace a folder leaves none.
 
     Raises:
         RunError: The disk is full, or the place cannot be written.
@@ -62,9 +63,19 @@ def remove_partial(folder: Path) -> None:
 
 
 def _put_in_place(partial: Path, path: Path) -> None:
-    if path.is_dir():  # os.replace cannot put a folder over a folder that holds files
-        shutil.rmtree(path)
-    os.replace(partial, path)
+    if not path.is_dir():
+        os.replace(partial, path)
+        return
+    # os.replace cannot put a folder over one that holds files: step the old one aside first.
+    old = path.with_name(f".{path.name}.partial-{os.getpid()}-old")
+    _remove(old)
+    os.replace(path, old)
+    try:
+        os.replace(partial, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _remove(old)
 
 
 def _flush_to_disk(path: Path) -> None:

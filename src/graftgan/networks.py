@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graftgan.errors import SettingsError
 from graftgan.tensors import Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
@@ -34,6 +35,11 @@ class Architecture:
     width: int = 64
     generator_normalisation: str = "batch"
     discriminator_normalisation: str = "batch"
+
+    def __post_init__(self) -> None:
+        for name in ("resolution", "channels", "latent_size", "width"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""

@@ -2,7 +2,9 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -15,10 +17,15 @@ from graftgan.registry import suggest
 
 S = TypeVar("S")
 
+_COLLECTS: ContextVar[bool] = ContextVar("whether problems are collected", default=False)
+
 
 def strict(cls: type[S]) -> type[S]:
     """Class decorator: refuse unknown keys and silent type changes for this settings dataclass."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    check: Callable[[S], None] | None = getattr(cls, "__post_init__", None)
+    if check is not None:
+        cls.__post_init__ = _collected(check)  # type: ignore[attr-defined]
     return cls
 
 
@@ -50,7 +57,8 @@ def parse(cls: type[S], data: Mapping[str, Any], *, where: str) -> S:
         SettingsError: One message that lists every problem with its dotted key.
     """
     try:
-        return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+        with _collecting_problems():
+            return TypeAdapter(cls).validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         problems = [_explain(cls, problem) for problem in error.errors()]  # type: ignore[arg-type]
         raise SettingsError(f"{where}: {'; '.join(problems)}") from None
@@ -78,6 +86,27 @@ def dotted_names(cls: type, prefix: str = "") -> Iterator[str]:
             yield from dotted_names(nested, f"{prefix}{field.name}.")
 
 
+@contextmanager
+def _collecting_problems() -> Generator[None]:
+    token = _COLLECTS.set(True)
+    try:
+        yield
+    finally:
+        _COLLECTS.reset(token)
+
+
+def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
+    """Let ``check`` raise what pydantic collects while a file is read: it knows ValueError only."""
+
+    def checked(settings: S) -> None:
+        try:
+            check(settings)
+        except SettingsError as error:
+            raise (ValueError(str(error)) if _COLLECTS.get() else error) from None
+
+    return checked
+
+
 def _dataclass_in(hint: object) -> type | None:
     candidates = (hint, *get_args(hint))
     return next((c for c in candidates if isinstance(c, type) and is_dataclass(c)), None)
@@ -87,9 +116,11 @@ def _explain(cls: type, problem: Mapping[str, Any]) -> str:
     location: Sequence[str | int] = problem["loc"]
     key = ".".join(str(part) for part in location)
     if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        known = [name for name in dotted_names(cls)]
+        known = list(dotted_names(cls))
         return f"unknown setting '{key}'; {suggest(key, known)}"
     if problem["type"] in {"missing", "missing_argument"}:
         return f"the setting '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
     return f"{key}: {message}, got {problem['input']!r}" if key else message

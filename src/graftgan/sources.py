@@ -7,9 +7,16 @@ from pathlib import Path
 import torch
 
 from graftgan.backbones import build_pair
-from graftgan.checkpoints import SourceCard, SourceModel, load_source, read_card, save_source
+from graftgan.checkpoints import (
+    SourceCard,
+    SourceModel,
+    fingerprint,
+    load_source,
+    read_card,
+    save_source,
+)
 from graftgan.errors import RunError, SourceError
-from graftgan.networks import NetworkPair
+from graftgan.networks import NetworkPair, tensors_of
 from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder, TrainedRun, load_run
 from graftgan.transfer import fold, layers_on_batch_statistics, use_batch_statistics
@@ -56,7 +63,9 @@ def open_source(name: str) -> SourceModel:
     folder = find_source(name)
     if RunFolder(folder).experiment_file.is_file():
         run = load_run(folder)
-        return SourceModel(card_of_run(folder.name, run), fold(run.pair))
+        pair = fold(run.pair)
+        prints = {role: fingerprint(tensors_of(network)) for role, network in pair.items()}
+        return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     source = load_source(folder, build_pair)
     layers = source.pair.generator.layers()
     for layer in source.card.batch_statistics:

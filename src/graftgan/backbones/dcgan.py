@@ -59,7 +59,9 @@ class DCGANDiscriminator(Discriminator):
         normalisation = architecture.discriminator_normalisation
         blocks = [_down(architecture.channels, maps[0], "none")]  # DCGAN: none on the input layer
         blocks += [_down(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
-        score = OrderedDict(flatten=nn.Flatten(), linear=nn.Linear(maps[-1] * 4 * 4, 1))
+        score: OrderedDict[str, nn.Module] = OrderedDict(
+            flatten=nn.Flatten(), linear=nn.Linear(maps[-1] * 4 * 4, 1)
+        )
         blocks.append(nn.Sequential(score))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
 

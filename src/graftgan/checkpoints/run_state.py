@@ -46,8 +46,8 @@ def load_state(folder: Path) -> SavedState:
 
 def list_checkpoints(run: Path) -> list[Path]:
     """Return the checkpoint folders of a run, oldest first."""
-    folder = run / "checkpoints"
-    return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
+    found = [p for p in (run / "checkpoints").glob("[0-9]*") if p.name.isdecimal() and p.is_dir()]
+    return sorted(found, key=lambda folder: int(folder.name))
 
 
 def newest_checkpoint(run: Path) -> Path:

@@ -52,13 +52,14 @@ class SourceCard:
         return {"format": FORMAT, "kind": "source", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, where: Path) -> "SourceCard":
+    def from_dict(cls, data: Any, *, where: Path) -> "SourceCard":
         """Build the card from JSON data.
 
         Raises:
             SourceError: The data is of another kind or a newer format.
         """
-        if data.get("kind") != "source" or data.get("format") != FORMAT:
+        known = isinstance(data, dict) and data.get("kind") == "source"
+        if not known or data.get("format") != FORMAT:
             raise SourceError(
                 f"{where} is not a source card of format {FORMAT}; make the source again "
                 "with `graftgan sources pack` or update graftgan"

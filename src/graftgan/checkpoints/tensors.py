@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from graftgan.errors import CheckpointError
@@ -21,7 +21,8 @@ def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | N
     Write into a folder from ``files.written_whole``: this alone is not atomic.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, path, metadata={"graftgan": json.dumps(note or {})})
+    # Not `save_file`: it would make the file private to this user.
+    path.write_bytes(save(plain, metadata={"graftgan": json.dumps(note or {})}))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,9 +1,7 @@
 """``graftgan adapter``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -21,32 +19,25 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class Fold:
-    """Work an adapter into its base and write the result as a source folder."""
+def fold(
+    adapter: tyro.conf.Positional[Path],
+    destination: tyro.conf.Positional[Path],
+    source: str | None = None,
+) -> None:
+    """Work an adapter into its base and write the result as a source folder.
 
-    adapter: tyro.conf.Positional[Path]
-    """The adapter file, or its run folder."""
-    destination: tyro.conf.Positional[Path]
-    """The new source folder."""
-    source: str | None = None
-    """The base, if it is not found under the name it had."""
+    Args:
+        adapter: The adapter file, or its run folder.
+        destination: The new source folder.
+        source: The base, if it is not found under the name it had.
+    """
+    fold_adapter(adapter, destination, source=source)
+    console.print(f"a source of its own: {destination}")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(
-        tyro.conf.OmitSubcommandPrefixes[
-            Annotated[Fold, tyro.conf.subcommand("fold")]
-            | Annotated[None, tyro.conf.subcommand("help", description="show this page")]
-        ],
-        args=list(arguments) or ["--help"],
-        prog="graftgan adapter",
-        description=DESCRIPTION,
+    tyro.extras.subcommand_cli_from_dict(
+        {"fold": fold}, args=list(arguments), prog="graftgan adapter", description=DESCRIPTION
     )
-    if options is None:
-        print(DESCRIPTION)
-        return 0
-    fold_adapter(options.adapter, options.destination, source=options.source)
-    console.print(f"a source of its own: {options.destination}")
     return 0

@@ -30,6 +30,10 @@ class ScreenWatcher(Watcher):
         self.leads = os.environ.get("RANK", "0") == "0"
         self.draws_bar = self.leads and sys.stderr.isatty()
 
+    def say(self, line: str) -> None:
+        """Print a line of progress."""
+        console.print(line)
+
     def pictures_progress(self, done: int, total: int) -> None:
         """Show how many pictures are decoded, on a terminal."""
         if self.draws_bar and (done == total or done % 500 == 0):
@@ -50,7 +54,7 @@ def plan_table(report: PlanReport) -> Table:
     """Return the per-layer table of a plan."""
     title = f"{report.notation}   trains {report.trainable:,} of {report.parameters:,} numbers"
     table = Table(title=title, title_justify="left")
-    for heading in ("network", "layer", "kind", "action"):
+    for heading in ("layer", "kind", "action"):
         table.add_column(heading)
     for heading in ("parameters", "trainable", "share"):
         table.add_column(heading, justify="right")
@@ -60,7 +64,7 @@ def plan_table(report: PlanReport) -> Table:
             colour = _COLOURS.get(row.action, "white")
             action = f"[{colour}]{row.action}[/{colour}]"
             numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
-            table.add_row(network, row.layer, row.kind, action, *numbers)
+            table.add_row(f"{network[0].upper()} {row.layer}", row.kind, action, *numbers)
         table.add_section()
     return table
 

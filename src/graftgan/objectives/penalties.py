@@ -26,9 +26,7 @@ class Penalty(Protocol):
         """Discriminator steps between two uses."""
         ...
 
-    def __call__(
-        self, critic: Critic, real: Images, fake: Images, rng: torch.Generator
-    ) -> Scalar:
+    def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted term."""
         ...
 
@@ -45,9 +43,7 @@ class GradientPenalty:
     every: int = 1
     name: str = "gradient_penalty"
 
-    def __call__(
-        self, critic: Critic, real: Images, fake: Images, rng: torch.Generator
-    ) -> Scalar:
+    def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty, a scalar."""
         share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
         mixed = torch.lerp(fake.detach().to(real), real.detach(), share).requires_grad_()
@@ -67,9 +63,7 @@ class R1:
     every: int = 16
     name: str = "r1"
 
-    def __call__(
-        self, critic: Critic, real: Images, fake: Images, rng: torch.Generator
-    ) -> Scalar:
+    def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty, a scalar."""
         del fake, rng
         slope = _gradient(critic, real.detach().clone().requires_grad_())
@@ -90,8 +84,9 @@ def penalties_of(settings: OptimizationSettings) -> tuple[Penalty, ...]:
 def clip_weights(parameters: Iterable[Tensor], limit: float) -> None:
     """Clamp ``parameters`` to [-limit, limit] in place (Arjovsky et al. 2017, algorithm 1)."""
     weights = list(parameters)
-    torch._foreach_clamp_min_(weights, -limit)
-    torch._foreach_clamp_max_(weights, limit)
+    if weights:
+        torch._foreach_clamp_min_(weights, -limit)  # pyright: ignore[reportPrivateUsage]
+        torch._foreach_clamp_max_(weights, limit)  # pyright: ignore[reportPrivateUsage]
 
 
 def _gradient(critic: Critic, images: Images) -> Tensor:

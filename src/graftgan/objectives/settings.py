@@ -1,5 +1,6 @@
 """The optimizer's settings: what an objective advises unless a person says otherwise."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -38,8 +39,11 @@ class OptimizationSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < 0:
-                raise SettingsError(f"{field.name} must not be negative, got {value}")
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
+                raise SettingsError(f"{field.name} must be finite and not negative, got {value}")
+        for name in ("beta1", "beta2"):
+            if (getattr(self, name) or 0.0) >= 1:
+                raise SettingsError(f"{name} must be below 1, got {getattr(self, name)}")
         if self.critic_steps is not None and self.critic_steps < 1:
             raise SettingsError(f"critic_steps must be at least 1, got {self.critic_steps}")
         if self.r1_every < 1:

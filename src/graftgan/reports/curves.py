@@ -19,6 +19,7 @@ _WIDTH, _PLOT_HEIGHT = 520, 214
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 46
 _LEGEND_LINE, _LETTER = 19, 6.9  # pixels: a line of the legend, a letter of its text
 _MOST_POINTS = 400  # drawn per line; more cannot be seen
+_MOST_SMOOTHED = 1000  # points a line is condensed to before it is smoothed
 _SMOOTH_FROM = 50  # points from which a line is smoothed and stray values leave the frame
 _LARGEST = 1e250
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -103,8 +104,9 @@ class _Line:
         raw = [(float(x), _drawable(y)) for x, y in points if math.isfinite(_drawable(x))]
         if len(raw) < _SMOOTH_FROM:
             return cls(raw=[], smooth=raw)
-        means = smoothed([y for _, y in raw], window=max(5, len(raw) // 25))
-        return cls(raw=raw, smooth=[(x, y) for (x, _), y in zip(raw, means, strict=True)])
+        few = _condensed(raw)
+        means = smoothed([y for _, y in few], window=max(5, len(few) // 25))
+        return cls(raw=raw, smooth=[(x, y) for (x, _), y in zip(few, means, strict=True)])
 
     @property
     def points(self) -> list[Point]:
@@ -142,6 +144,16 @@ class _Frame:
         return f'data-span="{span}" data-box="{box}"'
 
 
+def _condensed(points: Sequence[Point]) -> list[Point]:
+    """Return the means of so many neighbours that few enough points stay to smooth quickly."""
+    size = -(-len(points) // _MOST_SMOOTHED)
+    buckets = [points[start : start + size] for start in range(0, len(points), size)]
+    return [
+        (sum(x for x, _ in bucket) / len(bucket), sum(y for _, y in bucket) / len(bucket))
+        for bucket in buckets
+    ]
+
+
 def _drawable(value: float) -> float:
     """Return ``value``, or not-a-number where differences of such values would overflow."""
     return float(value) if abs(value) < _LARGEST else math.nan
@@ -166,10 +178,11 @@ def _typical(line: _Line) -> list[float]:
     raw = sorted(y for _, y in line.raw if math.isfinite(y))
     beyond = -(-len(raw) // 100)
     inner = smooth + raw[beyond : len(raw) - beyond]
-    span = max(inner) - min(inner) if inner else 0.0
-    if span == 0.0:
+    low, high = min(inner, default=0.0), max(inner, default=0.0)
+    if low == high:
         return smooth + raw
-    return smooth + [y for y in raw if min(inner) - span <= y <= max(inner) + span]
+    span = high - low
+    return smooth + [y for y in raw if low - span <= y <= high + span]
 
 
 def _legend(names: Sequence[str]) -> tuple[list[str], int]:

@@ -33,9 +33,10 @@ class GeneratorAverage:
     def update(self, *, batch_size: int, images_seen: int) -> None:
         """Move the average towards the live generator after a batch."""
         share = 1.0 - self.decay(batch_size=batch_size, images_seen=images_seen)
-        torch._foreach_lerp_(self._old, self._new, share)
-        if self._old_counts:
-            torch._foreach_copy_(self._old_counts, self._new_counts)
+        if self._old:
+            torch._foreach_lerp_(self._old, self._new, share)  # pyright: ignore[reportPrivateUsage]
+        for old, new in zip(self._old_counts, self._new_counts, strict=True):
+            old.copy_(new)
 
     def decay(self, *, batch_size: int, images_seen: int) -> float:
         """Return the weight of the old average after ``images_seen`` images."""

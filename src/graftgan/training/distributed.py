@@ -7,7 +7,7 @@ plan leaves most layers without gradients.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,8 +40,12 @@ class Processes:
 
     @torch.no_grad()
     def average_buffers(self, module: nn.Module) -> None:
-        """Replace floating-point buffers, such as running statistics, by their means."""
-        self._average([b for b in module.buffers() if b.is_floating_point()])
+        """Replace floating-point buffers, such as running statistics, by their means.
+
+        In float64, where the mean of equal float32 numbers is that number for any count: a frozen
+        layer's buffers stay bit-equal.
+        """
+        self._average([b for b in module.buffers() if b.is_floating_point()], torch.float64)
 
     @torch.no_grad()
     def share(self, module: nn.Module) -> None:
@@ -63,10 +67,10 @@ class Processes:
         if self.count > 1:
             dist.barrier()
 
-    def _average(self, tensors: list[Tensor]) -> None:
+    def _average(self, tensors: list[Tensor], dtype: torch.dtype | None = None) -> None:
         if self.count == 1 or not tensors:
             return
-        flat = torch.cat([t.reshape(-1) for t in tensors])
+        flat = torch.cat([t.reshape(-1) for t in tensors]).to(dtype or tensors[0].dtype)
         dist.all_reduce(flat)
         flat /= self.count
         sizes = [t.numel() for t in tensors]
@@ -75,7 +79,7 @@ class Processes:
 
 
 @contextmanager
-def joined_processes(device_type: str) -> Iterator[Processes]:
+def joined_processes(device_type: str) -> Generator[Processes]:
     """Join the processes that ``torchrun`` started; alone without it."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:

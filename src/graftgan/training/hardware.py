@@ -58,14 +58,27 @@ def choose_hardware(device: str = "auto", precision: str = "auto", *, rank: int 
         place = torch.device(name)
     except RuntimeError:
         raise SettingsError(f"no device '{name}'; choose auto, cpu, cuda, cuda:N or mps") from None
+    if place.type not in {"cpu", "cuda", "mps"}:
+        raise SettingsError(f"no device '{name}'; choose auto, cpu, cuda, cuda:N or mps")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError("this machine or this build of torch has no CUDA; use --device cpu")
     if place.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("this machine or this build of torch has no MPS; use --device cpu")
-    if place.type == "cuda" and place.index is None:
-        place = torch.device("cuda", rank % torch.cuda.device_count())
+    if place.type == "cuda":
+        place = _numbered(place, rank)
     fast = precision == "bfloat16" or (precision == "auto" and _computes_bfloat16(place))
     return Hardware(place, fast)
+
+
+def _numbered(device: torch.device, rank: int) -> torch.device:
+    """Return the CUDA device with its number: the one asked for, or that of this process."""
+    found = torch.cuda.device_count()
+    index = device.index
+    if index is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return torch.device("cuda", rank % found)
+    if index >= found:
+        raise SettingsError(f"there is no cuda:{index}: this machine has {found} CUDA devices")
+    return device
 
 
 def _best_device() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from graftgan.errors import TrainingDiverged
+from graftgan.errors import RunError, TrainingDiverged
 from graftgan.files import write_text
 from graftgan.tensors import Latents, PictureBytes, to_pictures
 from graftgan.training.loop import Training
@@ -72,7 +73,7 @@ class DivergenceGuard(QuietListener):
         Raises:
             TrainingDiverged: One is not finite.
         """
-        if training.iteration % self._every == 0:
+        if training.iteration % self._every == 0 or training.iteration == training.iterations:
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
             if bad:
                 raise TrainingDiverged(
@@ -121,6 +122,30 @@ class ProgressBar(QuietListener):
     def close(self) -> None:
         """Give the terminal back, also after an error."""
         self._bar.stop()
+
+
+class ProgressLines(QuietListener):
+    """A line now and then, where a bar cannot move: in log files and on clusters."""
+
+    def __init__(self, *, every: int, say: Callable[[str], None]) -> None:
+        self._every, self._say = every, say
+        self._seconds, self._iteration = 0.0, 0
+
+    def started(self, training: Training) -> None:
+        """Remember where this sitting begins."""
+        self._seconds, self._iteration = training.seconds, training.iteration
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Say a line if it is due."""
+        del terms
+        if training.iteration % self._every == 0:
+            done = training.iteration - self._iteration
+            pace = (training.seconds - self._seconds) / done
+            left = pace * (training.iterations - training.iteration) / 60
+            self._say(
+                f"iteration {training.iteration}/{training.iterations}, "
+                f"{pace:.2f} s each, {left:.0f} minutes left"
+            )
 
 
 class Snapshots(QuietListener):
@@ -194,6 +219,8 @@ class StopOnSignal(QuietListener):
     def started(self, training: Training) -> None:
         """Watch for signals."""
         self._training = training
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets only the main thread handle signals
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._request)
 
@@ -217,9 +244,18 @@ class StopOnSignal(QuietListener):
 
 
 def append_line(path: Path, data: dict[str, Any]) -> None:
-    """Append ``data`` as one line of JSON."""
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(data) + "\n")
+    """Append ``data`` as one line of JSON.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(data) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
+        ) from error
 
 
 def forget_after(path: Path, iteration: int) -> None:

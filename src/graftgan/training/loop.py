@@ -1,4 +1,4 @@
-"""The loop: every update in order, then the average, then the listeners. No method is named here."""
+"""The loop: every update in order, the average, then the listeners. No method is named here."""
 
 import time
 from collections.abc import Sequence

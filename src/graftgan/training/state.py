@@ -51,13 +51,17 @@ def restore(
         _load(network, files, name)
     if training.average is not None:
         _load(training.average.generator, files, "average")
+    if "training" not in files:
+        raise CheckpointError("the checkpoint holds no optimizer state (training.safetensors)")
     for update in training.updates:
-        prefix = f"{update.name}."
-        own = {k.removeprefix(prefix): t for k, t in files["training"].items() if k.startswith(prefix)}
-        restore_optimizer(update.optimizer, own)
+        restore_optimizer(update.optimizer, _under(f"{update.name}.", files["training"]))
     training.iteration = int(numbers["iteration"])
     training.images_seen = int(numbers["images_seen"])
     training.seconds = float(numbers["seconds"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _load(module: nn.Module, files: Mapping[str, Mapping[str, Tensor]], name: str) -> None:

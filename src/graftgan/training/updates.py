@@ -1,6 +1,6 @@
 """One optimizer's turn, and who may receive gradients in it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from graftgan.errors import CheckpointError
 from graftgan.randomness import Randomness
 from graftgan.tensors import Scalar
 
@@ -75,7 +76,7 @@ class Update:
 @contextmanager
 def gradients_only_for(
     active: Collection[Parameter], trainable: Collection[Parameter]
-) -> Iterator[None]:
+) -> Generator[None]:
     """Let gradients reach ``active`` alone; what the plan froze is not in ``trainable``."""
     chosen = {id(p) for p in active}
     for parameter in trainable:
@@ -94,10 +95,35 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` returned; rates stay those of ``optimizer``."""
+    """Put back what :func:`optimizer_tensors` returned; rates stay those of ``optimizer``.
+
+    Raises:
+        CheckpointError: A tensor belongs to no parameter of ``optimizer``, or to one of another
+            shape.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        if not index.isdecimal() or int(index) >= len(parameters):
+            raise CheckpointError(f"the checkpoint's optimizer state {key} belongs to no parameter")
+        like = parameters[int(index)]
+        if tensor.dim() and tensor.shape != like.shape:
+            raise CheckpointError(
+                f"the checkpoint's optimizer state {key} is {tuple(tensor.shape)}, its parameter "
+                f"{tuple(like.shape)}; the run was saved under another plan"
+            )
+        state.setdefault(int(index), {})[name] = _laid_out_like(like, tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in the memory order of ``parameter``.
+
+    Files hold rows in their logical order, and the fused optimizers pair numbers by their place in
+    memory: with channels-last weights each number would meet another one's average.
+    """
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)

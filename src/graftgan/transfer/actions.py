@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 from torch.nn import Parameter
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.utils import parametrize
 
 from graftgan.registry import Registry
@@ -88,6 +88,7 @@ def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
         hold_buffers(layer, "source")
     target = _output_affine(layer)
     assert target is not None  # `problem` was asked first
+    assert target.bias is not None
     scale = ChannelScale(target.weight, _output_axis(target))
     shift = ChannelShift(target.bias)
     parametrize.register_parametrization(target, "weight", scale)

@@ -12,7 +12,11 @@ from graftgan.errors import PlanError
 from graftgan.networks import NetworkPair
 from graftgan.transfer.actions import ACTIONS, Context
 from graftgan.transfer.plan import Plan, describe
-from graftgan.transfer.statistics import Statistics
+from graftgan.transfer.statistics import (
+    Statistics,
+    follow_running_statistics,
+    layers_on_batch_statistics,
+)
 
 Decisions = Mapping[str, Mapping[str, str]]  # network -> layer -> action
 
@@ -129,11 +133,14 @@ def apply_plan(
         PlanError: The plan does not fit; the networks are untouched.
     """
     decisions = resolve(plan, pair)
+    if statistics == "source":
+        _refuse_without_statistics(decisions, pair)
     fresh_layers = {name: network.layers() for name, network in fresh.items()}
     reports: dict[str, tuple[LayerReport, ...]] = {}
     trainable: dict[str, tuple[TrainableLayer, ...]] = {}
     for network, module in pair.items():
         module.train().requires_grad_(False)
+        follow_running_statistics(module)
         rows: list[LayerReport] = []
         chosen: list[TrainableLayer] = []
         for name, layer in module.layers().items():
@@ -153,6 +160,21 @@ def apply_plan(
     in_full = Plan(**{network: describe(network, d) for network, d in decisions.items()})
     report = PlanReport(str(in_full), statistics, reports)
     return AppliedPlan(report, decisions, trainable)
+
+
+def _refuse_without_statistics(decisions: Decisions, pair: NetworkPair) -> None:
+    """Refuse to normalise with running statistics that the source itself does not use."""
+    unusable = [
+        f"{layer} of the {network}"
+        for network, module in pair.items()
+        for layer in layers_on_batch_statistics(module.layers().items())
+        if decisions[network][layer] not in {"fine_tune", "reset"}
+    ]
+    if unusable:
+        raise PlanError(
+            f"the source normalises {', '.join(unusable)} with the batch's statistics and has no "
+            "running ones that fit; take --frozen-statistics batch, or fine_tune these layers"
+        )
 
 
 def _freeze_all_but(layer: nn.Module, chosen: list[Parameter]) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from graftgan.errors import PlanError
+from graftgan.registry import suggest
 from graftgan.transfer.actions import ACTIONS
 
 _NETWORK = {"D": "discriminator", "G": "generator"}
@@ -70,7 +71,8 @@ class Rules:
         """Return the action of each layer.
 
         Raises:
-            PlanError: A pattern matches nothing, or a layer has no rule; lists every problem.
+            PlanError: A pattern matches nothing or comes too late, an action is unknown, or a layer
+            has no rule; lists every problem.
         """
         chosen: dict[str, str] = {}
         problems: list[str] = []
@@ -78,9 +80,13 @@ class Rules:
             matching = _matching(pattern, layers)
             if not matching:
                 problems.append(f"'{pattern}' matches no layer of the {network}")
+            elif pattern != "*" and all(layer in chosen for layer in matching):
+                problems.append(f"'{pattern}={action}' comes too late: all its layers have a rule")
             for layer in matching:
                 chosen.setdefault(layer, action)
-        problems += [f"{layer} of the {network} has no rule" for layer in layers if layer not in chosen]
+        missing = [layer for layer in layers if layer not in chosen]
+        problems += _unknown_actions(self.rules)
+        problems += [f"{layer} of the {network} has no rule" for layer in missing]
         if problems:
             raise PlanError(f"{'; '.join(problems)}; its layers are {', '.join(layers)}")
         return {layer: chosen[layer] for layer in layers}
@@ -137,7 +143,7 @@ def parse_plan(text: str) -> Plan:
         if network in parts:
             raise PlanError(f"the plan '{text}' names {letter} twice")
         parts[network] = _parse_rules(rules, text) if rules else _parse_split(numbers, text)
-    leftover = _PART.sub("", stripped).strip(" ,;")
+    leftover = re.sub(r"[\s,;]+", "", _PART.sub("", stripped))
     if leftover or set(parts) != {"discriminator", "generator"}:
         raise PlanError(
             f"'{text}' is not a plan; write it like 'D(1,2,2) G(1,2,2)' or "
@@ -171,9 +177,16 @@ def _parse_rules(rules: str, text: str) -> Rules:
     pairs = [tuple(part.strip() for part in rule.split("=")) for rule in rules.split(",")]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise PlanError(f"in '{text}', rules look like 'layer1=freeze, *=fine_tune'")
-    for _, action in pairs:
-        ACTIONS[action]  # raises UnknownName with a suggestion
-    return Rules(tuple((pattern, action) for pattern, action in pairs))
+    found = tuple((pattern, action) for pattern, action in pairs)
+    problems = _unknown_actions(found)
+    if problems:
+        raise PlanError(f"in '{text}', {'; '.join(problems)}")
+    return Rules(found)
+
+
+def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
+    unknown = [action for _, action in rules if action not in ACTIONS]
+    return [f"no action is named '{action}'; {suggest(action, ACTIONS)}" for action in unknown]
 
 
 def _matching(pattern: str, layers: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The details of a transfer, beside its plan."""
 
+import math
 from dataclasses import dataclass
 
 from graftgan.errors import SettingsError
@@ -18,8 +19,10 @@ class TransferSettings:
     """Learning rate of modulations (AdaFM, scale and shift), as a multiple of the network's."""
 
     def __post_init__(self) -> None:
-        if self.modulation_rate <= 0:
-            raise SettingsError(f"modulation_rate must be positive, got {self.modulation_rate}")
+        if not 0 < self.modulation_rate < math.inf:
+            raise SettingsError(
+                f"modulation_rate must be finite and positive, got {self.modulation_rate}"
+            )
 
     def rate_of(self, action: str) -> float:
         """Return the multiple of the learning rate for layers under ``action``."""

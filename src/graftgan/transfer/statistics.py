@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 Statistics = Literal["source", "batch"]
 
@@ -28,10 +28,16 @@ def hold_buffers(layer: nn.Module, statistics: Statistics) -> None:
             use_batch_statistics(norm)
 
 
-def use_batch_statistics(norm: nn.Module) -> None:
+def use_batch_statistics(norm: _BatchNorm) -> None:
     """Normalise with the batch at hand, and leave the running statistics as they are."""
     norm.track_running_stats = False  # torch then neither reads nor writes them in training mode
     norm.train()
+
+
+def follow_running_statistics(network: nn.Module) -> None:
+    """Let every norm learn running statistics again: the start of a plan, whatever came before."""
+    for norm in _batch_norms([network]):
+        norm.track_running_stats = True
 
 
 def evaluation_mode(network: nn.Module) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_rows_are_evenly_chosen_with_the_first_and_the_last(run: Path) -> None:
     chosen = page.iterations
     assert len(chosen) == 12
     assert (chosen[0], chosen[-1]) == (0, 900)
-    assert {b - a for a, b in zip(chosen[:-1], chosen[1:], strict=True)} == {50, 100}
+    assert {b - a for a, b in pairwise(chosen)} == {50, 100}
     assert "12 of 19 snapshots" in page.text
 
 

@@ -1,0 +1,37 @@
+# A fresh machine needs Python 3.11 or later and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test check format lint types docs clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)  ## draw 100 CC0 pictures and graft the bundled source onto them
+	$(BIN)/graftgan demo
+
+test: $(STAMP)  ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+check: format lint types test  ## what CI runs
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/codespell src tests docs benchmarks scripts README.md CHANGELOG.md LOG.md CONTRIBUTING.md
+
+types: $(STAMP)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(STAMP)  ## the pages, in docs/_build/html
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache

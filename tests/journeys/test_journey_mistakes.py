@@ -1,0 +1,78 @@
+"""A person's mistakes: one clear line, exit code 2, nothing half-written."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TINY, command
+
+
+def mistake(cli, *arguments: object, says: str) -> None:
+    done = cli(*arguments, code=2)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert says in lines[0], lines[0]
+
+
+@pytest.fixture()
+def source(cli, pictures: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    cli("pretrain", pictures, *TINY, "--iterations", 2, "--out", path)
+    return path
+
+
+def test_wrong_plan_resolution_and_settings(cli, source: Path, pictures: Path, tmp_path) -> None:
+    out = tmp_path / "out"
+    ask = ("transfer", pictures, "--source", source, "--out", out)
+    mistake(cli, *ask, "--plan", "D(2,2,2) G(1,1,2)", says="must add up to 4")
+    mistake(cli, *ask, "--plan", "combind", says="is not a plan")
+    mistake(cli, *ask, "--resolution", 64, says="resolution is 32 in the source")
+    mistake(cli, *ask, "--objective", "wgangp", says="did you mean")
+    mistake(cli, *ask, "--objective", "wgan_gp", says="without batch normalisation")
+    mistake(cli, *ask, "--training.iteratoins", 5, says="training.iterations")
+    mistake(cli, *ask, "--plan", "D(4,0,0) G(4,0,0)", says="nothing to train")
+    assert not out.exists()
+
+
+def test_missing_source_and_pictures(cli, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mistake(cli, "transfer", pictures, "--source", "nowhere", "--out", out, says="no source")
+    mistake(cli, "pretrain", tmp_path / "nothing", *TINY, "--out", out, says="nothing")
+    mistake(cli, "transfer", "--resume", tmp_path / "norun", says="not a run folder")
+    mistake(cli, "sample", tmp_path, says="no source")
+    mistake(cli, "tranfser", says="did you mean 'transfer'")
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_something_is_left_alone(cli, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    mistake(cli, "pretrain", pictures, *TINY, "--out", out, says="is not empty")
+    assert (out / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_place_that_cannot_be_written(cli, pictures: Path, tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("a file where a folder should be")
+    mistake(cli, "pretrain", pictures, *TINY, "--out", blocker / "run", says="cannot write")
+    assert blocker.read_text() == "a file where a folder should be"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file limit")
+def test_a_full_disk_leaves_nothing_half_written(
+    pictures: Path, tmp_path: Path, own_places: None
+) -> None:
+    """A limit on the size of files stands in for the full disk: writing fails midway."""
+    out = tmp_path / "run"
+    limited = ["bash", "-c", 'ulimit -f 60; trap "" XFSZ; exec "$@"', "bash"]
+    done = subprocess.run(
+        [*limited, *command(["pretrain", pictures, *TINY, "--iterations", 2, "--out", out])],
+        capture_output=True, text=True, timeout=120, env={**os.environ},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.rglob(".*partial*"))
+    assert not list((out / "checkpoints").glob("0*"))
