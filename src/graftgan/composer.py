@@ -1,6 +1,6 @@
 """The one place where the rooms meet: an experiment becomes a run folder."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +131,7 @@ def resume(
 
 
 @contextmanager
-def _joined(device: str, experiment: Experiment) -> Iterator[tuple[Hardware, Processes]]:
+def _joined(device: str, experiment: Experiment) -> Generator[tuple[Hardware, Processes]]:
     """Join the other processes, if there are any, and choose the hardware of this one."""
     precision = experiment.training.precision
     kind = choose_hardware(device, precision).device.type

@@ -1,5 +1,6 @@
 """One experiment as plain data: which pictures, which source, which plan, which game."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ class Experiment:
         Raises:
             SettingsError: A name is in no registry, or the plan cannot be read.
         """
-        lookups = [(OBJECTIVES, self.objective), (POLICIES, self.augment)]
+        lookups: list[tuple[Mapping[str, object], str]] = [
+            (OBJECTIVES, self.objective),
+            (POLICIES, self.augment),
+        ]
         if self.source is None:
             lookups.append((BACKBONES, self.backbone))
         for name in (

@@ -64,16 +64,16 @@ def remove_partial(folder: Path) -> None:
 
 def _put_in_place(partial: Path, path: Path) -> None:
     if not path.is_dir():
-        os.replace(partial, path)
+        partial.replace(path)
         return
-    # os.replace cannot put a folder over one that holds files: step the old one aside first.
+    # A rename cannot put a folder over one that holds files: step the old one aside first.
     old = path.with_name(f".{path.name}.partial-{os.getpid()}-old")
     _remove(old)
-    os.replace(path, old)
+    path.replace(old)
     try:
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError:
-        os.replace(old, path)
+        old.replace(path)
         raise
     _remove(old)
 

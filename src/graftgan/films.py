@@ -11,9 +11,7 @@ from graftgan.files import written_whole
 from graftgan.tensors import PictureBytes
 
 
-def write_film(
-    pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int
-) -> None:
+def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> None:
     """Write pictures (n, c, h, w) as a film of ``size`` x ``size`` pixels, whole.
 
     Raises:

@@ -107,9 +107,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
 def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) -> AppliedPlan:
     """Apply the experiment's plan; a run without a source trains everything."""
     plan = parse_plan("fine_tune" if experiment.source is None else experiment.plan)
-    return apply_plan(
-        plan, pair, fresh=fresh, statistics=experiment.transfer.frozen_statistics
-    )
+    return apply_plan(plan, pair, fresh=fresh, statistics=experiment.transfer.frozen_statistics)
 
 
 def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:

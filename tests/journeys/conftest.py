@@ -50,7 +50,7 @@ def command(arguments: Sequence[object]) -> list[str]:
     return [sys.executable, "-m", "graftgan", *map(str, arguments)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def cli(own_places: None) -> Cli:
     """Run ``graftgan ...`` in a process of its own and return what it said."""
 
@@ -58,7 +58,9 @@ def cli(own_places: None) -> Cli:
         done = subprocess.run(
             command(arguments), capture_output=True, text=True, timeout=300, env={**os.environ}
         )
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         assert "Traceback" not in done.stderr
         return done
 

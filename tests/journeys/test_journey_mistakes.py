@@ -15,7 +15,7 @@ def mistake(cli, *arguments: object, says: str) -> None:
     assert says in lines[0], lines[0]
 
 
-@pytest.fixture()
+@pytest.fixture
 def source(cli, pictures: Path, tmp_path: Path) -> Path:
     path = tmp_path / "source"
     cli("pretrain", pictures, *TINY, "--iterations", 2, "--out", path)

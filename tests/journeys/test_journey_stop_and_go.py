@@ -82,7 +82,9 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
     assert process.returncode == 0, output
     assert kills >= 3  # most kills hit a living process
     assert_equal_weights(straight, broken)
-    iterations = [json.loads(x)["iteration"] for x in (broken / "log.jsonl").read_text().split("\n") if x]
+    iterations = [
+        json.loads(x)["iteration"] for x in (broken / "log.jsonl").read_text().split("\n") if x
+    ]
     assert iterations == list(range(1, ITERATIONS + 1))
     assert not list(broken.rglob(".*partial*"))
 

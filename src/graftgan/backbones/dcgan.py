@@ -8,6 +8,7 @@ Differs from the paper: the normalisation is a setting, and the discriminator en
 connected layer without a sigmoid, so that it serves as a critic too (papers 000/001 do the same).
 """
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -32,7 +33,7 @@ class DCGANGenerator(Generator):
         maps = _feature_maps(architecture)[::-1]
         normalisation = architecture.generator_normalisation
         blocks = [_up(architecture.latent_size, maps[0], normalisation, stride=1, padding=0)]
-        blocks += [_up(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
+        blocks += [_up(a, b, normalisation) for a, b in itertools.pairwise(maps)]
         last = nn.ConvTranspose2d(maps[-1], architecture.channels, 4, 2, 1)
         blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
@@ -58,7 +59,7 @@ class DCGANDiscriminator(Discriminator):
         maps = _feature_maps(architecture)
         normalisation = architecture.discriminator_normalisation
         blocks = [_down(architecture.channels, maps[0], "none")]  # DCGAN: none on the input layer
-        blocks += [_down(a, b, normalisation) for a, b in zip(maps[:-1], maps[1:], strict=True)]
+        blocks += [_down(a, b, normalisation) for a, b in itertools.pairwise(maps)]
         score: OrderedDict[str, nn.Module] = OrderedDict(
             flatten=nn.Flatten(), linear=nn.Linear(maps[-1] * 4 * 4, 1)
         )

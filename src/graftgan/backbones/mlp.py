@@ -4,6 +4,7 @@ Differs from the paper: LeakyReLU 0.2 where the paper's discriminator had maxout
 at the generator's end (pictures live in [-1, 1]), weights N(0, 0.02), no normalisation.
 """
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -24,7 +25,7 @@ class MLPGenerator(Generator):
         width = architecture.width
         sizes = [architecture.latent_size, 4 * width, 8 * width, 16 * width]
         blocks: list[nn.Module] = [
-            _dense(a, b, nn.ReLU(inplace=True)) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            _dense(a, b, nn.ReLU(inplace=True)) for a, b in itertools.pairwise(sizes)
         ]
         blocks.append(_dense(sizes[-1], _pixels(architecture), nn.Tanh()))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
@@ -51,8 +52,7 @@ class MLPDiscriminator(Discriminator):
         width = architecture.width
         sizes = [_pixels(architecture), 16 * width, 8 * width, 4 * width]
         blocks: list[nn.Module] = [
-            _dense(a, b, nn.LeakyReLU(0.2, inplace=True))
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            _dense(a, b, nn.LeakyReLU(0.2, inplace=True)) for a, b in itertools.pairwise(sizes)
         ]
         blocks.append(_dense(sizes[-1], 1, nn.Identity()))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})

@@ -11,7 +11,7 @@ from graftgan.cli.screen import console, with_bar
 from graftgan.data import render_avatars
 from graftgan.errors import RunError
 
-DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw, and transfer it to them.
+DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw; graft it onto them.
 
 Takes about six minutes on two cores. Leaves the pictures, the run and its page in one folder.
 """
@@ -46,7 +46,5 @@ def main(arguments: Sequence[str]) -> int:
         ),
     )
     console.print(f"{options.count} pictures of style '{options.style}' in {pictures}")
-    return transfer.main(
-        [str(pictures), "--plan", "D(1,2,2) G(1,2,2)", "--iterations", str(options.iterations)]
-        + ["--out", str(run)]
-    )
+    plan = ["--plan", "D(1,2,2) G(1,2,2)", "--iterations", str(options.iterations)]
+    return transfer.main([str(pictures), *plan, "--out", str(run)])

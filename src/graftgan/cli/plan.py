@@ -13,8 +13,8 @@ from graftgan.transfer import ACTIONS, PRESETS, apply_plan, parse_plan
 DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
 
 D(i,j,k) counts from the discriminator's input: freeze the first i layers, AdaFM on the next j,
-fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the first k, AdaFM on the
-next j, freeze the last i. Or give rules by name: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
+fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the first k, AdaFM on
+the next j, freeze the last i. Or give rules: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
 
 examples:
   graftgan plan                                        every preset and action

@@ -10,8 +10,8 @@ from graftgan.training import TrainingSettings
 
 DESCRIPTION = """Train a source from fresh weights, generator and discriminator.
 
-Take many and varied pictures: the more diverse the source, the better it transfers. The run folder
-can serve as --source of a transfer as it is; `graftgan sources pack` makes it a small folder to share.
+Take many and varied pictures. The run folder can serve as --source of a transfer as it is;
+`graftgan sources pack` makes it a small folder to share.
 
 examples:
   graftgan pretrain faces.zip

@@ -46,9 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     options = tyro.cli(Sample, args=list(arguments), prog=prog, description=DESCRIPTION)
     generator = open_source(options.model).pair.generator
     size = generator.architecture.latent_size
-    latents = random_latents(
-        options.count, size, seed=options.seed, truncation=options.truncation
-    )
+    latents = random_latents(options.count, size, seed=options.seed, truncation=options.truncation)
     pictures = generate(generator, latents)
     if options.out.suffix.lower() == ".png":
         columns = max(1, round(options.count**0.5))

@@ -102,6 +102,8 @@ def _table() -> Table:
 def _show(card: SourceCard, folder: Path) -> None:
     table = Table(show_header=False, title=str(folder), title_justify="left")
     for name, value in card.as_dict().items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        shown = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
         table.add_row(name, str(shown))
     console.print(table)

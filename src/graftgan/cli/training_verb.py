@@ -142,6 +142,8 @@ def _finish(folder: RunFolder) -> int:
             adapter = adapter_of(load_run(folder.path), card["base"])
             save_adapter(adapter, folder.path / FILE_NAME)
         minutes = card["seconds"] / 60
-        console.print(f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes")
+        console.print(
+            f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes"
+        )
         console.print(f"look at {folder.path / 'report.html'}")
     return 0 if card["state"] == "finished" else 130

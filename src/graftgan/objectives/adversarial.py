@@ -45,6 +45,22 @@ _DCGAN_ADAM = OptimizationSettings(
     beta2=0.999,
     critic_steps=1,
 )
+_WGAN_RMSPROP = OptimizationSettings(
+    optimizer="rmsprop",
+    generator_learning_rate=5e-5,
+    discriminator_learning_rate=5e-5,
+    critic_steps=5,
+    weight_clip=0.01,
+)
+_WGAN_GP_ADAM = OptimizationSettings(
+    optimizer="adam",
+    generator_learning_rate=1e-4,
+    discriminator_learning_rate=1e-4,
+    beta1=0.0,
+    beta2=0.9,
+    critic_steps=5,
+    gradient_penalty=10.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +106,7 @@ class Wasserstein:
     script: always ``critic_steps`` steps, without the 100 at the start and every 500th time.
     """
 
-    advice: OptimizationSettings = OptimizationSettings(
-        optimizer="rmsprop",
-        generator_learning_rate=5e-5,
-        discriminator_learning_rate=5e-5,
-        critic_steps=5,
-        weight_clip=0.01,
-    )
+    advice: OptimizationSettings = _WGAN_RMSPROP
     allows_batch_normalised_critic: bool = True
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
@@ -115,15 +125,7 @@ class WassersteinGradientPenalty(Wasserstein):
     Not for a critic with BatchNorm: its score of one image depends on the others (section 4).
     """
 
-    advice: OptimizationSettings = OptimizationSettings(
-        optimizer="adam",
-        generator_learning_rate=1e-4,
-        discriminator_learning_rate=1e-4,
-        beta1=0.0,
-        beta2=0.9,
-        critic_steps=5,
-        gradient_penalty=10.0,
-    )
+    advice: OptimizationSettings = _WGAN_GP_ADAM
     allows_batch_normalised_critic: bool = False
 
 

@@ -20,6 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 46
 _LEGEND_LINE, _LETTER = 19, 6.9  # pixels: a line of the legend, a letter of its text
 _MOST_POINTS = 400  # drawn per line; more cannot be seen
 _MOST_SMOOTHED = 1000  # points a line is condensed to before it is smoothed
+_MOST_DOTS = 25  # so few points are marked one by one
 _SMOOTH_FROM = 50  # points from which a line is smoothed and stray values leave the frame
 _LARGEST = 1e250
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -236,6 +237,9 @@ def _plot(frame: _Frame, lines: Mapping[str, _Line]) -> Iterator[str]:
         look = f'class="s{i % len(COLOURS)} line" stroke="{_colour(i)}"{_dash(i)}'
         path = _path(frame, line.smooth)
         yield f'<path {look} stroke-width="2.2" data-name={quoteattr(name)} d="{path}"/>'
+        if len(line.smooth) <= _MOST_DOTS:
+            look = f'class="s{i % len(COLOURS)} dots" stroke="{_colour(i)}" stroke-width="6"'
+            yield f'<path {look} d="{_dots(frame, line.smooth)}"/>'
     yield "</svg>"
     note = "no finite values" if frame.empty else _strays(frame, lines.values())
     if note:
@@ -262,6 +266,12 @@ def _path(frame: _Frame, points: Sequence[Point]) -> str:
         commands.append(f"L{x:.1f} {y:.1f}" if pen_is_down else f"M{x:.1f} {y:.1f}h0")
         pen_is_down = True
     return "".join(commands)
+
+
+def _dots(frame: _Frame, points: Sequence[Point]) -> str:
+    """Return path commands for a round dot at each point."""
+    places = [frame.place(point) for point in points if math.isfinite(point[1])]
+    return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

@@ -30,7 +30,7 @@ _ACTIONS = {
     "freeze": "nothing changes, bit for bit",
     "adafm": "one scale and one shift per kernel",
     "filter_scale_shift": "one scale and one shift per filter",
-    "fine_tune": "every weight trains on from the source",
+    "fine_tune": "every weight trains",
     "reset": "every weight starts fresh",
 }
 
@@ -217,13 +217,13 @@ def _ending(record: RunRecord) -> str:
     of = f" of {int(planned):,}" if math.isfinite(planned) else ""
     where = f"at iteration {record.iteration:,}{of}"
     message = str(record.card.get("message") or "").strip()
-    said = f" {message}" if message else ""
+    said = f": {message}" if message else "."
     if record.state == "running":
-        return f"When this page was written, the run was going or had been killed, {where}.{said}"
+        return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
         verb = "diverged" if record.state == "diverged" else "stopped"
-        return f"The run {verb} {where}.{said}"
-    return f"How the run ended is not recorded; its files reach up to {where[3:]}.{said}"
+        return f"The run {verb} {where}{said}"
+    return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
 
 
 def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
@@ -279,12 +279,16 @@ def _commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder))
     folded = shlex.quote(f"{record.name}-folded")
     resume = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
-    return [
-        (resume, f"graftgan transfer --resume {run}"),
+    grafted = not record.settings or "source" in record.settings
+    commands = [
+        (resume, f"graftgan {'transfer' if grafted else 'pretrain'} --resume {run}"),
         ("Make new pictures", f"graftgan sample {run} --count 64"),
         ("Walk from picture to picture", f"graftgan interpolate {run}"),
-        ("Fold the adapter into plain weights", f"graftgan adapter fold {run} {folded}"),
     ]
+    if grafted:  # fresh weights have no base that an adapter could change
+        fold = f"graftgan adapter fold {run} {folded}"
+        commands.append(("Fold the adapter into plain weights", fold))
+    return commands
 
 
 def _machine(card: dict[str, Any]) -> dict[str, str]:

@@ -96,6 +96,13 @@ def test_long_lines_are_drawn_raw_and_smooth_and_short_ones_once() -> None:
     assert (len(paths(draw({"a": long}), "raw")), len(paths(draw({"a": short}), "raw"))) == (1, 0)
 
 
+def test_few_points_are_marked_and_a_lone_one_can_be_seen() -> None:
+    assert paths(draw({"a": [(3.0, 5.0)]}), "dots")[0].count("M") == 1
+    broken = draw({"a": [(0.0, 1.0), (1.0, math.nan), (2.0, 3.0)]})
+    assert paths(broken, "dots")[0].count("M") == 2
+    assert not paths(draw({"a": [(float(i), 1.0) for i in range(40)]}), "dots")
+
+
 def test_a_stray_value_does_not_flatten_the_rest_and_is_counted() -> None:
     points = [(float(i), float(i % 7)) for i in range(500)]
     calm = draw({"a": points})

@@ -1,0 +1,93 @@
+"""After real training, what a plan froze is bit-equal to the source and what it trains has moved."""
+
+import pytest
+import torch
+from graftgan.networks import NetworkPair
+from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
+from tiny_networks import TinyRun, everything_in, tiny_run
+from torch import Tensor
+
+STATISTICS = ("source", "batch")
+BACKBONES = ("dcgan", "mlp")
+MIXED = {action: f"D[layer2-3={action}, *=fine_tune] G[layer2-3={action}, *=fine_tune]" for action in ACTIONS}
+
+
+def test_there_are_actions_and_presets_to_hold_to_the_contract():
+    assert {"freeze", "adafm", "filter_scale_shift", "fine_tune", "reset"} <= set(ACTIONS)
+    assert {"fine_tune", "freeze", "adafm", "combined", "scratch"} <= set(PRESETS)
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("plan", list(PRESETS))
+def test_presets_train_what_they_say(plan: str, backbone: str, statistics: str):
+    check(tiny_run(plan=plan, backbone=backbone, statistics=statistics), statistics)
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("action", list(ACTIONS))
+def test_actions_train_what_they_say(action: str, backbone: str, statistics: str):
+    run = tiny_run(plan=MIXED[action], backbone=backbone, statistics=statistics)
+    assert set(run.plan.decisions["generator"].values()) == {action, "fine_tune"}
+    check(run, statistics)
+
+
+@pytest.mark.parametrize("kind", ["instance", "layer", "none"])
+def test_other_normalisations_are_held_too(kind: str):
+    check(tiny_run(plan="combined", normalisation=kind), "source")
+
+
+@pytest.mark.parametrize("objective", ["gan", "wgan", "wgan_gp"])
+def test_every_game_respects_the_plan(objective: str):
+    check(tiny_run(plan="combined", objective=objective), "source")
+
+
+def check(run: TinyRun, statistics: str) -> None:
+    before = everything_in(run.training.pair)
+    source = everything_in(run.source)
+    run.training.run()
+    after = everything_in(run.training.pair)
+    assert before.keys() == after.keys()
+    compared = 0
+    for network, module in run.training.pair.items():
+        names = {id(p): f"{network}.{n}" for n, p in module.named_parameters()}
+        trained = {names[id(p)] for layer in run.plan.trainable[network] for p in layer.parameters}
+        stood = [name for name in trained if torch.equal(before[name], after[name])]
+        assert not stood, f"the plan trains them, but they did not move: {stood}"
+        frozen = set(names.values()) - trained
+        moved = [name for name in frozen if not torch.equal(before[name], after[name])]
+        assert not moved, f"the plan froze them, but they moved: {moved}"
+        for name in frozen:
+            original = source[plain(name)]
+            assert torch.equal(after[name], original), f"{name} is not the source's"
+        compared += len(trained) + len(frozen)
+        compared += check_buffers(run.plan, network, run.training.pair, (source, after), statistics)
+    assert compared >= 10
+
+
+def check_buffers(
+    plan: AppliedPlan,
+    network: str,
+    pair: NetworkPair,
+    states: tuple[dict[str, Tensor], dict[str, Tensor]],
+    statistics: str,
+) -> int:
+    source, after = states
+    module = dict(pair.items())[network]
+    compared = 0
+    for layer, action in plan.decisions[network].items():
+        prefix = next(n for n, m in module.named_modules() if m is module.layers()[layer])
+        held = ACTIONS[action].holds_buffers or (
+            statistics == "source" and action in {"adafm", "filter_scale_shift"}
+        )
+        for name, _ in module.layers()[layer].named_buffers():
+            full = f"{network}.{prefix}.{name}"
+            same = torch.equal(source[full], after[full])
+            assert same == held, f"{full} under {action} should {'stay' if held else 'move'}"
+            compared += 1
+    return compared
+
+
+def plain(name: str) -> str:
+    return name.replace(".parametrizations", "").removesuffix(".original")

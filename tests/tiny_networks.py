@@ -1,0 +1,144 @@
+"""Tiny networks, pictures and trainings for the tests, built by the rooms' own machinery."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from graftgan.assembly import Prepared, build_training
+from graftgan.backbones import build_pair
+from graftgan.data import DataSettings, ImageSet
+from graftgan.experiment import Experiment, NetworkSettings
+from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
+from graftgan.objectives import OptimizationSettings
+from graftgan.run_folder import put_in_force
+from graftgan.training import Hardware, Processes, Training, TrainingSettings
+from graftgan.transfer import AppliedPlan, TransferSettings
+from torch import Tensor
+
+CPU = Hardware(torch.device("cpu"), bfloat16=False)
+
+
+def tiny_architecture(backbone: str = "dcgan", **changes: Any) -> Architecture:
+    data = {"backbone": backbone, "resolution": 32, "width": 4, "latent_size": 8, **changes}
+    return Architecture(**data)
+
+
+def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> NetworkPair:
+    """Return a pair that looks trained: running statistics, scales and shifts far from 0 and 1."""
+    architecture = architecture or tiny_architecture()
+    rng = torch.Generator().manual_seed(seed)
+    pair = build_pair(architecture, rng)
+    with torch.no_grad():
+        for _, network in pair.items():
+            for name, tensor in network.state_dict().items():
+                if name.endswith("num_batches_tracked"):
+                    tensor.fill_(7)
+                elif name.endswith("running_var"):
+                    tensor.uniform_(0.5, 2.0, generator=rng)
+                elif tensor.dim() == 1:  # biases, scales, shifts, running means
+                    tensor.add_(torch.randn(tensor.shape, generator=rng), alpha=0.1)
+                else:
+                    tensor.mul_(5.0)
+    return pair
+
+
+def tiny_pictures(count: int = 12, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
+
+
+def tiny_images(count: int = 4, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:
+    return tiny_pictures(count, channels=channels, side=side, seed=seed).float() / 127.5 - 1.0
+
+
+def image_set(pictures: Tensor) -> ImageSet:
+    return ImageSet(
+        pictures=pictures,
+        held_out=pictures[:0],
+        names=tuple(f"{i}.png" for i in range(len(pictures))),
+        held_out_names=(),
+        skipped=(),
+        sha256="tiny",
+        source=Path("pictures"),
+        settings=DataSettings(),
+        seed=0,
+        records=(),
+        splits=(),
+    )
+
+
+@dataclass
+class TinyRun:
+    """A training with the networks it started from."""
+
+    training: Training
+    plan: AppliedPlan
+    source: NetworkPair
+
+
+def tiny_run(
+    *,
+    objective: str = "hinge",
+    plan: str = "combined",
+    backbone: str = "dcgan",
+    statistics: str = "source",
+    augment: str = "none",
+    iterations: int = 2,
+    batch_size: int = 4,
+    half_life_images: int = 100,
+    normalisation: str | None = None,
+    processes: Processes | None = None,
+    optimization: Mapping[str, Any] | None = None,
+) -> TinyRun:
+    asked = Experiment(
+        pictures=Path("pictures"),
+        backbone=backbone,
+        objective=objective,
+        plan=plan,
+        augment=augment,
+        network=NetworkSettings(
+            resolution=32,
+            width=4,
+            latent_size=8,
+            generator_normalisation=normalisation,
+            discriminator_normalisation=normalisation,
+        ),
+        optimization=OptimizationSettings(**(optimization or {})),
+        transfer=TransferSettings(frozen_statistics=statistics),
+        training=TrainingSettings(
+            iterations=iterations,
+            batch_size=batch_size,
+            average_half_life_images=half_life_images,
+        ),
+    )
+    architecture = asked.architecture(None)
+    resolved = asked.resolved(architecture, bfloat16=False)
+    experiment = replace(resolved, source="tiny")
+    pair = tiny_pair(architecture)
+    source = copy.deepcopy(pair)
+    applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
+    prepared = Prepared(experiment, pair, applied, image_set(tiny_pictures()), CPU, {})
+    return TinyRun(build_training(prepared, processes or Processes()), applied, source)
+
+
+def everything_in(pair: NetworkPair) -> dict[str, Tensor]:
+    """Return a copy of every parameter and buffer of both networks."""
+    return {
+        f"{role}.{name}": tensor.clone()
+        for role, network in pair.items()
+        for name, tensor in tensors_of(network).items()
+    }
+
+
+def assert_same_tensors(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
+    assert first, "nothing to compare"
+    assert first.keys() == second.keys()
+    changed = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not changed, f"not bit-equal: {changed}"
+
+
+def latents(count: int = 4, size: int = 8, *, seed: int = 5) -> Tensor:
+    return draw_latents(count, size, torch.Generator().manual_seed(seed))

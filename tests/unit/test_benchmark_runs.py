@@ -1,0 +1,62 @@
+"""The benchmark runs and reports every number; how fast is not tested."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graftgan.transfer import PRESETS
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "train_step.py"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("benchmark") / "results.json"
+    tiny = ["--quick", "--width=4", "--resolution=32", "--batch-size=4", "--threads=1"]
+    command = [sys.executable, str(BENCHMARK), *tiny, f"--json={path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "times as fast" in done.stdout
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_names_the_machine(results: dict[str, Any]) -> None:
+    assert results["machine"]["threads"] == 1
+    assert {"processor", "hardware", "cores", "torch"} <= results["machine"].keys()
+
+
+def test_both_sides_do_the_work_of_a_wgan_iteration(results: dict[str, Any]) -> None:
+    work = results["textbook"]["work"]
+    assert (work["critic_steps"], work["generator_steps"]) == (5, 1)
+    assert work["parameters"] > 0
+    assert work["flops"] > 0
+
+
+@pytest.mark.parametrize("side", ["textbook", "graftgan"])
+def test_measures_each_side(results: dict[str, Any], side: str) -> None:
+    measured = results["textbook"]["sides"][side]
+    assert len(measured["seconds"]) == results["settings"]["repeats"]
+    assert measured["real_images_per_second"] > 0
+    assert 0 < measured["share_of_peak"] < 1
+    assert measured["memory_mib"]["peak"] >= measured["memory_mib"]["imports"] > 0
+
+
+@pytest.mark.parametrize("objective", ["hinge", "wgan"])
+def test_measures_every_preset(results: dict[str, Any], objective: str) -> None:
+    compared = results["plans"][objective]
+    assert compared["plans"].keys() == PRESETS.keys()
+    trainable = {name: plan["trainable_parameters"] for name, plan in compared["plans"].items()}
+    assert trainable["adafm"] < trainable["freeze"] < trainable["fine_tune"]
+    assert isinstance(compared["freezing_pays"], bool)
+
+
+def test_ratios_are_of_rounds(results: dict[str, Any]) -> None:
+    speedup = results["textbook"]["speedup"]
+    assert speedup["min"] <= speedup["median"]
+    assert results["plans"]["hinge"]["plans"]["fine_tune"]["speedup"] == {"median": 1.0, "min": 1.0}
