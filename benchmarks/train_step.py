@@ -23,9 +23,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,7 +134,7 @@ def textbook_generator(settings: Settings) -> nn.Sequential:
         nn.BatchNorm2d(channels[0]),
         nn.ReLU(True),
     ]
-    for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
+    for inputs, outputs in pairwise(channels):
         layers += [
             nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
             nn.BatchNorm2d(outputs),
@@ -147,7 +148,7 @@ def textbook_critic(settings: Settings) -> nn.Sequential:
     """Return the example's discriminator with the fully connected end of papers 000 and 001."""
     channels = _textbook_channels(settings)
     layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 4, 2, 1), nn.LeakyReLU(0.2, True)]
-    for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
+    for inputs, outputs in pairwise(channels):
         layers += [
             nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),
             nn.BatchNorm2d(outputs),
@@ -316,9 +317,7 @@ def work_of(contestant: Contestant) -> Work:
     )
 
 
-def time_in_turns(
-    contestants: Mapping[str, Contestant], *, rounds: int
-) -> dict[str, list[float]]:
+def time_in_turns(contestants: Mapping[str, Contestant], *, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each iteration; every round lets each contestant do one."""
     for contestant in contestants.values():
         contestant.iterate()
@@ -363,6 +362,10 @@ def peak_memory_mib(side: str, workplace: Workplace, settings: Settings) -> dict
 
 
 def _peak_mib() -> float:
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux adds the parent's peak to getrusage of a child, not to VmHWM
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 
@@ -389,7 +392,6 @@ def compare_with_textbook(workplace: Workplace, settings: Settings) -> dict[str,
         RuntimeError: The two do not do the same work, so that a ratio would mean nothing.
     """
     sides = ("textbook", "graftgan")
-    # Memory first: on Linux a child starts with its parent's peak.
     memory = {side: _in_fresh_process(side, workplace, settings) for side in sides}
     work = {
         "textbook": work_of(_side("textbook", workplace, settings)),
@@ -451,7 +453,7 @@ def _in_fresh_process(side: str, workplace: Workplace, settings: Settings) -> di
 
 
 @contextmanager
-def workplace_of(settings: Settings) -> Iterator[Workplace]:
+def workplace_of(settings: Settings) -> Generator[Workplace]:
     """Make pictures of a fixed seed and a source with fresh weights; remove them afterwards."""
     with tempfile.TemporaryDirectory(prefix="graftgan-benchmark-") as folder:
         os.environ["GRAFTGAN_CACHE"] = str(Path(folder) / "cache")
@@ -509,9 +511,9 @@ def show(results: Mapping[str, Any], console: Console) -> None:
     )
     work, peak = textbook["work"], textbook["bfloat16_matmul_peak_flops"]
     console.print(
-        f"Same work on both sides: {work['parameters']:,} parameters, {work['critic_steps']} critic "
-        f"steps and {work['generator_steps']} generator step, {work['flops'] / 1e9:,.1f} GFLOP. "
-        f"bfloat16 matmul peak {peak / 1e9:,.0f} GFLOP/s.",
+        f"Same work on both sides: {work['parameters']:,} parameters, {work['critic_steps']} "
+        f"critic steps and {work['generator_steps']} generator step, "
+        f"{work['flops'] / 1e9:,.1f} GFLOP. bfloat16 matmul peak {peak / 1e9:,.0f} GFLOP/s.",
         highlight=False,
     )
     console.print(_textbook_table(textbook))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from graftgan.networks import NetworkPair
 from tiny_networks import tiny_pair
 

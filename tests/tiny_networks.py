@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from graftgan.assembly import Prepared, build_training
 from graftgan.backbones import build_pair
 from graftgan.data import DataSettings, ImageSet
@@ -16,7 +18,6 @@ from graftgan.objectives import OptimizationSettings
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
 from graftgan.transfer import AppliedPlan, TransferSettings
-from torch import Tensor
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
@@ -81,7 +82,7 @@ class TinyRun:
 
 def tiny_run(
     *,
-    objective: str = "hinge",
+    objective: str = "gan",
     plan: str = "combined",
     backbone: str = "dcgan",
     statistics: str = "source",
@@ -91,6 +92,7 @@ def tiny_run(
     half_life_images: int = 100,
     normalisation: str | None = None,
     processes: Processes | None = None,
+    hardware: Hardware = CPU,
     optimization: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     asked = Experiment(
@@ -120,7 +122,7 @@ def tiny_run(
     pair = tiny_pair(architecture)
     source = copy.deepcopy(pair)
     applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
-    prepared = Prepared(experiment, pair, applied, image_set(tiny_pictures()), CPU, {})
+    prepared = Prepared(experiment, pair, applied, image_set(tiny_pictures()), hardware, {})
     return TinyRun(build_training(prepared, processes or Processes()), applied, source)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, whole."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -89,7 +95,8 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or its folder is not
+            path.unlink()
 
 
 def _explain(error: OSError, path: Path) -> str:

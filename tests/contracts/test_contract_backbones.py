@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from graftgan.backbones import BACKBONES, NORMALISATIONS, build_pair
 from graftgan.errors import SettingsError
 from graftgan.networks import Architecture, LayeredNetwork, NetworkPair
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_images
-from torch import nn
 
 SIDES = {"dcgan": (32, 64, 128, 256), "mlp": (8, 32)}
 CASES = [(name, side) for name in BACKBONES for side in SIDES.get(name, (32,))]
@@ -47,7 +48,7 @@ def test_layers_run_in_the_order_they_are_listed(name: str, side: int):
     for network, given in ((pair.generator, latents(2, 6)), (pair.discriminator, None)):
         ran: list[str] = []
         for layer, module in network.layers().items():
-            module.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+            module.register_forward_hook(lambda *_, layer=layer, ran=ran: ran.append(layer))
         network(tiny_images(2, side=side) if given is None else given)
         assert len(ran) >= 4
         assert ran == list(network.layers())
@@ -72,9 +73,7 @@ def test_shapes_and_range(name: str, side: int, channels: int):
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("kind", NORMALISATIONS)
 def test_every_normalisation_builds_runs_and_trains(name: str, kind: str):
-    pair = build(
-        name, 32, generator_normalisation=kind, discriminator_normalisation=kind, width=4
-    )
+    pair = build(name, 32, generator_normalisation=kind, discriminator_normalisation=kind, width=4)
     logits = pair.discriminator(pair.generator(latents(4, 6)))
     logits.square().sum().backward()
     for role, network in pair.items():

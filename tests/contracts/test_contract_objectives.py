@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from graftgan.objectives import OBJECTIVES, Objective
 from torch import Tensor
+
+from graftgan.objectives import OBJECTIVES, Objective
 
 REAL = torch.tensor([0.3, -0.6, 0.8, -0.1])
 FAKE = torch.tensor([-0.4, 0.7, 0.2, -0.9])

@@ -1,15 +1,19 @@
-"""After real training, what a plan froze is bit-equal to the source and what it trains has moved."""
+"""After real training, what a plan froze is bit-equal to the source, the rest has moved."""
+
+from collections.abc import Collection
 
 import pytest
 import torch
+from torch import Tensor
+
 from graftgan.networks import NetworkPair
+from graftgan.objectives import OBJECTIVES
 from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
 from tiny_networks import TinyRun, everything_in, tiny_run
-from torch import Tensor
 
 STATISTICS = ("source", "batch")
 BACKBONES = ("dcgan", "mlp")
-MIXED = {action: f"D[layer2-3={action}, *=fine_tune] G[layer2-3={action}, *=fine_tune]" for action in ACTIONS}
+MIXED = "D[layer2-3={0}, *=fine_tune] G[layer2-3={0}, *=fine_tune]"
 
 
 def test_there_are_actions_and_presets_to_hold_to_the_contract():
@@ -28,7 +32,7 @@ def test_presets_train_what_they_say(plan: str, backbone: str, statistics: str):
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("action", list(ACTIONS))
 def test_actions_train_what_they_say(action: str, backbone: str, statistics: str):
-    run = tiny_run(plan=MIXED[action], backbone=backbone, statistics=statistics)
+    run = tiny_run(plan=MIXED.format(action), backbone=backbone, statistics=statistics)
     assert set(run.plan.decisions["generator"].values()) == {action, "fine_tune"}
     check(run, statistics)
 
@@ -38,12 +42,15 @@ def test_other_normalisations_are_held_too(kind: str):
     check(tiny_run(plan="combined", normalisation=kind), "source")
 
 
-@pytest.mark.parametrize("objective", ["gan", "wgan", "wgan_gp"])
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_every_game_respects_the_plan(objective: str):
-    check(tiny_run(plan="combined", objective=objective), "source")
+    # Only differences of scores count in a Wasserstein game, and within the hinge's margins:
+    # there the gradient of the very last bias is zero.
+    idle = () if objective == "gan" else ("discriminator.blocks.layer4.linear.bias",)
+    check(tiny_run(plan="combined", objective=objective), "source", may_stand=idle)
 
 
-def check(run: TinyRun, statistics: str) -> None:
+def check(run: TinyRun, statistics: str, *, may_stand: Collection[str] = ()) -> None:
     before = everything_in(run.training.pair)
     source = everything_in(run.source)
     run.training.run()
@@ -54,6 +61,7 @@ def check(run: TinyRun, statistics: str) -> None:
         names = {id(p): f"{network}.{n}" for n, p in module.named_parameters()}
         trained = {names[id(p)] for layer in run.plan.trainable[network] for p in layer.parameters}
         stood = [name for name in trained if torch.equal(before[name], after[name])]
+        stood = [name for name in stood if name not in may_stand]
         assert not stood, f"the plan trains them, but they did not move: {stood}"
         frozen = set(names.values()) - trained
         moved = [name for name in frozen if not torch.equal(before[name], after[name])]

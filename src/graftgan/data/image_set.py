@@ -1,9 +1,6 @@
 """The checked, hashed and split pictures of one run."""
 
 import hashlib
-import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +16,7 @@ from graftgan.data.collect import Skipped, find_source
 from graftgan.data.decode import Shape
 from graftgan.data.settings import DataSettings
 from graftgan.errors import ImageSetError
+from graftgan.files import write_json
 from graftgan.randomness import Randomness
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
@@ -146,22 +144,9 @@ def write_manifest(image_set: ImageSet, path: Path) -> None:
     """Write the manifest of ``image_set`` as JSON; the file appears whole.
 
     Raises:
-        ImageSetError: The file cannot be written.
+        RunError: The file cannot be written.
     """
-    text = json.dumps(image_set.manifest(), indent=2) + "\n"
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        partial = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        partial.chmod(0o644)  # mkstemp makes a private file
-        partial.replace(path)
-    except OSError as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-        raise ImageSetError(f"cannot write the manifest {path}: {error.strerror}") from None
+    write_json(path, image_set.manifest())
 
 
 def _check(path: Path, entry: Entry, settings: DataSettings) -> None:

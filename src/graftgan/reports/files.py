@@ -1,8 +1,6 @@
-"""Read what a run left on disk, whole or not; write files that appear whole."""
+"""Read what a run left on disk, whole or not."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,32 +32,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", data)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` is at every moment the old file or the whole new one.
-
-    Folders on the way to it are made where they are missing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        partial.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def _parsed(line: str) -> object:
     try:
         return json.loads(line)
     except ValueError:
         return None
-
-
-def _umask() -> int:
-    current = os.umask(0)  # the only way to read it is to set it
-    os.umask(current)
-    return current

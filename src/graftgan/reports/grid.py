@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from graftgan.reports.files import write_whole
+from graftgan.files import write_bytes
 from graftgan.tensors import PictureBytes
 
 PAGE_WIDTH = 1024  # CSS pixels a full-width picture takes on a desktop screen
@@ -53,7 +53,7 @@ def strip_of(grid: Image.Image, cell: int, count: int) -> Image.Image:
 
 def save_png(image: Image.Image, path: Path) -> None:
     """Write ``image`` as PNG; the file appears whole."""
-    write_whole(path, _encoded(image, "PNG", optimize=True))
+    write_bytes(path, _encoded(image, "PNG", optimize=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

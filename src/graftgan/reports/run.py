@@ -9,8 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.errors import RunError
-from graftgan.reports.files import write_whole
+from graftgan.files import write_bytes
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, render, share
 from graftgan.reports.panels import Score, panels_of, plain, scores_of
@@ -53,10 +52,7 @@ def write_run_report(run: Path, destination: Path | None = None) -> Path:
     """
     page = _page(read_run(run))
     destination = destination or run / "report.html"
-    try:
-        write_whole(destination, page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise RunError(f"cannot write the report {destination}: {error}") from error
+    write_bytes(destination, page.encode("utf-8", errors="replace"))
     return destination
 
 

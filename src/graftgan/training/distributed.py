@@ -85,6 +85,8 @@ def joined_processes(device_type: str) -> Generator[Processes]:
     if count == 1:
         yield Processes()
         return
+    if device_type == "cuda":  # as `choose_hardware` numbers them; NCCL wants to know at once
+        torch.cuda.set_device(int(os.environ["RANK"]) % torch.cuda.device_count())
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     try:
         yield Processes(rank=dist.get_rank(), count=count)

@@ -75,9 +75,11 @@ class DivergenceGuard(QuietListener):
         """
         if training.iteration % self._every == 0 or training.iteration == training.iterations:
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
-            if bad:
+            # All processes stop together: one alone would leave the others waiting for it.
+            if training.processes.agree(bool(bad), training.hardware.device):
+                what = ", ".join(bad) or "a loss of another process"
                 raise TrainingDiverged(
-                    f"{', '.join(bad)} became not-a-number by iteration {training.iteration}; "
+                    f"{what} became not-a-number by iteration {training.iteration}; "
                     "lower the learning rates or take --precision float32"
                 )
 

@@ -23,6 +23,10 @@ def fold(pair: NetworkPair) -> NetworkPair:
 def _fold_module(module: nn.Module) -> None:
     if not parametrize.is_parametrized(module):
         return
+    # A deep copy shares its class with the original, and removing a parametrization takes the
+    # attribute away from the class: the original would lose it too.
+    shared = type(module)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
     for name, chain in list(module.parametrizations.items()):  # pyright: ignore
         if any(isinstance(part, _MODULATIONS) for part in chain):
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)

@@ -12,7 +12,7 @@ from data_drawings import noise, png_header, write_noise
 from PIL import Image, ImageOps
 
 from graftgan.data import DataSettings, ImageSet, load_image_set, write_manifest
-from graftgan.errors import ImageSetError, SettingsError
+from graftgan.errors import ImageSetError, RunError, SettingsError
 
 
 def load(path: Path, resolution: int = 16, seed: int = 0, **settings: object) -> ImageSet:
@@ -110,10 +110,10 @@ def test_the_manifest_says_where_every_picture_came_from(hostile: Path, tmp_path
     assert [p.name for p in path.parent.iterdir()] == ["manifest.json"]
 
 
-def test_a_manifest_that_cannot_be_written_is_an_image_set_error(tmp_path: Path) -> None:
+def test_a_manifest_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     image_set = load(write_noise(tmp_path / "p", 1))
     (tmp_path / "file").touch()
-    with pytest.raises(ImageSetError, match="cannot write the manifest"):
+    with pytest.raises(RunError, match="cannot write"):
         write_manifest(image_set, tmp_path / "file" / "manifest.json")
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from graftgan.objectives import OBJECTIVES
 
 ZERO = torch.zeros(5)
@@ -40,7 +41,9 @@ def test_gan_is_the_cross_entropy_of_goodfellow():
 
 def test_hinge_stops_at_the_margin():
     # real 2 is beyond its margin, real -1 lacks 2; fake 0.5 is 1.5 over, fake -3 is beyond.
-    assert OBJECTIVES["hinge"].discriminator_loss(REAL, FAKE).item() == pytest.approx(2 / 2 + 1.5 / 2)
+    assert OBJECTIVES["hinge"].discriminator_loss(REAL, FAKE).item() == pytest.approx(
+        2 / 2 + 1.5 / 2
+    )
     assert OBJECTIVES["hinge"].generator_loss(FAKE).item() == pytest.approx(1.25)
 
 

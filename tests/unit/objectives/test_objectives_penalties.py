@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from graftgan.backbones import build_pair
 from graftgan.errors import SettingsError
 from graftgan.objectives import (
@@ -16,7 +18,6 @@ from graftgan.objectives import (
     penalties_of,
 )
 from tiny_networks import tiny_architecture, tiny_images, tiny_run
-from torch import Tensor, nn
 
 REAL = tiny_images(4, side=6)
 FAKE = tiny_images(4, side=6, seed=8) * 0.5

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+
 from graftgan.errors import GraftganError, PlanError, SettingsError
 from graftgan.networks import NetworkPair
 from graftgan.transfer import (
@@ -71,15 +72,17 @@ def test_a_layer_that_cannot_take_an_action_is_named(pair: NetworkPair):
     layer.conv, layer.norm = torch.nn.Identity(), torch.nn.Identity()
     weights = everything_in(pair)
     for action in ("adafm", "filter_scale_shift"):
+        plan = parse_plan(f"D(1,1,2) G[layer2={action}, *=fine_tune]")
         with pytest.raises(PlanError, match=f"layer2 of the generator cannot take {action}"):
-            rules = f"D(1,1,2) G[layer2={action}, *=fine_tune]"
-            apply_plan(parse_plan(rules), pair, fresh=tiny_pair(seed=2), statistics="source")
+            apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics="source")
     assert_same_tensors(weights, everything_in(pair))
 
 
 def test_the_report_counts_what_training_may_change(pair: NetworkPair):
-    sizes = {r: {n: sum(p.numel() for p in la.parameters()) for n, la in net.layers().items()}
-             for r, net in pair.items()}
+    sizes = {
+        r: {n: sum(p.numel() for p in la.parameters()) for n, la in net.layers().items()}
+        for r, net in pair.items()
+    }
     applied = apply_plan(
         parse_plan("D(1,1,2) G(1,1,2)"), pair, fresh=tiny_pair(seed=2), statistics="source"
     )
@@ -89,13 +92,19 @@ def test_the_report_counts_what_training_may_change(pair: NetworkPair):
     for rows, role in ((d, "discriminator"), (g, "generator")):
         assert {row.layer: row.parameters for row in rows} == sizes[role]
     # D layer2: a convolution 4-8, G layer3: a transposed one 8-4; two numbers for each kernel.
-    assert [row.trainable for row in d] == [0, 2 * 4 * 8, *list(sizes["discriminator"].values())[2:]]
+    assert [row.trainable for row in d] == [
+        0,
+        2 * 4 * 8,
+        *list(sizes["discriminator"].values())[2:],
+    ]
     assert [row.trainable for row in g] == [*list(sizes["generator"].values())[:2], 2 * 8 * 4, 0]
     assert d[1].kind == "Conv2d 4-8, 4x4"
     assert g[2].kind == "ConvTranspose2d 8-4, 4x4"
     assert d[3].kind.startswith("Linear 256-1")
     plain = applied.report.as_dict()
-    assert plain["trainable"] == sum(r["trainable"] for rows in plain["networks"].values() for r in rows)
+    assert plain["trainable"] == sum(
+        r["trainable"] for rows in plain["networks"].values() for r in rows
+    )
     assert plain["parameters"] == sum(sum(s.values()) for s in sizes.values())
     assert plain["notation"] == "D(1,1,2) G(1,1,2)"
 
@@ -134,7 +143,9 @@ def test_reset_takes_the_fresh_weights(pair: NetworkPair):
     plan = parse_plan("D[layer1=reset, *=fine_tune] G[layer4=reset, *=fine_tune]")
     apply_plan(plan, pair, fresh=fresh, statistics="source")
     now, new = everything_in(pair), everything_in(fresh)
-    chosen = [n for n in now if n.startswith(("discriminator.blocks.layer1.", "generator.blocks.layer4."))]
+    chosen = [
+        n for n in now if n.startswith(("discriminator.blocks.layer1.", "generator.blocks.layer4."))
+    ]
     assert len(chosen) == 4
     for name in now:
         assert torch.equal(now[name], (new if name in chosen else source)[name])
@@ -150,9 +161,9 @@ def test_a_source_on_batch_statistics_cannot_be_frozen_on_running_ones():
     source = tiny_pair(tiny_architecture())
     for layer in ("layer2", "layer3"):
         use_batch_statistics(source.generator.layers()[layer].norm)
+    plan, fresh = parse_plan("D(1,1,2) G(1,1,2)"), tiny_pair(seed=2)
     with pytest.raises(PlanError, match="layer3 of the generator") as caught:
-        fresh = tiny_pair(seed=2)
-        apply_plan(parse_plan("D(1,1,2) G(1,1,2)"), source, fresh=fresh, statistics="source")
+        apply_plan(plan, source, fresh=fresh, statistics="source")
     assert "frozen-statistics batch" in str(caught.value)
     assert "layer2 of" not in str(caught.value), "layer2 is fine-tuned and learns its own"
 

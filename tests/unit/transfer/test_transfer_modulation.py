@@ -1,15 +1,18 @@
 """AdaFM and scale/shift against their formulas written out by hand, and their folding."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
 from graftgan.checkpoints import copy_matching
 from graftgan.networks import NetworkPair, tensors_of
 from graftgan.transfer import apply_plan, evaluation_mode, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_images, tiny_pair
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 KERNELS = {
     "conv": (nn.Conv2d(3, 2, 4, stride=2, padding=1), (2, 3, 6, 6)),
@@ -26,14 +29,8 @@ def rng(seed: int = 0) -> torch.Generator:
 def modulated(kind: str, action: str = "adafm") -> tuple[nn.Module, nn.Module, Tensor]:
     """Return a layer, the same under ``action``, and an input."""
     shape = KERNELS[kind][1]
-    torch.manual_seed(1)
-    layer = KERNELS[kind][0]
-    layer.reset_parameters()
-    plain = nn.Sequential(type(layer).__new__(type(layer)))
-    import copy
-
-    plain = copy.deepcopy(layer)
-    changed = copy.deepcopy(layer)
+    plain = KERNELS[kind][0]
+    changed = copy.deepcopy(plain)
     changed.requires_grad_(False)
     ACTIONS[action].apply(changed, Context("source", plain))
     return plain, changed, torch.randn(shape, generator=rng())
@@ -65,7 +62,9 @@ def test_at_the_start_nothing_changes(kind: str, action: str):
     assert torch.equal(plain.bias, changed.bias)
 
 
-@pytest.mark.parametrize("text", ["D(0,*,0) G(0,*,0)", "D[*=filter_scale_shift] G[*=filter_scale_shift]"])
+@pytest.mark.parametrize(
+    "text", ["D(0,*,0) G(0,*,0)", "D[*=filter_scale_shift] G[*=filter_scale_shift]"]
+)
 def test_a_modulated_pair_starts_as_the_source(pair: NetworkPair, text: str):
     source = tiny_pair()
     apply_plan(parse_plan(text), pair, fresh=tiny_pair(seed=2), statistics="source")
@@ -134,11 +133,17 @@ def test_scale_and_shift_on_the_output(kind: str):
 
 def test_scale_and_shift_come_after_the_normalisation(pair: NetworkPair):
     source = tiny_pair()
-    plan = parse_plan("D[layer3=filter_scale_shift, *=fine_tune] G[layer2=filter_scale_shift, *=fine_tune]")
+    plan = parse_plan(
+        "D[layer3=filter_scale_shift, *=fine_tune] G[layer2=filter_scale_shift, *=fine_tune]"
+    )
     apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics="source")
     for changed, plain, shape in (
         (pair.generator.layers()["layer2"], source.generator.layers()["layer2"], (3, 16, 4, 4)),
-        (pair.discriminator.layers()["layer3"], source.discriminator.layers()["layer3"], (3, 8, 8, 8)),
+        (
+            pair.discriminator.layers()["layer3"],
+            source.discriminator.layers()["layer3"],
+            (3, 8, 8, 8),
+        ),
     ):
         randomise(changed)
         assert parametrize.is_parametrized(changed.norm)
@@ -178,7 +183,9 @@ def test_folding_keeps_the_function_and_drops_the_modulations(
         copy_matching(network, tensors_of(plain)).require_complete(what="the folded network")
     assert any(
         not torch.equal(a, b)
-        for a, b in zip(everything_in(changed).values(), everything_in(tiny_pair()).values(), strict=True)
+        for a, b in zip(
+            everything_in(changed).values(), everything_in(tiny_pair()).values(), strict=True
+        )
     )
 
 

@@ -1,10 +1,11 @@
 """The notation of plans, and what a split or a list of rules decides."""
 
 import pytest
-from graftgan.errors import PlanError
-from graftgan.transfer import ACTIONS, PRESETS, Plan, Rules, Split, parse_plan
 from hypothesis import given
 from hypothesis import strategies as st
+
+from graftgan.errors import PlanError
+from graftgan.transfer import ACTIONS, PRESETS, Plan, Rules, Split, parse_plan
 
 FIVE = [f"layer{i}" for i in range(1, 6)]
 NAMES = ("discriminator", "generator")
@@ -73,7 +74,9 @@ def test_presets_on_every_depth(depth: int, network: str):
     layers = [f"layer{i}" for i in range(1, depth + 1)]
 
     def decided(preset: str) -> list[str]:
-        actions = list(PRESETS[preset].for_network(network).actions(layers, network=network).values())
+        actions = list(
+            PRESETS[preset].for_network(network).actions(layers, network=network).values()
+        )
         return actions if network == "discriminator" else actions[::-1]
 
     tuned = ["fine_tune"] * 2
@@ -85,13 +88,15 @@ def test_presets_on_every_depth(depth: int, network: str):
 
 
 def test_rules_take_spans_wildcards_and_the_first_that_matches():
-    plan = parse_plan("D[layer1=freeze, layer2-4=adafm, *=fine_tune] G[layer[]=x]".replace(" G[layer[]=x]", " G(*,0,0)"))
+    plan = parse_plan("D[layer1=freeze, layer2-4=adafm, *=fine_tune] G(*,0,0)")
     decided = plan.discriminator.actions(FIVE, network="discriminator")
     assert list(decided.values()) == ["freeze", "adafm", "adafm", "adafm", "fine_tune"]
     many = [f"layer{i}" for i in range(1, 13)]
     decided = Rules((("layer1", "freeze"), ("*", "adafm"))).actions(many, network="generator")
     assert [layer for layer, action in decided.items() if action == "freeze"] == ["layer1"]
-    decided = Rules((("layer10-12", "freeze"), ("layer?", "adafm"))).actions(many, network="generator")
+    decided = Rules((("layer10-12", "freeze"), ("layer?", "adafm"))).actions(
+        many, network="generator"
+    )
     assert [layer for layer, action in decided.items() if action == "freeze"] == many[9:]
 
 
@@ -146,7 +151,11 @@ def test_every_problem_of_the_rules_is_named_at_once():
     with pytest.raises(PlanError) as caught:
         wrong.actions(FIVE, network="generator")
     message = str(caught.value)
-    for part in ("'layer9' matches no layer", "'layer2-7' matches no layer", "layer2 of the generator"):
+    for part in (
+        "'layer9' matches no layer",
+        "'layer2-7' matches no layer",
+        "layer2 of the generator",
+    ):
         assert part in message
     assert "layer1 of the generator has no rule" not in message
 

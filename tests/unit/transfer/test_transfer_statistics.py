@@ -3,6 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from graftgan.networks import NetworkPair
 from graftgan.transfer import (
     apply_plan,
@@ -11,7 +13,6 @@ from graftgan.transfer import (
     parse_plan,
 )
 from tiny_networks import assert_same_tensors, latents, tiny_images, tiny_pair
-from torch import Tensor, nn
 
 
 def norm_pass(layer: nn.Module, run: object) -> tuple[nn.BatchNorm2d, Tensor, Tensor]:
@@ -61,7 +62,9 @@ def test_what_a_norm_normalises_with(
 
 @pytest.mark.parametrize("statistics", ["source", "batch"])
 def test_frozen_buffers_do_not_move_by_passes_alone(pair: NetworkPair, statistics: str):
-    apply_plan(parse_plan("D(*,0,1) G(*,0,1)"), pair, fresh=tiny_pair(seed=2), statistics=statistics)
+    apply_plan(
+        parse_plan("D(*,0,1) G(*,0,1)"), pair, fresh=tiny_pair(seed=2), statistics=statistics
+    )
     held = {
         f"{role}.{name}.{n}": buffer
         for role, network in pair.items()

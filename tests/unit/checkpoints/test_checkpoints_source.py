@@ -1,0 +1,140 @@
+"""Sources on disk: what was saved is what is loaded, or it is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from graftgan.backbones import build_pair
+from graftgan.checkpoints import (
+    SourceCard,
+    load_source,
+    load_tensors,
+    read_card,
+    save_source,
+    save_tensors,
+)
+from graftgan.errors import CheckpointError, GraftganError, RunError, SourceError
+from graftgan.networks import NetworkPair
+from tiny_networks import assert_same_tensors, everything_in, tiny_architecture, tiny_pair
+
+
+def card_for(pair: NetworkPair) -> SourceCard:
+    return SourceCard(
+        name="tiny",
+        architecture=pair.architecture,
+        licence="CC0-1.0",
+        data="noise",
+        iterations=12,
+        images_seen=48,
+        batch_statistics=("layer2",),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pair: NetworkPair) -> Path:
+    save_source(tmp_path / "tiny", pair, card_for(pair))
+    return tmp_path / "tiny"
+
+
+def test_float32_comes_back_bit_for_bit(folder: Path, pair: NetworkPair):
+    loaded = load_source(folder, build_pair)
+    assert_same_tensors(everything_in(pair), everything_in(loaded.pair))
+    assert loaded.card == read_card(folder)
+    assert loaded.card.architecture == pair.architecture
+    assert loaded.card.batch_statistics == ("layer2",)
+    assert loaded.card.licence == "CC0-1.0"
+    assert set(loaded.card.fingerprints) == {"discriminator", "generator"}
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "card.json",
+        "discriminator.safetensors",
+        "generator.safetensors",
+    ]
+
+
+def test_float16_halves_the_file_and_comes_back_rounded(tmp_path: Path, pair: NetworkPair):
+    save_source(tmp_path / "full", pair, card_for(pair))
+    save_source(tmp_path / "half", pair, card_for(pair), dtype=torch.float16)
+    sizes = [(tmp_path / n / "generator.safetensors").stat().st_size for n in ("full", "half")]
+    assert sizes[1] < 0.7 * sizes[0]
+    loaded = everything_in(load_source(tmp_path / "half", build_pair).pair)
+    for name, tensor in everything_in(pair).items():
+        assert loaded[name].dtype == tensor.dtype
+        wanted = tensor.half().float() if tensor.is_floating_point() else tensor
+        assert torch.equal(loaded[name], wanted), name
+
+
+def test_tampered_weights_are_refused(folder: Path):
+    path = folder / "generator.safetensors"
+    tensors = load_tensors(path)
+    name = next(n for n, t in tensors.items() if t.dim() == 4)
+    tensors[name].view(-1)[0] += 1e-6
+    save_tensors(path, tensors)
+    with pytest.raises(SourceError, match="sha256 differs"):
+        load_source(folder, build_pair)
+
+
+def test_the_networks_of_a_pair_cannot_be_swapped_or_missing(folder: Path):
+    first, second = folder / "generator.safetensors", folder / "discriminator.safetensors"
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[0])
+    with pytest.raises(GraftganError):
+        load_source(folder, build_pair)
+    second.unlink()
+    with pytest.raises(CheckpointError, match="there is no weight file"):
+        load_source(folder, build_pair)
+
+
+def test_weights_of_another_architecture_are_refused(folder: Path):
+    card = json.loads((folder / "card.json").read_text())
+    card["architecture"]["width"] = 8
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(SourceError, match="does not fit the network"):
+        load_source(folder, build_pair)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "cannot read"),
+        ("[]", "not a source card"),
+        ('"x"', "not a source card"),
+        ('{"kind": "source", "format": 99}', "update graftgan"),
+        ('{"kind": "adapter", "format": 1}', "not a source card"),
+        ('{"kind": "source", "format": 1, "name": "x"}', "incomplete"),
+        ('{"kind": "source", "format": 1, "name": "x", "architecture": 3}', "incomplete"),
+    ],
+)
+def test_a_broken_card_is_explained(folder: Path, text: str, match: str):
+    (folder / "card.json").write_text(text)
+    with pytest.raises(SourceError, match=match):
+        load_source(folder, build_pair)
+
+
+def test_no_source_is_explained(tmp_path: Path):
+    with pytest.raises(SourceError, match="there is no file"):
+        read_card(tmp_path / "nowhere")
+
+
+def test_a_failing_save_leaves_the_old_source(
+    folder: Path, pair: NetworkPair, monkeypatch: pytest.MonkeyPatch
+):
+    before = everything_in(load_source(folder, build_pair).pair)
+    writes: list[Path] = []
+    original = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        writes.append(path)
+        if len(writes) == 2:
+            raise OSError(28, "No space left on device")
+        return original(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match="No space left"):
+        save_source(folder, tiny_pair(tiny_architecture(), seed=9), card_for(pair))
+    monkeypatch.undo()
+    assert len(writes) == 2
+    assert_same_tensors(before, everything_in(load_source(folder, build_pair).pair))
+    assert [p.name for p in folder.parent.iterdir()] == ["tiny"]

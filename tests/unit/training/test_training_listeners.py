@@ -1,0 +1,216 @@
+"""Listeners: the log, the guard, checkpoints, snapshots and signals."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from graftgan.errors import RunError, TrainingDiverged
+from graftgan.training import (
+    Checkpoints,
+    DivergenceGuard,
+    LogWriter,
+    ProgressBar,
+    Snapshots,
+    StopOnSignal,
+    Training,
+    append_line,
+    forget_after,
+)
+from tiny_networks import tiny_run
+
+
+def lines(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_forgetting_drops_later_lines_and_a_line_cut_short(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    for iteration in (10, 20, 30, 40):
+        append_line(path, {"iteration": iteration, "loss": 0.5})
+    with path.open("a") as handle:
+        handle.write('{"iteration": 5, "lo')
+    forget_after(path, 30)
+    assert [line["iteration"] for line in lines(path)] == [10, 20, 30]
+    append_line(path, {"iteration": 31})
+    assert [line["iteration"] for line in lines(path)] == [10, 20, 30, 31]
+    forget_after(path, 0)
+    assert path.read_text() == ""
+    forget_after(tmp_path / "none.jsonl", 3)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_full_disk_is_explained(tmp_path: Path):
+    with pytest.raises(RunError, match="cannot write"):
+        append_line(tmp_path / "nowhere" / "log.jsonl", {})
+    if os.path.exists("/dev/full"):  # noqa: PTH110
+        with pytest.raises(RunError, match="No space left"):
+            append_line(Path("/dev/full"), {"iteration": 1})
+
+
+def test_the_log_has_a_line_for_every_so_many_iterations_and_the_last(tmp_path: Path):
+    also: list[dict[str, float]] = []
+    run = tiny_run(iterations=7)
+    run.training.listeners = [LogWriter(tmp_path / "log.jsonl", every=3, also=also.append)]
+    run.training.run()
+    found = lines(tmp_path / "log.jsonl")
+    assert [line["iteration"] for line in found] == [3, 6, 7]
+    assert [line["images"] for line in found] == [12, 24, 28]
+    assert found == also
+    for line in found:
+        assert line["images_per_second"] > 0
+        assert "generator.loss" in line
+        assert "discriminator.real" in line
+
+
+def test_a_resumed_log_has_every_iteration_once(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    for iteration in (1, 2, 3, 4):
+        append_line(path, {"iteration": iteration, "old": 1})
+    run = tiny_run(iterations=5)
+    run.training.iteration = 2
+    run.training.listeners = [LogWriter(path, every=1)]
+    run.training.run()
+    assert [line["iteration"] for line in lines(path)] == [1, 2, 3, 4, 5]
+    assert ["old" in line for line in lines(path)] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_the_guard_names_what_diverged(bad: float):
+    training = tiny_run(iterations=10).training
+    guard = DivergenceGuard(every=5)
+    good, wrong = {"loss": torch.tensor(1.0)}, {"a": torch.tensor(0.0), "b": torch.tensor(bad)}
+    training.iteration = 4
+    guard.iterated(training, wrong)  # not due
+    training.iteration = 5
+    guard.iterated(training, good)
+    with pytest.raises(TrainingDiverged, match=r"^b became not-a-number by iteration 5"):
+        guard.iterated(training, wrong)
+    training.iteration, training.iterations = 7, 7
+    with pytest.raises(TrainingDiverged):
+        guard.iterated(training, wrong)
+
+
+def test_the_guard_stops_with_the_other_processes():
+    class Others:
+        """Processes of which another one has seen a loss that is not finite."""
+
+        def agree(self, flag: bool, device: torch.device) -> bool:
+            return True
+
+    training = tiny_run(iterations=10).training
+    training.iteration, training.processes = 5, Others()
+    with pytest.raises(TrainingDiverged, match="a loss of another process"):
+        DivergenceGuard(every=5).iterated(training, {"loss": torch.tensor(1.0)})
+
+
+def test_a_run_that_diverges_stops(tmp_path: Path):
+    run = tiny_run(
+        plan="fine_tune", iterations=30, optimization={"discriminator_learning_rate": 1e30}
+    )
+    run.training.listeners = [DivergenceGuard(every=1)]
+    with pytest.raises(TrainingDiverged):
+        run.training.run()
+    assert run.training.iteration < 30
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "wanted"), [(0, 7, [3, 6, 7]), (0, 6, [3, 6]), (3, 7, [6, 7]), (7, 7, [])]
+)
+def test_checkpoints_are_due_at_the_end_too_and_never_twice(
+    start: int, end: int, wanted: list[int]
+):
+    saved: list[int] = []
+    run = tiny_run(iterations=end)
+    run.training.iteration = start
+    run.training.listeners = [Checkpoints(every=3, save=lambda t: saved.append(t.iteration))]
+    run.training.run()
+    assert saved == wanted
+
+
+@pytest.mark.parametrize(("start", "wanted"), [(0, [0, 3, 6, 7]), (3, [6, 7])])
+def test_snapshots_are_of_the_same_latents_from_the_start_on(start: int, wanted: list[int]):
+    shown: list[int] = []
+    given = torch.arange(3.0)
+    run = tiny_run(iterations=7)
+    run.training.iteration = start
+
+    def sample(latents: torch.Tensor) -> torch.Tensor:
+        assert latents is given
+        return latents
+
+    run.training.listeners = [
+        Snapshots(every=3, latents=given, sample=sample, show=lambda i, _: shown.append(i))
+    ]
+    run.training.run()
+    assert shown == wanted
+
+
+def signalled(training: Training, number: int, times: int) -> StopOnSignal:
+    stop = StopOnSignal()
+
+    class Kill:
+        def started(self, training): ...
+        def ended(self, training): ...
+
+        def iterated(self, training, terms):
+            if training.iteration == 2:
+                for _ in range(times):
+                    os.kill(os.getpid(), number)
+
+    training.listeners = [stop, Kill()]
+    try:
+        training.run()
+    finally:
+        stop.close()
+    return stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_iteration(number: signal.Signals):
+    before = signal.getsignal(number)
+    training = tiny_run(iterations=6).training
+    stop = signalled(training, number, 1)
+    assert training.iteration == 2
+    assert stop.stopped_by == number.name
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_does_not_wait():
+    before = signal.getsignal(signal.SIGINT)
+    training = tiny_run(iterations=6).training
+    with pytest.raises(KeyboardInterrupt):
+        signalled(training, signal.SIGINT, 2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_in_a_thread_trains_without_signals():
+    training = tiny_run(iterations=2).training
+    training.listeners = [StopOnSignal()]
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            training.run()
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not problems
+    assert training.iteration == 2
+
+
+def test_the_bar_ends_where_the_run_ends():
+    run = tiny_run(iterations=3)
+    bar = ProgressBar("tiny")
+    run.training.listeners = [bar]
+    run.training.run()
+    assert bar._bar.tasks[0].completed == 3
+    assert bar._bar.finished
+    bar.close()
