@@ -25,7 +25,7 @@ from graftgan.training import (
     Training,
     Update,
 )
-from graftgan.transfer import AppliedPlan, TrainableLayer
+from graftgan.transfer import AppliedPlan, TrainableLayer, scales_in
 
 PictureProgress = Callable[[int, int], None]
 
@@ -150,7 +150,7 @@ def _updates(prepared: Prepared, game: AdversarialGame) -> list[Update]:
             optimizer=_optimizer(trainable["discriminator"], rates[0] or 0.0, prepared),
             losses=game.discriminator_terms,
             repeats=critic_steps,
-            before=_constraint(discriminator, settings),
+            before=_constraint(prepared.pair.discriminator, discriminator, settings),
         ),
         Update(
             name="generator",
@@ -176,12 +176,21 @@ def _optimizer(
 
 
 def _constraint(
-    parameters: Sequence[torch.nn.Parameter], settings: OptimizationSettings
+    critic: torch.nn.Module,
+    parameters: Sequence[torch.nn.Parameter],
+    settings: OptimizationSettings,
 ) -> Callable[[], None]:
+    """Return the clipping of the critic's weights, if the objective has one.
+
+    Scales of modulations are no weights: they start at 1, and clipped to 0.01 they would wipe out
+    the kernels they belong to.
+    """
     limit = settings.weight_clip
     if not limit:
         return lambda: None
-    return lambda: clip_weights(parameters, limit)
+    scales = {id(scale) for scale in scales_in(critic)}
+    weights = [p for p in parameters if id(p) not in scales]
+    return lambda: clip_weights(weights, limit)
 
 
 def _real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:

@@ -79,7 +79,7 @@ def run(
         prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
         training = build_training(prepared, processes)
         if processes.leads:
-            _write_start(folder, prepared)
+            _write_start(folder, prepared, processes)
         processes.wait()
         return _train(folder, prepared, training, watcher)
 
@@ -139,7 +139,7 @@ def _joined(device: str, experiment: Experiment) -> Generator[tuple[Hardware, Pr
         yield choose_hardware(device, precision, rank=processes.rank), processes
 
 
-def _write_start(folder: RunFolder, prepared: Prepared) -> None:
+def _write_start(folder: RunFolder, prepared: Prepared, processes: Processes) -> None:
     write_text(folder.experiment_file, to_toml(prepared.experiment))
     write_json(folder.path / "plan.json", prepared.plan.report.as_dict())
     write_manifest(prepared.images, folder.path / "manifest.json")
@@ -152,6 +152,7 @@ def _write_start(folder: RunFolder, prepared: Prepared) -> None:
         pictures_sha256=prepared.images.sha256,
         device=str(prepared.hardware.device),
         hardware=prepared.hardware.describe(),
+        processes=processes.count,
         best=None,
         **_machine(),
     )
@@ -190,8 +191,9 @@ def _train(
     outcome = {"state": "finished", "message": ""}
     try:
         training.run()
-        if stop.stopped_by is not None and training.iteration < training.iterations:
-            outcome = {"state": "interrupted", "message": f"stopped by {stop.stopped_by}"}
+        if training.iteration < training.iterations:
+            who = stop.stopped_by or "a signal to another process"
+            outcome = {"state": "interrupted", "message": f"stopped by {who}"}
     except TrainingDiverged as error:
         kept = list_checkpoints(folder.path)
         last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
@@ -208,6 +210,7 @@ def _train(
             seconds=training.seconds,
         )
         write_run_report(folder.path)
+    training.processes.wait()
     if outcome["state"] == "diverged":
         raise TrainingDiverged(outcome["message"])
     return folder

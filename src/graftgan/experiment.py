@@ -126,6 +126,7 @@ class Experiment:
             self,
             pictures=self.pictures.resolve(),
             backbone=architecture.backbone,
+            plan="fine_tune" if self.source is None else self.plan,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=self.optimization.or_else(advice),
@@ -133,6 +134,7 @@ class Experiment:
                 self.training,
                 precision="bfloat16" if bfloat16 else "float32",
                 sample_every=self.training.grid_every,
+                checkpoint_every=self.training.save_every,
             ),
         )
 

@@ -50,7 +50,7 @@ class Recorder:
                 sample=self._sample,
                 show=self._show,
             ),
-            Checkpoints(every=settings.checkpoint_every, save=self._save),
+            Checkpoints(every=settings.save_every, save=self._save),
         ]
 
     def _latents(self, count: int) -> Latents:

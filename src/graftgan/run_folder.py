@@ -56,7 +56,7 @@ class RunFolder:
         write_json(self.card_file, {**before, **entries})
 
     def checkpoint(self, iteration: int | None = None) -> Path:
-        """Return the folder of the checkpoint of ``iteration``, or of the best or newest.
+        """Return the folder of the checkpoint of ``iteration``, or the newest.
 
         Raises:
             CheckpointError: There is none.
@@ -105,8 +105,8 @@ def architecture_of(experiment: Experiment) -> Architecture:
 
 
 def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) -> AppliedPlan:
-    """Apply the experiment's plan; a run without a source trains everything."""
-    plan = parse_plan("fine_tune" if experiment.source is None else experiment.plan)
+    """Apply the plan of a resolved experiment."""
+    plan = parse_plan(experiment.plan)
     return apply_plan(plan, pair, fresh=fresh, statistics=experiment.transfer.frozen_statistics)
 
 

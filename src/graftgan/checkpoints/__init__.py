@@ -8,7 +8,6 @@ from graftgan.checkpoints.run_state import (
     SavedState,
     list_checkpoints,
     load_state,
-    newest_checkpoint,
     prune_checkpoints,
     save_state,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "load_source",
     "load_state",
     "load_tensors",
-    "newest_checkpoint",
     "prune_checkpoints",
     "read_card",
     "save_source",

@@ -50,18 +50,6 @@ def list_checkpoints(run: Path) -> list[Path]:
     return sorted(found, key=lambda folder: int(folder.name))
 
 
-def newest_checkpoint(run: Path) -> Path:
-    """Return the newest checkpoint of a run.
-
-    Raises:
-        CheckpointError: The run has none yet.
-    """
-    found = list_checkpoints(run)
-    if not found:
-        raise CheckpointError(f"{run} holds no checkpoint yet; start it again without --resume")
-    return found[-1]
-
-
 def prune_checkpoints(run: Path, *, keep: int, best: int | None) -> None:
     """Delete all but the ``keep`` newest checkpoints and that of iteration ``best``."""
     for folder in list_checkpoints(run)[:-keep]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from graftgan.errors import RunError, TrainingDiverged
 from graftgan.files import write_text
-from graftgan.tensors import Latents, PictureBytes, to_pictures
+from graftgan.tensors import Latents, PictureBytes
 from graftgan.training.loop import Training
 from graftgan.training.updates import Terms
 
@@ -39,13 +39,15 @@ class LogWriter(QuietListener):
         self, path: Path, *, every: int, also: Callable[[dict[str, float]], None] | None = None
     ) -> None:
         self._path, self._every, self._also = path, every, also
+        self._terms: Terms = {}
 
     def started(self, training: Training) -> None:
         """Drop lines of iterations that will be done again."""
         forget_after(self._path, training.iteration)
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Write a line if it is due."""
+        """Write a line if it is due, with the last value of terms that come now and then."""
+        self._terms |= terms
         if training.iteration % self._every and training.iteration != training.iterations:
             return
         seconds = max(training.seconds, 1e-9)
@@ -54,7 +56,7 @@ class LogWriter(QuietListener):
             "images": training.images_seen,
             "seconds": round(seconds, 3),
             "images_per_second": round(training.images_seen / seconds, 2),
-            **{name: float(term) for name, term in terms.items()},
+            **{name: float(term) for name, term in self._terms.items()},
         }
         append_line(self._path, line)
         if self._also is not None:
@@ -272,8 +274,3 @@ def forget_after(path: Path, iteration: int) -> None:
         except ValueError:
             continue
     write_text(path, "".join(kept))
-
-
-def pictures_of(images: torch.Tensor) -> PictureBytes:
-    """Return generated images as uint8 pictures on the CPU."""
-    return to_pictures(images).cpu()

@@ -26,19 +26,19 @@ class TrainingSettings:
     """The half-life is at most this share of the images seen so far, so short runs keep up."""
     sample_every: int | None = None
     """Iterations between two picture grids; without it, ten grids a run."""
-    checkpoint_every: int = 1000
-    """Iterations between two checkpoints."""
+    checkpoint_every: int | None = None
+    """Iterations between two checkpoints; without it, 1,000, or a tenth of a shorter run."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay, beside the best."""
     log_every: int = 10
     """Iterations between two lines of the log."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "checkpoint_every", "keep_checkpoints"):
+        for name in ("iterations", "batch_size", "keep_checkpoints", "log_every"):
             _at_least_one(name, getattr(self, name))
-        _at_least_one("log_every", self.log_every)
-        if self.sample_every is not None:
-            _at_least_one("sample_every", self.sample_every)
+        for name in ("sample_every", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                _at_least_one(name, getattr(self, name))
         if self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
         if self.average_half_life_images < 0:
@@ -50,6 +50,11 @@ class TrainingSettings:
     def grid_every(self) -> int:
         """Iterations between two picture grids."""
         return self.sample_every or max(1, self.iterations // 10)
+
+    @property
+    def save_every(self) -> int:
+        """Iterations between two checkpoints."""
+        return self.checkpoint_every or min(1000, max(1, self.iterations // 10))
 
 
 def _at_least_one(name: str, value: int) -> None:

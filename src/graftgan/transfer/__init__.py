@@ -13,6 +13,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fold import fold
+from graftgan.transfer.modulation import scales_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -41,5 +42,6 @@ __all__ = [
     "layers_on_batch_statistics",
     "parse_plan",
     "resolve",
+    "scales_in",
     "use_batch_statistics",
 ]

@@ -38,6 +38,12 @@ class ChannelScale(nn.Module):
         return self.gamma.view(self._shape) * weight
 
 
+def scales_in(module: nn.Module) -> list[nn.Parameter]:
+    """Return the scales (gamma) of every modulation in ``module``."""
+    parts = module.modules()
+    return [part.gamma for part in parts if isinstance(part, AdaFM | ChannelScale)]
+
+
 class ChannelShift(nn.Module):
     """One learnable shift for each output channel: b' = b + beta."""
 
