@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_o
 from graftgan.objectives import OptimizationSettings
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
-from graftgan.transfer import AppliedPlan, TransferSettings
+from graftgan.transfer import AppliedPlan, TransferSettings, parse_plan, resolve
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
@@ -97,6 +97,7 @@ def tiny_run(
 ) -> TinyRun:
     asked = Experiment(
         pictures=Path("pictures"),
+        source="tiny",
         backbone=backbone,
         objective=objective,
         plan=plan,
@@ -117,11 +118,11 @@ def tiny_run(
         ),
     )
     architecture = asked.architecture(None)
-    resolved = asked.resolved(architecture, bfloat16=False)
-    experiment = replace(resolved, source="tiny")
+    experiment = asked.resolved(architecture, bfloat16=False)
     pair = tiny_pair(architecture)
     source = copy.deepcopy(pair)
     applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
+    assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
     prepared = Prepared(experiment, pair, applied, image_set(tiny_pictures()), hardware, {})
     return TinyRun(build_training(prepared, processes or Processes()), applied, source)
 

@@ -27,6 +27,7 @@ from graftgan.training import (
     choose_hardware,
     forget_after,
     joined_processes,
+    keep_freed_memory,
     restore,
 )
 
@@ -135,6 +136,8 @@ def _joined(device: str, experiment: Experiment) -> Generator[tuple[Hardware, Pr
     """Join the other processes, if there are any, and choose the hardware of this one."""
     precision = experiment.training.precision
     kind = choose_hardware(device, precision).device.type
+    if kind == "cpu":
+        keep_freed_memory()
     with joined_processes(kind) as processes:
         yield choose_hardware(device, precision, rank=processes.rank), processes
 
@@ -154,6 +157,7 @@ def _write_start(folder: RunFolder, prepared: Prepared, processes: Processes) ->
         hardware=prepared.hardware.describe(),
         processes=processes.count,
         best=None,
+        warning=None,
         **_machine(),
     )
 

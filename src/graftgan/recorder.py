@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from graftgan.assembly import Prepared
+from graftgan.augment import leak_report
 from graftgan.checkpoints import prune_checkpoints, save_state
 from graftgan.errors import TrainingDiverged
 from graftgan.metrics import SlicedWassersteinProtocol, sliced_wasserstein
@@ -69,26 +70,29 @@ class Recorder:
 
     def _save(self, training: Training) -> None:
         files, numbers = state_of(training)
-        self._score(training.iteration)
+        images = self._prepared.images
+        real = images.held_out if len(images.held_out) else images.pictures
+        generated = self._sample(self._latents(_PROTOCOL.count))
+        self._score(training.iteration, generated, real)
+        every = max(1, len(images.pictures) // _PROTOCOL.count)
+        leaks = leak_report(images.pictures[::every], generated)
         path = self._folder.path
         save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
         best = best_iteration(path)
         keep = self._prepared.experiment.training.keep_checkpoints
         prune_checkpoints(path, keep=keep, best=best)
-        self._folder.write_card(iteration=training.iteration, best=best)
+        warning = leaks.message() if leaks.leaking else None
+        self._folder.write_card(iteration=training.iteration, best=best, warning=warning)
 
-    def _score(self, iteration: int) -> None:
-        images = self._prepared.images
-        real = images.held_out if len(images.held_out) else images.pictures
+    def _score(self, iteration: int, generated: PictureBytes, real: PictureBytes) -> None:
+        held_out = len(self._prepared.images.held_out) > 0
         line = {
             "iteration": iteration,
             "name": _SCORE,
-            "value": sliced_wasserstein(
-                self._sample(self._latents(_PROTOCOL.count)), real, _PROTOCOL
-            ),
+            "value": sliced_wasserstein(generated, real, _PROTOCOL),
             "protocol": {
                 **asdict(_PROTOCOL),
-                "real": "held out" if len(images.held_out) else "training pictures",
+                "real": "held out" if held_out else "training pictures",
                 "real_count": len(real),
             },
         }

@@ -71,6 +71,7 @@ def _page(record: RunRecord) -> str:
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
+        warning=str(record.card.get("warning") or ""),
         missing=record.missing + damaged,
         facts=_facts(record, scores),
         hero=_hero(sheets),

@@ -3,7 +3,7 @@
 from graftgan.training.adversarial import AdversarialGame
 from graftgan.training.average import GeneratorAverage
 from graftgan.training.distributed import Processes, joined_processes
-from graftgan.training.hardware import Hardware, choose_hardware
+from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
 from graftgan.training.listeners import (
     Checkpoints,
     DivergenceGuard,
@@ -45,6 +45,7 @@ __all__ = [
     "forget_after",
     "gradients_only_for",
     "joined_processes",
+    "keep_freed_memory",
     "restore",
     "state_of",
 ]

@@ -1,5 +1,7 @@
 """Where a run computes, and in which number format."""
 
+import ctypes
+import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -79,6 +81,19 @@ def _numbered(device: torch.device, rank: int) -> torch.device:
     if index >= found:
         raise SettingsError(f"there is no cuda:{index}: this machine has {found} CUDA devices")
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what an iteration frees, for the next one asks for the same again.
+
+    Returning it to the system and faulting it in anew costs a CPU run about seven per cent. Only
+    glibc has this switch; elsewhere nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mmap_threshold, trim_threshold = -3, -1
+        mallopt(mmap_threshold, 2**25)  # 32 MiB, the most glibc takes
+        mallopt(trim_threshold, 2**31 - 1)
 
 
 def _best_device() -> str:

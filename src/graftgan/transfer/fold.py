@@ -26,7 +26,8 @@ def _fold_module(module: nn.Module) -> None:
     # A deep copy shares its class with the original, and removing a parametrization takes the
     # attribute away from the class: the original would lose it too.
     shared = type(module)
-    module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
+    own = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
+    module.__class__ = own  # pyright: ignore[reportAttributeAccessIssue]
     for name, chain in list(module.parametrizations.items()):  # pyright: ignore
         if any(isinstance(part, _MODULATIONS) for part in chain):
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)

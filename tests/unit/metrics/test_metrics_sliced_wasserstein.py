@@ -62,6 +62,14 @@ def test_a_collapsed_generator_is_worse_than_a_varied_one():
     assert sliced_wasserstein(collapsed, real, PROTOCOL) > 2 * good
 
 
+def test_equal_means_are_not_enough():
+    """All gray against half black, half white: every projection's mean agrees, no quantile does."""
+    gray = torch.full((40, 3, 8, 8), 128, dtype=torch.uint8)
+    split = torch.cat([torch.ones_like(gray[:20]), torch.full_like(gray[:20], 255)])
+    found = sliced_wasserstein(gray, split, PROTOCOL)
+    assert found == pytest.approx(127 / 127.5 * mean_projection(48), rel=0.08)
+
+
 def test_channels_and_places_count():
     """A red square on the left is not a blue one on the right."""
     red, blue = torch.zeros(2, 4, 3, 8, 8, dtype=torch.uint8)

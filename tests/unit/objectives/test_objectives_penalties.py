@@ -150,6 +150,17 @@ def test_wgan_clips_before_every_critic_step():
     assert max(p.abs().max() for p in generator.parameters) > 0.5, "the generator is not clipped"
 
 
+def test_wgan_clips_no_modulation_away():
+    """A scale starts at 1, and a clip to 0.01 would erase the source's kernels."""
+    run = tiny_run(objective="wgan", plan="adafm", iterations=1)
+    run.training.run()
+    scales = [
+        p for n, p in run.training.pair.discriminator.named_parameters() if n.endswith("gamma")
+    ]
+    assert len(scales) == 4
+    assert all((p - 1).abs().max() < 0.1 for p in scales)
+
+
 def test_penalties_are_those_the_settings_ask_for():
     assert penalties_of(OBJECTIVES["hinge"].advice) == ()
     assert penalties_of(OBJECTIVES["wgan_gp"].advice) == (GradientPenalty(10.0),)

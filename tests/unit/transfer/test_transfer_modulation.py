@@ -196,3 +196,11 @@ def test_no_gradient_is_spent_on_a_modulated_kernel(pair: NetworkPair):
         for name, parameter in network.named_parameters():
             modulation = name.endswith((".gamma", ".beta"))
             assert (parameter.grad is not None) == modulation, name
+
+
+def test_a_biased_convolution_before_a_norm_is_left_alone():
+    """A scale before a batch normalisation would be undone by it."""
+    layer = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    ACTIONS["filter_scale_shift"].apply(layer, Context("source", layer))
+    assert parametrize.is_parametrized(layer[1])
+    assert not parametrize.is_parametrized(layer[0])
