@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graftgan.assembly import Prepared, build_training
-from graftgan.backbones import build_pair
+from graftgan.backbones import BACKBONES, build_pair
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
@@ -23,8 +23,10 @@ CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
 
 def tiny_architecture(backbone: str = "dcgan", **changes: Any) -> Architecture:
-    data = {"backbone": backbone, "resolution": 32, "width": 4, "latent_size": 8, **changes}
-    return Architecture(**data)
+    usual = BACKBONES[backbone].normalisation
+    norms = {"generator_normalisation": usual, "discriminator_normalisation": usual}
+    sizes = {"resolution": 32, "width": 4, "latent_size": 8}
+    return Architecture(backbone=backbone, **{**norms, **sizes, **changes})
 
 
 def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> NetworkPair:

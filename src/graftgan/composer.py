@@ -113,6 +113,11 @@ def resume(
     with _joined(device, experiment) as (hardware, processes):
         if not list_checkpoints(path):
             prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+            if prepared.base != card["base"]:
+                raise RunError(
+                    f"the source {experiment.source} is not the one this run was started with; "
+                    "start a new run"
+                )
         else:
             prepared = prepare_again(
                 experiment, hardware, card["base"], pictures_progress=watcher.pictures_progress

@@ -95,17 +95,20 @@ class Experiment:
                 networks.
         """
         asked = {f.name: getattr(self.network, f.name) for f in fields(self.network)}
+        asked["channels"] = self.data.channels
         given = {name: value for name, value in asked.items() if value is not None}
         objective = OBJECTIVES[self.objective]
         if source is None:
-            if not objective.allows_batch_normalised_critic:
-                given.setdefault("discriminator_normalisation", "layer")
-            given.setdefault("resolution", 64)
-            architecture = Architecture(
-                backbone=self.backbone, channels=self.data.channels, **given
-            )
+            usual = BACKBONES[self.backbone].normalisation
+            mixes = usual == "batch" and not objective.allows_batch_normalised_critic
+            defaults = {
+                "resolution": 64,
+                "generator_normalisation": usual,
+                "discriminator_normalisation": "layer" if mixes else usual,
+            }
+            architecture = Architecture(backbone=self.backbone, **{**defaults, **given})
         else:
-            _refuse_contradictions(source, {**given, "channels": self.data.channels})
+            _refuse_contradictions(source, given)
             architecture = source
         if (
             not objective.allows_batch_normalised_critic

@@ -1,6 +1,8 @@
 """Pictures from a generator."""
 
 import math
+from collections.abc import Generator as AbcGenerator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,16 +22,28 @@ def generate(generator: Generator, latents: Latents) -> PictureBytes:
     A picture depends on its latent alone, unless the generator has layers that follow the batch's
     statistics; then it also depends on the others of its 64.
     """
-    evaluation_mode(generator)
     device = next(generator.parameters()).device
     follows_batch = bool(layers_on_batch_statistics(generator.layers().items()))
     pictures: list[PictureBytes] = []
-    for chunk in latents.to(device).split(CHUNK):
-        missing = CHUNK - len(chunk) if follows_batch else 0
-        filling = _filling(missing, chunk)
-        images = generator(torch.cat([chunk, filling]))[: len(chunk)]
-        pictures.append(to_pictures(images).cpu())
+    with _evaluating(generator):
+        for chunk in latents.to(device).split(CHUNK):
+            missing = CHUNK - len(chunk) if follows_batch else 0
+            filling = _filling(missing, chunk)
+            images = generator(torch.cat([chunk, filling]))[: len(chunk)]
+            pictures.append(to_pictures(images).cpu())
     return torch.cat(pictures)
+
+
+@contextmanager
+def _evaluating(generator: Generator) -> AbcGenerator[None]:
+    """Set the generator to evaluation for a while; it may be one that is being trained."""
+    before = [(module, module.training) for module in generator.modules()]
+    evaluation_mode(generator)
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
 
 
 def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0) -> Latents:

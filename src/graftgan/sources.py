@@ -68,6 +68,9 @@ def open_source(name: str) -> SourceModel:
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     source = load_source(folder, build_pair)
     layers = source.pair.generator.layers()
+    unknown = set(source.card.batch_statistics) - set(layers)
+    if unknown:
+        raise SourceError(f"the card of {name} names layers it does not have: {sorted(unknown)}")
     for layer in source.card.batch_statistics:
         for part in layers[layer].modules():
             if isinstance(part, torch.nn.BatchNorm2d):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from graftgan.backbones import BACKBONES
 from graftgan.networks import NetworkPair
 from graftgan.objectives import OBJECTIVES
 from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
 from tiny_networks import TinyRun, everything_in, tiny_run
 
 STATISTICS = ("source", "batch")
-BACKBONES = ("dcgan", "mlp")
 MIXED = "D[layer2-3={0}, *=fine_tune] G[layer2-3={0}, *=fine_tune]"
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from graftgan.backbones.blocks import NORMALISATIONS, start_weights
-from graftgan.backbones.registry import BACKBONES
+from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.errors import SettingsError
 from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
 from graftgan.tensors import Images, Latents, Logits
@@ -78,7 +78,6 @@ class DCGANDiscriminator(Discriminator):
         return features.flatten()
 
 
-@BACKBONES.register("dcgan")
 def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
     """Build the pair with fresh weights N(0, 0.02).
 
@@ -94,6 +93,9 @@ def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair
     for _, network in pair.items():
         start_weights(network, rng)
     return pair
+
+
+BACKBONES.register("dcgan")(Backbone(build_dcgan, normalisation="batch"))
 
 
 def _feature_maps(architecture: Architecture) -> list[int]:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from graftgan.backbones.blocks import start_weights
-from graftgan.backbones.registry import BACKBONES
+from graftgan.backbones.registry import BACKBONES, Backbone
+from graftgan.errors import SettingsError
 from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
 from graftgan.tensors import Images, Latents, Logits
 
@@ -69,13 +70,22 @@ class MLPDiscriminator(Discriminator):
         return features.flatten()
 
 
-@BACKBONES.register("mlp")
 def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights; any resolution goes."""
+    """Build the pair with fresh weights; any resolution goes.
+
+    Raises:
+        SettingsError: A normalisation is asked for.
+    """
+    norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
+    if norms != {"none"}:
+        raise SettingsError("mlp has no normalisation; leave it out, or choose dcgan")
     pair = NetworkPair(MLPGenerator(architecture), MLPDiscriminator(architecture))
     for _, network in pair.items():
         start_weights(network, rng)
     return pair
+
+
+BACKBONES.register("mlp")(Backbone(build_mlp, normalisation="none"))
 
 
 def _dense(inputs: int, outputs: int, activation: nn.Module) -> nn.Sequential:

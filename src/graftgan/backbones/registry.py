@@ -1,5 +1,6 @@
 """The list of backbones."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -16,7 +17,20 @@ class BackboneBuilder(Protocol):
         ...
 
 
-BACKBONES: Registry[BackboneBuilder] = Registry("backbone")
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A kind of network pair.
+
+    Attributes:
+        build: Makes one.
+        normalisation: What its networks use where the settings say nothing.
+    """
+
+    build: BackboneBuilder
+    normalisation: str
+
+
+BACKBONES: Registry[Backbone] = Registry("backbone")
 
 
 def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -> NetworkPair:
@@ -26,4 +40,4 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
         SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
-    return BACKBONES[architecture.backbone](architecture, rng)
+    return BACKBONES[architecture.backbone].build(architecture, rng)

@@ -119,7 +119,7 @@ def load_image_set(
     if resolution < 1:
         raise ImageSetError(f"the resolution must be at least 1 px, got {resolution}")
     source = find_source(pictures)
-    shape = Shape(resolution, settings.channels, settings.minimum_side)
+    shape = Shape(resolution, settings.channels or 3, settings.minimum_side)
     memory_limit = settings.memory_limit_mb * 2**20
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
     _check(pictures, entry, settings)

@@ -12,21 +12,21 @@ class DataSettings:
     """How a folder, zip or npz of pictures becomes an image set.
 
     Attributes:
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for colour, 1 for grey; without it the source's, or 3.
         limit: Use only this many pictures, chosen by the seed; all of them if not set.
         held_out: Share of the pictures kept out of training, from 0 to below 1, by the seed.
         minimum_side: Skip pictures with a side of fewer pixels than this.
         memory_limit_mb: A set that needs more memory than this is mapped from the cache on disk.
     """
 
-    channels: int = 3
+    channels: int | None = None
     limit: int | None = None
     held_out: float = 0.0
     minimum_side: int = 16
     memory_limit_mb: int = 2048
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
+        if self.channels not in (None, 1, 3):
             raise SettingsError(f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit must be at least 1, got {self.limit}")

@@ -1,0 +1,60 @@
+"""Pictures from generators: modes, chunks, walks."""
+
+import pytest
+import torch
+
+from graftgan.errors import SettingsError
+from graftgan.sampling import CHUNK, generate, interpolation_latents, random_latents
+from graftgan.transfer import use_batch_statistics
+from tiny_networks import latents, tiny_pair
+
+
+def test_drawing_pictures_leaves_a_training_generator_in_training_mode():
+    generator = tiny_pair().generator.train()
+    before = {n: m.training for n, m in generator.named_modules()}
+    generate(generator, latents(3, 8))
+    assert {n: m.training for n, m in generator.named_modules()} == before
+    assert all(before.values())
+
+
+def test_a_picture_depends_on_its_latent_alone():
+    generator = tiny_pair().generator
+    many = latents(CHUNK + 5, 8)
+    pictures = generate(generator, many)
+    assert pictures.dtype == torch.uint8
+    assert pictures.shape == (CHUNK + 5, 3, 32, 32)
+    alone = generate(generator, many[-1:])
+    assert (pictures[-1:].int() - alone.int()).abs().max() <= 1
+
+
+def test_a_layer_that_follows_the_batch_always_gets_a_whole_chunk():
+    generator = tiny_pair().generator
+    use_batch_statistics(generator.layers()["layer1"].norm)
+    sizes: list[int] = []
+    generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    pictures = generate(generator, latents(CHUNK + 5, 8))
+    assert sizes == [CHUNK, CHUNK]
+    assert len(pictures) == CHUNK + 5
+
+
+def test_truncation_scales_the_latents():
+    plain, near = (random_latents(500, 8, seed=1, truncation=t) for t in (1.0, 0.5))
+    assert torch.equal(near, 0.5 * plain)
+    assert float(plain.std()) == pytest.approx(1.0, abs=0.05)
+    with pytest.raises(SettingsError, match="truncation"):
+        random_latents(1, 8, seed=0, truncation=0)
+    with pytest.raises(SettingsError, match="at least 1"):
+        random_latents(0, 8, seed=0)
+
+
+def test_a_walk_is_closed_passes_its_stops_and_stays_on_the_sphere():
+    stops, between = 4, 10
+    walk = interpolation_latents(stops, between, 50, seed=2)
+    anchors = random_latents(stops, 50, seed=2)
+    assert torch.allclose(walk[::between], anchors, atol=1e-5)
+    norms, ends = walk.norm(dim=1), anchors.norm(dim=1)
+    assert norms.min() > 0.9 * ends.min()  # a straight line would dip to 0.7 in the middle
+    steps = (walk - walk.roll(1, dims=0)).norm(dim=1)
+    assert steps.max() < 3 * steps.median()
+    with pytest.raises(SettingsError, match="2 stops"):
+        interpolation_latents(1, 5, 8, seed=0)
