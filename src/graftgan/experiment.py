@@ -101,7 +101,7 @@ class Experiment:
         if source is None:
             usual = BACKBONES[self.backbone].normalisation
             mixes = usual == "batch" and not objective.allows_batch_normalised_critic
-            defaults = {
+            defaults: dict[str, Any] = {
                 "resolution": 64,
                 "generator_normalisation": usual,
                 "discriminator_normalisation": "layer" if mixes else usual,

@@ -95,7 +95,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
     network = experiment.network
     return Architecture(
         backbone=experiment.backbone,
-        channels=experiment.data.channels,
+        channels=experiment.data.channels or 0,
         resolution=network.resolution or 0,
         width=network.width or 0,
         latent_size=network.latent_size or 0,
