@@ -24,7 +24,7 @@ format: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
-	$(BIN)/codespell src tests docs benchmarks scripts README.md CHANGELOG.md LOG.md CONTRIBUTING.md
+	$(BIN)/codespell src docs benchmarks scripts README.md CHANGELOG.md LOG.md CONTRIBUTING.md
 
 types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -11,7 +11,7 @@ from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.data import write_manifest
 from graftgan.errors import RunError, TrainingDiverged
 from graftgan.experiment import Experiment
-from graftgan.files import remove_partial, write_json, write_text
+from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
 from graftgan.run_folder import RunFolder, describe_machine
@@ -80,7 +80,7 @@ def run(
         prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
         training = build_training(prepared, processes)
         if processes.leads:
-            _write_start(folder, prepared, processes)
+            _write_start(destination, prepared, processes)
         processes.wait()
         return _train(folder, prepared, training, watcher)
 
@@ -132,6 +132,7 @@ def resume(
         if processes.leads:
             _tidy(path, training.iteration)
             write_text(folder.experiment_file, to_toml(prepared.experiment))
+            folder.write_card(state="running", message="")
         processes.wait()
         return _train(folder, prepared, training, watcher)
 
@@ -147,24 +148,28 @@ def _joined(device: str, experiment: Experiment) -> Generator[tuple[Hardware, Pr
         yield choose_hardware(device, precision, rank=processes.rank), processes
 
 
-def _write_start(folder: RunFolder, prepared: Prepared, processes: Processes) -> None:
-    write_text(folder.experiment_file, to_toml(prepared.experiment))
-    write_json(folder.path / "plan.json", prepared.plan.report.as_dict())
-    write_manifest(prepared.images, folder.path / "manifest.json")
-    folder.write_card(
-        state="running",
-        message="",
-        iteration=0,
-        iterations=prepared.experiment.training.iterations,
-        base=prepared.base,
-        pictures_sha256=prepared.images.sha256,
-        device=str(prepared.hardware.device),
-        hardware=prepared.hardware.describe(),
-        processes=processes.count,
-        best=None,
-        warning=None,
-        **_machine(),
-    )
+def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
+    """Write the folder with all that is known before the first iteration, whole."""
+    with written_whole(destination.absolute()) as partial:
+        partial.mkdir()
+        folder = RunFolder(partial)
+        write_text(folder.experiment_file, to_toml(prepared.experiment))
+        write_json(partial / "plan.json", prepared.plan.report.as_dict())
+        write_manifest(prepared.images, partial / "manifest.json")
+        folder.write_card(
+            state="running",
+            message="",
+            iteration=0,
+            iterations=prepared.experiment.training.iterations,
+            base=prepared.base,
+            pictures_sha256=prepared.images.sha256,
+            device=str(prepared.hardware.device),
+            hardware=prepared.hardware.describe(),
+            processes=processes.count,
+            best=None,
+            warning=None,
+            **_machine(),
+        )
 
 
 def _machine() -> dict[str, Any]:
@@ -219,7 +224,8 @@ def _train(
             seconds=training.seconds,
         )
         write_run_report(folder.path)
-    training.processes.wait()
     if outcome["state"] == "diverged":
+        # Without waiting: a collapse is seen by the leader alone, the others are still training.
         raise TrainingDiverged(outcome["message"])
+    training.processes.wait()
     return folder

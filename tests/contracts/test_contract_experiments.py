@@ -1,0 +1,23 @@
+"""Every experiment file can be read and names only what exists."""
+
+from pathlib import Path
+
+import pytest
+
+from graftgan.experiment import Experiment
+from graftgan.settings import parse, read_toml
+
+FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
+
+
+def test_there_are_experiments_to_hold_to_the_contract():
+    assert len(FILES) >= 7, "the experiment folder moved; this test would check nothing"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_an_experiment_file_is_whole(file: Path):
+    data = {"pictures": "given on the command line", **read_toml(file)}
+    experiment = parse(Experiment, data, where=str(file))
+    experiment.check_names()
+    if experiment.source is None:
+        experiment.resolved(experiment.architecture(None), bfloat16=False)
