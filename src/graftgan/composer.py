@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import Prepared, build_training, prepare, prepare_again
 from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.data import write_manifest
@@ -14,7 +15,7 @@ from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
-from graftgan.run_folder import RunFolder, describe_machine
+from graftgan.run_folder import RunFolder, describe_machine, load_run
 from graftgan.settings import to_toml
 from graftgan.training import (
     DivergenceGuard,
@@ -63,7 +64,8 @@ def run(
         watcher: Shows what happens.
 
     Returns:
-        The folder, with its report written, also when the person stopped the run early.
+        The folder, with its report and, for a transfer, its adapter; also when the person stopped
+        the run early.
 
     Raises:
         GraftganError: Something does not fit (nothing is written then), or training diverged (the
@@ -223,6 +225,9 @@ def _train(
             iterations=training.iterations,
             seconds=training.seconds,
         )
+        if outcome["state"] != "diverged" and prepared.experiment.source is not None:
+            adapter = adapter_of(load_run(folder.path), prepared.base)
+            save_adapter(adapter, folder.path / FILE_NAME)
         write_run_report(folder.path)
     if outcome["state"] == "diverged":
         # Without waiting: a collapse is seen by the leader alone, the others are still training.

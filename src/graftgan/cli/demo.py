@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     run = options.out / "run"
     if run.exists():
         raise RunError(f"{run} exists already; choose another --out or remove it")
-    pictures = options.out / "pictures"
+    pictures = options.out / options.style
     with_bar(
         f"drawing {options.count} pictures",
         lambda progress: render_avatars(

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import tyro
 
-from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import prepare
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.registry import suggest
-from graftgan.run_folder import RunFolder, load_run
+from graftgan.run_folder import RunFolder
 from graftgan.settings import dotted_names, parse, read_toml, to_toml
 from graftgan.training import choose_hardware
 
@@ -138,9 +137,6 @@ def _show(start: Start) -> int:
 def _finish(folder: RunFolder) -> int:
     card = folder.card()
     if ScreenWatcher().leads:
-        if folder.experiment().source is not None:
-            adapter = adapter_of(load_run(folder.path), card["base"])
-            save_adapter(adapter, folder.path / FILE_NAME)
         minutes = card["seconds"] / 60
         console.print(
             f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes"
