@@ -197,7 +197,8 @@ def _real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], I
     """Return the function from a turn's number to its batch of real images, on the device."""
     hardware = prepared.hardware
     pictures = prepared.images.pictures
-    if hardware.device.type != "cpu":
+    limit = prepared.experiment.data.memory_limit_mb * 2**20
+    if hardware.device.type != "cpu" and pictures.nbytes <= limit:
         pictures = pictures.to(hardware.device)
     sampler = EndlessSampler(
         len(pictures),
@@ -209,7 +210,8 @@ def _real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], I
 
     def batch(turn: int) -> Images:
         chosen = pictures[sampler.indices(turn).to(pictures.device)]
-        return to_images(chosen).contiguous(memory_format=hardware.memory_format)
+        images = to_images(chosen.to(hardware.device))
+        return images.contiguous(memory_format=hardware.memory_format)
 
     return batch
 

@@ -44,7 +44,11 @@ class Recorder:
         settings, path = self._prepared.experiment.training, self._folder.path
         (path / "samples").mkdir(exist_ok=True)
         return [
-            LogWriter(path / "log.jsonl", every=settings.log_every, also=_tensorboard(path)),
+            LogWriter(
+                path / "log.jsonl",
+                every=settings.log_every,
+                also=_tensorboard(path, start=self._training.iteration),
+            ),
             Snapshots(
                 every=settings.grid_every,
                 latents=self._latents(GRID),
@@ -124,13 +128,13 @@ def best_iteration(path: Path) -> int | None:
     return min(scores)[1] if scores else None
 
 
-def _tensorboard(path: Path) -> Callable[[dict[str, float]], None] | None:
+def _tensorboard(path: Path, *, start: int) -> Callable[[dict[str, float]], None] | None:
     """Return a writer of TensorBoard events; None where the extra is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    writer = SummaryWriter(path / "tensorboard")
+    writer = SummaryWriter(path / "tensorboard", purge_step=start + 1)  # else a resume shows twice
 
     def write(line: dict[str, float]) -> None:
         step = int(line["iteration"])

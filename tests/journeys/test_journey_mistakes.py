@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TINY, command
+from journey_tools import TINY, command
 
 
 def mistake(cli, *arguments: object, says: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import command
+from journey_tools import command
 from safetensors.torch import load_file
 
 from graftgan.checkpoints import list_checkpoints
