@@ -27,7 +27,7 @@ GRID = 64  # pictures in a sample grid, eight a row
 _PROTOCOL = SlicedWassersteinProtocol()
 _SCORE = f"SWD({_PROTOCOL.side}px)"
 _COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
-_PATIENCE = 200  # iterations before a lack of spread counts: fresh weights start all alike
+_VARIED = 0.1  # share of it above which they count as varied
 
 
 class Recorder:
@@ -36,6 +36,7 @@ class Recorder:
     def __init__(self, folder: RunFolder, prepared: Prepared, training: Training) -> None:
         self._folder, self._prepared, self._training = folder, prepared, training
         self._seed = prepared.experiment.seed
+        self._guard = CollapseGuard(prepared.images.pictures)
         average = training.average
         self._generator = training.pair.generator if average is None else average.generator
 
@@ -69,8 +70,7 @@ class Recorder:
     def _show(self, iteration: int, pictures: PictureBytes) -> None:
         sheet = picture_grid(pictures, columns=8)
         save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
-        if iteration >= _PATIENCE:
-            refuse_collapse(pictures, self._prepared.images.pictures, iteration=iteration)
+        self._guard.look(pictures, iteration=iteration)
 
     def _save(self, training: Training) -> None:
         files, numbers = state_of(training)
@@ -103,19 +103,38 @@ class Recorder:
         append_line(self._folder.path / "metrics.jsonl", line)
 
 
-def refuse_collapse(pictures: PictureBytes, real: PictureBytes, *, iteration: int) -> None:
-    """Stop a run whose samples all look alike although the real pictures do not.
+class CollapseGuard:
+    """Stops a run whose samples, once varied, have become almost one picture.
 
-    Raises:
-        TrainingDiverged: The samples' spread is below 2 % of that of the real pictures.
+    Fresh weights draw pictures that are all alike, for hundreds of iterations under slow settings
+    such as WGAN's; that is no collapse, so variety must have been there before it can be lost.
     """
-    spread, expected = (float(p[:512].float().std(dim=0).mean()) for p in (pictures, real))
-    if spread < _COLLAPSED * expected:
-        raise TrainingDiverged(
-            f"the generator collapsed: at iteration {iteration} its {len(pictures)} samples are "
-            f"almost one picture (spread {spread:.2f}, real pictures {expected:.2f}); "
-            "train for less long, lower the learning rates or augment more"
-        )
+
+    def __init__(self, real: PictureBytes) -> None:
+        self._expected = spread_of(real)
+        self._has_varied = False
+
+    def look(self, pictures: PictureBytes, *, iteration: int) -> None:
+        """Compare the samples of an iteration with the real pictures.
+
+        Raises:
+            TrainingDiverged: Their spread has fallen below 2 % of that of the real pictures.
+        """
+        spread = spread_of(pictures)
+        if spread > _VARIED * self._expected:
+            self._has_varied = True
+        elif self._has_varied and spread < _COLLAPSED * self._expected:
+            raise TrainingDiverged(
+                f"the generator collapsed: at iteration {iteration} its {len(pictures)} samples "
+                f"are almost one picture (spread {spread:.2f}, real pictures "
+                f"{self._expected:.2f}); train for less long, lower the learning rates or augment "
+                "more"
+            )
+
+
+def spread_of(pictures: PictureBytes) -> float:
+    """Return how much pixels vary from picture to picture: the mean standard deviation."""
+    return float(pictures[:512].float().std(dim=0, correction=0).mean())
 
 
 def best_iteration(path: Path) -> int | None:
