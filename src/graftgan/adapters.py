@@ -13,14 +13,13 @@ from graftgan.errors import CheckpointError, RunError
 from graftgan.files import written_whole
 from graftgan.networks import Architecture, LayeredNetwork, NetworkPair
 from graftgan.run_folder import TrainedRun
-from graftgan.sources import open_source
+from graftgan.sources import batch_statistics_of, open_source
 from graftgan.transfer import (
     ACTIONS,
     AppliedPlan,
     Statistics,
     apply_plan,
     fold,
-    layers_on_batch_statistics,
     parse_plan,
 )
 
@@ -98,8 +97,11 @@ def load_adapter(path: Path) -> Adapter:
     note: dict[str, Any] = load_note(path)
     if note.pop("kind", None) != "adapter" or note.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path} is not an adapter of format {FORMAT}")
-    note["architecture"] = Architecture(**note["architecture"])
-    return Adapter(**note, tensors=load_tensors(path))
+    try:
+        note["architecture"] = Architecture(**note["architecture"])
+        return Adapter(**note, tensors=load_tensors(path))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"the note in {path} is damaged: {error}") from None
 
 
 def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str]) -> NetworkPair:
@@ -120,10 +122,22 @@ def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str])
     plan = parse_plan(adapter.plan)
     fresh = build_pair(adapter.architecture)
     applied = apply_plan(plan, pair, fresh=fresh, statistics=adapter.statistics)
-    for role, network in pair.items():
-        places = _changed(network, applied, role)
-        for name, place in places.items():
-            place.copy_(adapter.tensors[f"{role}.{name}"])
+    places = {
+        f"{role}.{name}": place
+        for role, network in pair.items()
+        for name, place in _changed(network, applied, role).items()
+    }
+    wrong = sorted(
+        name
+        for name in places.keys() | adapter.tensors.keys()
+        if name not in places
+        or name not in adapter.tensors
+        or places[name].shape != adapter.tensors[name].shape
+    )
+    if wrong:
+        raise CheckpointError(f"the adapter does not fit its plan: {', '.join(wrong[:6])}")
+    for name, place in places.items():
+        place.copy_(adapter.tensors[name])
     return fold(pair)
 
 
@@ -153,7 +167,7 @@ def fold_adapter(path: Path, destination: Path, *, source: str | None = None) ->
         objective=adapter.objective,
         iterations=adapter.iteration,
         images_seen=adapter.images_seen,
-        batch_statistics=layers_on_batch_statistics(pair.generator.layers().items()),
+        batch_statistics=batch_statistics_of(pair),
         notes=f"plan {adapter.plan}",
     )
     return save_source(destination, pair, card)

@@ -1,7 +1,7 @@
 """Put the parts of one run together: networks under their plan, updates, the training."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from graftgan.networks import Architecture, NetworkPair
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
 from graftgan.randomness import Randomness
 from graftgan.run_folder import architecture_of, put_in_force
-from graftgan.sources import open_source
+from graftgan.sources import open_source, settled_name
 from graftgan.tensors import Images, to_images
 from graftgan.training import (
     AdversarialGame,
@@ -60,7 +60,10 @@ def prepare(
         GraftganError: Something does not fit.
     """
     experiment.check_names()
-    source = None if experiment.source is None else open_source(experiment.source)
+    source = None
+    if experiment.source is not None:
+        experiment = replace(experiment, source=settled_name(experiment.source))
+        source = open_source(experiment.source or "")
     architecture = experiment.architecture(None if source is None else source.card.architecture)
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = _fresh_pair(architecture, experiment.seed)
@@ -90,7 +93,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
     """Place the networks on their device and build the updates that train them.
 
     Raises:
-        SettingsError: The plan trains nothing, or the batch cannot be shared by the processes.
+        SettingsError: The batch cannot be shared by the processes.
     """
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
     settings = experiment.training
@@ -136,11 +139,6 @@ def _updates(prepared: Prepared, game: AdversarialGame) -> list[Update]:
     trainable = prepared.plan.trainable
     discriminator = [p for layer in trainable["discriminator"] for p in layer.parameters]
     generator = [p for layer in trainable["generator"] for p in layer.parameters]
-    if not discriminator or not generator:
-        raise SettingsError(
-            f"the plan {prepared.plan.report.notation} leaves a network with nothing to train; "
-            "let at least one layer of each be modulated or fine-tuned"
-        )
     rates = (settings.discriminator_learning_rate, settings.generator_learning_rate)
     critic_steps = settings.critic_steps or 1
     return [

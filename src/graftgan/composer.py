@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import Prepared, build_training, prepare, prepare_again
 from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.data import write_manifest
-from graftgan.errors import RunError, TrainingDiverged
+from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.recorder import Recorder
@@ -72,11 +74,7 @@ def run(
             last good checkpoint and the report are there).
     """
     watcher = watcher or Watcher()
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise RunError(
-            f"{destination} is not empty; choose another folder with --out, "
-            f"or go on with --resume {destination}"
-        )
+    refuse_full(destination)
     folder = RunFolder(destination)
     with _joined(device, experiment) as (hardware, processes):
         prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
@@ -106,12 +104,20 @@ def resume(
     """
     watcher = watcher or Watcher()
     folder = RunFolder(path)
-    experiment = folder.experiment()
+    experiment, card = folder.experiment(), folder.card()
+    if folder.settings_sha256() != card["settings_sha256"]:
+        raise RunError(
+            f"{folder.experiment_file} was changed since the run began; put it back, or start a "
+            f"new run with --config {folder.experiment_file}"
+        )
     if iterations is not None:
+        if iterations < int(card["iteration"]):
+            raise RunError(
+                f"{path} has done {card['iteration']} iterations, more than {iterations}"
+            )
         experiment = replace(
             experiment, training=replace(experiment.training, iterations=iterations)
         )
-    card = folder.card()
     with _joined(device, experiment) as (hardware, processes):
         if not list_checkpoints(path):
             prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
@@ -134,9 +140,22 @@ def resume(
         if processes.leads:
             _tidy(path, training.iteration)
             write_text(folder.experiment_file, to_toml(prepared.experiment))
-            folder.write_card(state="running", message="")
+            folder.write_card(state="running", message="", **_sitting(prepared, processes))
         processes.wait()
         return _train(folder, prepared, training, watcher)
+
+
+def refuse_full(destination: Path) -> None:
+    """Check that a new run can be put at ``destination``.
+
+    Raises:
+        RunError: Something is there already.
+    """
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise RunError(
+            f"{destination} is not empty; choose another folder with --out, "
+            f"or go on with --resume {destination}"
+        )
 
 
 @contextmanager
@@ -165,18 +184,24 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             iterations=prepared.experiment.training.iterations,
             base=prepared.base,
             pictures_sha256=prepared.images.sha256,
-            device=str(prepared.hardware.device),
-            hardware=prepared.hardware.describe(),
-            processes=processes.count,
+            settings_sha256=folder.settings_sha256(),
+            seconds=0.0,
             best=None,
             warning=None,
-            **_machine(),
+            **_sitting(prepared, processes),
         )
 
 
-def _machine() -> dict[str, Any]:
+def _sitting(prepared: Prepared, processes: Processes) -> dict[str, Any]:
+    """Return what belongs to this sitting of a run: a later one may be on another machine."""
     versions = describe_machine()
-    return {"command": versions.pop("command"), "versions": versions}
+    return {
+        "command": versions.pop("command"),
+        "versions": versions,
+        "device": str(prepared.hardware.device),
+        "hardware": prepared.hardware.describe(),
+        "processes": processes.count,
+    }
 
 
 def _tidy(path: Path, iteration: int) -> None:
@@ -189,8 +214,14 @@ def _tidy(path: Path, iteration: int) -> None:
 def _restore_newest(path: Path, training: Training) -> None:
     checkpoints = list_checkpoints(path)
     if checkpoints:
-        state = load_state(checkpoints[-1])
-        restore(training, state.files, state.card)
+        newest = checkpoints[-1]
+        try:
+            state = load_state(newest)
+            restore(training, state.files, state.card)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}; remove the folder {newest} to go on from the checkpoint before it"
+            ) from None
 
 
 def _train(
@@ -204,33 +235,70 @@ def _train(
         training.listeners += Recorder(folder, prepared, training).listeners()
         lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
         training.listeners.append(lines if bar is None else bar)
-    outcome = {"state": "finished", "message": ""}
+    failure: Exception | None = None
     try:
         training.run()
-        if training.iteration < training.iterations:
-            who = stop.stopped_by or "a signal to another process"
-            outcome = {"state": "interrupted", "message": f"stopped by {who}"}
-    except TrainingDiverged as error:
-        kept = list_checkpoints(folder.path)
-        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
-        outcome = {"state": "diverged", "message": f"{error}; {last}"}
+    except Exception as error:
+        failure = _explained(error, folder.path)
     finally:
-        stop.close()
         if bar is not None:
             bar.close()
-    if training.processes.leads:
+    try:  # signals wait until the end is written
+        if training.processes.leads:
+            _write_end(folder, prepared, training, _outcome(training, stop, failure), failure)
+    finally:
+        stop.close()
+    if failure is not None:
+        # Without waiting for the others: what the leader alone sees stops the leader alone.
+        raise failure
+    training.processes.wait()
+    return folder
+
+
+def _outcome(training: Training, stop: StopOnSignal, failure: Exception | None) -> dict[str, str]:
+    """Return how a run ended, for its card."""
+    if isinstance(failure, TrainingDiverged):
+        return {"state": "diverged", "message": str(failure)}
+    if failure is not None:
+        return {"state": "failed", "message": str(failure)}
+    if training.iteration < training.iterations:
+        who = stop.stopped_by or "a signal to another process"
+        return {"state": "interrupted", "message": f"stopped by {who}"}
+    return {"state": "finished", "message": ""}
+
+
+def _write_end(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    outcome: dict[str, str],
+    failure: Exception | None,
+) -> None:
+    """Write card, adapter and page; after a failure as far as the disk allows."""
+    try:
         folder.write_card(
             **outcome,
             iteration=training.iteration,
             iterations=training.iterations,
             seconds=training.seconds,
         )
-        if outcome["state"] != "diverged" and prepared.experiment.source is not None:
+        if failure is None and prepared.experiment.source is not None:
             adapter = adapter_of(load_run(folder.path), prepared.base)
             save_adapter(adapter, folder.path / FILE_NAME)
         write_run_report(folder.path)
-    if outcome["state"] == "diverged":
-        # Without waiting: a collapse is seen by the leader alone, the others are still training.
-        raise TrainingDiverged(outcome["message"])
-    training.processes.wait()
-    return folder
+    except GraftganError:
+        if failure is None:
+            raise
+
+
+def _explained(error: Exception, path: Path) -> Exception:
+    """Return what the person should read: where the last good state is, what to do about memory."""
+    if isinstance(error, TrainingDiverged):
+        kept = list_checkpoints(path)
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        return TrainingDiverged(f"{error}; {last}")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return RunError(
+            f"the machine has not enough memory; lower --batch-size or --width ({error})"
+        )
+    return error

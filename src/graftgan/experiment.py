@@ -15,6 +15,9 @@ from graftgan.settings import strict
 from graftgan.training import TrainingSettings
 from graftgan.transfer import TransferSettings, parse_plan
 
+DEFAULT_BACKBONE = "dcgan"
+DEFAULT_PLAN = "combined"
+
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +45,12 @@ class Experiment:
     """A folder, zip or npz of pictures."""
     source: str | None = None
     """The source's name or folder; none: start from fresh weights."""
-    backbone: str = "dcgan"
-    """The kind of network, where there is no source."""
+    backbone: str | None = None
+    """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
     """The adversarial game: gan, wgan, wgan_gp or hinge."""
-    plan: str = "combined"
-    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'."""
+    plan: str | None = None
+    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
     """The augmentation policy, such as diffaugment_color_translation, light or none."""
     seed: int = 0
@@ -69,7 +72,7 @@ class Experiment:
             (OBJECTIVES, self.objective),
             (POLICIES, self.augment),
         ]
-        if self.source is None:
+        if self.backbone is not None:
             lookups.append((BACKBONES, self.backbone))
         for name in (
             self.network.generator_normalisation,
@@ -85,7 +88,11 @@ class Experiment:
                 problems.append(str(error))
         if problems:
             raise SettingsError("; ".join(problems))
-        parse_plan(self.plan)
+        if self.source is None and self.plan not in (None, "fine_tune"):
+            raise SettingsError(
+                "without a source a plan means nothing; remove one or add the other"
+            )
+        parse_plan(self.plan or DEFAULT_PLAN)
 
     def architecture(self, source: Architecture | None) -> Architecture:
         """Return the networks to train: the source's, or those of the settings.
@@ -96,17 +103,19 @@ class Experiment:
         """
         asked = {f.name: getattr(self.network, f.name) for f in fields(self.network)}
         asked["channels"] = self.data.channels
+        asked["backbone"] = self.backbone
         given = {name: value for name, value in asked.items() if value is not None}
         objective = OBJECTIVES[self.objective]
         if source is None:
-            usual = BACKBONES[self.backbone].normalisation
+            given.setdefault("backbone", DEFAULT_BACKBONE)
+            usual = BACKBONES[given["backbone"]].normalisation
             mixes = usual == "batch" and not objective.allows_batch_normalised_critic
             defaults: dict[str, Any] = {
                 "resolution": 64,
                 "generator_normalisation": usual,
                 "discriminator_normalisation": "layer" if mixes else usual,
             }
-            architecture = Architecture(backbone=self.backbone, **{**defaults, **given})
+            architecture = Architecture(**{**defaults, **given})
         else:
             _refuse_contradictions(source, given)
             architecture = source
@@ -129,7 +138,7 @@ class Experiment:
             self,
             pictures=self.pictures.resolve(),
             backbone=architecture.backbone,
-            plan="fine_tune" if self.source is None else self.plan,
+            plan="fine_tune" if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=self.optimization.or_else(advice),

@@ -1,5 +1,7 @@
 """A run folder on disk, and the networks inside it."""
 
+import hashlib
+import json
 import platform
 import sys
 from dataclasses import dataclass
@@ -11,12 +13,16 @@ import torch
 
 from graftgan.backbones import build_pair
 from graftgan.checkpoints import list_checkpoints, load_state
-from graftgan.errors import CheckpointError, RunError
-from graftgan.experiment import Experiment
+from graftgan.errors import CheckpointError, PlanError, RunError
+from graftgan.experiment import DEFAULT_PLAN, Experiment
 from graftgan.files import read_json, write_json
 from graftgan.networks import Architecture, NetworkPair
 from graftgan.settings import parse, read_toml
 from graftgan.transfer import AppliedPlan, apply_plan, parse_plan
+
+CARD_KEYS = frozenset(
+    {"state", "iteration", "seconds", "base", "pictures_sha256", "settings_sha256", "warning"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,30 @@ class RunFolder:
         where = str(self.experiment_file)
         return parse(Experiment, read_toml(self.experiment_file), where=where)
 
+    def settings_sha256(self) -> str:
+        """Return a fingerprint of all settings that must not change: all but the run's length."""
+        plain = read_toml(self.experiment_file)
+        plain.get("training", {}).pop("iterations", None)
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
     def card(self) -> dict[str, Any]:
-        """Read how the run stands."""
-        return read_json(self.card_file, error=RunError)
+        """Read how the run stands.
+
+        Raises:
+            RunError: The card is missing or damaged.
+        """
+        card = read_json(self.card_file, error=RunError)
+        missing = CARD_KEYS - set(card) if isinstance(card, dict) else CARD_KEYS
+        if missing:
+            raise RunError(
+                f"{self.card_file} is damaged: it lacks {', '.join(sorted(missing))}; "
+                "start a new run with the settings in experiment.toml"
+            )
+        return card
 
     def write_card(self, **entries: Any) -> None:
         """Write how the run stands, keeping entries that are not given."""
-        before = self.card() if self.card_file.is_file() else {}
+        before = read_json(self.card_file, error=RunError) if self.card_file.is_file() else {}
         write_json(self.card_file, {**before, **entries})
 
     def checkpoint(self, iteration: int | None = None) -> Path:
@@ -94,7 +117,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
     """Return the networks of a resolved experiment."""
     network = experiment.network
     return Architecture(
-        backbone=experiment.backbone,
+        backbone=experiment.backbone or "",
         channels=experiment.data.channels or 0,
         resolution=network.resolution or 0,
         width=network.width or 0,
@@ -105,9 +128,20 @@ def architecture_of(experiment: Experiment) -> Architecture:
 
 
 def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) -> AppliedPlan:
-    """Apply the plan of a resolved experiment."""
-    plan = parse_plan(experiment.plan)
-    return apply_plan(plan, pair, fresh=fresh, statistics=experiment.transfer.frozen_statistics)
+    """Apply the plan of a resolved experiment.
+
+    Raises:
+        PlanError: The plan does not fit, or leaves a network with nothing to train.
+    """
+    plan = parse_plan(experiment.plan or DEFAULT_PLAN)
+    statistics = experiment.transfer.frozen_statistics
+    applied = apply_plan(plan, pair, fresh=fresh, statistics=statistics)
+    if not all(applied.trainable.values()):
+        raise PlanError(
+            f"the plan {applied.report.notation} leaves a network with nothing to train; "
+            "let at least one layer of each be modulated or fine-tuned"
+        )
+    return applied
 
 
 def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:

@@ -54,8 +54,8 @@ def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0)
     """
     if count < 1:
         raise SettingsError(f"the number of pictures must be at least 1, got {count}")
-    if truncation <= 0:
-        raise SettingsError(f"truncation must be positive, got {truncation}")
+    if not 0 < truncation < math.inf:
+        raise SettingsError(f"truncation must be positive and finite, got {truncation}")
     rng = Randomness(seed).generator("samples")
     return truncation * draw_latents(count, size, rng)
 
@@ -69,6 +69,8 @@ def interpolation_latents(
     """
     if stops < 2:
         raise SettingsError(f"an interpolation needs at least 2 stops, got {stops}")
+    if frames_between < 1:
+        raise SettingsError(f"a stop needs at least 1 frame to the next, got {frames_between}")
     anchors = random_latents(stops, size, seed=seed, truncation=truncation)
     shares = torch.arange(frames_between) / frames_between
     legs = zip(anchors, anchors.roll(-1, dims=0), strict=True)

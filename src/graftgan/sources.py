@@ -53,8 +53,15 @@ def find_source(name: str) -> Path:
     )
 
 
-def open_source(name: str) -> SourceModel:
-    """Load a source by name, by folder, or from a run folder (its newest checkpoint).
+def settled_name(name: str) -> str:
+    """Return a name that means the same source from every folder: known names as they are."""
+    return name if name in source_folders() else str(find_source(name).resolve())
+
+
+def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
+    """Load a source by name, by folder, or from a run folder.
+
+    ``iteration`` chooses a checkpoint of a run; without it, the newest.
 
     Raises:
         SourceError: There is no such source, or it is damaged.
@@ -62,19 +69,14 @@ def open_source(name: str) -> SourceModel:
     """
     folder = find_source(name)
     if RunFolder(folder).experiment_file.is_file():
-        run = load_run(folder)
+        run = load_run(folder, iteration=iteration)
         pair = fold(run.pair)
         prints = {role: fingerprint(tensors_of(network)) for role, network in pair.items()}
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
+    if iteration is not None:
+        raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
     source = load_source(folder, build_pair)
-    layers = source.pair.generator.layers()
-    unknown = set(source.card.batch_statistics) - set(layers)
-    if unknown:
-        raise SourceError(f"the card of {name} names layers it does not have: {sorted(unknown)}")
-    for layer in source.card.batch_statistics:
-        for part in layers[layer].modules():
-            if isinstance(part, torch.nn.BatchNorm2d):
-                use_batch_statistics(part)
+    _restore_batch_statistics(source)
     return source
 
 
@@ -88,8 +90,32 @@ def card_of_run(name: str, run: TrainedRun) -> SourceCard:
         objective=experiment.objective,
         iterations=run.iteration,
         images_seen=run.images_seen,
-        batch_statistics=layers_on_batch_statistics(run.pair.generator.layers().items()),
+        batch_statistics=batch_statistics_of(run.pair),
     )
+
+
+def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
+    """Return the layers, by role, that normalise with the batch's statistics."""
+    found = {
+        role: layers_on_batch_statistics(network.layers().items()) for role, network in pair.items()
+    }
+    return {role: layers for role, layers in found.items() if layers}
+
+
+def _restore_batch_statistics(source: SourceModel) -> None:
+    networks = dict(source.pair.items())
+    for role, names in source.card.batch_statistics.items():
+        layers = networks[role].layers() if role in networks else {}
+        unknown = set(names) - set(layers)
+        if unknown or not layers:
+            raise SourceError(
+                f"the card of {source.card.name} names layers that it does not have: "
+                f"{role} {', '.join(sorted(unknown))}"
+            )
+        for name in names:
+            for part in layers[name].modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    use_batch_statistics(part)
 
 
 def pack_run(
@@ -128,6 +154,13 @@ def pack_run(
     return save_source(destination, pair, card, dtype=torch.float16 if half else torch.float32)
 
 
-def list_sources() -> list[tuple[Path, SourceCard]]:
-    """Return every source on this machine with its card."""
-    return [(folder, read_card(folder)) for folder in source_folders().values()]
+def list_sources() -> list[tuple[Path, SourceCard | SourceError]]:
+    """Return every source on this machine with its card, or with what is wrong with it."""
+    return [(folder, _card_or_error(folder)) for folder in source_folders().values()]
+
+
+def _card_or_error(folder: Path) -> SourceCard | SourceError:
+    try:
+        return read_card(folder)
+    except SourceError as error:
+        return error

@@ -32,6 +32,10 @@ def test_wrong_plan_resolution_and_settings(cli, source: Path, pictures: Path, t
     mistake(cli, *ask, "--objective", "wgan_gp", says="without batch normalisation")
     mistake(cli, *ask, "--training.iteratoins", 5, says="training.iterations")
     mistake(cli, *ask, "--plan", "D(4,0,0) G(4,0,0)", says="nothing to train")
+    mistake(cli, *ask, "--iterations", "abc", says="invalid literal for int() with base 10: 'abc'")
+    mistake(cli, *ask, "--iteratoins", 5, says="Unrecognized options: --iteratoins")
+    mistake(cli, *ask, "--backbone", "mlp", says="backbone is dcgan in the source")
+    mistake(cli, *ask, "--objective", "wgan", "--beta1", "0.9", says="mean nothing for rmsprop")
     assert not out.exists()
 
 
@@ -43,6 +47,20 @@ def test_missing_source_and_pictures(cli, pictures: Path, tmp_path: Path) -> Non
     mistake(cli, "sample", tmp_path, says="no source")
     mistake(cli, "tranfser", says="did you mean 'transfer'")
     assert not out.exists()
+
+
+def test_a_run_that_was_tampered_with_is_not_resumed(cli, source: Path) -> None:
+    settings, card = source / "experiment.toml", source / "card.json"
+    before = settings.read_text()
+    settings.write_text(before.replace("batch_size = 8", "batch_size = 4"))
+    mistake(cli, "pretrain", "--resume", source, says="was changed since the run began")
+    settings.write_text(before)
+    mistake(cli, "pretrain", "--resume", source, "--iterations", 1, says="has done 2 iterations")
+    newest = source / "checkpoints" / "000002" / "average.safetensors"
+    newest.write_bytes(newest.read_bytes()[:100])
+    mistake(cli, "pretrain", "--resume", source, says="remove the folder")
+    card.write_text("{}")
+    mistake(cli, "pretrain", "--resume", source, says="is damaged")
 
 
 def test_a_folder_that_holds_something_is_left_alone(cli, pictures: Path, tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ import torch
 
 from graftgan.checkpoints.receipt import copy_matching
 from graftgan.checkpoints.tensors import as_stored, fingerprint, load_tensors, save_tensors
-from graftgan.errors import CheckpointError, SourceError
+from graftgan.errors import CheckpointError, SettingsError, SourceError
 from graftgan.files import read_json, write_json, written_whole
 from graftgan.networks import Architecture, NetworkPair, tensors_of
+from graftgan.settings import parse, strict
 
 FORMAT = 1
 Build = Callable[[Architecture], NetworkPair]
 
 
+@strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCard:
     """What a person must know of a source before using it.
@@ -31,7 +33,8 @@ class SourceCard:
         images_seen: Real pictures shown to the discriminator.
         command: What makes it again.
         fingerprints: sha256 of each network's tensors, by role, as stored.
-        batch_statistics: Generator layers that normalise with the batch's statistics when sampling.
+        batch_statistics: The layers, by role, that normalise with the batch's statistics, because
+            their running ones do not fit.
         notes: Anything else, such as scores or where the idea comes from.
     """
 
@@ -44,7 +47,9 @@ class SourceCard:
     images_seen: int = 0
     command: str = "not stated"
     fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
-    batch_statistics: tuple[str, ...] = ()
+    batch_statistics: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, tuple[str, ...]]
+    )
     notes: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,11 +71,9 @@ class SourceCard:
             )
         plain = {key: value for key, value in data.items() if key not in {"format", "kind"}}
         try:
-            plain["architecture"] = Architecture(**plain["architecture"])
-            plain["batch_statistics"] = tuple(plain.get("batch_statistics", ()))
-            return cls(**plain)
-        except (KeyError, TypeError) as error:
-            raise SourceError(f"the card {where} is incomplete: {error}") from None
+            return parse(cls, plain, where=str(where))
+        except SettingsError as error:
+            raise SourceError(f"unusable card {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from graftgan.adapters import fold_adapter
+from graftgan.cli.arguments import call_subcommand
 from graftgan.cli.screen import console
 
 DESCRIPTION = """Work with adapters: the small file of tensors that a plan changed.
@@ -37,7 +38,5 @@ def fold(
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    tyro.extras.subcommand_cli_from_dict(
-        {"fold": fold}, args=list(arguments), prog="graftgan adapter", description=DESCRIPTION
-    )
+    call_subcommand({"fold": fold}, arguments, prog="graftgan adapter", description=DESCRIPTION)
     return 0

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from graftgan.cli import transfer
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
 from graftgan.data import render_avatars
 from graftgan.errors import RunError
@@ -34,10 +33,13 @@ class Demo:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan demo"
-    options = tyro.cli(Demo, args=list(arguments), prog=prog, description=DESCRIPTION)
+    options = parse_flags(Demo, arguments, prog=prog, description=DESCRIPTION)
     run = options.out / "run"
     if run.exists():
-        raise RunError(f"{run} exists already; choose another --out or remove it")
+        raise RunError(
+            f"{run} exists already: look at {run / 'report.html'}, go on with "
+            f"`graftgan transfer --resume {run}`, or choose another --out"
+        )
     pictures = options.out / options.style
     with_bar(
         f"drawing {options.count} pictures",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console
 from graftgan.films import write_film
 from graftgan.sampling import generate, interpolation_latents
@@ -25,6 +26,8 @@ class Interpolate:
 
     model: tyro.conf.Positional[str]
     """A run folder, a source's name, or a source folder."""
+    iteration: int | None = None
+    """The checkpoint of a run; without it, the newest."""
     stops: int = 8
     """Random pictures on the way."""
     frames: int = 20
@@ -44,8 +47,8 @@ class Interpolate:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan interpolate"
-    options = tyro.cli(Interpolate, args=list(arguments), prog=prog, description=DESCRIPTION)
-    generator = open_source(options.model).pair.generator
+    options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
+    generator = open_source(options.model, iteration=options.iteration).pair.generator
     latents = interpolation_latents(
         options.stops,
         options.frames,

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import tyro
 
 from graftgan.backbones import build_pair
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, plan_table
 from graftgan.sources import DEFAULT_SOURCE, open_source
-from graftgan.transfer import ACTIONS, PRESETS, apply_plan, parse_plan
+from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, parse_plan
 
 DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
 
@@ -31,15 +32,17 @@ class ShowPlan:
     """A preset's name or the notation; without it, all presets are listed."""
     source: str = DEFAULT_SOURCE
     """The source's name or folder."""
+    frozen_statistics: Statistics = "source"
+    """What frozen and modulated layers normalise with: the source's statistics, or the batch's."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan plan"
-    options = tyro.cli(ShowPlan, args=list(arguments), prog=prog, description=DESCRIPTION)
+    options = parse_flags(ShowPlan, arguments, prog=prog, description=DESCRIPTION)
     if not options.plan:
         for name, preset in PRESETS.items():
-            console.print(f"{name:<12} {preset}", markup=False)
+            console.print(f"{name:<12} {preset}")
         console.print("\nactions:")
         for name, action in ACTIONS.items():
             console.print(f"{name:<20} {action.summary}")
@@ -47,5 +50,6 @@ def main(arguments: Sequence[str]) -> int:
     plan = parse_plan(options.plan)
     pair = open_source(options.source).pair
     fresh = build_pair(pair.architecture)
-    console.print(plan_table(apply_plan(plan, pair, fresh=fresh, statistics="source").report))
+    applied = apply_plan(plan, pair, fresh=fresh, statistics=options.frozen_statistics)
+    console.print(plan_table(applied.report))
     return 0

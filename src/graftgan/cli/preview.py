@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.data import DataSettings, load_image_set
 from graftgan.reports import save_png
@@ -45,7 +46,7 @@ class Preview:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan preview"
-    options = tyro.cli(Preview, args=list(arguments), prog=prog, description=DESCRIPTION)
+    options = parse_flags(Preview, arguments, prog=prog, description=DESCRIPTION)
     augmenter = build_augmenter(options.augment, options.augmentation)
     images = load_image_set(
         options.pictures,

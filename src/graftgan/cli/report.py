@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console
 from graftgan.reports import write_run_report
 from graftgan.run_folder import RunFolder
@@ -28,7 +29,7 @@ class Report:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan report"
-    options = tyro.cli(Report, args=list(arguments), prog=prog, description=DESCRIPTION)
+    options = parse_flags(Report, arguments, prog=prog, description=DESCRIPTION)
     RunFolder(options.run).experiment()  # a clear error where this is no run
     console.print(f"look at {write_run_report(options.run)}")
     return 0

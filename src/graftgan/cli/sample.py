@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tyro
 
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
-from graftgan.errors import RunError
+from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
 from graftgan.reports import picture_grid, save_png
 from graftgan.sampling import generate, random_latents
@@ -30,6 +31,8 @@ class Sample:
 
     model: tyro.conf.Positional[str]
     """A run folder, a source's name, or a source folder."""
+    iteration: int | None = None
+    """The checkpoint of a run; without it, the newest."""
     count: int = 64
     """How many pictures."""
     seed: int = 0
@@ -43,12 +46,15 @@ class Sample:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan sample"
-    options = tyro.cli(Sample, args=list(arguments), prog=prog, description=DESCRIPTION)
-    generator = open_source(options.model).pair.generator
+    options = parse_flags(Sample, arguments, prog=prog, description=DESCRIPTION)
+    as_grid = options.out.suffix.lower() == ".png"
+    if options.out.suffix and not as_grid:
+        raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
+    generator = open_source(options.model, iteration=options.iteration).pair.generator
     size = generator.architecture.latent_size
     latents = random_latents(options.count, size, seed=options.seed, truncation=options.truncation)
     pictures = generate(generator, latents)
-    if options.out.suffix.lower() == ".png":
+    if as_grid:
         columns = max(1, round(options.count**0.5))
         save_png(picture_grid(pictures, columns=columns), options.out)
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from graftgan.assembly import Prepared
 from graftgan.composer import Watcher
@@ -20,7 +21,7 @@ _COLOURS = {
     "reset": "red",
 }
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 class ScreenWatcher(Watcher):
@@ -53,7 +54,7 @@ class ScreenWatcher(Watcher):
 def plan_table(report: PlanReport) -> Table:
     """Return the per-layer table of a plan."""
     title = f"{report.notation}   trains {report.trainable:,} of {report.parameters:,} numbers"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for heading in ("layer", "kind", "action"):
         table.add_column(heading)
     for heading in ("parameters", "trainable", "share"):
@@ -62,7 +63,7 @@ def plan_table(report: PlanReport) -> Table:
         for row in rows:
             share = row.trainable / row.parameters if row.parameters else 0.0
             colour = _COLOURS.get(row.action, "white")
-            action = f"[{colour}]{row.action}[/{colour}]"
+            action = Text(row.action, style=colour)
             numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
             table.add_row(f"{network[0].upper()} {row.layer}", row.kind, action, *numbers)
         table.add_section()

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
 from graftgan.checkpoints import SourceCard
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console
+from graftgan.errors import SourceError
 from graftgan.sources import find_source, list_sources, open_source, pack_run
 
 DESCRIPTION = """List the sources on this machine, show one, or pack a run as a new one.
@@ -61,14 +64,13 @@ class Pack:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(
+    kind: Any = (
         Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Show, tyro.conf.subcommand("show")]
-        | Annotated[Pack, tyro.conf.subcommand("pack")],
-        args=list(arguments),
-        prog="graftgan sources",
-        description=DESCRIPTION,
+        | Annotated[Pack, tyro.conf.subcommand("pack")]
     )
+    words = list(arguments) or ["--help"]
+    options = parse_flags(kind, words, prog="graftgan sources", description=DESCRIPTION)
     if isinstance(options, List):
         console.print(_table())
     elif isinstance(options, Show):
@@ -92,7 +94,10 @@ def _table() -> Table:
     table = Table()
     for heading in ("name", "networks", "data", "licence", "objective", "iterations"):
         table.add_column(heading)
-    for _, card in list_sources():
+    for folder, card in list_sources():
+        if isinstance(card, SourceError):
+            table.add_row(folder.name, "unusable", str(card), "", "", "")
+            continue
         shape = f"{card.architecture.backbone} {card.architecture.resolution}px"
         iterations = f"{card.iterations:,}"
         table.add_row(card.name, shape, card.data, card.licence, card.objective, iterations)
@@ -100,7 +105,7 @@ def _table() -> Table:
 
 
 def _show(card: SourceCard, folder: Path) -> None:
-    table = Table(show_header=False, title=str(folder), title_justify="left")
+    table = Table(show_header=False, title=Text(str(folder)), title_justify="left")
     for name, value in card.as_dict().items():
         shown = (
             ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value

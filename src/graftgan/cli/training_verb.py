@@ -8,8 +8,9 @@ from typing import Annotated
 import tyro
 
 from graftgan.assembly import prepare
+from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.composer import resume, run
+from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.registry import suggest
@@ -51,7 +52,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     """Parse the arguments of a training verb and do what they say; return the exit code."""
     prog = f"graftgan {verb} PICTURES"
     if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
-        options = tyro.cli(GoOn, args=list(arguments), prog=prog, description=description)
+        options = parse_flags(GoOn, arguments, prog=prog, description=description)
         folder = resume(
             options.resume,
             iterations=options.iterations,
@@ -66,11 +67,16 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             if verb == "transfer"
             else "pretrain starts from fresh weights; `graftgan transfer` takes a source"
         )
+    destination = start.out or _default_folder(start.experiment.pictures)
     if start.dry_run:
-        return _show(start)
-    destination = start.out or Path("runs") / start.experiment.pictures.resolve().stem
+        return _show(start, destination)
     watcher = ScreenWatcher()
     return _finish(run(start.experiment, destination, device=start.device, watcher=watcher))
+
+
+def _default_folder(pictures: Path) -> Path:
+    name = pictures.resolve().name
+    return Path("runs") / name.removesuffix(".zip").removesuffix(".npz")
 
 
 def short_flags(arguments: Sequence[str]) -> list[str]:
@@ -107,9 +113,9 @@ def _parse_start(
         defaults = parse(Experiment, data, where=str(config))
         if not data["pictures"]:
             defaults = replace(defaults, pictures=tyro.MISSING)
-    return tyro.cli(
+    return parse_flags(
         Start,
-        args=arguments,
+        arguments,
         default=Start(experiment=defaults),
         prog=prog,
         description=description,
@@ -126,10 +132,11 @@ def _config_path(arguments: Sequence[str]) -> Path | None:
     return None
 
 
-def _show(start: Start) -> int:
+def _show(start: Start, destination: Path) -> int:
     precision = start.experiment.training.precision
+    refuse_full(destination)
     prepared = prepare(start.experiment, choose_hardware(start.device, precision))
-    console.print(to_toml(prepared.experiment), markup=False)
+    console.print(to_toml(prepared.experiment))
     ScreenWatcher().prepared(prepared)
     return 0
 

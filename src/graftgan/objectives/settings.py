@@ -7,6 +7,8 @@ from typing import Literal
 from graftgan.errors import SettingsError
 from graftgan.settings import strict
 
+_USUAL_BETAS = (0.5, 0.999)  # DCGAN's, for Adam under an objective that advises another optimizer
+
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
 
 
@@ -44,6 +46,9 @@ class OptimizationSettings:
         for name in ("beta1", "beta2"):
             if (getattr(self, name) or 0.0) >= 1:
                 raise SettingsError(f"{name} must be below 1, got {getattr(self, name)}")
+        for name in ("generator_learning_rate", "discriminator_learning_rate"):
+            if getattr(self, name) == 0:
+                raise SettingsError(f"{name} must be positive; a plan can freeze layers")
         if self.critic_steps is not None and self.critic_steps < 1:
             raise SettingsError(f"critic_steps must be at least 1, got {self.critic_steps}")
         if self.r1_every < 1:
@@ -60,4 +65,11 @@ class OptimizationSettings:
             if given[name] is not None and getattr(advice, name) is None:
                 raise SettingsError(f"{name} means nothing for this objective; remove it")
         filled = {n: getattr(advice, n) for n, v in given.items() if v is None}
-        return replace(self, **filled)
+        merged = replace(self, **filled)
+        if merged.optimizer == "adam":
+            beta1 = _USUAL_BETAS[0] if merged.beta1 is None else merged.beta1
+            beta2 = _USUAL_BETAS[1] if merged.beta2 is None else merged.beta2
+            return replace(merged, beta1=beta1, beta2=beta2)
+        if self.beta1 is not None or self.beta2 is not None:
+            raise SettingsError(f"beta1 and beta2 mean nothing for {merged.optimizer}; remove them")
+        return replace(merged, beta1=None, beta2=None)

@@ -24,6 +24,7 @@ _STATES = {
     "running": "still running",
     "interrupted": "stopped early",
     "diverged": "diverged",
+    "failed": "failed",
 }
 _ACTIONS = {
     "freeze": "nothing changes, bit for bit",
@@ -218,7 +219,7 @@ def _ending(record: RunRecord) -> str:
     if record.state == "running":
         return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
-        verb = "diverged" if record.state == "diverged" else "stopped"
+        verb = "stopped" if record.state == "interrupted" else record.state
         return f"The run {verb} {where}{said}"
     return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
 

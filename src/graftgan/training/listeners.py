@@ -91,7 +91,7 @@ class ProgressBar(QuietListener):
 
     def __init__(self, description: str) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed}/{task.total} iterations"),
             TextColumn("{task.fields[speed]}"),
@@ -228,13 +228,8 @@ class StopOnSignal(QuietListener):
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._request)
 
-    def ended(self, training: Training) -> None:
-        """Stop watching."""
-        del training
-        self.close()
-
     def close(self) -> None:
-        """Put the old handlers back, also after an error."""
+        """Put the old handlers back, once the end of the run is written too."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

@@ -28,7 +28,7 @@ def card_for(pair: NetworkPair) -> SourceCard:
         data="noise",
         iterations=12,
         images_seen=48,
-        batch_statistics=("layer2",),
+        batch_statistics={"generator": ("layer2",)},
     )
 
 
@@ -43,7 +43,7 @@ def test_float32_comes_back_bit_for_bit(folder: Path, pair: NetworkPair):
     assert_same_tensors(everything_in(pair), everything_in(loaded.pair))
     assert loaded.card == read_card(folder)
     assert loaded.card.architecture == pair.architecture
-    assert loaded.card.batch_statistics == ("layer2",)
+    assert loaded.card.batch_statistics == {"generator": ("layer2",)}
     assert loaded.card.licence == "CC0-1.0"
     assert set(loaded.card.fingerprints) == {"discriminator", "generator"}
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -103,8 +103,8 @@ def test_weights_of_another_architecture_are_refused(folder: Path):
         ('"x"', "not a source card"),
         ('{"kind": "source", "format": 99}', "update graftgan"),
         ('{"kind": "adapter", "format": 1}', "not a source card"),
-        ('{"kind": "source", "format": 1, "name": "x"}', "incomplete"),
-        ('{"kind": "source", "format": 1, "name": "x", "architecture": 3}', "incomplete"),
+        ('{"kind": "source", "format": 1, "name": "x"}', "architecture' is missing"),
+        ('{"kind": "source", "format": 1, "name": "x", "architecture": 3}', "unusable card"),
     ],
 )
 def test_a_broken_card_is_explained(folder: Path, text: str, match: str):

@@ -153,7 +153,7 @@ def test_reset_takes_the_fresh_weights(pair: NetworkPair):
 
 
 def test_a_plan_that_trains_nothing_in_a_network_is_refused():
-    with pytest.raises(SettingsError, match="nothing to train"):
+    with pytest.raises(PlanError, match="nothing to train"):
         tiny_run(plan="D(4,0,0) G(0,0,4)")
 
 
