@@ -48,7 +48,7 @@ def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) ->
         import imageio_ffmpeg
     except ImportError:
         raise SettingsError(
-            "MP4 needs the extra `video`: pip install 'graftgan[video]', or write a .gif"
+            "MP4 needs ffmpeg; install graftgan with its extra `video`, or write a .gif"
         ) from None
     writer: Any = imageio_ffmpeg.write_frames(
         str(path),

@@ -124,7 +124,7 @@ def _library(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise ImageSetError(
-            f"drawing avatars needs the library {module}; run `pip install 'graftgan[demo]'`"
+            f"drawing avatars needs the library {module}; install graftgan with its extra `demo`"
         ) from None
 
 
