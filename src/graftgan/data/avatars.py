@@ -11,8 +11,6 @@ import importlib
 import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.resources import files
@@ -22,6 +20,7 @@ from typing import Any, cast
 from PIL import Image
 
 from graftgan.errors import ImageSetError
+from graftgan.files import written_whole
 from graftgan.registry import suggest
 
 # All CC0 styles of DiceBear 10 but `initials`, which is text and looks as the machine's fonts do.
@@ -84,7 +83,8 @@ def render_avatars(
 
     Raises:
         ImageSetError: The extra ``demo`` is missing, an argument is unusable, a style is unknown
-            or not CC0, or ``destination`` holds something else or cannot be written.
+            or not CC0, or ``destination`` holds something else.
+        RunError: ``destination`` cannot be written.
     """
     _check_arguments(styles, count, size)
     definitions = {style: _read_cc0_definition(style) for style in styles}
@@ -92,20 +92,10 @@ def render_avatars(
     names = _names(styles, count)
     if _already_holds(destination, card, names):
         return destination
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
-    except OSError as error:
-        raise ImageSetError(f"cannot write avatars to {destination}: {error}") from None
-    try:
+    with written_whole(destination) as partial:
+        partial.mkdir()
         _draw_all(partial, definitions, names, seed=seed, size=size, progress=progress)
         (partial / CARD_NAME).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        partial.chmod(0o755)  # mkdtemp makes a private folder
-        _move_into_place(partial, destination, card, names)
-    except OSError as error:
-        raise ImageSetError(f"cannot write avatars to {destination}: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return destination
 
 
@@ -261,14 +251,3 @@ def _pastel(key: str) -> tuple[int, int, int, int]:
     rgb = colorsys.hsv_to_rgb(hue / 256, 0.25 + 0.3 * saturation / 256, 0.85 + 0.15 * value / 256)
     red, green, blue = (round(255 * part) for part in rgb)
     return (red, green, blue, 255)
-
-
-def _move_into_place(
-    partial: Path, destination: Path, card: dict[str, Any], names: list[tuple[str, int, str]]
-) -> None:
-    try:
-        partial.replace(destination)
-    except OSError:
-        # Another process may have finished the same folder a moment ago.
-        if not _already_holds(destination, card, names):
-            raise
