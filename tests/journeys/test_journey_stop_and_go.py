@@ -18,7 +18,7 @@ from graftgan.checkpoints import list_checkpoints
 from graftgan.reports import write_run_report
 from graftgan.run_folder import load_run
 
-ITERATIONS = 24
+ITERATIONS = 60
 RUN = ["--width", "4", "--resolution", "32", "--batch-size", "8", "--iterations", str(ITERATIONS),
        "--checkpoint-every", "3", "--sample-every", "2", "--log-every", "1",
        "--augment", "diffaugment"]  # fmt: skip
