@@ -62,8 +62,8 @@ def prepare(
     experiment.check_names()
     source = None
     if experiment.source is not None:
-        experiment = replace(experiment, source=settled_name(experiment.source))
-        source = open_source(experiment.source or "")
+        name = settled_name(experiment.source)
+        experiment, source = replace(experiment, source=name), open_source(name)
     architecture = experiment.architecture(None if source is None else source.card.architecture)
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = _fresh_pair(architecture, experiment.seed)

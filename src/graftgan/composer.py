@@ -1,5 +1,6 @@
 """The one place where the rooms meet: an experiment becomes a run folder."""
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
-from graftgan.run_folder import RunFolder, describe_machine, load_run
+from graftgan.run_folder import RunFolder, load_run, versions
 from graftgan.settings import to_toml
 from graftgan.training import (
     DivergenceGuard,
@@ -194,10 +195,9 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
 
 def _sitting(prepared: Prepared, processes: Processes) -> dict[str, Any]:
     """Return what belongs to this sitting of a run: a later one may be on another machine."""
-    versions = describe_machine()
     return {
-        "command": versions.pop("command"),
-        "versions": versions,
+        "command": " ".join(["graftgan", *sys.argv[1:]]),
+        "versions": versions(),
         "device": str(prepared.hardware.device),
         "hardware": prepared.hardware.describe(),
         "processes": processes.count,

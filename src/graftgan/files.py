@@ -41,6 +41,19 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append ``text`` to ``path``; a kill may cut it short.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(text)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole."""
     with written_whole(path) as partial:

@@ -74,12 +74,10 @@ class Recorder:
 
     def _save(self, training: Training) -> None:
         files, numbers = state_of(training)
-        images = self._prepared.images
-        real = images.held_out if len(images.held_out) else images.pictures
         generated = self._sample(self._latents(_PROTOCOL.count))
-        self._score(training.iteration, generated, real)
-        every = max(1, len(images.pictures) // _PROTOCOL.count)
-        leaks = leak_report(images.pictures[::every], generated)
+        self._score(training.iteration, generated)
+        pictures = self._prepared.images.pictures
+        leaks = leak_report(pictures[:: max(1, len(pictures) // _PROTOCOL.count)], generated)
         path = self._folder.path
         save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
         best = best_iteration(path)
@@ -88,8 +86,10 @@ class Recorder:
         warning = leaks.message() if leaks.leaking else None
         self._folder.write_card(iteration=training.iteration, best=best, warning=warning)
 
-    def _score(self, iteration: int, generated: PictureBytes, real: PictureBytes) -> None:
-        held_out = len(self._prepared.images.held_out) > 0
+    def _score(self, iteration: int, generated: PictureBytes) -> None:
+        images = self._prepared.images
+        held_out = len(images.held_out) > 0
+        real = images.held_out if held_out else images.pictures
         line = {
             "iteration": iteration,
             "name": _SCORE,

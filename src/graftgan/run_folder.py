@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -167,12 +166,11 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     )
 
 
-def describe_machine() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
     return {
         "graftgan": version("graftgan"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "command": " ".join(["graftgan", *sys.argv[1:]]),
     }

@@ -1,6 +1,6 @@
 """``graftgan sample``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +72,13 @@ def write_single_files(pictures: PictureBytes, folder: Path, *, seed: int) -> No
     if folder.exists():
         raise RunError(f"{folder} exists already; choose another --out")
 
-    def write(moved: Path) -> None:
-        def one_by_one(progress: object) -> None:
-            assert callable(progress)
-            for number, picture in enumerate(pictures):
-                image = picture_grid(picture[None], columns=1)
-                image.save(moved / f"seed{seed}-{number:05d}.png")
-                progress(number + 1, len(pictures))
-
-        with_bar("writing pictures", one_by_one)
-
     with written_whole(folder) as partial:
         partial.mkdir()
-        write(partial)
+
+        def write(progress: Callable[[int, int], None]) -> None:
+            for number, picture in enumerate(pictures):
+                image = picture_grid(picture[None], columns=1)
+                image.save(partial / f"seed{seed}-{number:05d}.png")
+                progress(number + 1, len(pictures))
+
+        with_bar("writing pictures", write)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from graftgan.errors import RunError, TrainingDiverged
-from graftgan.files import write_text
+from graftgan.errors import TrainingDiverged
+from graftgan.files import append_text, write_text
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training.loop import Training
 from graftgan.training.updates import Terms
@@ -248,13 +248,7 @@ def append_line(path: Path, data: dict[str, Any]) -> None:
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
-    try:
-        with path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(data) + "\n")
-    except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
-        ) from error
+    append_text(path, json.dumps(data) + "\n")
 
 
 def forget_after(path: Path, iteration: int) -> None:
