@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from graftgan.assembly import Prepared, build_training
@@ -51,6 +53,18 @@ def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> Net
 def tiny_pictures(count: int = 12, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
+
+
+def draw_pictures(folder: Path, *, count: int, hue: int) -> Path:
+    """Write coloured squares on noise: enough for a network to learn a colour."""
+    rng = np.random.default_rng(hue)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = rng.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        left, top = rng.integers(2, 18, 2)
+        pixels[top : top + 18, left : left + 18, hue] = 220
+        Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+    return folder
 
 
 def tiny_images(count: int = 4, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:

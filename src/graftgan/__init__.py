@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from graftgan.composer import Watcher, resume, run
     from graftgan.data import DataSettings, load_image_set, render_avatars
     from graftgan.errors import GraftganError
+    from graftgan.evaluation import EvaluationSettings, evaluate, floor
     from graftgan.experiment import Experiment, NetworkSettings
+    from graftgan.metrics import ScoringSettings, compare
     from graftgan.objectives import OptimizationSettings
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
@@ -38,15 +40,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "AugmentationSettings": "augment",
     "DataSettings": "data",
+    "EvaluationSettings": "evaluation",
     "Experiment": "experiment",
     "GraftganError": "errors",
     "NetworkSettings": "experiment",
     "OptimizationSettings": "objectives",
     "RunFolder": "run_folder",
+    "ScoringSettings": "metrics",
     "TrainingSettings": "training",
     "TransferSettings": "transfer",
     "Watcher": "composer",
     "apply_plan": "transfer",
+    "compare": "metrics",
+    "evaluate": "evaluation",
+    "floor": "evaluation",
     "fold": "transfer",
     "fold_adapter": "adapters",
     "generate": "sampling",
@@ -68,15 +75,20 @@ _HOMES = {
 __all__ = [
     "AugmentationSettings",
     "DataSettings",
+    "EvaluationSettings",
     "Experiment",
     "GraftganError",
     "NetworkSettings",
     "OptimizationSettings",
     "RunFolder",
+    "ScoringSettings",
     "TrainingSettings",
     "TransferSettings",
     "Watcher",
     "apply_plan",
+    "compare",
+    "evaluate",
+    "floor",
     "fold",
     "fold_adapter",
     "generate",

@@ -11,6 +11,7 @@ from graftgan.backbones import build_pair
 from graftgan.data import EndlessSampler, ImageSet, load_image_set
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
+from graftgan.metrics import Extractor, build_extractor
 from graftgan.networks import Architecture, NetworkPair
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
 from graftgan.randomness import Randomness
@@ -31,6 +32,19 @@ PictureProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What the scores of a run are measured with.
+
+    Attributes:
+        extractor: The feature network.
+        reference: The pictures to score against; None: those held out.
+    """
+
+    extractor: Extractor
+    reference: ImageSet | None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """An experiment whose every part has been checked, before anything is written.
 
@@ -38,6 +52,7 @@ class Prepared:
         experiment: With every default written out.
         pair: The networks at their start, under the plan.
         base: Fingerprints of the source's networks, by role; empty without a source.
+        yardstick: What to score the run with; None where no scores are asked for.
     """
 
     experiment: Experiment
@@ -46,6 +61,7 @@ class Prepared:
     images: ImageSet
     hardware: Hardware
     base: dict[str, str]
+    yardstick: Yardstick | None = None
 
 
 def prepare(
@@ -70,8 +86,9 @@ def prepare(
     pair = _fresh_pair(architecture, experiment.seed) if source is None else source.pair
     base = {} if source is None else dict(source.card.fingerprints)
     plan = put_in_force(experiment, pair, fresh)
-    images = _load_pictures(experiment, pictures_progress)
-    return Prepared(experiment, pair, plan, images, hardware, base)
+    images = _load_pictures(experiment, experiment.pictures, pictures_progress)
+    yardstick = _yardstick(experiment, pictures_progress)
+    return Prepared(experiment, pair, plan, images, hardware, base, yardstick)
 
 
 def prepare_again(
@@ -85,8 +102,9 @@ def prepare_again(
     architecture = architecture_of(experiment)
     pair = _fresh_pair(architecture, experiment.seed)
     plan = put_in_force(experiment, pair, _fresh_pair(architecture, experiment.seed))
-    images = _load_pictures(experiment, pictures_progress)
-    return Prepared(experiment, pair, plan, images, hardware, base)
+    images = _load_pictures(experiment, experiment.pictures, pictures_progress)
+    yardstick = _yardstick(experiment, pictures_progress)
+    return Prepared(experiment, pair, plan, images, hardware, base, yardstick)
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
@@ -218,13 +236,26 @@ def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
     return build_pair(architecture, Randomness(seed).generator("fresh weights"))
 
 
-def _load_pictures(experiment: Experiment, progress: PictureProgress | None) -> ImageSet:
+def _load_pictures(
+    experiment: Experiment, pictures: Path, progress: PictureProgress | None
+) -> ImageSet:
     resolution = experiment.network.resolution
     assert resolution is not None  # resolved
     return load_image_set(
-        Path(experiment.pictures),
+        pictures,
         experiment.data,
         resolution=resolution,
         seed=experiment.seed,
         progress=progress,
     )
+
+
+def _yardstick(experiment: Experiment, progress: PictureProgress | None) -> Yardstick | None:
+    scoring = experiment.scoring
+    if scoring.score_every is None:
+        return None
+    reference = None
+    if scoring.reference is not None:
+        whole = replace(experiment.data, limit=None, held_out=0.0)
+        reference = _load_pictures(replace(experiment, data=whole), scoring.reference, progress)
+    return Yardstick(build_extractor(scoring.network), reference)

@@ -80,10 +80,11 @@ def run(
     with _joined(device, experiment) as (hardware, processes):
         prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
         training = build_training(prepared, processes)
+        recorder = Recorder(folder, prepared, training) if processes.leads else None
         if processes.leads:
             _write_start(destination, prepared, processes)
         processes.wait()
-        return _train(folder, prepared, training, watcher)
+        return _train(folder, prepared, training, recorder, watcher)
 
 
 def resume(
@@ -110,6 +111,11 @@ def resume(
         raise RunError(
             f"{folder.experiment_file} was changed since the run began; put it back, or start a "
             f"new run with --config {folder.experiment_file}"
+        )
+    if card["state"] == "stopped":
+        raise RunError(
+            f"{path} was ended by its scores ({card['message']}); to train on from its best "
+            f"checkpoint, start a new run with --source {path}"
         )
     if iterations is not None:
         if iterations < int(card["iteration"]):
@@ -138,12 +144,13 @@ def resume(
             )
         training = build_training(prepared, processes)
         _restore_newest(path, training)
+        recorder = Recorder(folder, prepared, training) if processes.leads else None
         if processes.leads:
             _tidy(path, training.iteration)
             write_text(folder.experiment_file, to_toml(prepared.experiment))
             folder.write_card(state="running", message="", **_sitting(prepared, processes))
         processes.wait()
-        return _train(folder, prepared, training, watcher)
+        return _train(folder, prepared, training, recorder, watcher)
 
 
 def refuse_full(destination: Path) -> None:
@@ -225,14 +232,18 @@ def _restore_newest(path: Path, training: Training) -> None:
 
 
 def _train(
-    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    recorder: Recorder | None,
+    watcher: Watcher,
 ) -> RunFolder:
     watcher.prepared(prepared)
     stop = StopOnSignal()
     bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
     training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
-    if training.processes.leads:
-        training.listeners += Recorder(folder, prepared, training).listeners()
+    if recorder is not None:
+        training.listeners += recorder.listeners()
         lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
         training.listeners.append(lines if bar is None else bar)
     failure: Exception | None = None
@@ -244,8 +255,9 @@ def _train(
         if bar is not None:
             bar.close()
     try:  # signals wait until the end is written
-        if training.processes.leads:
-            _write_end(folder, prepared, training, _outcome(training, stop, failure), failure)
+        if recorder is not None:
+            outcome = _outcome(training, stop, recorder, failure)
+            _write_end(folder, prepared, training, outcome, failure)
     finally:
         stop.close()
     if failure is not None:
@@ -255,12 +267,17 @@ def _train(
     return folder
 
 
-def _outcome(training: Training, stop: StopOnSignal, failure: Exception | None) -> dict[str, str]:
+def _outcome(
+    training: Training, stop: StopOnSignal, recorder: Recorder, failure: Exception | None
+) -> dict[str, str]:
     """Return how a run ended, for its card."""
     if isinstance(failure, TrainingDiverged):
         return {"state": "diverged", "message": str(failure)}
     if failure is not None:
         return {"state": "failed", "message": str(failure)}
+    if recorder.stopped_because:
+        message = f"{recorder.stopped_because}; {recorder.roll_back()}"
+        return {"state": "stopped", "message": message}
     if training.iteration < training.iterations:
         who = stop.stopped_by or "a signal to another process"
         return {"state": "interrupted", "message": f"stopped by {who}"}

@@ -8,6 +8,7 @@ GraftganError
     SourceError        a source model is missing or unusable
     CheckpointError    weights or cards on disk are missing, damaged or of another network
     RunError           a run folder cannot be started, written or continued
+    ScoreError         a score cannot be measured, or two cannot be compared
     TrainingDiverged   training produced not-a-number or collapsed
 
 Each message says what is wrong, where, what was expected and what to do. The command line prints
@@ -47,6 +48,10 @@ class CheckpointError(GraftganError):
 
 class RunError(GraftganError):
     """A run folder cannot be started, written or continued."""
+
+
+class ScoreError(GraftganError):
+    """A score cannot be measured, or two scores cannot be compared."""
 
 
 class TrainingDiverged(GraftganError):  # noqa: N818 - reads as what happened

@@ -9,6 +9,7 @@ from graftgan.augment import POLICIES, AugmentationSettings
 from graftgan.backbones import BACKBONES, NORMALISATIONS
 from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
+from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.settings import strict
@@ -61,6 +62,7 @@ class Experiment:
     transfer: TransferSettings = field(default_factory=TransferSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
     def check_names(self) -> None:
         """Look every name up, and report all that are unknown at once.
@@ -71,6 +73,7 @@ class Experiment:
         lookups: list[tuple[Mapping[str, object], str]] = [
             (OBJECTIVES, self.objective),
             (POLICIES, self.augment),
+            *((METRICS, name) for name in self.scoring.metrics),
         ]
         if self.backbone is not None:
             lookups.append((BACKBONES, self.backbone))
@@ -91,6 +94,12 @@ class Experiment:
         if self.source is None and self.plan not in (None, "fine_tune"):
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
+            )
+        unseen = self.data.held_out > 0 or self.scoring.reference is not None
+        if self.scoring.score_every is not None and not unseen:
+            raise SettingsError(
+                "scores need pictures that the run is not trained on: keep some out with "
+                "--held-out 0.2, or give a larger set of the same kind as --reference"
             )
         parse_plan(self.plan or DEFAULT_PLAN)
 
@@ -137,6 +146,7 @@ class Experiment:
         return replace(
             self,
             pictures=self.pictures.resolve(),
+            scoring=_with_absolute_paths(self.scoring),
             backbone=architecture.backbone,
             plan="fine_tune" if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
@@ -149,6 +159,11 @@ class Experiment:
                 checkpoint_every=self.training.save_every,
             ),
         )
+
+
+def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
+    reference = scoring.reference
+    return scoring if reference is None else replace(scoring, reference=reference.resolve())
 
 
 def _refuse_contradictions(source: Architecture, given: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from graftgan.errors import GraftganError, RunError
 
@@ -54,6 +54,29 @@ def append_text(path: Path, text: str) -> None:
         raise RunError(_explain(error, path)) from error
 
 
+def append_jsonl(path: Path, data: dict[str, Any]) -> None:
+    """Append ``data`` as one line of JSON.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    append_text(path, json.dumps(data) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON-lines file, oldest first.
+
+    A killed run may leave a last line that is cut short; such a line is skipped. A missing file
+    gives an empty list.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    entries = (_parsed(line) for line in lines)
+    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole."""
     with written_whole(path) as partial:
@@ -75,10 +98,27 @@ def read_json(path: Path, *, error: type[GraftganError]) -> Any:
         raise error(f"cannot read {path}: {problem}") from None
 
 
+def cache_home() -> Path:
+    """Return where caches lie: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``.
+
+    Raises:
+        RuntimeError: There is no home folder.
+    """
+    root = os.environ.get("GRAFTGAN_CACHE")
+    return Path(root) if root else Path("~/.cache/graftgan").expanduser()
+
+
 def remove_partial(folder: Path) -> None:
     """Delete what killed writers left behind in ``folder``."""
     for leftover in folder.glob(".*.partial-*"):
         _remove(leftover)
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _put_in_place(partial: Path, path: Path) -> None:

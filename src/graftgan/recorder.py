@@ -1,42 +1,47 @@
 """What the leading process writes while a run trains: log, grids, scores, checkpoints."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from graftgan.assembly import Prepared
 from graftgan.augment import leak_report
-from graftgan.checkpoints import prune_checkpoints, save_state
+from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import TrainingDiverged
-from graftgan.metrics import SlicedWassersteinProtocol, sliced_wasserstein
-from graftgan.reports import picture_grid, read_log, save_png
+from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, random_latents
+from graftgan.scorer import best_iteration, build_scorer
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training import (
-    Checkpoints,
     Listener,
     LogWriter,
+    Periodically,
     Snapshots,
     Training,
-    append_line,
     state_of,
 )
 
 GRID = 64  # pictures in a sample grid, eight a row
-_PROTOCOL = SlicedWassersteinProtocol()
-_SCORE = f"SWD({_PROTOCOL.side}px)"
+_LEAK_COUNT = 512  # real pictures that are searched for leaks
 _COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
 _VARIED = 0.1  # share of it above which they count as varied
 
 
 class Recorder:
-    """Writes into the run folder; its methods are the callbacks of the listeners."""
+    """Writes into the run folder; its methods are the callbacks of the listeners.
+
+    Attributes:
+        stopped_because: Why the scores ended the run; empty: they did not.
+    """
 
     def __init__(self, folder: RunFolder, prepared: Prepared, training: Training) -> None:
+        self.stopped_because = ""
         self._folder, self._prepared, self._training = folder, prepared, training
         self._seed = prepared.experiment.seed
         self._guard = CollapseGuard(prepared.images.pictures)
+        self._scorer = build_scorer(folder.path / "metrics.jsonl", prepared)
+        self._saved_at = training.iteration  # a resumed run's checkpoint is there
         average = training.average
         self._generator = training.pair.generator if average is None else average.generator
 
@@ -44,6 +49,7 @@ class Recorder:
         """Return the listeners that call this recorder."""
         settings, path = self._prepared.experiment.training, self._folder.path
         (path / "samples").mkdir(exist_ok=True)
+        score_every = self._prepared.experiment.scoring.score_every
         return [
             LogWriter(
                 path / "log.jsonl",
@@ -56,8 +62,24 @@ class Recorder:
                 sample=self._sample,
                 show=self._show,
             ),
-            Checkpoints(every=settings.save_every, save=self._save),
+            Periodically(
+                every=score_every or settings.save_every,
+                act=self._score,
+                at_start=score_every is not None,  # what the source is worth as it comes
+            ),
+            Periodically(every=settings.save_every, act=self._save),
         ]
+
+    def roll_back(self) -> str:
+        """Remove the checkpoints after the best one; return in words what was done."""
+        path = self._folder.path
+        best = best_iteration(path / "metrics.jsonl")
+        if best is None:
+            return "there is no better checkpoint to go back to"
+        for checkpoint in list_checkpoints(path):
+            if int(checkpoint.name) > best:
+                shutil.rmtree(checkpoint)
+        return f"went back to the best checkpoint, that of iteration {best}"
 
     def _latents(self, count: int) -> Latents:
         size = self._training.pair.architecture.latent_size
@@ -72,35 +94,32 @@ class Recorder:
         save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
         self._guard.look(pictures, iteration=iteration)
 
+    def _score(self, training: Training) -> None:
+        generated = self._sample(self._latents(self._scorer.count))
+        verdict = self._scorer.score(training.iteration, generated)
+        self._folder.write_card(warning=self._leak_warning(generated))
+        if verdict.best:
+            self._save(training)
+        if verdict.stop:
+            self.stopped_because = verdict.stop
+            training.stop_requested = True
+
     def _save(self, training: Training) -> None:
+        if self._saved_at == training.iteration:
+            return
         files, numbers = state_of(training)
-        generated = self._sample(self._latents(_PROTOCOL.count))
-        self._score(training.iteration, generated)
-        pictures = self._prepared.images.pictures
-        leaks = leak_report(pictures[:: max(1, len(pictures) // _PROTOCOL.count)], generated)
         path = self._folder.path
         save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
-        best = best_iteration(path)
+        self._saved_at = training.iteration
+        best = best_iteration(path / "metrics.jsonl")
         keep = self._prepared.experiment.training.keep_checkpoints
         prune_checkpoints(path, keep=keep, best=best)
-        warning = leaks.message() if leaks.leaking else None
-        self._folder.write_card(iteration=training.iteration, best=best, warning=warning)
+        self._folder.write_card(iteration=training.iteration, best=best)
 
-    def _score(self, iteration: int, generated: PictureBytes) -> None:
-        images = self._prepared.images
-        held_out = len(images.held_out) > 0
-        real = images.held_out if held_out else images.pictures
-        line = {
-            "iteration": iteration,
-            "name": _SCORE,
-            "value": sliced_wasserstein(generated, real, _PROTOCOL),
-            "protocol": {
-                **asdict(_PROTOCOL),
-                "real": "held out" if held_out else "training pictures",
-                "real_count": len(real),
-            },
-        }
-        append_line(self._folder.path / "metrics.jsonl", line)
+    def _leak_warning(self, generated: PictureBytes) -> str | None:
+        pictures = self._prepared.images.pictures
+        leaks = leak_report(pictures[:: max(1, len(pictures) // _LEAK_COUNT)], generated)
+        return leaks.message() if leaks.leaking else None
 
 
 class CollapseGuard:
@@ -135,16 +154,6 @@ class CollapseGuard:
 def spread_of(pictures: PictureBytes) -> float:
     """Return how much pixels vary from picture to picture: the mean standard deviation."""
     return float(pictures[:512].float().std(dim=0, correction=0).mean())
-
-
-def best_iteration(path: Path) -> int | None:
-    """Return the iteration with the lowest score of a run so far; None without scores."""
-    scores = [
-        (line["value"], line["iteration"])
-        for line in read_log(path / "metrics.jsonl")
-        if line["name"] == _SCORE
-    ]
-    return min(scores)[1] if scores else None
 
 
 def _tensorboard(path: Path, *, start: int) -> Callable[[dict[str, float]], None] | None:

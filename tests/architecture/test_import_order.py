@@ -29,6 +29,8 @@ COMPOSERS = {
     "sampling",
     "assembly",
     "recorder",
+    "scorer",
+    "evaluation",
     "composer",
     "adapters",
     "films",

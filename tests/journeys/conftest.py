@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from journey_tools import command, draw_pictures
+from journey_tools import command
+
+from tiny_networks import draw_pictures
 
 
 @pytest.fixture(autouse=True)

@@ -1,85 +1,157 @@
-"""Has an augmentation leaked? Look for dark borders that the real pictures do not have.
+"""Has an augmentation leaked? Look for marks in generated pictures that the real ones do not have.
 
 Padding and rotation put black strips and corners into what the discriminator sees, and a
 generator trained on a small set learns to draw them (seen in our own first runs, with DiffAugment's
-zero padding and 100 pictures).
-Our own operations reflect and cannot; imported sources and other tools' pictures can.
+zero padding and 100 pictures). Changes of colour and quarter turns can be learned the same way
+(Karras et al. 2020, arXiv:2006.06676, section 2.2).
+Our own operations reflect at borders; imported sources and other tools' pictures may not.
 """
 
 from dataclasses import dataclass
 from math import sqrt
 
-import torch
 from torch import Tensor
 
+from graftgan.augment.leak_signs import has_dark_border, has_strange_colours, is_turned
 from graftgan.errors import ImageSetError
 from graftgan.tensors import PictureBytes
 
-DARK = 32.0  # of 255: the mean of every channel of a dark region lies below
-UNIFORM = 16.0  # of 255: the standard deviation inside a uniform region lies below
-_STRIPS_PER_SIDE = 32  # a border strip is 1/32 of the side: 2 pixels of 64
-_CORNERS_PER_SIDE = 8  # the legs of a corner triangle are 1/8 of the side: 8 pixels of 64
-_MARGIN = 0.05  # a smaller excess of dark borders is no verdict
-_STANDARD_ERRORS = 1.645  # one-sided 95 %
+_MARGIN = 0.05  # a smaller excess of a sign is no verdict
+_STANDARD_ERRORS = 2.128  # one-sided 95 % over three signs: 1.67 % each (Bonferroni)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeakReport:
-    """How many pictures have a uniform dark border strip or corner.
+class LeakSign:
+    """How many pictures bear one mark of an augmentation.
 
     Attributes:
+        name: What it is, such as "dark borders".
+        clause: What such a picture does, after "of 64 generated pictures".
+        advice: Where else to look, as an order.
         real_count: Real pictures looked at.
-        real_dark: Those with a dark border.
+        real_marked: Those that bear the mark.
         generated_count: Generated pictures looked at.
-        generated_dark: Those with a dark border.
+        generated_marked: Those that bear the mark.
     """
 
+    name: str
+    clause: str
+    advice: str
     real_count: int
-    real_dark: int
+    real_marked: int
     generated_count: int
-    generated_dark: int
+    generated_marked: int
 
     @property
     def real_share(self) -> float:
-        """Share of real pictures with a dark border."""
-        return self.real_dark / self.real_count
+        """Share of the real pictures that bear the mark."""
+        return self.real_marked / self.real_count
 
     @property
     def generated_share(self) -> float:
-        """Share of generated pictures with a dark border."""
-        return self.generated_dark / self.generated_count
+        """Share of the generated pictures that bear the mark."""
+        return self.generated_marked / self.generated_count
 
     @property
-    def leaking(self) -> bool:
-        """Whether generated pictures have dark borders clearly more often than real ones.
+    def seen(self) -> bool:
+        """Whether generated pictures bear the mark clearly more often than real ones.
 
-        Clearly: the excess passes 5 percentage points and what 95 of 100 equal sets would show by
-        chance. The standard error is that of Agresti and Caffo 2000, sound for a few pictures too.
+        Clearly: the excess passes 5 percentage points and what chance would give equal sets; in 95
+        of 100 pairs of equal sets none of the three signs is seen. The standard error is that of
+        Agresti and Caffo 2000, sound for a few pictures too.
         """
         variances = [
-            _variance(self.real_dark, self.real_count),
-            _variance(self.generated_dark, self.generated_count),
+            _variance(self.real_marked, self.real_count),
+            _variance(self.generated_marked, self.generated_count),
         ]
         excess = self.generated_share - self.real_share
         return excess > _MARGIN + _STANDARD_ERRORS * sqrt(sum(variances))
 
-    def message(self) -> str:
-        """Return one line: what was counted, and what to do about it."""
-        counts = (
-            f"{self.generated_dark} of {self.generated_count} generated pictures "
-            f"({self.generated_share:.0%}) have a dark border, against {self.real_dark} of "
+    def counts(self) -> str:
+        """Return what was counted, without a verdict."""
+        return (
+            f"{self.generated_marked} of {self.generated_count} generated pictures "
+            f"({self.generated_share:.0%}) {self.clause}, against {self.real_marked} of "
             f"{self.real_count} real ones ({self.real_share:.0%})"
         )
-        if self.leaking:
-            return (
-                f"{counts}: an augmentation has leaked into the samples; lower its strength or "
-                "probability, raise its fade_out, and look for borders in the source's samples"
-            )
-        return f"{counts}: no sign that an augmentation leaks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakReport:
+    """Three marks of augmentations, in generated and in real pictures.
+
+    Attributes:
+        borders: Uniform dark border strips or corners.
+        colours: Mean colours that all but 1 % of the real pictures stay clear of.
+        turns: Pictures that resemble a real one more once turned by a quarter or a half.
+    """
+
+    borders: LeakSign
+    colours: LeakSign
+    turns: LeakSign
+
+    @property
+    def signs(self) -> tuple[LeakSign, LeakSign, LeakSign]:
+        """All three."""
+        return self.borders, self.colours, self.turns
+
+    @property
+    def real_count(self) -> int:
+        """Real pictures looked at."""
+        return self.borders.real_count
+
+    @property
+    def real_dark(self) -> int:
+        """Real pictures with a dark border."""
+        return self.borders.real_marked
+
+    @property
+    def real_share(self) -> float:
+        """Share of real pictures with a dark border."""
+        return self.borders.real_share
+
+    @property
+    def generated_count(self) -> int:
+        """Generated pictures looked at."""
+        return self.borders.generated_count
+
+    @property
+    def generated_dark(self) -> int:
+        """Generated pictures with a dark border."""
+        return self.borders.generated_marked
+
+    @property
+    def generated_share(self) -> float:
+        """Share of generated pictures with a dark border."""
+        return self.borders.generated_share
+
+    @property
+    def leaking(self) -> bool:
+        """Whether any of the signs is seen."""
+        return any(sign.seen for sign in self.signs)
+
+    def message(self) -> str:
+        """Return one line: what was counted, which signs were seen, and what to do about it."""
+        seen = [sign for sign in self.signs if sign.seen]
+        if not seen:
+            counts = "; ".join(sign.counts() for sign in self.signs)
+            return f"{counts}: no sign that an augmentation leaks"
+        return (
+            f"{'; '.join(sign.counts() for sign in seen)}: an augmentation has leaked into the "
+            f"samples ({', '.join(sign.name for sign in seen)}); lower its strength or "
+            f"probability, raise its fade_out, and {', '.join(sign.advice for sign in seen)}"
+        )
 
 
 def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
-    """Compare how often generated and real pictures have dark borders.
+    """Compare how often generated and real pictures bear the marks of augmentations.
+
+    Colours and turns are judged against the real pictures themselves, and the real ones each
+    against all the others. With a single real picture only borders are judged.
+
+    Args:
+        real: uint8 (n, c, h, w). About 100 are enough; of each set at most 1024 are turned.
+        generated: uint8 (m, c, h, w); another size or number of channels is no obstacle.
 
     Raises:
         ImageSetError: One of the two sets is empty.
@@ -88,45 +160,41 @@ def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
         if len(pictures) == 0:
             raise ImageSetError(f"a leak report needs pictures, but there are no {name} ones")
     return LeakReport(
-        real_count=len(real),
-        real_dark=int(has_dark_border(real).sum()),
-        generated_count=len(generated),
-        generated_dark=int(has_dark_border(generated).sum()),
+        borders=_sign(
+            "dark borders",
+            "have a dark border",
+            "look for borders in the source's samples",
+            (has_dark_border(real), has_dark_border(generated)),
+        ),
+        colours=_sign(
+            "strange colours",
+            "have colours strange to the set",
+            "see whether these are the source's colours, which more training removes",
+            has_strange_colours(real, generated),
+        ),
+        turns=_sign(
+            "turned pictures",
+            "resemble a real one more once turned",
+            "look for turned pictures in the source's samples",
+            is_turned(real, generated),
+        ),
     )
 
 
-def has_dark_border(pictures: PictureBytes) -> Tensor:
-    """Return (n,), true for pictures with a uniform dark strip at a side or triangle in a corner.
-
-    The picture as a whole must not be one dark surface: that is no border.
-    """
-    values = pictures.float()
-    regions = _border_regions(pictures.shape[-2], pictures.shape[-1], pictures.device)
-    dark = torch.stack([_is_dark(values[:, :, region]) for region in regions])
-    return dark.any(dim=0) & ~_is_dark(values.flatten(start_dim=2))
-
-
-def _is_dark(values: Tensor) -> Tensor:
-    """Return (n,) for the values (n, c, k) of a region: dark and uniform in every channel."""
-    deviation, mean = torch.std_mean(values, dim=2, correction=0)
-    return ((mean <= DARK) & (deviation <= UNIFORM)).all(dim=1)
+def _sign(name: str, clause: str, advice: str, marked: tuple[Tensor, Tensor]) -> LeakSign:
+    """Count ``marked``, a truth per real and per generated picture."""
+    real, generated = marked
+    return LeakSign(
+        name=name,
+        clause=clause,
+        advice=advice,
+        real_count=len(real),
+        real_marked=int(real.sum()),
+        generated_count=len(generated),
+        generated_marked=int(generated.sum()),
+    )
 
 
-def _border_regions(height: int, width: int, device: torch.device) -> list[Tensor]:
-    """Return the masks (h, w) of four strips and four corner triangles."""
-    y = torch.arange(height, device=device)[:, None].expand(height, width)
-    x = torch.arange(width, device=device)[None, :].expand(height, width)
-    top, left = y / height, x / width
-    bottom, right = (height - 1 - y) / height, (width - 1 - x) / width
-    strips = [distance < 1 / _STRIPS_PER_SIDE for distance in (top, bottom, left, right)]
-    corners = [
-        vertical + horizontal < 1 / _CORNERS_PER_SIDE
-        for vertical in (top, bottom)
-        for horizontal in (left, right)
-    ]
-    return strips + corners
-
-
-def _variance(dark: int, count: int) -> float:
-    share = (dark + 1) / (count + 2)
+def _variance(marked: int, count: int) -> float:
+    share = (marked + 1) / (count + 2)
     return share * (1 - share) / (count + 2)

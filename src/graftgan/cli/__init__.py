@@ -12,6 +12,8 @@ VERBS = {
     "pretrain": "train a source from fresh weights",
     "sample": "pictures from a run or a source, as a grid or single files",
     "interpolate": "a film that walks between random pictures",
+    "evaluate": "score a run, a source or pictures against real ones",
+    "floor": "what real pictures score against each other",
     "plan": "show what a plan would do to a source, layer by layer",
     "preview": "see your pictures as the discriminator would",
     "sources": "list, show and pack sources",

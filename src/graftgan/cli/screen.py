@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
@@ -75,3 +76,17 @@ def with_bar(description: str, work: Callable[[Callable[[int, int], None]], obje
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(description, total=None)
         work(lambda done, total: bar.update(task, completed=done, total=total))
+
+
+@contextmanager
+def with_bars() -> Generator[Callable[[str, int, int], None]]:
+    """Yield a function that moves the bar of (what is being done, done, total)."""
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield show

@@ -148,7 +148,9 @@ def _finish(folder: RunFolder) -> int:
         console.print(
             f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes"
         )
+        if card["message"]:
+            console.print(card["message"])
         if card["warning"]:
             console.print(f"note: {card['warning']}")
         console.print(f"look at {folder.path / 'report.html'}")
-    return 0 if card["state"] == "finished" else 130
+    return 0 if card["state"] in {"finished", "stopped"} else 130

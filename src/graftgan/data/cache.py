@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from graftgan.data.collect import Skipped, Source
 from graftgan.data.decode import Shape, decode_all
+from graftgan.files import cache_home
 
 _FORMAT = 1  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
@@ -53,9 +54,8 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """Return where image sets are cached: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``."""
-    root = os.environ.get("GRAFTGAN_CACHE")
-    return (Path(root) if root else Path("~/.cache/graftgan").expanduser()) / "image_sets"
+    """Return where image sets are cached."""
+    return cache_home() / "image_sets"
 
 
 def load_or_decode(

@@ -1,5 +1,73 @@
-"""Numbers from two sets of pictures, with the protocol in the result."""
+"""Numbers from two sets of pictures, with the protocol in the result.
 
+Pictures become features (``extractors``), features become statistics, statistics become a number.
+To add a metric: a file that registers it in ``METRICS``, and its import here.
+"""
+
+from graftgan.metrics import diversity as diversity
+from graftgan.metrics import frechet as frechet
+from graftgan.metrics import inception_score as inception_score
+from graftgan.metrics import kernel as kernel
+from graftgan.metrics import manifold as manifold
+from graftgan.metrics.copying import (
+    LEAST_HELD_OUT,
+    CopyReport,
+    copy_gallery_indices,
+    copy_report,
+)
+from graftgan.metrics.extractors import (
+    EXTRACTORS,
+    Extractor,
+    ExtractorSettings,
+    build_extractor,
+    inception_extractor,
+    user_extractor,
+)
+from graftgan.metrics.features import Features
+from graftgan.metrics.measure import (
+    HEADLINE,
+    copy_scores,
+    floors_of,
+    full_name,
+    measure,
+    protocol_of,
+)
+from graftgan.metrics.registry import METRICS, Metric
+from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.metrics.sliced_wasserstein import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.metrics.store import features_of
 
-__all__ = ["SlicedWassersteinProtocol", "sliced_wasserstein"]
+__all__ = [
+    "EXTRACTORS",
+    "HEADLINE",
+    "LEAST_HELD_OUT",
+    "METRICS",
+    "Comparison",
+    "CopyReport",
+    "Estimate",
+    "Extractor",
+    "ExtractorSettings",
+    "Features",
+    "Floor",
+    "Metric",
+    "Resampling",
+    "Score",
+    "ScoreProtocol",
+    "ScoringSettings",
+    "SlicedWassersteinProtocol",
+    "build_extractor",
+    "compare",
+    "copy_gallery_indices",
+    "copy_report",
+    "copy_scores",
+    "features_of",
+    "floors_of",
+    "full_name",
+    "inception_extractor",
+    "measure",
+    "protocol_of",
+    "sliced_wasserstein",
+    "user_extractor",
+]

@@ -5,15 +5,16 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 ``templates/parts.html``.
 """
 
-from graftgan.reports.curves import curve_svg
-from graftgan.reports.files import read_log
+from graftgan.reports.curves import curve_svg, in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
+from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.run import write_run_report
 
 __all__ = [
     "curve_svg",
+    "in_words",
+    "neighbour_gallery",
     "picture_grid",
-    "read_log",
     "save_png",
     "strip_of",
     "write_run_report",

@@ -36,11 +36,19 @@ class Score:
         name: As the metric calls itself; numbered where the run holds several protocols of it.
         protocol: How it was measured, as flat text by setting.
         points: (iteration, value), ascending.
+        lows: (iteration, lower end of the interval), where there is one.
+        highs: (iteration, upper end of the interval), likewise.
+        floor: What real pictures score against each other; None where that was not measured.
+        decides: Whether it chose the best checkpoint.
     """
 
     name: str
     protocol: dict[str, str]
     points: list[Point]
+    lows: list[Point]
+    highs: list[Point]
+    floor: float | None
+    decides: bool
 
     def at(self, iteration: int) -> str | None:
         """Return the value at ``iteration`` in words, if it was measured there."""
@@ -53,28 +61,57 @@ class Score:
         return in_words(self.points[-1][1])
 
     @property
+    def last_interval(self) -> str:
+        """The interval of the last value in words; empty where there is none."""
+        if not self.lows or self.lows[-1][0] != self.points[-1][0]:
+            return ""
+        return f"{in_words(self.lows[-1][1], digits=3)} to {in_words(self.highs[-1][1], digits=3)}"
+
+    @property
     def last_iteration(self) -> int:
         """Where the last value was measured."""
         return int(self.points[-1][0])
 
+    @property
+    def floor_in_words(self) -> str:
+        """What real pictures score; empty where that was not measured."""
+        return "" if self.floor is None else in_words(self.floor)
+
 
 def scores_of(record: RunRecord) -> list[Score]:
     """Return the scores by name and protocol; values of two protocols never share a curve."""
-    groups: dict[tuple[str, str], dict[float, float]] = {}
+    groups: dict[tuple[str, str], dict[float, dict[str, Any]]] = {}
     for entry in record.scores:
         iteration = number(entry.get("iteration"))
         if "name" in entry and math.isfinite(iteration):
             protocol = json.dumps(table(entry.get("protocol")), sort_keys=True)
-            points = groups.setdefault((str(entry["name"]), protocol), {})
-            points[iteration] = number(entry.get("value"))
+            groups.setdefault((str(entry["name"]), protocol), {})[iteration] = entry
     names = [name for name, _ in groups]
     scores: list[Score] = []
-    for i, ((name, protocol), points) in enumerate(groups.items()):
+    for i, ((name, protocol), entries) in enumerate(groups.items()):
         several = names.count(name) > 1
         shown = f"{name}, protocol {names[: i + 1].count(name)}" if several else name
         flat = {key: plain(value) for key, value in json.loads(protocol).items()}
-        scores.append(Score(name=shown, protocol=flat, points=sorted(points.items())))
+        scores.append(_score(shown, flat, dict(sorted(entries.items()))))
     return scores
+
+
+def _score(name: str, protocol: dict[str, str], entries: dict[float, dict[str, Any]]) -> Score:
+    def curve(key: str) -> list[Point]:
+        return [(at, number(entry[key])) for at, entry in entries.items() if key in entry]
+
+    last = list(entries.values())[-1]
+    floor = number(table(last.get("floor")).get("mean"))
+    return Score(
+        name=name,
+        protocol=protocol,
+        points=[(at, number(entry.get("value"))) for at, entry in entries.items()],
+        lows=curve("low"),
+        highs=curve("high"),
+        floor=floor if math.isfinite(floor) else None,
+        # Runs from before there were several scores had one, which decided.
+        decides=bool(last.get("decides", "model" not in last)),
+    )
 
 
 def panels_of(record: RunRecord, scores: list[Score]) -> list[Panel]:
@@ -87,7 +124,7 @@ def panels_of(record: RunRecord, scores: list[Score]) -> list[Panel]:
     panels = {title: _panel(record, title, members) for title, members in groups.items() if members}
     speed = panels.pop(_SPEED, None)
     shared = [panels.pop(title) for title in _SHARED if title in panels]
-    measured = [_score_panel(score) for score in scores]
+    measured = [_score_panel(score) for score in scores if len(score.points) > 1 or score.decides]
     return [*shared, *measured, *([speed] if speed else []), *panels.values()]
 
 
@@ -130,7 +167,11 @@ def _points(log: list[dict[str, Any]], name: str) -> list[Point]:
 
 
 def _score_panel(score: Score) -> Panel:
-    svg = curve_svg(
-        {score.name: score.points}, title=score.name, x_label="iteration", y_label="score"
-    )
+    lines = {score.name: score.points}
+    if score.lows and score.highs:
+        lines |= {"interval, low": score.lows, "interval, high": score.highs}
+    if score.floor is not None:
+        ends = (score.points[0][0], score.points[-1][0])
+        lines["real against real"] = [(at, score.floor) for at in ends]
+    svg = curve_svg(lines, title=score.name, x_label="iteration", y_label="score")
     return Panel(svg=svg, caption="Measured by one protocol throughout; see Scores.")

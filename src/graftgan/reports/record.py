@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from graftgan.errors import RunError, SettingsError
-from graftgan.reports.files import read_log, read_object
+from graftgan.files import read_jsonl
+from graftgan.reports.files import read_object
 from graftgan.settings import read_toml
 
-ENDINGS = {"finished", "interrupted", "diverged"}  # states after which nothing is written
+# States after which nothing is written.
+ENDINGS = {"finished", "interrupted", "stopped", "diverged"}
 _SNAPSHOT = re.compile(r"(\d+)\.png")
 _EXPECTED = {
     "experiment.toml": "the settings of the run",
@@ -52,7 +54,7 @@ class RunRecord:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``interrupted``, ``diverged``, or ``unknown``."""
+        """``running``, ``finished``, ``interrupted``, ``stopped``, ``diverged``, or ``unknown``."""
         return str(self.card.get("state", "unknown"))
 
     @property
@@ -90,7 +92,7 @@ def read_run(folder: Path) -> RunRecord:
     plan = _object(folder, "plan.json", missing)
     card = _object(folder, "card.json", missing)
     manifest = _object(folder, "manifest.json", missing)
-    log = _by_iteration(read_log(folder / "log.jsonl"))
+    log = _by_iteration(read_jsonl(folder / "log.jsonl"))
     if not log:
         missing.append("log.jsonl (the curves) is missing or holds no whole line")
     samples = _samples(folder / "samples")
@@ -103,7 +105,7 @@ def read_run(folder: Path) -> RunRecord:
         card=card,
         manifest=manifest,
         log=log,
-        scores=read_log(folder / "metrics.jsonl"),
+        scores=read_jsonl(folder / "metrics.jsonl"),
         samples=samples,
         missing=missing,
     )

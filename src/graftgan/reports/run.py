@@ -23,6 +23,7 @@ _STATES = {
     "finished": "finished",
     "running": "still running",
     "interrupted": "stopped early",
+    "stopped": "ended by its scores",
     "diverged": "diverged",
     "failed": "failed",
 }
@@ -163,7 +164,7 @@ def _snapshot(
 ) -> _Snapshot:
     strip = strip_of(sheet, max(1, sheet.width // _COLUMNS), _COLUMNS)
     alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
-    measured = [(score.name, score.at(iteration)) for score in scores]
+    measured = [(score.name, score.at(iteration)) for score in scores if score.decides]
     seen = record.images_at(iteration)
     return _Snapshot(
         iteration=iteration,
@@ -219,7 +220,8 @@ def _ending(record: RunRecord) -> str:
     if record.state == "running":
         return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
-        verb = "stopped" if record.state == "interrupted" else record.state
+        verbs = {"interrupted": "stopped", "stopped": "was ended by its scores"}
+        verb = verbs.get(record.state, record.state)
         return f"The run {verb} {where}{said}"
     return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
 
@@ -241,7 +243,7 @@ def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
         "time": duration(seconds) if math.isfinite(seconds) else "",
         "weights that train": share(trainable, parameters) if parameters > 0 else "",
     }
-    facts |= {score.name: score.last for score in scores}
+    facts |= {score.name: score.last for score in scores if score.decides}
     return {name: value for name, value in facts.items() if value}
 
 
@@ -276,10 +278,9 @@ def _picture_count(record: RunRecord) -> int | None:
 def _commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder))
     folded = shlex.quote(f"{record.name}-folded")
-    resume = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
     grafted = not record.settings or "source" in record.settings
     commands = [
-        (resume, f"graftgan {'transfer' if grafted else 'pretrain'} --resume {run}"),
+        _train_on(record, run, "transfer" if grafted else "pretrain"),
         ("Make new pictures", f"graftgan sample {run} --count 64"),
         ("Walk from picture to picture", f"graftgan interpolate {run}"),
     ]
@@ -287,6 +288,13 @@ def _commands(record: RunRecord) -> list[tuple[str, str]]:
         fold = f"graftgan adapter fold {run} {folded}"
         commands.append(("Fold the adapter into plain weights", fold))
     return commands
+
+
+def _train_on(record: RunRecord, run: str, verb: str) -> tuple[str, str]:
+    if record.state == "stopped":  # it would only be stopped again
+        return "Train on from its best checkpoint", f"graftgan transfer PICTURES --source {run}"
+    title = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
+    return title, f"graftgan {verb} --resume {run}"
 
 
 def _machine(card: dict[str, Any]) -> dict[str, str]:

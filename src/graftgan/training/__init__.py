@@ -5,15 +5,14 @@ from graftgan.training.average import GeneratorAverage
 from graftgan.training.distributed import Processes, joined_processes
 from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
 from graftgan.training.listeners import (
-    Checkpoints,
     DivergenceGuard,
     LogWriter,
+    Periodically,
     ProgressBar,
     ProgressLines,
     QuietListener,
     Snapshots,
     StopOnSignal,
-    append_line,
     forget_after,
 )
 from graftgan.training.loop import Listener, Training
@@ -23,13 +22,13 @@ from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
 __all__ = [
     "AdversarialGame",
-    "Checkpoints",
     "DivergenceGuard",
     "GeneratorAverage",
     "Hardware",
     "Listener",
     "LogWriter",
     "Moment",
+    "Periodically",
     "Processes",
     "ProgressBar",
     "ProgressLines",
@@ -40,7 +39,6 @@ __all__ = [
     "Training",
     "TrainingSettings",
     "Update",
-    "append_line",
     "choose_hardware",
     "forget_after",
     "gradients_only_for",

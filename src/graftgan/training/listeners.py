@@ -13,7 +13,7 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from graftgan.errors import TrainingDiverged
-from graftgan.files import append_text, write_text
+from graftgan.files import append_jsonl, read_jsonl, write_text
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training.loop import Training
 from graftgan.training.updates import Terms
@@ -58,7 +58,7 @@ class LogWriter(QuietListener):
             "images_per_second": round(training.images_seen / seconds, 2),
             **{name: float(term) for name, term in self._terms.items()},
         }
-        append_line(self._path, line)
+        append_jsonl(self._path, line)
         if self._also is not None:
             self._also(line)
 
@@ -185,31 +185,36 @@ class Snapshots(QuietListener):
         self._show(training.iteration, self._sample(self._latents))
 
 
-class Checkpoints(QuietListener):
-    """Calls ``save`` every ``every`` iterations and at the end."""
+class Periodically(QuietListener):
+    """Calls ``act`` every ``every`` iterations and at the end."""
 
-    def __init__(self, *, every: int, save: Callable[[Training], None]) -> None:
-        self._every, self._save = every, save
-        self._saved = -1
+    def __init__(
+        self, *, every: int, act: Callable[[Training], None], at_start: bool = False
+    ) -> None:
+        self._every, self._act, self._at_start = every, act, at_start
+        self._done_at = -1
 
     def started(self, training: Training) -> None:
-        """A resumed run starts from a checkpoint it need not write again."""
-        self._saved = training.iteration if training.iteration else -1
+        """Act on the start of a new run, if asked to; a resumed run's start was done before."""
+        if training.iteration:
+            self._done_at = training.iteration
+        elif self._at_start:
+            self._do(training)
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Save if it is due."""
+        """Act if it is due."""
         del terms
         if training.iteration % self._every == 0:
             self._do(training)
 
     def ended(self, training: Training) -> None:
-        """Save the last state."""
-        if self._saved != training.iteration:
+        """Act on the last state."""
+        if self._done_at != training.iteration:
             self._do(training)
 
     def _do(self, training: Training) -> None:
-        self._save(training)
-        self._saved = training.iteration
+        self._act(training)
+        self._done_at = training.iteration
 
 
 class StopOnSignal(QuietListener):
@@ -242,24 +247,8 @@ class StopOnSignal(QuietListener):
         self._training.stop_requested = True
 
 
-def append_line(path: Path, data: dict[str, Any]) -> None:
-    """Append ``data`` as one line of JSON.
-
-    Raises:
-        RunError: The disk is full, or the place cannot be written.
-    """
-    append_text(path, json.dumps(data) + "\n")
-
-
 def forget_after(path: Path, iteration: int) -> None:
     """Drop the lines of a JSONL file that lie after ``iteration``, and a line cut short."""
-    if not path.exists():
-        return
-    kept: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["iteration"] <= iteration:
-                kept.append(line + "\n")
-        except ValueError:
-            continue
-    write_text(path, "".join(kept))
+    if path.exists():
+        kept = [entry for entry in read_jsonl(path) if entry["iteration"] <= iteration]
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))

@@ -1,23 +1,11 @@
-"""What the leading process decides on its own: the best checkpoint, collapse."""
-
-import json
-from pathlib import Path
+"""What the leading process decides on its own: collapse."""
 
 import pytest
 import torch
 
 from graftgan.errors import TrainingDiverged
-from graftgan.recorder import CollapseGuard, best_iteration
+from graftgan.recorder import CollapseGuard
 from tiny_networks import tiny_pictures
-
-
-def test_the_best_iteration_has_the_lowest_score(tmp_path: Path):
-    assert best_iteration(tmp_path) is None
-    scores = [(100, 0.3), (200, 0.1), (300, 0.2)]
-    lines = [json.dumps({"iteration": i, "name": "SWD(16px)", "value": v}) for i, v in scores]
-    other = json.dumps({"iteration": 300, "name": "another score", "value": 0.0})
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, other]) + "\n")
-    assert best_iteration(tmp_path) == 200
 
 
 def test_one_picture_over_and_over_is_a_collapse_only_after_variety():

@@ -14,7 +14,8 @@ from fake_run_folder import CARD, CELL, SETTINGS, log_entry, write_json, write_l
 from PIL import Image
 
 from graftgan.errors import RunError
-from graftgan.reports import read_log, write_run_report
+from graftgan.files import read_jsonl
+from graftgan.reports import write_run_report
 from graftgan.reports.page import duration, share
 
 VOID = {"meta", "img", "link", "br", "hr", "col", "input", "wbr"}
@@ -216,6 +217,27 @@ def test_scores_of_two_protocols_never_share_a_curve(run: Path) -> None:
     assert "fake: 50" in page.text
 
 
+def test_a_score_shows_its_interval_and_its_floor(run: Path) -> None:
+    score = {"name": "KID", "protocol": {"extractor": "net"}, "decides": True}
+    floor = {"mean": 0.011, "low": 0.0, "high": 0.02}
+    during = [
+        {**score, "iteration": 300, "value": 0.5, "low": 0.4, "high": 0.62, "floor": floor},
+        {**score, "iteration": 900, "value": 0.25, "low": 0.21, "high": 0.31, "floor": floor},
+    ]
+    after = {"iteration": 900, "name": "FD(net)", "value": 77.0, "model": "run", "protocol": {}}
+    write_lines(run / "metrics.jsonl", [*during, after])
+    page = Page(write_run_report(run))
+    labels = [str(svg.get("aria-label")) for svg in page.named("svg") if svg.get("role")]
+    curves = next(label for label in labels if label.startswith("KID."))
+    assert "KID goes from 0.5 to 0.25" in curves
+    assert "interval, low goes from 0.4 to 0.21" in curves
+    assert "interval, high goes from 0.62 to 0.31" in curves
+    assert "real against real goes from 0.011 to 0.011" in curves
+    assert not any(label.startswith("FD(net)") for label in labels)  # one point is no curve
+    for words in ("0.21 to 0.31", "77"):
+        assert words in page.text
+
+
 def test_hostile_text_stays_text_everywhere(run: Path) -> None:
     write_json(run / "card.json", {**CARD, "state": "interrupted", "message": f"m {HOSTILE}"})
     skipped = [{"name": f"n {HOSTILE}", "reason": f"r {HOSTILE}"}]
@@ -282,11 +304,11 @@ def test_a_damaged_sample_is_named_and_the_rest_shown(run: Path) -> None:
 def test_a_last_log_line_cut_short_is_skipped(run: Path) -> None:
     log = run / "log.jsonl"
     whole = Page(write_run_report(run)).html
-    assert len(read_log(log)) == 90
+    assert len(read_jsonl(log)) == 90
     log.write_text(log.read_text() + '{"iteration": 910, "imag')
-    assert len(read_log(log)) == 90
+    assert len(read_jsonl(log)) == 90
     assert Page(write_run_report(run)).html == whole
-    assert read_log(run / "nowhere.jsonl") == []
+    assert read_jsonl(run / "nowhere.jsonl") == []
 
 
 @pytest.mark.parametrize("bad", ["NaN", "Infinity", "null"])

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from graftgan.errors import RunError, TrainingDiverged
+from graftgan.files import append_jsonl
 from graftgan.training import (
-    Checkpoints,
     DivergenceGuard,
     LogWriter,
+    Periodically,
     ProgressBar,
     Snapshots,
     StopOnSignal,
     Training,
-    append_line,
     forget_after,
 )
 from tiny_networks import tiny_run
@@ -31,12 +31,12 @@ def lines(path: Path) -> list[dict[str, float]]:
 def test_forgetting_drops_later_lines_and_a_line_cut_short(tmp_path: Path):
     path = tmp_path / "log.jsonl"
     for iteration in (10, 20, 30, 40):
-        append_line(path, {"iteration": iteration, "loss": 0.5})
+        append_jsonl(path, {"iteration": iteration, "loss": 0.5})
     with path.open("a") as handle:
         handle.write('{"iteration": 5, "lo')
     forget_after(path, 30)
     assert [line["iteration"] for line in lines(path)] == [10, 20, 30]
-    append_line(path, {"iteration": 31})
+    append_jsonl(path, {"iteration": 31})
     assert [line["iteration"] for line in lines(path)] == [10, 20, 30, 31]
     forget_after(path, 0)
     assert path.read_text() == ""
@@ -46,10 +46,10 @@ def test_forgetting_drops_later_lines_and_a_line_cut_short(tmp_path: Path):
 
 def test_a_full_disk_is_explained(tmp_path: Path):
     with pytest.raises(RunError, match="cannot write"):
-        append_line(tmp_path / "nowhere" / "log.jsonl", {})
+        append_jsonl(tmp_path / "nowhere" / "log.jsonl", {})
     if os.path.exists("/dev/full"):  # noqa: PTH110
         with pytest.raises(RunError, match="No space left"):
-            append_line(Path("/dev/full"), {"iteration": 1})
+            append_jsonl(Path("/dev/full"), {"iteration": 1})
 
 
 def test_the_log_has_a_line_for_every_so_many_iterations_and_the_last(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_the_log_has_a_line_for_every_so_many_iterations_and_the_last(tmp_path: 
 def test_a_resumed_log_has_every_iteration_once(tmp_path: Path):
     path = tmp_path / "log.jsonl"
     for iteration in (1, 2, 3, 4):
-        append_line(path, {"iteration": iteration, "old": 1})
+        append_jsonl(path, {"iteration": iteration, "old": 1})
     run = tiny_run(iterations=5)
     run.training.iteration = 2
     run.training.listeners = [LogWriter(path, every=1)]
@@ -127,7 +127,7 @@ def test_checkpoints_are_due_at_the_end_too_and_never_twice(
     saved: list[int] = []
     run = tiny_run(iterations=end)
     run.training.iteration = start
-    run.training.listeners = [Checkpoints(every=3, save=lambda t: saved.append(t.iteration))]
+    run.training.listeners = [Periodically(every=3, act=lambda t: saved.append(t.iteration))]
     run.training.run()
     assert saved == wanted
 

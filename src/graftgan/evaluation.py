@@ -1,0 +1,351 @@
+"""Score anything that gives pictures against a set of real ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from graftgan.data import DataSettings, ImageSet, load_image_set
+from graftgan.errors import GraftganError, ScoreError, SettingsError, SourceError
+from graftgan.files import append_jsonl
+from graftgan.metrics import (
+    HEADLINE,
+    LEAST_HELD_OUT,
+    METRICS,
+    CopyReport,
+    Extractor,
+    ExtractorSettings,
+    Features,
+    Floor,
+    Score,
+    build_extractor,
+    copy_gallery_indices,
+    copy_report,
+    copy_scores,
+    features_of,
+    floors_of,
+    full_name,
+    measure,
+    protocol_of,
+)
+from graftgan.randomness import Randomness
+from graftgan.reports import neighbour_gallery, save_png, write_run_report
+from graftgan.run_folder import RunFolder
+from graftgan.sampling import generate, random_latents
+from graftgan.settings import strict, to_plain
+from graftgan.sources import find_source, open_source
+from graftgan.tensors import PictureBytes
+
+DEFAULT_METRICS = (HEADLINE, "fid", "precision_recall", "density_coverage", "vendi")
+_GALLERY_ROWS = 12
+_THUMBNAIL = 16  # pixels
+_SAME_PICTURE = 4.0  # of 255: root mean square difference of two thumbnails of one picture
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """How pictures are drawn and scored."""
+
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    """The scores."""
+    count: int = 2000
+    """Pictures drawn from a model; at most so many are taken from a folder."""
+    seed: int = 0
+    """Of the latents, the resamples and the splits."""
+    truncation: float = 1.0
+    """Scale of the latents; 1 is the model as it is."""
+    iteration: int | None = None
+    """The checkpoint of a run; without it, the newest."""
+    resolution: int | None = None
+    """Height and width at which pictures are compared, in pixels; without it, the model's."""
+    training: Path | None = None
+    """The pictures a model was trained on, to look for copies; a run knows its own."""
+    copies: bool = True
+    """Look for copies of training pictures."""
+    network: ExtractorSettings = field(default_factory=ExtractorSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Pictures to be scored.
+
+    Attributes:
+        name: Of the model or folder.
+        pictures: uint8 (n, c, h, h).
+        run: The run they come from; None for anything else.
+        iteration: Of the run's checkpoint.
+    """
+
+    name: str
+    pictures: PictureBytes
+    run: RunFolder | None = None
+    iteration: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What was found out about one candidate.
+
+    Attributes:
+        scores: Every number, with the share of near copies where copies were looked for.
+        copies: What the copy guard saw; None where it could not look.
+        gallery: The most suspicious pictures, each beside the training pictures nearest to it.
+        notes: What could not be done, and why.
+    """
+
+    candidate: Candidate
+    scores: list[Score]
+    copies: CopyReport | None = None
+    gallery: Image.Image | None = None
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    model: str,
+    against: Path,
+    settings: EvaluationSettings | None = None,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a run, a source, or pictures on disk against real pictures.
+
+    Args:
+        model: A run folder, the name or folder of a source, or a folder, zip or npz of pictures.
+        against: The real pictures: a folder, zip or npz.
+        settings: What to measure, and how.
+        device: Where networks compute.
+        progress: Shows how far it is.
+
+    Raises:
+        GraftganError: Something is missing or does not fit; the message says what.
+    """
+    settings = settings or EvaluationSettings()
+    _check_names(settings.metrics)
+    show = progress or _show_nothing
+    extractor = build_extractor(settings.network)
+    candidate = open_candidate(model, settings)
+    look = _Look(extractor, torch.device(device), show)
+    real = _pictures(against, candidate.pictures, settings.seed)
+    generated = look.at(candidate.pictures, "generated pictures")
+    reference = look.at(real.pictures, f"pictures of {against.name}")
+    protocol = protocol_of(
+        extractor,
+        generated,
+        reference,
+        reference_name=against.name,
+        resolution=real.resolution,
+        seed=settings.seed,
+    )
+    floors = floors_of(reference, settings.metrics, count=len(generated), seed=settings.seed)
+    scores = measure(generated, reference, protocol, metrics=settings.metrics, floors=floors)
+    evaluation = Evaluation(candidate=candidate, scores=scores)
+    if not settings.copies:
+        return evaluation
+    try:
+        copies, gallery = _look_for_copies(candidate, generated, (real, reference), settings, look)
+    except GraftganError as error:
+        if settings.training is not None:
+            raise
+        return replace(evaluation, notes=(f"copies were not looked for: {error}",))
+    return replace(
+        evaluation,
+        scores=scores + copy_scores(copies, protocol),
+        copies=copies,
+        gallery=gallery,
+    )
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Append the scores to ``metrics.jsonl`` in ``folder``; write the gallery, and a run's page.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    candidate = evaluation.candidate
+    for score in evaluation.scores:
+        line = {"iteration": candidate.iteration, "model": candidate.name, **to_plain(score)}
+        append_jsonl(folder / "metrics.jsonl", line)
+    if evaluation.gallery is not None:
+        save_png(evaluation.gallery, folder / "neighbours.png")
+    if candidate.run is not None and candidate.run.path == folder:
+        write_run_report(folder)
+
+
+def floor(
+    pictures: Path,
+    sizes: tuple[int, ...],
+    *,
+    resolution: int,
+    metrics: tuple[str, ...] = (HEADLINE, "fid"),
+    network: ExtractorSettings | None = None,
+    seed: int = 0,
+    repeats: int = 10,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[int, dict[str, Floor]]:
+    """Return what real pictures score against others of their own set, by size and full name.
+
+    At most twice as many pictures as the largest of ``sizes`` are looked at, chosen by ``seed``.
+    A size beyond half the set is measured at half the set; ``Floor.count`` says so.
+
+    Raises:
+        GraftganError: The pictures or the network cannot be used.
+    """
+    _check_names(metrics)
+    extractor = build_extractor(network or ExtractorSettings())
+    look = _Look(extractor, torch.device(device), progress or _show_nothing)
+    images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
+    chosen = _at_most(images.pictures, 2 * max(sizes), seed)
+    features = look.at(chosen, f"pictures of {pictures.name}")
+    floors: dict[int, dict[str, Floor]] = {}
+    for size in sizes:
+        found = floors_of(features, metrics, count=size, repeats=repeats, seed=seed)
+        floors[size] = {full_name(label, extractor.name): floor for label, floor in found.items()}
+    return floors
+
+
+def _check_names(metrics: tuple[str, ...]) -> None:
+    """Raise UnknownName for a name that is no metric's, before anything is drawn."""
+    for name in metrics:
+        METRICS[name]
+
+
+def open_candidate(model: str, settings: EvaluationSettings) -> Candidate:
+    """Draw from a model, or read pictures.
+
+    Raises:
+        SourceError: There is neither a model nor a file by that name.
+        SettingsError: Pictures are given without a resolution.
+    """
+    try:
+        folder = find_source(model)
+    except SourceError:
+        path = Path(model)
+        if not path.exists():
+            raise
+        if settings.resolution is None:
+            raise SettingsError(
+                f"{path} holds pictures, which can be compared at any size; choose it with "
+                "--resolution, such as 64"
+            ) from None
+        images = load_image_set(
+            path, DataSettings(), resolution=settings.resolution, seed=settings.seed
+        )
+        chosen = _at_most(images.pictures, settings.count, settings.seed)
+        return Candidate(name=path.name, pictures=chosen)
+    source = open_source(model, iteration=settings.iteration)
+    size = source.card.architecture.latent_size
+    latents = random_latents(
+        settings.count, size, seed=settings.seed, truncation=settings.truncation
+    )
+    pictures = generate(source.pair.generator, latents)
+    if settings.resolution not in (None, pictures.shape[-1]):
+        raise SettingsError(
+            f"{model} draws at {pictures.shape[-1]} px, and is compared at that; "
+            "leave --resolution out"
+        )
+    run = RunFolder(folder) if RunFolder(folder).experiment_file.is_file() else None
+    iteration = source.card.iterations if run else 0
+    return Candidate(name=source.card.name, pictures=pictures, run=run, iteration=iteration)
+
+
+class _Look:
+    """Features of pictures, from the cache where they are there, with a bar where not."""
+
+    def __init__(self, extractor: Extractor, device: torch.device, show: Progress) -> None:
+        self._extractor, self._device, self._show = extractor, device, show
+
+    def at(self, pictures: PictureBytes, what: str) -> Features:
+        return features_of(
+            pictures,
+            self._extractor,
+            device=self._device,
+            progress=lambda done, total: self._show(what, done, total),
+        )
+
+
+def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
+    """Return the whole set at ``path``, in the size and with the channels of ``like``."""
+    settings = DataSettings(channels=like.shape[1])
+    return load_image_set(path, settings, resolution=like.shape[-1], seed=seed)
+
+
+def _trained_on(candidate: Candidate, settings: EvaluationSettings) -> ImageSet:
+    """Return the pictures of a candidate's training, split as they were.
+
+    Raises:
+        ScoreError: They are not known.
+    """
+    if settings.training is not None:
+        return _pictures(settings.training, candidate.pictures, settings.seed)
+    if candidate.run is None:
+        raise ScoreError("--training says which pictures the model was trained on")
+    experiment = candidate.run.experiment()
+    resolution = candidate.pictures.shape[-1]
+    return load_image_set(
+        experiment.pictures, experiment.data, resolution=resolution, seed=experiment.seed
+    )
+
+
+def _look_for_copies(
+    candidate: Candidate,
+    generated: Features,
+    against: tuple[ImageSet, Features],
+    settings: EvaluationSettings,
+    look: _Look,
+) -> tuple[CopyReport, Image.Image]:
+    """Return what the copy guard sees, and its gallery.
+
+    Honest pictures are those a run held out; without them, the pictures of the reference that are
+    none of the training ones.
+    """
+    trained_on = _trained_on(candidate, settings)
+    training = look.at(trained_on.pictures, "training pictures")
+    mirrored = look.at(trained_on.pictures.flip(3), "training pictures, mirrored")
+    real, reference = against
+    if len(trained_on.held_out) >= LEAST_HELD_OUT:
+        honest = look.at(trained_on.held_out, "pictures held out")
+    else:
+        honest = reference.subset(_unseen(real.pictures, trained_on.pictures))
+    report = copy_report(generated, training, honest, mirrored=mirrored, seed=settings.seed)
+    rows, nearest = copy_gallery_indices(generated, training, _GALLERY_ROWS, mirrored=mirrored)
+    return report, neighbour_gallery(candidate.pictures[rows], trained_on.pictures[nearest])
+
+
+def _unseen(real: PictureBytes, trained_on: PictureBytes) -> Tensor:
+    """Return the indices of ``real`` pictures that are none of ``trained_on``, whatever their file.
+
+    Pictures that differ by less than a few grey levels at 16 px are the same one, resized or
+    compressed in another way.
+    """
+    thumbnails = [
+        F.adaptive_avg_pool2d(pictures.float(), _THUMBNAIL).flatten(1)
+        for pictures in (real, trained_on)
+    ]
+    nearest = torch.cat(
+        [torch.cdist(rows, thumbnails[1]).amin(dim=1) for rows in thumbnails[0].split(1024)]
+    )
+    difference = nearest / thumbnails[0].shape[1] ** 0.5
+    return (difference > _SAME_PICTURE).nonzero().flatten()
+
+
+def _at_most(pictures: PictureBytes, count: int, seed: int) -> PictureBytes:
+    """Return ``count`` of the pictures, chosen by ``seed``; all, if there are no more."""
+    if len(pictures) <= count:
+        return pictures
+    rng = Randomness(seed).generator("chosen for scores")
+    return pictures[torch.randperm(len(pictures), generator=rng)[:count].sort().values]
+
+
+def _show_nothing(what: str, done: int, total: int) -> None:
+    """Stand in where nobody watches."""

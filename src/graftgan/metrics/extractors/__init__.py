@@ -1,0 +1,129 @@
+"""Feature networks by name, or from a file of the user's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from graftgan.errors import SettingsError, UnknownName
+from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
+from graftgan.metrics.extractors.extractor import Extractor, Progress
+from graftgan.metrics.extractors.inception_weights import inception_extractor
+from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
+from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
+from graftgan.registry import Registry, suggest
+from graftgan.settings import strict
+
+__all__ = [
+    "EXTRACTORS",
+    "Extractor",
+    "ExtractorSettings",
+    "build_extractor",
+    "inception_extractor",
+    "user_extractor",
+]
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorSettings:
+    """Which network turns pictures into features, and how pictures come to it."""
+
+    extractor: str = "efficientnet_lite0"
+    """inception (the FID's), efficientnet_lite0 (from pip), or a TorchScript or ONNX file."""
+    extractor_weights: Path | None = None
+    """The file of the published weights of inception; without it they are found or downloaded."""
+    extractor_resize: str | None = None
+    """clean_fid, pytorch_fid or torch_fidelity; without it, clean_fid."""
+    extractor_side: int | None = None
+    """Height and width in pixels that a network from a file takes; without it, 224."""
+    extractor_pixels: str | None = None
+    """What a network from a file takes: imagenet, zero_one, minus_one_one or bytes."""
+
+    def __post_init__(self) -> None:
+        if self.extractor_resize is not None:
+            resize_protocol(self.extractor_resize)
+        if self.extractor_pixels is not None:
+            pixel_range(self.extractor_pixels)
+        if self.extractor_side is not None and self.extractor_side < 1:
+            raise SettingsError(f"extractor_side must be at least 1, got {self.extractor_side}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorBuilder:
+    """How an extractor comes from settings.
+
+    Attributes:
+        build: (settings, progress of a download in bytes) to the extractor.
+        takes: The settings that mean something to it.
+    """
+
+    build: Callable[[ExtractorSettings, Progress | None], Extractor]
+    takes: tuple[str, ...] = ()
+
+
+EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
+
+
+def build_extractor(settings: ExtractorSettings, *, progress: Progress | None = None) -> Extractor:
+    """Return the extractor of ``settings``.
+
+    Args:
+        settings: A registered name or a file, with what belongs to it.
+        progress: Called with (bytes done, bytes in all) while weights are downloaded.
+
+    Raises:
+        SettingsError: A setting means nothing to this extractor.
+        UnknownName: The extractor is neither registered nor a file's name.
+        ScoreError: Its package or its weights are missing or not those expected.
+    """
+    builder = _builder(settings.extractor)
+    choosable = ("extractor_weights", "extractor_resize", "extractor_side", "extractor_pixels")
+    useless = [
+        name
+        for name in choosable
+        if getattr(settings, name) is not None and name not in builder.takes
+    ]
+    if useless:
+        takes = f"only {', '.join(builder.takes)}" if builder.takes else "none of these"
+        raise SettingsError(
+            f"the extractor {settings.extractor} does not take {', '.join(useless)}, {takes}; "
+            "remove what it does not take, or choose another extractor"
+        )
+    return builder.build(settings, progress)
+
+
+def _builder(name: str) -> ExtractorBuilder:
+    if name in EXTRACTORS:
+        return EXTRACTORS[name]
+    if Path(name).suffix.lower() in SUFFIXES or Path(name).is_file():
+        return ExtractorBuilder(
+            _build_from_file, ("extractor_resize", "extractor_side", "extractor_pixels")
+        )
+    raise UnknownName(
+        f"no extractor named '{name}'; {suggest(name, EXTRACTORS)} Or give a file that ends in "
+        f"{', '.join(SUFFIXES)}"
+    )
+
+
+def _build_inception(settings: ExtractorSettings, progress: Progress | None) -> Extractor:
+    resize = settings.extractor_resize or "clean_fid"
+    return inception_extractor(settings.extractor_weights, resize=resize, progress=progress)
+
+
+def _build_efficientnet(_settings: ExtractorSettings, _progress: Progress | None) -> Extractor:
+    return efficientnet_extractor()
+
+
+def _build_from_file(settings: ExtractorSettings, _progress: Progress | None) -> Extractor:
+    return user_extractor(
+        Path(settings.extractor).expanduser(),
+        resize=settings.extractor_resize or "clean_fid",
+        side=settings.extractor_side or 224,
+        pixels=settings.extractor_pixels or "imagenet",
+    )
+
+
+EXTRACTORS.register("inception")(
+    ExtractorBuilder(_build_inception, ("extractor_weights", "extractor_resize"))
+)
+EXTRACTORS.register("efficientnet_lite0")(ExtractorBuilder(_build_efficientnet))

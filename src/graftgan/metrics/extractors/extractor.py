@@ -1,0 +1,203 @@
+"""A feature network with all that decides what it answers: pictures in, features out."""
+
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
+
+import torch
+from torch import Tensor, nn
+
+from graftgan.errors import ScoreError
+from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
+from graftgan.metrics.features import Features
+
+Progress = Callable[[int, int], None]
+"""Called with (done, in all)."""
+
+
+class Description(TypedDict):
+    """What a score's protocol says of its extractor."""
+
+    extractor: str
+    weights_sha256: str
+    resize: str
+    side: int
+    pixels: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extractor:
+    """A feature network and how pictures come to it.
+
+    Attributes:
+        name: Of the network with these weights.
+        weights_sha256: Of the file its weights came from.
+        resize: How pictures come to its size.
+        side: Height and width it takes, in pixels.
+        pixels: The range it takes.
+        dimension: Features per picture, d.
+        has_logits: Whether it answers with features and logits, or with features alone.
+        network: (b, 3, side, side), float32, to features (b, d), or to (features, logits (b, k)).
+    """
+
+    name: str
+    weights_sha256: str
+    resize: ResizeProtocol
+    side: int
+    pixels: PixelRange
+    dimension: int
+    has_logits: bool
+    network: nn.Module
+
+    def describe(self) -> Description:
+        """Return what a score's protocol holds of it."""
+        return Description(
+            extractor=self.name,
+            weights_sha256=self.weights_sha256,
+            resize=self.resize.name,
+            side=self.side,
+            pixels=self.pixels.name,
+        )
+
+    def extract(
+        self,
+        pictures: Tensor,
+        *,
+        device: torch.device | str,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> Features:
+        """Return the features of ``pictures``, computed in float32 whatever the surroundings.
+
+        Args:
+            pictures: uint8 (n, 1 or 3, h, h), on any device.
+            device: Where the network computes; it stays there.
+            batch_size: Pictures at once.
+            progress: Called with (pictures done, pictures in all).
+
+        Raises:
+            ScoreError: Fewer than two pictures, or each of a single colour, or of another shape or
+                type; or the network fails or answers with another shape or not-a-number.
+        """
+        check_measurable(pictures)
+        device = torch.device(device)
+        network = self.network.to(device).eval()
+        answers: list[tuple[Tensor, Tensor | None]] = []
+        done = 0
+        with torch.inference_mode(), _full_float32(device):
+            for batch in pictures.split(batch_size):
+                answers.append(self._answer(network, batch.to(device)))
+                done += len(batch)
+                if progress is not None:
+                    progress(done, len(pictures))
+        values = torch.cat([features for features, _ in answers])
+        logits = [rows for _, rows in answers if rows is not None]
+        return Features(
+            values=values,
+            logits=torch.cat(logits) if logits else None,
+            sha256=pictures_sha256(pictures),
+        )
+
+    def _answer(self, network: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return features and logits of a ``batch``, on the CPU."""
+        images = self.pixels.apply(self.resize.apply(batch, self.side))
+        if images.device.type != "mps":
+            images = images.contiguous(memory_format=torch.channels_last)
+        features, logits = answer_of(network, images, self.name)
+        expected = (len(batch), self.dimension)
+        if tuple(features.shape) != expected or (logits is not None) != self.has_logits:
+            found = "" if logits is None else f" and logits of {tuple(logits.shape)}"
+            wanted = " and logits" if self.has_logits else " alone"
+            raise ScoreError(
+                f"the feature network '{self.name}' gave features of {tuple(features.shape)}"
+                f"{found}, expected features of {expected}{wanted}"
+            )
+        return features.float().cpu(), None if logits is None else logits.float().cpu()
+
+
+def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+    """Return features (b, d) and logits (b, k) or None of ``images`` (b, 3, side, side).
+
+    Raises:
+        ScoreError: The network fails, or answers with something else.
+    """
+    try:
+        answer: object = network(images)
+    except torch.OutOfMemoryError:
+        raise ScoreError(
+            f"no memory left for the feature network '{name}' on {len(images)} pictures at once; "
+            "take a smaller batch_size"
+        ) from None
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1:]
+        raise ScoreError(
+            f"the feature network '{name}' fails on images of {tuple(images.shape)}: "
+            f"{''.join(reason)}"
+        ) from error
+    parts = list(answer) if isinstance(answer, (tuple, list)) else [answer]
+    rows = [_as_rows(part, len(images)) for part in parts[:2]]
+    if not rows or any(part is None for part in rows):
+        raise ScoreError(
+            f"the feature network '{name}' must give features of ({len(images)}, d), or a tuple of "
+            f"features and logits, got {_shapes(parts)}"
+        )
+    features, logits = rows[0], rows[1] if len(rows) == 2 else None
+    assert features is not None
+    return features, logits
+
+
+def check_measurable(pictures: Tensor) -> None:
+    """Raise ScoreError if nothing can be learnt from ``pictures``, or they are none."""
+    check_pictures(pictures)
+    if len(pictures) < 2:
+        raise ScoreError(f"a score needs at least 2 pictures, got {len(pictures)}")
+    # A chunk at a time: most sets are decided by the first.
+    chunks = pictures.split(256)
+    if all(bool((chunk == chunk[:, :, :1, :1]).all()) for chunk in chunks):
+        raise ScoreError(
+            f"all {len(pictures)} pictures are one-colour pictures, so there is nothing to "
+            "measure; look at the samples, the generator may have collapsed"
+        )
+
+
+def pictures_sha256(pictures: Tensor) -> str:
+    """Return the sha256 of the shape and bytes of uint8 ``pictures``, in their order."""
+    digest = hashlib.sha256(repr(tuple(pictures.shape)).encode())
+    for chunk in pictures.split(256):
+        digest.update(chunk.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _as_rows(part: object, count: int) -> Tensor | None:
+    """Return ``part``, (count, d) or (count, d, 1, 1), as (count, d); None if it is no such."""
+    if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != count:
+        return None
+    return part.flatten(1) if all(length == 1 for length in part.shape[2:]) else None
+
+
+def _shapes(parts: list[object]) -> str:
+    return ", ".join(
+        str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__
+        for part in parts
+    )
+
+
+@contextmanager
+def _full_float32(device: torch.device) -> Generator[None]:
+    """Switch autocast and TF32 off, and put things back afterwards."""
+    backends = cast("Any", torch.backends)
+    matrices, convolutions = backends.cuda.matmul, backends.cudnn
+    switch, exact = "allow_tf32", False
+    if hasattr(backends.cudnn, "conv"):  # from torch 2.9 on; the old switches then fail at times
+        convolutions, switch, exact = backends.cudnn.conv, "fp32_precision", "ieee"
+    before = getattr(matrices, switch), getattr(convolutions, switch)
+    setattr(matrices, switch, exact)
+    setattr(convolutions, switch, exact)
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        setattr(matrices, switch, before[0])
+        setattr(convolutions, switch, before[1])

@@ -1,0 +1,195 @@
+"""How pictures come to the size and range a feature network takes.
+
+Libraries resize differently, and a score moves with it (Parmar et al. 2022, arXiv:2104.11222), so
+each way has a name that goes into the score's protocol. All of them treat rows and columns
+separately and linearly: a matrix times the picture times its transpose.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from graftgan.errors import ScoreError, UnknownName
+from graftgan.registry import suggest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRange:
+    """What grey levels 0..255 become: ``(level - shift) / scale``, in the three colours.
+
+    Attributes:
+        name: As it stands in a score's protocol.
+        shift: Grey levels.
+        scale: Grey levels.
+    """
+
+    name: str
+    shift: tuple[float, float, float]
+    scale: tuple[float, float, float]
+
+    def apply(self, levels: Tensor) -> Tensor:
+        """Return ``levels`` (n, 3, h, w), float32, in this range."""
+        shift, scale = (levels.new_tensor(c).view(3, 1, 1) for c in (self.shift, self.scale))
+        return (levels - shift) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeProtocol:
+    """One library's way to resize, with the pixel range its Inception takes.
+
+    Attributes:
+        name: As it stands in a score's protocol.
+        matrix: (side_in, side_out) to the (side_out, side_in) matrix, in float64.
+        clips: Whether what overshoots grey levels 0..255 is cut off.
+        pixels: The range that goes with it.
+    """
+
+    name: str
+    matrix: Callable[[int, int], Tensor]
+    clips: bool
+    pixels: PixelRange
+
+    def apply(self, pictures: Tensor, side: int) -> Tensor:
+        """Return ``pictures`` as grey levels (n, 3, side, side), float32, where they lie.
+
+        Args:
+            pictures: uint8 (n, c, h, h); a grey one, of c = 1, is repeated to three colours.
+            side: Pixels.
+
+        Raises:
+            ScoreError: The pictures have another shape or type.
+        """
+        check_pictures(pictures)
+        matrix = _matrix_on(self.name, pictures.shape[-1], side, pictures.device)
+        # Columns before rows, as Pillow does: rounding then falls alike.
+        levels = matrix @ (pictures.float() @ matrix.T)
+        return (levels.clamp(0, 255) if self.clips else levels).expand(-1, 3, -1, -1)
+
+
+def check_pictures(pictures: Tensor) -> None:
+    """Raise ScoreError if ``pictures`` are not square uint8 ones (n, 1 or 3, h, h)."""
+    shape = tuple(pictures.shape)
+    fits = len(shape) == 4 and shape[1] in (1, 3) and shape[2] == shape[3] and shape[2] > 0
+    if not fits or pictures.dtype != torch.uint8:
+        raise ScoreError(
+            f"pictures to measure are uint8 of (count, 1 or 3, side, side), got {pictures.dtype} "
+            f"of {shape}"
+        )
+
+
+def resize_protocol(name: str) -> ResizeProtocol:
+    """Return the protocol of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    return _named(RESIZES, name, "resize protocol")
+
+
+def pixel_range(name: str) -> PixelRange:
+    """Return the pixel range of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    return _named(PIXEL_RANGES, name, "pixel range")
+
+
+def _named(things: Mapping[str, T], name: str, kind: str) -> T:
+    if name not in things:
+        raise UnknownName(f"no {kind} named '{name}'; {suggest(name, things)}")
+    return things[name]
+
+
+@lru_cache(maxsize=16)
+def _matrix_on(name: str, side_in: int, side_out: int, device: torch.device) -> Tensor:
+    return RESIZES[name].matrix(side_in, side_out).float().to(device)
+
+
+def _half_pixel_bilinear(side_in: int, side_out: int) -> Tensor:
+    """Return torch's bilinear interpolation: pixel centres at .5, no antialias.
+
+    Source: torch.nn.functional.interpolate(mode="bilinear", align_corners=False).
+    """
+    # The step and the position are rounded to float32, as torch rounds them: exact ones lie up to
+    # 3e-5 pixels beside, which is a hundredth of a grey level at an edge.
+    step = torch.tensor(side_in / side_out, dtype=torch.float32).double()
+    centres = torch.arange(side_out, dtype=torch.float64) + 0.5
+    positions = (centres * step - 0.5).float()
+    return _bilinear(positions.clamp(min=0), side_in)
+
+
+def _corner_bilinear(side_in: int, side_out: int) -> Tensor:
+    """Return TensorFlow 1's bilinear interpolation: pixel centres at 0, no antialias.
+
+    Source: resize_bilinear of TensorFlow 1 with align_corners=False, as in the FID's graph.
+    """
+    step = torch.tensor(side_in / side_out, dtype=torch.float32)
+    return _bilinear(torch.arange(side_out, dtype=torch.float32) * step, side_in)
+
+
+def _bilinear(positions: Tensor, side_in: int) -> Tensor:
+    """Return the matrix that reads between the two pixels around each of ``positions``."""
+    below = positions.long().clamp(max=side_in - 1)
+    above = (below + 1).clamp(max=side_in - 1)
+    share = (positions - below).double().unsqueeze(1)
+    matrix = torch.zeros(len(positions), side_in, dtype=torch.float64)
+    matrix.scatter_add_(1, below.unsqueeze(1), 1 - share)
+    return matrix.scatter_add_(1, above.unsqueeze(1), share)
+
+
+def _antialiased_bicubic(side_in: int, side_out: int) -> Tensor:
+    """Return Pillow's bicubic filter: as wide as the pixels it makes, normalised at the edges.
+
+    Source: Keys 1981 with a = -1/2, applied as Pillow's Image.resize(..., BICUBIC) does.
+    """
+    step = side_in / side_out
+    width = max(step, 1.0)
+    centres = (torch.arange(side_out, dtype=torch.float64) + 0.5) * step
+    pixels = torch.arange(side_in, dtype=torch.float64) + 0.5
+    distance = (pixels - centres.unsqueeze(1)).abs() / width
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _alike(name: str, shift: float, scale: float) -> PixelRange:
+    """Return a range with the same numbers for every colour."""
+    return PixelRange(name, (shift, shift, shift), (scale, scale, scale))
+
+
+PIXEL_RANGES: Mapping[str, PixelRange] = {
+    pixels.name: pixels
+    for pixels in (
+        PixelRange(  # the mean and standard deviation of ImageNet, as torchvision's networks take
+            "imagenet",
+            (255 * 0.485, 255 * 0.456, 255 * 0.406),
+            (255 * 0.229, 255 * 0.224, 255 * 0.225),
+        ),
+        _alike("zero_one", 0.0, 255.0),
+        _alike("minus_one_one", 127.5, 127.5),
+        _alike("bytes", 0.0, 1.0),
+        _alike("tensorflow_inception", 128.0, 128.0),
+        _alike("tensorflow_lite", 127.0, 128.0),
+    )
+}
+
+RESIZES: Mapping[str, ResizeProtocol] = {
+    protocol.name: protocol
+    for protocol in (
+        ResizeProtocol(
+            "clean_fid", _antialiased_bicubic, True, PIXEL_RANGES["tensorflow_inception"]
+        ),
+        ResizeProtocol("pytorch_fid", _half_pixel_bilinear, False, PIXEL_RANGES["minus_one_one"]),
+        ResizeProtocol(
+            "torch_fidelity", _corner_bilinear, False, PIXEL_RANGES["tensorflow_inception"]
+        ),
+    )
+}

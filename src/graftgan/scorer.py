@@ -1,0 +1,175 @@
+"""Score the averaged generator while it trains, and decide which checkpoint is the best."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from graftgan.assembly import Prepared, Yardstick
+from graftgan.data import ImageSet
+from graftgan.files import append_jsonl, read_jsonl
+from graftgan.metrics import (
+    LEAST_HELD_OUT,
+    CopyReport,
+    Features,
+    SlicedWassersteinProtocol,
+    copy_report,
+    copy_scores,
+    features_of,
+    floors_of,
+    measure,
+    protocol_of,
+    sliced_wasserstein,
+)
+from graftgan.settings import to_plain
+from graftgan.tensors import PictureBytes
+
+_COMPASS = SlicedWassersteinProtocol()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a score means for the run.
+
+    Attributes:
+        best: Whether this is the best checkpoint so far.
+        stop: Why the run should end; empty: it should go on.
+    """
+
+    best: bool
+    stop: str = ""
+
+
+class Scorer(Protocol):
+    """Writes lines of scores, and judges by them."""
+
+    count: int
+    """Generated pictures it needs."""
+
+    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
+        """Score the pictures of an iteration."""
+        ...
+
+
+def build_scorer(file: Path, prepared: Prepared) -> Scorer:
+    """Return what scores a run into ``file``: its metrics, or the compass where it has none."""
+    if prepared.yardstick is None:
+        return Compass(file, prepared.images)
+    return MetricScorer(file, prepared, prepared.yardstick)
+
+
+class Compass:
+    """The sliced Wasserstein distance: free, coarse, and better than choosing blindly."""
+
+    count = _COMPASS.count
+
+    def __init__(self, file: Path, images: ImageSet) -> None:
+        self._file = file
+        held_out = len(images.held_out) > 0
+        self._real = images.held_out if held_out else images.pictures
+        self._protocol = {
+            **asdict(_COMPASS),
+            "real": "held out" if held_out else "training pictures",
+            "real_count": len(self._real),
+        }
+
+    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
+        """Write one line."""
+        line = {
+            "iteration": iteration,
+            "name": f"SWD({_COMPASS.side}px)",
+            "value": sliced_wasserstein(generated, self._real, _COMPASS),
+            "better": "lower",
+            "decides": True,
+            "protocol": self._protocol,
+        }
+        append_jsonl(self._file, line)
+        return Verdict(best=best_iteration(self._file) == iteration)
+
+
+class MetricScorer:
+    """The metrics of the settings, against pictures that the run is not trained on."""
+
+    def __init__(self, file: Path, prepared: Prepared, yardstick: Yardstick) -> None:
+        self._file, self._extractor = file, yardstick.extractor
+        self._settings = prepared.experiment.scoring
+        self._seed = prepared.experiment.seed
+        self._device = prepared.hardware.device
+        self.count = self._settings.score_count
+        images, reference = prepared.images, yardstick.reference
+        self._words = "held out" if reference is None else reference.source.name
+        self._resolution = images.resolution
+        real = images.held_out if reference is None else reference.pictures
+        self._reference = self._features(real)
+        self._floors = floors_of(
+            self._reference, self._settings.metrics, count=self.count, seed=self._seed
+        )
+        self._training: Features | None = None
+        if self._settings.copy_guard and len(images.held_out) >= LEAST_HELD_OUT:
+            self._training = self._features(images.pictures)
+            self._mirrored = self._features(images.pictures.flip(3))
+            self._held_out = self._features(images.held_out)
+
+    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
+        """Write a line for each number, and judge the run."""
+        features = self._extractor.extract(generated, device=self._device)
+        protocol = protocol_of(
+            self._extractor,
+            features,
+            self._reference,
+            reference_name=self._words,
+            resolution=self._resolution,
+            seed=self._seed,
+        )
+        scores = measure(
+            features,
+            self._reference,
+            protocol,
+            metrics=self._settings.metrics,
+            floors=self._floors,
+        )
+        copies = self._copies(features)
+        if copies is not None:
+            scores += copy_scores(copies, protocol)
+        copying = copies is not None and copies.copying
+        for position, score in enumerate(scores):
+            decides = {"decides": position == 0, "copying": copying}
+            append_jsonl(self._file, {"iteration": iteration, **to_plain(score), **decides})
+        if copies is not None and copying:
+            return Verdict(best=False, stop=copies.message())
+        return self._judged(iteration)
+
+    def _copies(self, features: Features) -> CopyReport | None:
+        if self._training is None:
+            return None
+        return copy_report(
+            features, self._training, self._held_out, mirrored=self._mirrored, seed=self._seed
+        )
+
+    def _features(self, pictures: PictureBytes) -> Features:
+        return features_of(pictures, self._extractor, device=self._device)
+
+    def _judged(self, iteration: int) -> Verdict:
+        best = best_iteration(self._file)
+        worse = [line for line in _deciding(self._file) if line["iteration"] > (best or 0)]
+        patience = self._settings.patience
+        if best is not None and patience is not None and len(worse) >= patience:
+            name = worse[-1]["name"]
+            return Verdict(best=False, stop=f"{patience} scores in a row without a better {name}")
+        return Verdict(best=best == iteration)
+
+
+def best_iteration(file: Path) -> int | None:
+    """Return the iteration with the best score that decides; None without one.
+
+    Iteration 0 is the untouched source, and pictures that copy the training ones are no result:
+    neither can be the best.
+    """
+    lines = [line for line in _deciding(file) if not line.get("copying")]
+    if not lines:
+        return None
+    sign = -1 if lines[-1].get("better") == "higher" else 1
+    return min((sign * line["value"], line["iteration"]) for line in lines)[1]
+
+
+def _deciding(file: Path) -> list[dict[str, Any]]:
+    return [line for line in read_jsonl(file) if line.get("decides") and line["iteration"] > 0]

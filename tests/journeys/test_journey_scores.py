@@ -1,0 +1,125 @@
+"""Score while training, evaluate a run, a source and a folder, and know the floor."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from journey_tools import TINY
+from PIL import Image
+
+Cli = Callable[..., object]
+
+
+@pytest.fixture
+def run(cli: Cli, pictures: Path, tmp_path: Path) -> Path:
+    scored = ["--held-out", "0.3", "--score-every", "10", "--score-count", "16"]
+    out = tmp_path / "run"
+    cli("pretrain", pictures, *TINY, *scored, "--iterations", "20", "--out", out)
+    return out
+
+
+def lines_of(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_scored_and_evaluated(cli: Cli, run: Path, pictures: Path):
+    trained = lines_of(run)
+    assert {line["iteration"] for line in trained} == {0, 10, 20}
+    assert {line["name"] for line in trained} >= {"KID(efficientnet_lite0)"}
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "KID(efficientnet_lite0)" in page
+
+    said = cli("evaluate", run, "--against", pictures, "--count", "40").stdout
+    for label in ("KID ↓", "FD ↓", "precision ↑", "coverage ↑", "Vendi ↑", "near copies ↓"):
+        assert label in said
+    assert "real against real" in said
+    assert "40 pictures against 24 of red at 32 px" in said
+    assert "pictures are few" in said
+    evaluated = [line for line in lines_of(run) if line.get("model")]
+    assert {line["iteration"] for line in evaluated} == {20}
+    assert all(not line.get("decides") for line in evaluated)
+    with Image.open(run / "neighbours.png") as sheet:
+        assert sheet.size == (4 * 32 + 4, 12 * 32)  # a picture, a gap, three neighbours; 12 rows
+
+
+def test_what_copies_is_told(cli: Cli, other_pictures: Path, pictures: Path, tmp_path: Path):
+    """The folder holds the training pictures themselves."""
+    copies = tmp_path / "copies"
+    shutil.copytree(pictures, copies)
+    honest_and_copied = tmp_path / "all"
+    shutil.copytree(pictures, honest_and_copied)
+    for path in other_pictures.iterdir():
+        shutil.copy(path, honest_and_copied / f"new-{path.name}")
+    said = cli(
+        "evaluate",
+        copies,
+        "--against",
+        honest_and_copied,
+        "--training",
+        pictures,
+        "--resolution",
+        "32",
+        "--metrics",
+        "kid",
+        "--out",
+        tmp_path / "scores",
+    ).stdout
+    assert "the generator copies" in said
+    assert {line["name"] for line in lines_of(tmp_path / "scores")} >= {
+        "KID(efficientnet_lite0)",
+        "near copies(efficientnet_lite0)",
+    }
+
+
+def test_two_models_stand_side_by_side(cli: Cli, pictures: Path, other_pictures: Path):
+    said = cli(
+        "evaluate",
+        pictures,
+        other_pictures,
+        "--against",
+        pictures,
+        "--resolution",
+        "32",
+        "--metrics",
+        "kid",
+        "--no-copies",
+    ).stdout
+    assert "red" in said
+    assert "green" in said
+
+
+def test_the_floor_of_a_set(cli: Cli, pictures: Path):
+    said = cli("floor", pictures, "--sizes", "5", "20", "--resolution", "32").stdout
+    assert "(no 20 twice)" in said  # 24 pictures are 12 against 12
+    assert "FD" in said
+    assert "FID" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--metrics", "kidd"], "no metric named 'kidd'; did you mean 'kid'"),
+        (["--extractor", "inceptio"], "did you mean 'inception'"),
+        (["--extractor", "inception", "--extractor-weights", "{red}/000.png"], "sha256"),
+        ([], "choose it with --resolution"),
+    ],
+)
+def test_mistakes_take_one_line(cli: Cli, pictures: Path, words: list[str], says: str):
+    words = [word.format(red=pictures) for word in words]
+    said = cli("evaluate", pictures, "--against", pictures, *words, code=2).stderr
+    assert says in said
+    assert len(said.splitlines()) == 1
+
+
+def test_one_colour_pictures_and_missing_models_are_explained(
+    cli: Cli, pictures: Path, tmp_path: Path
+):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number in range(8):
+        Image.new("RGB", (32, 32), (number * 9, 0, 0)).save(flat / f"{number}.png")
+    there = ["--against", pictures, "--resolution", "32"]
+    assert "one-colour pictures" in cli("evaluate", flat, *there, code=2).stderr
+    assert "no source 'nowhere'" in cli("evaluate", "nowhere", *there, code=2).stderr

@@ -1,0 +1,230 @@
+"""Which checkpoint is the best, and when the scores end a run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graftgan.assembly import Prepared, Yardstick
+from graftgan.composer import resume, run
+from graftgan.data import DataSettings
+from graftgan.errors import RunError, SettingsError
+from graftgan.experiment import Experiment, NetworkSettings
+from graftgan.files import append_jsonl, read_jsonl
+from graftgan.metrics import ScoringSettings
+from graftgan.run_folder import RunFolder
+from graftgan.scorer import Compass, MetricScorer, best_iteration
+from graftgan.training import TrainingSettings
+from tiny_networks import CPU, draw_pictures, image_set, tiny_pictures
+
+
+class Brightness(torch.nn.Module):
+    """A feature network one can follow: the mean of each channel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    path = tmp_path / "brightness.pt"
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), path)
+    return path
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, network: Path) -> Experiment:
+    scoring = ScoringSettings(score_every=2, score_count=12)
+    settings = replace(
+        scoring.network,
+        extractor=str(network),
+        extractor_side=8,
+        extractor_pixels="minus_one_one",
+    )
+    return Experiment(
+        pictures=draw_pictures(tmp_path / "pictures", count=30, hue=1),
+        network=NetworkSettings(resolution=32, width=4, latent_size=8),
+        data=DataSettings(held_out=0.3),
+        training=TrainingSettings(iterations=7, batch_size=4, checkpoint_every=3),
+        scoring=replace(scoring, network=settings),
+    )
+
+
+def line(iteration: int, value: float, **more: Any) -> dict[str, Any]:
+    return {"iteration": iteration, "name": "KID", "value": value, "decides": True, **more}
+
+
+def scores_in(folder: RunFolder) -> dict[int, float]:
+    lines = read_jsonl(folder.path / "metrics.jsonl")
+    return {entry["iteration"]: entry["value"] for entry in lines if entry["decides"]}
+
+
+def checkpoints_in(folder: RunFolder) -> list[int]:
+    return sorted(int(path.name) for path in (folder.path / "checkpoints").iterdir())
+
+
+def test_the_best_is_the_lowest_that_decides_and_copies_nothing(tmp_path: Path):
+    file = tmp_path / "metrics.jsonl"
+    assert best_iteration(file) is None
+    for entry in (
+        line(0, 0.01),  # the untouched source is no result
+        line(10, 0.5),
+        line(20, 0.2),
+        line(30, 0.1, copying=True),
+        {"iteration": 40, "name": "FID", "value": 0.0, "decides": False},
+        line(50, 0.3),
+    ):
+        append_jsonl(file, entry)
+    assert best_iteration(file) == 20
+
+
+def test_where_higher_is_better_the_best_is_the_highest(tmp_path: Path):
+    file = tmp_path / "metrics.jsonl"
+    for iteration, value in ((10, 0.5), (20, 0.8), (30, 0.1)):
+        append_jsonl(file, line(iteration, value, better="higher"))
+    assert best_iteration(file) == 20
+
+
+def test_without_metrics_a_compass_chooses(tmp_path: Path):
+    pictures = tiny_pictures(20)
+    compass = Compass(tmp_path / "metrics.jsonl", image_set(pictures))
+    assert compass.score(10, (pictures // 4)[:12]).best
+    assert compass.score(20, pictures[:12]).best  # nearer to the real ones
+    assert not compass.score(30, (pictures // 2)[:12]).best
+
+
+def test_a_run_is_scored_and_its_best_checkpoint_is_kept(experiment: Experiment, tmp_path: Path):
+    folder = run(experiment, tmp_path / "run")
+    scores = scores_in(folder)
+    assert sorted(scores) == [0, 2, 4, 6, 7]  # the start, every second, the end
+    best = min((value, iteration) for iteration, value in scores.items() if iteration)[1]
+    assert folder.card()["best"] == best
+    assert best in checkpoints_in(folder)
+    entry = read_jsonl(folder.path / "metrics.jsonl")[0]
+    assert entry["name"].startswith("KID(brightness_")
+    assert entry["low"] <= entry["value"] <= entry["high"]
+    protocol = entry["protocol"]
+    assert (protocol["reference"], protocol["reference_count"]) == ("held out", 9)
+    assert (protocol["generated_count"], protocol["side"]) == (12, 8)
+
+
+def test_scoring_does_not_change_what_is_learnt(experiment: Experiment, tmp_path: Path):
+    scored = run(experiment, tmp_path / "scored")
+    plain = run(replace(experiment, scoring=ScoringSettings()), tmp_path / "plain")
+    for name in ("generator", "discriminator", "average", "training"):
+        files = [f.path / "checkpoints" / "000007" / f"{name}.safetensors" for f in (scored, plain)]
+        tensors = [_tensors(file) for file in files]
+        assert tensors[0] == tensors[1], name
+
+
+def _tensors(path: Path) -> dict[str, bytes]:
+    from safetensors.torch import load_file
+
+    return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
+
+
+def test_a_reference_is_scored_against_whole(experiment: Experiment, tmp_path: Path):
+    whole = draw_pictures(tmp_path / "whole", count=40, hue=1)
+    scoring = replace(experiment.scoring, reference=whole)
+    asked = replace(experiment, scoring=scoring, data=DataSettings(limit=20))
+    folder = run(asked, tmp_path / "run")
+    protocol = read_jsonl(folder.path / "metrics.jsonl")[0]["protocol"]
+    assert (protocol["reference"], protocol["reference_count"]) == ("whole", 40)
+    assert folder.experiment().scoring.reference == whole.resolve()
+
+
+def test_patience_ends_a_run_at_its_best_checkpoint(experiment: Experiment, tmp_path: Path):
+    scoring = replace(experiment.scoring, score_every=1, patience=2)
+    training = replace(experiment.training, iterations=60)
+    folder = run(replace(experiment, scoring=scoring, training=training), tmp_path / "run")
+    card, scores = folder.card(), scores_in(folder)
+    assert card["state"] == "stopped"
+    assert "2 scores in a row without a better KID" in card["message"]
+    best = min((value, iteration) for iteration, value in scores.items() if iteration)[1]
+    assert card["iteration"] == best + 2 < 60
+    assert f"went back to the best checkpoint, that of iteration {best}" in card["message"]
+    assert max(checkpoints_in(folder)) == best  # so a sample or an adapter is that of the best
+    assert "ended by its scores" in (folder.path / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(RunError, match=r"ended by its scores.*--source"):
+        resume(folder.path)
+
+
+def test_a_resumed_run_scores_as_an_uninterrupted_one(experiment: Experiment, tmp_path: Path):
+    whole = run(experiment, tmp_path / "whole")
+    short = replace(experiment, training=replace(experiment.training, iterations=4))
+    folder = run(short, tmp_path / "short")
+    resume(folder.path, iterations=7)
+    assert scores_in(folder) == scores_in(whole)
+    assert folder.card()["best"] == whole.card()["best"]
+
+
+@pytest.fixture
+def scorer(experiment: Experiment, tmp_path: Path, network: Path) -> MetricScorer:
+    """Scores against 30 held-out pictures; the run is trained on 30 others."""
+    from graftgan.metrics import build_extractor
+
+    settings = replace(experiment.scoring.network, extractor=str(network))
+    images = replace(image_set(distinct(30, seed=1)), held_out=distinct(30, seed=2))
+    prepared = Prepared(
+        experiment,
+        None,  # type: ignore[arg-type] - the scorer looks at pictures alone
+        None,  # type: ignore[arg-type]
+        images,
+        CPU,
+        {},
+        Yardstick(build_extractor(settings), None),
+    )
+    return MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.yardstick)
+
+
+def distinct(count: int, *, seed: int) -> torch.Tensor:
+    """Return pictures that differ in the mean of each channel, which is all the network sees."""
+    rng = torch.Generator().manual_seed(seed)
+    colours = torch.randint(20, 236, (count, 3, 1, 1), generator=rng)
+    grain = torch.randint(-8, 9, (count, 3, 32, 32), generator=rng)
+    return (colours + grain).clamp(0, 255).byte()
+
+
+def test_the_copy_guard_stops_a_generator_that_gives_its_pictures_back(scorer: MetricScorer):
+    honest = scorer.score(10, distinct(60, seed=3))
+    assert honest.best
+    assert not honest.stop
+    copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
+    assert not copies.best
+    assert "copies" in copies.stop
+
+
+def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
+    scorer.score(10, distinct(60, seed=3))
+    deciding = [
+        entry["name"] for entry in read_jsonl(tmp_path / "metrics.jsonl") if entry["decides"]
+    ]
+    assert len(deciding) == 1
+    assert deciding[0].startswith("KID")
+    text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    assert "near copies" in text
+    json.loads(text.splitlines()[0])
+
+
+def test_scores_without_pictures_to_compare_with_are_refused(experiment: Experiment):
+    asked = replace(experiment, data=DataSettings())
+    with pytest.raises(SettingsError, match=r"--held-out 0\.2.*--reference"):
+        asked.check_names()
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(SettingsError, match="patience counts scores"):
+        ScoringSettings(patience=3)
+    with pytest.raises(SettingsError, match="score_every must be at least 1"):
+        ScoringSettings(score_every=0)
+    with pytest.raises(SettingsError, match="at least one score"):
+        ScoringSettings(metrics=())
