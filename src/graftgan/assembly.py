@@ -11,7 +11,7 @@ from graftgan.backbones import build_pair
 from graftgan.data import EndlessSampler, ImageSet, load_image_set
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
-from graftgan.metrics import Extractor, build_extractor
+from graftgan.metrics import LEAST_HELD_OUT, Extractor, build_extractor
 from graftgan.networks import Architecture, NetworkPair
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
 from graftgan.randomness import Randomness
@@ -62,6 +62,12 @@ class Prepared:
     hardware: Hardware
     base: dict[str, str]
     yardstick: Yardstick | None = None
+
+    @property
+    def lacks_copy_guard(self) -> bool:
+        """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
+        asked = self.yardstick is not None and self.experiment.scoring.copy_guard
+        return asked and len(self.images.held_out) < LEAST_HELD_OUT
 
 
 def prepare(

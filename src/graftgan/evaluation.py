@@ -143,6 +143,7 @@ def evaluate(
         reference,
         reference_name=against.name,
         resolution=real.resolution,
+        truncation=settings.truncation,
         seed=settings.seed,
     )
     floors = floors_of(reference, settings.metrics, count=len(generated), seed=settings.seed)
@@ -202,6 +203,8 @@ def floor(
         GraftganError: The pictures or the network cannot be used.
     """
     _check_names(metrics)
+    if not sizes or min(sizes) < 2 or repeats < 1:
+        raise SettingsError("a floor needs sizes of at least 2 pictures, and at least 1 repeat")
     extractor = build_extractor(network or ExtractorSettings())
     look = _Look(extractor, torch.device(device), progress or _show_nothing)
     images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
@@ -209,7 +212,7 @@ def floor(
     features = look.at(chosen, f"pictures of {pictures.name}")
     floors: dict[int, dict[str, Floor]] = {}
     for size in sizes:
-        found = floors_of(features, metrics, count=size, repeats=repeats, seed=seed)
+        found = floors_of(features, metrics, count=size, against=size, repeats=repeats, seed=seed)
         floors[size] = {full_name(label, extractor.name): floor for label, floor in found.items()}
     return floors
 

@@ -162,8 +162,13 @@ class Experiment:
 
 
 def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
-    reference = scoring.reference
-    return scoring if reference is None else replace(scoring, reference=reference.resolve())
+    network, reference = scoring.network, scoring.reference
+    if Path(network.extractor).is_file():
+        network = replace(network, extractor=str(Path(network.extractor).resolve()))
+    if network.extractor_weights is not None:
+        network = replace(network, extractor_weights=network.extractor_weights.resolve())
+    whole = None if reference is None else reference.resolve()
+    return replace(scoring, network=network, reference=whole)
 
 
 def _refuse_contradictions(source: Architecture, given: dict[str, Any]) -> None:

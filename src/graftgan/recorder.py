@@ -7,7 +7,7 @@ from pathlib import Path
 from graftgan.assembly import Prepared
 from graftgan.augment import leak_report
 from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
-from graftgan.errors import TrainingDiverged
+from graftgan.errors import ScoreError, TrainingDiverged
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, random_latents
@@ -41,7 +41,7 @@ class Recorder:
         self._seed = prepared.experiment.seed
         self._guard = CollapseGuard(prepared.images.pictures)
         self._scorer = build_scorer(folder.path / "metrics.jsonl", prepared)
-        self._saved_at = training.iteration  # a resumed run's checkpoint is there
+        self._saved_at = training.iteration or -1  # a resumed run's checkpoint is there
         average = training.average
         self._generator = training.pair.generator if average is None else average.generator
 
@@ -96,7 +96,11 @@ class Recorder:
 
     def _score(self, training: Training) -> None:
         generated = self._sample(self._latents(self._scorer.count))
-        verdict = self._scorer.score(training.iteration, generated)
+        try:
+            verdict = self._scorer.score(training.iteration, generated)
+        except ScoreError as error:
+            where = f"iteration {training.iteration} cannot be scored"
+            raise TrainingDiverged(f"{where}: {error}") from error
         self._folder.write_card(warning=self._leak_warning(generated))
         if verdict.best:
             self._save(training)

@@ -12,6 +12,7 @@ from graftgan.metrics import (
     CopyReport,
     Features,
     SlicedWassersteinProtocol,
+    check_metrics,
     copy_report,
     copy_scores,
     features_of,
@@ -24,6 +25,7 @@ from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
 
 _COMPASS = SlicedWassersteinProtocol()
+_REPLICATES = 200  # a rough interval will do while a run trains
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class MetricScorer:
         self._resolution = images.resolution
         real = images.held_out if reference is None else reference.pictures
         self._reference = self._features(real)
+        check_metrics(self._settings.metrics, self.count, self._reference)
         self._floors = floors_of(
             self._reference, self._settings.metrics, count=self.count, seed=self._seed
         )
@@ -118,6 +121,7 @@ class MetricScorer:
             self._reference,
             reference_name=self._words,
             resolution=self._resolution,
+            truncation=1.0,
             seed=self._seed,
         )
         scores = measure(
@@ -126,6 +130,7 @@ class MetricScorer:
             protocol,
             metrics=self._settings.metrics,
             floors=self._floors,
+            replicates=_REPLICATES,
         )
         copies = self._copies(features)
         if copies is not None:

@@ -122,4 +122,6 @@ def test_one_colour_pictures_and_missing_models_are_explained(
         Image.new("RGB", (32, 32), (number * 9, 0, 0)).save(flat / f"{number}.png")
     there = ["--against", pictures, "--resolution", "32"]
     assert "one-colour pictures" in cli("evaluate", flat, *there, code=2).stderr
+    assert "name a run" in cli("evaluate", *there, code=2).stderr
+    assert "at least 1 repeat" in cli("floor", pictures, "--repeats", 0, code=2).stderr
     assert "no source 'nowhere'" in cli("evaluate", "nowhere", *there, code=2).stderr

@@ -11,19 +11,33 @@ import pytest
 
 from graftgan.transfer import PRESETS
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "train_step.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path = tmp_path_factory.mktemp("benchmark") / "results.json"
-    tiny = ["--quick", "--width=4", "--resolution=32", "--batch-size=4", "--threads=1"]
-    command = [sys.executable, str(BENCHMARK), *tiny, f"--json={path}"]
+def measured(name: str, folder: Path, *flags: str) -> dict[str, Any]:
+    """Run a benchmark and return what it wrote."""
+    path = folder / "results.json"
+    command = [sys.executable, str(BENCHMARKS / name), *flags, "--threads=1", f"--json={path}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "times as fast" in done.stdout
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    tiny = ["--quick", "--width=4", "--resolution=32", "--batch-size=4"]
+    return measured("train_step.py", tmp_path_factory.mktemp("benchmark"), *tiny)
+
+
+def test_scoring_agrees_with_torch_fidelity_and_measures_both(tmp_path: Path) -> None:
+    found = measured("scores.py", tmp_path, "--count=12", "--manifold-count=200")
+    fid = found["fid"]
+    assert fid["relative_difference"] < 1e-3
+    ratio = fid["torch_fidelity"]["seconds"] / fid["graftgan"]["seconds"]
+    assert fid["times_as_fast"] == pytest.approx(ratio)
+    assert found["manifold"]["peak_mib"] >= found["manifold"]["peak_mib_with_the_features_alone"]
 
 
 def test_names_the_machine(results: dict[str, Any]) -> None:

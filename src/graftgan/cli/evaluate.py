@@ -10,6 +10,7 @@ import tyro
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.score_tables import score_table
 from graftgan.cli.screen import console, with_bars
+from graftgan.errors import SettingsError
 from graftgan.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
 from graftgan.training import choose_hardware
 
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str]) -> int:
         description=DESCRIPTION,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+    if not options.models:
+        raise SettingsError(
+            "name a run, a source or pictures to score; see graftgan evaluate --help"
+        )
     device = str(choose_hardware(options.device, "float32").device)
     evaluations: list[Evaluation] = []
     for model in options.models:

@@ -8,7 +8,7 @@ from graftgan.evaluation import Evaluation
 from graftgan.metrics import Floor, Score
 from graftgan.reports import in_words
 
-_ARROWS = {"lower": "↓", "higher": "↑"}
+_ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
 
 
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
@@ -44,7 +44,7 @@ def floor_table(floors: Mapping[int, Mapping[str, Floor]]) -> Table:
     for size, found in floors.items():
         counts = {floor.count for floor in found.values()} or {size}
         fewer = "" if counts == {size} else f"\n(no {size} twice)"
-        cells = [_range(found[name]) if name in found else "too few" for name in names]
+        cells = [_range(found[name]) if name in found else "cannot be measured" for name in names]
         table.add_row("/".join(map(str, sorted(counts))) + fewer, *cells)
     return table
 

@@ -49,6 +49,10 @@ class ScreenWatcher(Watcher):
         console.print(prepared.images.summary())
         if prepared.experiment.source is not None:
             console.print(plan_table(prepared.plan.report))
+        if prepared.lacks_copy_guard:
+            console.print(
+                "note: no copy guard, which needs pictures that are not trained on: --held-out 0.2"
+            )
         console.print(f"on {prepared.hardware.describe()}")
 
 

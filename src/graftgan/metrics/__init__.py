@@ -26,6 +26,7 @@ from graftgan.metrics.extractors import (
 from graftgan.metrics.features import Features
 from graftgan.metrics.measure import (
     HEADLINE,
+    check_metrics,
     copy_scores,
     floors_of,
     full_name,
@@ -58,6 +59,7 @@ __all__ = [
     "ScoringSettings",
     "SlicedWassersteinProtocol",
     "build_extractor",
+    "check_metrics",
     "compare",
     "copy_gallery_indices",
     "copy_report",

@@ -1,21 +1,25 @@
 """From two sets of features to scores with protocol, interval and floor."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from graftgan.errors import ScoreError
 from graftgan.metrics.copying import CopyReport
 from graftgan.metrics.extractors import Extractor
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS, Metric
+from graftgan.metrics.registry import METRICS
 from graftgan.metrics.resampling import Estimate, Resampling
 from graftgan.metrics.score import Floor, Score, ScoreProtocol
+from graftgan.metrics.store import cached_tensors
 from graftgan.randomness import Randomness
 
 HEADLINE = "kid"  # under 1,000 pictures a FID cannot tell equal from different; KID can
 FEW_PICTURES = 50
+_LARGE = 2000
 
 
 def protocol_of(
@@ -25,12 +29,14 @@ def protocol_of(
     *,
     reference_name: str,
     resolution: int,
+    truncation: float,
     seed: int,
 ) -> ScoreProtocol:
     """Return how ``generated`` will be measured against ``reference``, before the settings."""
     return ScoreProtocol(
         **extractor.describe(),
         resolution=resolution,
+        truncation=truncation,
         generated_count=len(generated),
         reference_count=len(reference),
         reference_sha256=reference.sha256,
@@ -47,6 +53,7 @@ def measure(
     *,
     metrics: Sequence[str] = (HEADLINE,),
     floors: Mapping[str, Floor] | None = None,
+    replicates: int = 1000,
 ) -> list[Score]:
     """Return every number of ``metrics``.
 
@@ -56,16 +63,23 @@ def measure(
         protocol: Where both come from; its ``settings`` are filled in here.
         metrics: Names in ``METRICS``.
         floors: Of the reference, as ``floors_of`` returns them.
+        replicates: Resamples behind each interval; fewer are faster and rougher.
 
     Raises:
         ScoreError: There are too few pictures, or the network has no classifier for the IS.
         UnknownName: There is no such metric.
     """
+    check_metrics(metrics, len(generated), reference)
+    if generated.dimension != reference.dimension:
+        raise ScoreError(
+            f"the generated pictures have {generated.dimension} features, the reference "
+            f"{reference.dimension}; take both from one network"
+        )
     scores: list[Score] = []
     for name in metrics:
         metric = METRICS[name]
-        _check(name, metric, generated, reference)
-        estimates = metric.measure(generated, reference, Resampling(seed=protocol.seed))
+        resampling = Resampling(replicates=replicates, seed=protocol.seed)
+        estimates = metric.measure(generated, reference, resampling)
         for label, estimate in estimates.items():
             real = (floors or {}).get(label)
             scores.append(
@@ -93,7 +107,7 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
         ("near copies", report.near_copy_share, report.near_copy_share_held_out, "lower"),
         ("singled out", report.singled_out_share, report.singled_out_share_held_out, "lower"),
         ("AuthPct", report.authentic_share, report.authentic_share_held_out, "higher"),
-        ("C_T", Estimate(report.c_t, report.c_t - z, report.c_t + z), None, "higher"),
+        ("C_T", Estimate(report.c_t, report.c_t - z, report.c_t + z), None, "zero"),
     ]
     protocol = replace(
         protocol,
@@ -116,6 +130,7 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
                 low=honest.low,
                 high=honest.high,
                 count=report.held_out_count,
+                against_count=report.training_count,
                 repeats=1,
             ),
             protocol=protocol,
@@ -129,45 +144,94 @@ def floors_of(
     metrics: Sequence[str] = (HEADLINE,),
     *,
     count: int,
-    repeats: int = 10,
+    against: int | None = None,
+    repeats: int | None = None,
     seed: int = 0,
 ) -> dict[str, Floor]:
     """Return what real pictures score against other real pictures of the same set, by label.
 
-    The set is split at random, ``repeats`` times, into two parts of ``count`` pictures that have
-    none in common; of half the set, where it has fewer. What half the set is too small for, or the
-    network has no classifier for, has no floor.
+    The set is split at random, ``repeats`` times, into ``count`` pictures, of half the set where it
+    has fewer, and others. What is too small for a metric, or the network has no classifier for, has
+    no floor. A floor of features that come from the cache is kept there too.
+
+    Args:
+        reference: Of the set.
+        metrics: Names in ``METRICS``.
+        count: Pictures on the side of the generated ones.
+        against: Pictures on the other side; without it all that are left, as a score is against
+            the whole set.
+        repeats: Without it 10, and 3 for a set beyond 2,000 pictures.
+        seed: Of the splits.
     """
     floors: dict[str, Floor] = {}
+    size = min(count, len(reference) // 2)
+    rest = min(against or len(reference), len(reference) - size)
+    repeats = repeats or (10 if len(reference) <= _LARGE else 3)
     for name in metrics:
         metric = METRICS[name]
-        size = min(count, len(reference) // 2)
-        if size >= metric.least and not (metric.needs_logits and reference.logits is None):
-            floors |= _floor(metric, reference, size, repeats, seed)
+        if min(size, rest) < metric.least or (metric.needs_logits and reference.logits is None):
+            continue
+        try:
+            values = _floor_values(name, reference, (size, rest), repeats, seed)
+        except ScoreError:  # halves in which the metric finds nothing to measure
+            continue
+        for label, rows in values.items():
+            floors[label] = Floor(
+                mean=float(rows.mean()),
+                low=float(rows.min()),
+                high=float(rows.max()),
+                count=size,
+                against_count=rest,
+                repeats=repeats,
+            )
     return floors
 
 
-def _floor(
-    metric: Metric, reference: Features, size: int, repeats: int, seed: int
-) -> dict[str, Floor]:
-    found: dict[str, list[float]] = {label: [] for label in metric.better}
-    once = Resampling(replicates=0, seed=seed)  # the repeats themselves show the spread
-    for repeat in range(repeats):
-        rng = Randomness(seed).generator("floor", repeat)
-        order = torch.randperm(len(reference), generator=rng)
-        halves = reference.subset(order[:size]), reference.subset(order[size : 2 * size])
-        for label, estimate in metric.measure(*halves, once).items():
-            found[label].append(estimate.value)
-    return {
-        label: Floor(
-            mean=sum(values) / repeats,
-            low=min(values),
-            high=max(values),
-            count=size,
-            repeats=repeats,
-        )
-        for label, values in found.items()
-    }
+def _floor_values(
+    name: str, reference: Features, sizes: tuple[int, int], repeats: int, seed: int
+) -> dict[str, Tensor]:
+    """Return (repeats,) values by label, from the cache where the features come from there."""
+    metric = METRICS[name]
+
+    def compute() -> dict[str, Tensor]:
+        found: dict[str, list[float]] = {label: [] for label in metric.better}
+        once = Resampling(replicates=0, seed=seed)  # the repeats themselves show the spread
+        for repeat in range(repeats):
+            rng = Randomness(seed).generator("floor", repeat)
+            first, others = torch.randperm(len(reference), generator=rng).split(
+                [sizes[0], len(reference) - sizes[0]]
+            )
+            sides = reference.subset(first), reference.subset(others[: sizes[1]])
+            for label, estimate in metric.measure(*sides, once).items():
+                found[label].append(estimate.value)
+        return {label: torch.tensor(rows, dtype=torch.float64) for label, rows in found.items()}
+
+    if not reference.key:
+        return compute()
+    settings = json.dumps(dict(metric.settings), sort_keys=True)
+    key = ("floor", name, settings, *sizes, repeats, seed, *reference.key)
+    return cached_tensors(key, compute)
+
+
+def check_metrics(metrics: Sequence[str], generated_count: int, reference: Features) -> None:
+    """Check that all of ``metrics`` can be measured, before anything is drawn.
+
+    Raises:
+        ScoreError: There are too few pictures, or the network has no classifier for the IS.
+        UnknownName: There is no such metric.
+    """
+    for name in metrics:
+        metric = METRICS[name]
+        for kind, count in (("generated", generated_count), ("reference", len(reference))):
+            if count < metric.least:
+                raise ScoreError(
+                    f"{name} needs at least {metric.least} pictures on each side, but there are "
+                    f"{count} {kind} ones; add pictures, or leave this score out"
+                )
+        if metric.needs_logits and reference.logits is None:
+            raise ScoreError(
+                f"{name} needs a network with a classifier; this one gives features only"
+            )
 
 
 def full_name(label: str, extractor: str) -> str:
@@ -175,22 +239,6 @@ def full_name(label: str, extractor: str) -> str:
     if extractor == "inception":
         return label
     return f"{'FD' if label == 'FID' else label}({extractor})"
-
-
-def _check(name: str, metric: Metric, generated: Features, reference: Features) -> None:
-    for kind, features in (("generated", generated), ("reference", reference)):
-        if len(features) < metric.least:
-            raise ScoreError(
-                f"{name} needs at least {metric.least} pictures on each side, but there are "
-                f"{len(features)} {kind} ones; add pictures, or leave this score out"
-            )
-    if generated.dimension != reference.dimension:
-        raise ScoreError(
-            f"the generated pictures have {generated.dimension} features, the reference "
-            f"{reference.dimension}; take both from one network"
-        )
-    if metric.needs_logits and generated.logits is None:
-        raise ScoreError(f"{name} needs a network with a classifier; this one gives features only")
 
 
 def _warnings(

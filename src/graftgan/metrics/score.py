@@ -18,6 +18,7 @@ class ScoreProtocol:
         side: Its input's height and width, in pixels.
         pixels: The range it takes.
         resolution: Height and width of the pictures before, in pixels.
+        truncation: Scale of the latents; 1 also for pictures that were not drawn here.
         generated_count: Pictures measured.
         reference_count: Real pictures they are measured against.
         reference_sha256: Of those pictures.
@@ -32,6 +33,7 @@ class ScoreProtocol:
     side: int
     pixels: str
     resolution: int
+    truncation: float
     generated_count: int
     reference_count: int
     reference_sha256: str
@@ -48,7 +50,8 @@ class Floor:
         mean: Over the repeats.
         low: The lowest repeat.
         high: The highest repeat.
-        count: Real pictures on each side; fewer than were generated where the set has too few.
+        count: Pictures on the side of the generated ones; half the set where that is fewer.
+        against_count: Pictures on the other side.
         repeats: Random splits of the set.
     """
 
@@ -56,6 +59,7 @@ class Floor:
     low: float
     high: float
     count: int
+    against_count: int
     repeats: int
 
 
@@ -68,7 +72,7 @@ class Score:
         value: The number.
         low: Lower end of the 95 % bootstrap interval.
         high: Upper end.
-        better: "lower" or "higher".
+        better: "lower", "higher" or "zero".
         floor: The same of real pictures; None where it was not asked for or cannot be measured.
         warnings: What limits this number, one sentence each.
     """

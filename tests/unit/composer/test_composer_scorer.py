@@ -11,12 +11,12 @@ import torch
 from graftgan.assembly import Prepared, Yardstick
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings
-from graftgan.errors import RunError, SettingsError
+from graftgan.errors import RunError, ScoreError, SettingsError, TrainingDiverged
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import ScoringSettings
 from graftgan.run_folder import RunFolder
-from graftgan.scorer import Compass, MetricScorer, best_iteration
+from graftgan.scorer import Compass, MetricScorer, Verdict, best_iteration
 from graftgan.training import TrainingSettings
 from tiny_networks import CPU, draw_pictures, image_set, tiny_pictures
 
@@ -213,6 +213,44 @@ def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
     text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     assert "near copies" in text
     json.loads(text.splitlines()[0])
+
+
+def test_a_run_that_ends_at_its_start_is_whole(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def copies(*_: object) -> Verdict:
+        return Verdict(best=False, stop="the generator copies")
+
+    monkeypatch.setattr(MetricScorer, "score", copies)
+    folder = run(experiment, tmp_path / "run")
+    assert folder.card()["state"] == "stopped"
+    assert "no better checkpoint" in folder.card()["message"]
+    assert checkpoints_in(folder) == [0]
+
+
+def test_pictures_of_one_colour_are_a_divergence(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def flat(*_: object) -> Verdict:
+        raise ScoreError("all 12 pictures are one-colour pictures")
+
+    monkeypatch.setattr(MetricScorer, "score", flat)
+    with pytest.raises(TrainingDiverged, match=r"iteration 0 cannot be scored.*one-colour"):
+        run(experiment, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").card()["state"] == "diverged"
+
+
+def test_scores_that_cannot_be_measured_are_found_before_anything_is_written(
+    experiment: Experiment, tmp_path: Path
+):
+    for change, says in (
+        ({"metrics": ("density_coverage",), "score_count": 4}, "at least 6 .*4 generated"),
+        ({"metrics": ("inception_score",)}, "classifier"),
+    ):
+        scoring = replace(experiment.scoring, **change)
+        with pytest.raises(ScoreError, match=says):
+            run(replace(experiment, scoring=scoring), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 def test_scores_without_pictures_to_compare_with_are_refused(experiment: Experiment):

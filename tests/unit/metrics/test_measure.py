@@ -1,6 +1,7 @@
 """Scores carry their protocol, floors and warnings; only like is compared with like."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ PROTOCOL = ScoreProtocol(
     side=299,
     pixels="tensorflow",
     resolution=64,
+    truncation=1.0,
     generated_count=120,
     reference_count=200,
     reference_sha256="cd" * 32,
@@ -86,6 +88,26 @@ def test_a_floor_of_a_small_set_says_how_many_pictures_it_had():
     score = measure(features(200), reference, PROTOCOL, floors=floors)[0]
     assert any("floor is that of 25" in warning for warning in score.warnings)
     assert floors_of(features(3), ["kid"], count=200) == {}
+    assert floors_of(features(50, logits=False), ["inception_score"], count=20) == {}
+
+
+def test_a_floor_is_measured_against_as_many_as_a_score():
+    reference = features(300, seed=1)
+    whole = floors_of(reference, ["fid"], count=40)["FID"]
+    equal = floors_of(reference, ["fid"], count=40, against=40)["FID"]
+    assert (whole.count, whole.against_count) == (40, 260)
+    assert (equal.count, equal.against_count) == (40, 40)
+    assert whole.mean < equal.mean  # more pictures on one side, less bias
+
+
+def test_a_floor_of_kept_features_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path))
+    kept = replace(features(60, seed=1), key=("some pictures", "some network"))
+    first = floors_of(kept, ["kid"], count=20)
+    elsewhere = replace(kept, values=kept.values * 100)  # told by the key, not by the numbers
+    assert floors_of(elsewhere, ["kid"], count=20) == first
+    assert floors_of(elsewhere, ["kid"], count=25) != first
+    assert floors_of(replace(elsewhere, key=()), ["kid"], count=20) != first
 
 
 def test_a_frechet_distance_of_fewer_pictures_than_features_is_warned_of():

@@ -24,7 +24,9 @@ VARIABLE = "GRAFTGAN_INCEPTION"
 
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 20  # bytes
-_OTHER_WEIGHTS = "give that file, or pass its own as expected_sha256 (its distance is not the FID)"
+_OTHER_WEIGHTS = (
+    "give that file; from Python others do with their own expected_sha256, but not as FID"
+)
 
 
 def inception_extractor(
