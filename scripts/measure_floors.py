@@ -80,8 +80,7 @@ def _lines_of(name: str, data: Path, extractor: Extractor) -> Iterator[dict[str,
     for kind, other_name in zip(("same", "near", "far"), (name, *SETS[name]), strict=True):
         other = own if kind == "same" else _load(data, other_name, extractor).without(own)
         for size in SIZES:
-            count = min(size, len(own.features) // 2 if kind == "same" else len(other.features))
-            count = min(count, len(own.features))
+            count = min(size, len(own.features) // 2, len(other.features))
             for label, values in _scores(own.features, other.features, count).items():
                 yield {
                     "set": name,
