@@ -88,22 +88,15 @@ def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, .
 
 
 class Store:
-    """Tensors on disk by the hash of what they were computed from.
-
-    Attributes:
-        note: Why something could not be kept, in words; None while all is well.
-    """
+    """Tensors on disk by the hash of what they were computed from."""
 
     def __init__(self, folder: Path | None = None, *, limit_bytes: int = 2_000_000_000) -> None:
         """Keep at most ``limit_bytes`` in ``folder``; without it, in ``<cache>/features``."""
-        self.note: str | None = None
         self._limit_bytes = limit_bytes
         self._folder = folder
         if folder is None:
-            try:
+            with suppress(RuntimeError):  # there is no home folder, so nothing is kept
                 self._folder = cache_home() / "features"
-            except RuntimeError as error:  # there is no home folder
-                self._remember(str(error))
 
     def cached_tensors(
         self, key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
@@ -124,11 +117,8 @@ class Store:
                 os.utime(path)  # most recently used
             return found
         tensors = {name: rows.detach().cpu().contiguous() for name, rows in compute().items()}
-        try:
-            with written_whole(path) as partial:
-                partial.write_bytes(save(tensors, metadata={"sha256": _sha256(tensors)}))
-        except RunError as error:
-            self._remember(str(error))
+        with suppress(RunError), written_whole(path) as partial:
+            partial.write_bytes(save(tensors, metadata={"sha256": _sha256(tensors)}))
         self._shrink(self._folder)
         return tensors
 
@@ -142,9 +132,6 @@ class Store:
                 total += facts.st_size
                 if total > self._limit_bytes:
                     path.unlink(missing_ok=True)
-
-    def _remember(self, reason: str) -> None:
-        self.note = f"features are not cached ({reason}), so the next score computes them again"
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
