@@ -32,7 +32,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_scoring_agrees_with_torch_fidelity_and_measures_both(tmp_path: Path) -> None:
-    found = measured("scores.py", tmp_path, "--count=12", "--manifold-count=200")
+    found = measured(
+        "scores.py", tmp_path, "--count=12", "--reference-count=12", "--manifold-count=200"
+    )
     fid = found["fid"]
     assert fid["relative_difference"] < 1e-3
     ratio = fid["torch_fidelity"]["seconds"] / fid["graftgan"]["seconds"]
