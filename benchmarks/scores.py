@@ -208,7 +208,8 @@ def _show(results: dict[str, Any]) -> None:
         f"answers {fid['relative_difference']:.1e} apart"
     )
     console.print(
-        f"64 pictures against {results['settings']['reference_count']}: {kept['reference_measured']:.1f} s the first time, "
+        f"64 pictures against {results['settings']['reference_count']}: "
+        f"{kept['reference_measured']:.1f} s the first time, "
         f"{kept['reference_kept']:.1f} s with the reference kept"
     )
     console.print(
