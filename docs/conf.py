@@ -19,7 +19,7 @@ version = release
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tables"]
 nitpicky = True
 
 html_theme = "furo"
