@@ -55,7 +55,7 @@ class EvaluationSettings:
     """How pictures are drawn and scored."""
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    """The scores."""
+    """kid, fid, precision_recall, density_coverage, vendi, intra_cluster, inception_score."""
     count: int = 2000
     """Pictures drawn from a model; at most so many are taken from a folder."""
     seed: int = 0

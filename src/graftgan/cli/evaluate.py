@@ -35,7 +35,7 @@ examples:
 class Evaluate:
     """What to score."""
 
-    models: tyro.conf.Positional[tuple[str, ...]]
+    models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL ...")]
     """Run folders, sources, or folders of pictures."""
     against: Path
     """The real pictures: a folder, zip or npz."""

@@ -34,7 +34,7 @@ class FloorOptions:
     sizes: tuple[int, ...] = (50, 100, 500)
     """Pictures on each side."""
     metrics: tuple[str, ...] = ("kid", "fid")
-    """The scores."""
+    """kid, fid, precision_recall, density_coverage, vendi, intra_cluster, inception_score."""
     resolution: int = 64
     """Height and width of the pictures, in pixels."""
     repeats: int = 10

@@ -17,7 +17,7 @@ class ScoringSettings:
     score_every: int | None = None
     """Iterations between two scores; they need --reference or --held-out. Without it, none."""
     metrics: tuple[str, ...] = (HEADLINE,)
-    """The scores; the first decides which checkpoint is the best."""
+    """The scores, as in `graftgan evaluate`; the first decides which checkpoint is the best."""
     reference: Path | None = None
     """A larger set of the target's pictures, for scores only; without it, those held out."""
     score_count: int = 500
