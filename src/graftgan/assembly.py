@@ -26,7 +26,7 @@ from graftgan.training import (
     Training,
     Update,
 )
-from graftgan.transfer import AppliedPlan, TrainableLayer, scales_in
+from graftgan.transfer import AppliedPlan, TrainableLayer, factors_in
 
 PictureProgress = Callable[[int, int], None]
 
@@ -204,14 +204,14 @@ def _constraint(
 ) -> Callable[[], None]:
     """Return the clipping of the critic's weights, if the objective has one.
 
-    Scales of modulations are no weights: they start at 1, and clipped to 0.01 they would wipe out
-    the kernels they belong to.
+    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
+    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
     """
     limit = settings.weight_clip
     if not limit:
         return lambda: None
-    scales = {id(scale) for scale in scales_in(critic)}
-    weights = [p for p in parameters if id(p) not in scales]
+    factors = {id(factor) for factor in factors_in(critic)}
+    weights = [p for p in parameters if id(p) not in factors]
     return lambda: clip_weights(weights, limit)
 
 

@@ -13,7 +13,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fold import fold
-from graftgan.transfer.modulation import scales_in
+from graftgan.transfer.modulation import LowRank, factors_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -29,6 +29,7 @@ __all__ = [
     "Action",
     "AppliedPlan",
     "LayerReport",
+    "LowRank",
     "Plan",
     "PlanReport",
     "Rules",
@@ -38,10 +39,10 @@ __all__ = [
     "TransferSettings",
     "apply_plan",
     "evaluation_mode",
+    "factors_in",
     "fold",
     "layers_on_batch_statistics",
     "parse_plan",
     "resolve",
-    "scales_in",
     "use_batch_statistics",
 ]
