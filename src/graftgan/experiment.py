@@ -97,14 +97,8 @@ class Experiment:
                 problems.append(str(error))
         if problems:
             raise SettingsError("; ".join(problems))
-        if self.source is None and self.plan not in (None, "fine_tune"):
-            raise SettingsError(
-                "without a source a plan means nothing; remove one or add the other"
-            )
-        if self.source is None and (self.method is not None or is_anchored(self.anchors)):
-            raise SettingsError(
-                "without a source a method or an anchor means nothing; remove it or add the source"
-            )
+        if self.source is None:
+            self._check_alone()
         unseen = self.data.held_out > 0 or self.scoring.reference is not None
         if self.scoring.score_every is not None and not unseen:
             raise SettingsError(
@@ -112,6 +106,16 @@ class Experiment:
                 "--held-out 0.2, or give a larger set of the same kind as --reference"
             )
         parse_plan(self.plan or DEFAULT_PLAN)
+
+    def _check_alone(self) -> None:
+        if self.plan not in (None, "fine_tune"):
+            raise SettingsError(
+                "without a source a plan means nothing; remove one or add the other"
+            )
+        if self.method is not None or is_anchored(self.anchors):
+            raise SettingsError(
+                "without a source a method or an anchor means nothing; remove it or add the source"
+            )
 
     def architecture(self, source: Architecture | None) -> Architecture:
         """Return the networks to train: the source's, or those of the settings.
