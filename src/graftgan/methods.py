@@ -85,7 +85,7 @@ _ROWS = {
     "ewc": Method(
         "fine-tune, with each weight of the generator held by how much it matters",
         "Li et al. 2020, arXiv:2012.02780",
-        {**_ALL_TRAIN, "anchors.ewc": 5e8},
+        {**_ALL_TRAIN, "anchors.ewc": 100.0},
     ),
     "scratch": Method(
         "train the same networks from fresh weights, to compare with",

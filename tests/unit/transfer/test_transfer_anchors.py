@@ -23,7 +23,7 @@ from graftgan.transfer import (
 from graftgan.transfer.anchors.ewc import fisher_of_generator, mean_squared_gradients
 from graftgan.transfer.modulation import MODULATIONS
 from graftgan.transfer.statistics import use_batch_statistics
-from tiny_networks import TinyRun, everything_in, tiny_images, tiny_pair, tiny_run
+from tiny_networks import TinyRun, everything_in, tiny_pair, tiny_run
 
 EVERY = {
     "l2_sp_discriminator": 0.3,

@@ -22,7 +22,7 @@ class AnchorSettings:
     """Discriminator layer whose output is compared; without it, the last but one."""
     ewc: float = 0.0
     """Weight of EWC on the generator: L2-SP, but by how much each weight matters."""
-    ewc_samples: int = 512
+    ewc_samples: int = 128
     """Pictures that the Fisher information of EWC is measured on."""
 
     def __post_init__(self) -> None:
