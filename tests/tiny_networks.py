@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graftgan.assembly import Prepared, build_training
+from graftgan.assembly import Prepared, build_training, memory_of
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
@@ -19,7 +19,13 @@ from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_o
 from graftgan.objectives import OptimizationSettings
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
-from graftgan.transfer import AppliedPlan, TransferSettings, parse_plan, resolve
+from graftgan.transfer import (
+    AnchorSettings,
+    AppliedPlan,
+    TransferSettings,
+    parse_plan,
+    resolve,
+)
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
@@ -110,6 +116,7 @@ def tiny_run(
     processes: Processes | None = None,
     hardware: Hardware = CPU,
     optimization: Mapping[str, Any] | None = None,
+    anchors: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     asked = Experiment(
         pictures=Path("pictures"),
@@ -127,6 +134,7 @@ def tiny_run(
         ),
         optimization=OptimizationSettings(**(optimization or {})),
         transfer=TransferSettings(frozen_statistics=statistics),
+        anchors=AnchorSettings(**(anchors or {})),
         training=TrainingSettings(
             iterations=iterations,
             batch_size=batch_size,
@@ -139,7 +147,9 @@ def tiny_run(
     source = copy.deepcopy(pair)
     applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
     assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
-    prepared = Prepared(experiment, pair, applied, image_set(tiny_pictures()), hardware, {})
+    memory = memory_of(experiment, copy.deepcopy(source), pair, applied, hardware)
+    images = image_set(tiny_pictures())
+    prepared = Prepared(experiment, pair, applied, images, hardware, {}, memory=memory)
     return TinyRun(build_training(prepared, processes or Processes()), applied, source)
 
 

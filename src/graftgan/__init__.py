@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graftgan.errors import GraftganError
     from graftgan.evaluation import EvaluationSettings, evaluate, floor
     from graftgan.experiment import Experiment, NetworkSettings
+    from graftgan.methods import with_method
     from graftgan.metrics import ScoringSettings, compare
     from graftgan.objectives import OptimizationSettings
     from graftgan.reports import write_run_report
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from graftgan.sampling import generate, interpolation_latents, random_latents
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
-    from graftgan.transfer import TransferSettings, apply_plan, fold, parse_plan
+    from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
 
 _HOMES = {
+    "AnchorSettings": "transfer",
     "AugmentationSettings": "augment",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation",
@@ -69,10 +71,12 @@ _HOMES = {
     "render_avatars": "data",
     "resume": "composer",
     "run": "composer",
+    "with_method": "methods",
     "write_run_report": "reports",
 }
 
 __all__ = [
+    "AnchorSettings",
     "AugmentationSettings",
     "DataSettings",
     "EvaluationSettings",
@@ -104,6 +108,7 @@ __all__ = [
     "render_avatars",
     "resume",
     "run",
+    "with_method",
     "write_run_report",
 ]
 

@@ -17,6 +17,7 @@ from graftgan.sources import batch_statistics_of, open_source
 from graftgan.transfer import (
     ACTIONS,
     AppliedPlan,
+    LowRank,
     Statistics,
     apply_plan,
     fold,
@@ -36,6 +37,8 @@ class Adapter:
         base_fingerprints: sha256 of the base's networks, by role.
         plan: The plan's notation.
         tensors: The changed tensors, as ``<role>.<name>``.
+        lora_rank: Rank of the factors under ``lora``.
+        lora_scale: What their product is multiplied with.
     """
 
     base: str
@@ -48,6 +51,8 @@ class Adapter:
     objective: str
     pictures: str
     tensors: Mapping[str, Tensor]
+    lora_rank: int = LowRank().rank
+    lora_scale: float = LowRank().scale
 
 
 def adapter_of(run: TrainedRun, base_fingerprints: Mapping[str, str]) -> Adapter:
@@ -74,6 +79,8 @@ def adapter_of(run: TrainedRun, base_fingerprints: Mapping[str, str]) -> Adapter
         objective=run.experiment.objective,
         pictures=run.experiment.pictures.name,
         tensors=tensors,
+        lora_rank=run.experiment.transfer.lora_rank,
+        lora_scale=run.experiment.transfer.lora_scale,
     )
 
 
@@ -121,7 +128,8 @@ def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str])
         )
     plan = parse_plan(adapter.plan)
     fresh = build_pair(adapter.architecture)
-    applied = apply_plan(plan, pair, fresh=fresh, statistics=adapter.statistics)
+    low_rank = LowRank(rank=adapter.lora_rank, scale=adapter.lora_scale)
+    applied = apply_plan(plan, pair, fresh=fresh, statistics=adapter.statistics, low_rank=low_rank)
     places = {
         f"{role}.{name}": place
         for role, network in pair.items()

@@ -1,10 +1,12 @@
 """Put the parts of one run together: networks under their plan, updates, the training."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from graftgan.augment import build_augmenter
 from graftgan.backbones import build_pair
@@ -26,7 +28,16 @@ from graftgan.training import (
     Training,
     Update,
 )
-from graftgan.transfer import AppliedPlan, TrainableLayer, scales_in
+from graftgan.transfer import (
+    AnchorSetup,
+    AnchorTerm,
+    AppliedPlan,
+    TrainableLayer,
+    build_anchors,
+    factors_in,
+    is_anchored,
+    remember_source,
+)
 
 PictureProgress = Callable[[int, int], None]
 
@@ -53,6 +64,7 @@ class Prepared:
         pair: The networks at their start, under the plan.
         base: Fingerprints of the source's networks, by role; empty without a source.
         yardstick: What to score the run with; None where no scores are asked for.
+        memory: What the anchors need of the source; empty without anchors.
     """
 
     experiment: Experiment
@@ -62,6 +74,7 @@ class Prepared:
     hardware: Hardware
     base: dict[str, str]
     yardstick: Yardstick | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def lacks_copy_guard(self) -> bool:
@@ -74,9 +87,12 @@ def prepare(
     experiment: Experiment,
     hardware: Hardware,
     *,
+    memory: Mapping[str, Tensor] | None = None,
     pictures_progress: PictureProgress | None = None,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
+
+    ``memory`` is what the anchors of a run that starts over took from the source the first time.
 
     Raises:
         GraftganError: Something does not fit.
@@ -91,10 +107,33 @@ def prepare(
     fresh = _fresh_pair(architecture, experiment.seed)
     pair = _fresh_pair(architecture, experiment.seed) if source is None else source.pair
     base = {} if source is None else dict(source.card.fingerprints)
+    untouched = copy.deepcopy(pair) if is_anchored(experiment.anchors) else pair
     plan = put_in_force(experiment, pair, fresh)
     images = _load_pictures(experiment, experiment.pictures, pictures_progress)
     yardstick = _yardstick(experiment, pictures_progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick)
+    if memory is None:
+        memory = memory_of(experiment, untouched, pair, plan, hardware)
+    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+
+
+def memory_of(
+    experiment: Experiment,
+    source: NetworkPair,
+    pair: NetworkPair,
+    plan: AppliedPlan,
+    hardware: Hardware,
+) -> dict[str, Tensor]:
+    """Return what the anchors of ``experiment`` need of the untouched ``source``.
+
+    Raises:
+        SettingsError: An anchor would hold nothing.
+    """
+    if not is_anchored(experiment.anchors):
+        return {}
+    for _, network in source.items():
+        hardware.place(network)
+    setup = AnchorSetup(experiment.anchors, pair, plan, source, experiment.seed)
+    return remember_source(setup)
 
 
 def prepare_again(
@@ -102,6 +141,7 @@ def prepare_again(
     hardware: Hardware,
     base: dict[str, str],
     *,
+    memory: Mapping[str, Tensor] | None = None,
     pictures_progress: PictureProgress | None = None,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source."""
@@ -110,7 +150,7 @@ def prepare_again(
     plan = put_in_force(experiment, pair, _fresh_pair(architecture, experiment.seed))
     images = _load_pictures(experiment, experiment.pictures, pictures_progress)
     yardstick = _yardstick(experiment, pictures_progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick)
+    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory or {})
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
@@ -118,6 +158,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
 
     Raises:
         SettingsError: The batch cannot be shared by the processes.
+        CheckpointError: What the anchors remember belongs to another run.
     """
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
     settings = experiment.training
@@ -138,6 +179,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         views=build_augmenter(experiment.augment, experiment.augmentation),
         hardware=hardware,
         batch_size=settings.batch_size // processes.count,
+        anchors=_anchors(prepared),
     )
     average = None
     if settings.average_half_life_images:
@@ -156,6 +198,17 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         iterations=settings.iterations,
         batch_size=settings.batch_size,
     )
+
+
+def _anchors(prepared: Prepared) -> list[AnchorTerm]:
+    experiment = prepared.experiment
+    if not is_anchored(experiment.anchors):
+        return []
+    plain = _fresh_pair(prepared.pair.architecture, experiment.seed)
+    for _, network in plain.items():
+        prepared.hardware.place(network)
+    setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
+    return build_anchors(setup, prepared.memory)
 
 
 def _updates(prepared: Prepared, game: AdversarialGame) -> list[Update]:
@@ -204,14 +257,14 @@ def _constraint(
 ) -> Callable[[], None]:
     """Return the clipping of the critic's weights, if the objective has one.
 
-    Scales of modulations are no weights: they start at 1, and clipped to 0.01 they would wipe out
-    the kernels they belong to.
+    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
+    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
     """
     limit = settings.weight_clip
     if not limit:
         return lambda: None
-    scales = {id(scale) for scale in scales_in(critic)}
-    weights = [p for p in parameters if id(p) not in scales]
+    factors = {id(factor) for factor in factors_in(critic)}
+    weights = [p for p in parameters if id(p) not in factors]
     return lambda: clip_weights(weights, limit)
 
 

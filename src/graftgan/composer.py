@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import Prepared, build_training, prepare, prepare_again
-from graftgan.checkpoints import list_checkpoints, load_state
+from graftgan.checkpoints import list_checkpoints, load_state, load_tensors, save_tensors
 from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
 from graftgan.experiment import Experiment
@@ -34,6 +35,9 @@ from graftgan.training import (
     keep_freed_memory,
     restore,
 )
+from graftgan.transfer import is_anchored
+
+ANCHOR_FILE = "anchors.safetensors"
 
 
 class Watcher:
@@ -126,8 +130,14 @@ def resume(
             experiment, training=replace(experiment.training, iterations=iterations)
         )
     with _joined(device, experiment) as (hardware, processes):
+        memory = _remembered(path, experiment)
         if not list_checkpoints(path):
-            prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+            prepared = prepare(
+                experiment,
+                hardware,
+                memory=memory,
+                pictures_progress=watcher.pictures_progress,
+            )
             if prepared.base != card["base"]:
                 raise RunError(
                     f"the source {experiment.source} is not the one this run was started with; "
@@ -135,7 +145,11 @@ def resume(
                 )
         else:
             prepared = prepare_again(
-                experiment, hardware, card["base"], pictures_progress=watcher.pictures_progress
+                experiment,
+                hardware,
+                card["base"],
+                memory=memory,
+                pictures_progress=watcher.pictures_progress,
             )
         if prepared.images.sha256 != card["pictures_sha256"]:
             raise RunError(
@@ -148,7 +162,12 @@ def resume(
         if processes.leads:
             _tidy(path, training.iteration)
             write_text(folder.experiment_file, to_toml(prepared.experiment))
-            folder.write_card(state="running", message="", **_sitting(prepared, processes))
+            folder.write_card(
+                state="running",
+                message="",
+                settings_sha256=folder.settings_sha256(),
+                **_sitting(prepared, processes),
+            )
         processes.wait()
         return _train(folder, prepared, training, recorder, watcher)
 
@@ -185,6 +204,8 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         write_text(folder.experiment_file, to_toml(prepared.experiment))
         write_json(partial / "plan.json", prepared.plan.report.as_dict())
         write_manifest(prepared.images, partial / "manifest.json")
+        if prepared.memory:
+            save_tensors(partial / ANCHOR_FILE, prepared.memory, note={"kind": "anchors"})
         folder.write_card(
             state="running",
             message="",
@@ -198,6 +219,19 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             warning=None,
             **_sitting(prepared, processes),
         )
+
+
+def _remembered(path: Path, experiment: Experiment) -> dict[str, Tensor]:
+    """Return what the anchors of a run took from its source when it began."""
+    if not is_anchored(experiment.anchors):
+        return {}
+    try:
+        return load_tensors(path / ANCHOR_FILE)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; it holds what the anchors took from the source, without which the run "
+            "cannot go on: put it back, or start a new run"
+        ) from None
 
 
 def _sitting(prepared: Prepared, processes: Processes) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from graftgan.augment import POLICIES, AugmentationSettings
 from graftgan.backbones import BACKBONES, NORMALISATIONS
 from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
+from graftgan.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.settings import strict
 from graftgan.training import TrainingSettings
-from graftgan.transfer import TransferSettings, parse_plan
+from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "combined"
@@ -46,6 +47,8 @@ class Experiment:
     """A folder, zip or npz of pictures."""
     source: str | None = None
     """The source's name or folder; none: start from fresh weights."""
+    method: str | None = None
+    """A named method, such as freezed: the settings it stands for; other flags win over them."""
     backbone: str | None = None
     """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
@@ -60,6 +63,7 @@ class Experiment:
     data: DataSettings = field(default_factory=DataSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
+    anchors: AnchorSettings = field(default_factory=AnchorSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
@@ -77,6 +81,8 @@ class Experiment:
         ]
         if self.backbone is not None:
             lookups.append((BACKBONES, self.backbone))
+        if self.method is not None:
+            lookups.append((METHODS, self.method))
         for name in (
             self.network.generator_normalisation,
             self.network.discriminator_normalisation,
@@ -91,10 +97,8 @@ class Experiment:
                 problems.append(str(error))
         if problems:
             raise SettingsError("; ".join(problems))
-        if self.source is None and self.plan not in (None, "fine_tune"):
-            raise SettingsError(
-                "without a source a plan means nothing; remove one or add the other"
-            )
+        if self.source is None:
+            self._check_alone()
         unseen = self.data.held_out > 0 or self.scoring.reference is not None
         if self.scoring.score_every is not None and not unseen:
             raise SettingsError(
@@ -102,6 +106,16 @@ class Experiment:
                 "--held-out 0.2, or give a larger set of the same kind as --reference"
             )
         parse_plan(self.plan or DEFAULT_PLAN)
+
+    def _check_alone(self) -> None:
+        if self.plan not in (None, "fine_tune"):
+            raise SettingsError(
+                "without a source a plan means nothing; remove one or add the other"
+            )
+        if self.method is not None or is_anchored(self.anchors):
+            raise SettingsError(
+                "without a source a method or an anchor means nothing; remove it or add the source"
+            )
 
     def architecture(self, source: Architecture | None) -> Architecture:
         """Return the networks to train: the source's, or those of the settings.

@@ -133,8 +133,14 @@ def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) 
         PlanError: The plan does not fit, or leaves a network with nothing to train.
     """
     plan = parse_plan(experiment.plan or DEFAULT_PLAN)
-    statistics = experiment.transfer.frozen_statistics
-    applied = apply_plan(plan, pair, fresh=fresh, statistics=statistics)
+    transfer = experiment.transfer
+    applied = apply_plan(
+        plan,
+        pair,
+        fresh=fresh,
+        statistics=transfer.frozen_statistics,
+        low_rank=transfer.low_rank(experiment.seed),
+    )
     if not all(applied.trainable.values()):
         raise PlanError(
             f"the plan {applied.report.notation} leaves a network with nothing to train; "

@@ -24,6 +24,7 @@ ROOMS = {
 }
 COMPOSERS = {
     "experiment",
+    "methods",
     "run_folder",
     "sources",
     "sampling",

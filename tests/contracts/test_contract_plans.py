@@ -17,8 +17,8 @@ MIXED = "D[layer2-3={0}, *=fine_tune] G[layer2-3={0}, *=fine_tune]"
 
 
 def test_there_are_actions_and_presets_to_hold_to_the_contract():
-    assert {"freeze", "adafm", "filter_scale_shift", "fine_tune", "reset"} <= set(ACTIONS)
-    assert {"fine_tune", "freeze", "adafm", "combined", "scratch"} <= set(PRESETS)
+    assert {"freeze", "adafm", "filter_scale_shift", "lora", "fine_tune", "reset"} <= set(ACTIONS)
+    assert {"fine_tune", "freeze", "adafm", "lora", "combined", "scratch"} <= set(PRESETS)
 
 
 @pytest.mark.parametrize("statistics", STATISTICS)
@@ -87,7 +87,7 @@ def check_buffers(
     for layer, action in plan.decisions[network].items():
         prefix = next(n for n, m in module.named_modules() if m is module.layers()[layer])
         held = ACTIONS[action].holds_buffers or (
-            statistics == "source" and action in {"adafm", "filter_scale_shift"}
+            statistics == "source" and action in {"adafm", "filter_scale_shift", "lora"}
         )
         for name, _ in module.layers()[layer].named_buffers():
             full = f"{network}.{prefix}.{name}"

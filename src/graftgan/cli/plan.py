@@ -8,6 +8,7 @@ import tyro
 from graftgan.backbones import build_pair
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, plan_table
+from graftgan.methods import METHODS
 from graftgan.sources import DEFAULT_SOURCE, open_source
 from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, parse_plan
 
@@ -18,7 +19,7 @@ fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the 
 the next j, freeze the last i. Or give rules: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
 
 examples:
-  graftgan plan                                        every preset and action
+  graftgan plan                                        every preset, action and method
   graftgan plan combined
   graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
 """
@@ -29,7 +30,7 @@ class ShowPlan:
     """The plan and the source."""
 
     plan: tyro.conf.Positional[str] = ""
-    """A preset's name or the notation; without it, all presets are listed."""
+    """A preset's name or the notation; without it, presets, actions and methods are listed."""
     source: str = DEFAULT_SOURCE
     """The source's name or folder."""
     frozen_statistics: Statistics = "source"
@@ -46,6 +47,11 @@ def main(arguments: Sequence[str]) -> int:
         console.print("\nactions:")
         for name, action in ACTIONS.items():
             console.print(f"{name:<20} {action.summary}")
+        console.print("\nmethods, for --method:")
+        for name, method in METHODS.items():
+            console.print(f"{name:<20} {method.summary} ({method.paper})")
+            stands_for = (f"{key}={value}" for key, value in method.settings.items())
+            console.print(f"{'':<20} {', '.join(stands_for)}")
         return 0
     plan = parse_plan(options.plan)
     pair = open_source(options.source).pair

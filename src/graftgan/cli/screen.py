@@ -18,6 +18,7 @@ _COLOURS = {
     "freeze": "cyan",
     "adafm": "yellow",
     "filter_scale_shift": "magenta",
+    "lora": "blue",
     "fine_tune": "green",
     "reset": "red",
 }

@@ -13,6 +13,7 @@ from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
+from graftgan.methods import under_method, with_method
 from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder
 from graftgan.settings import dotted_names, parse, read_toml, to_toml
@@ -107,12 +108,15 @@ def _parse_start(
     arguments = short_flags(arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[:1] = ["--pictures", arguments[0]]
-    config = _config_path(arguments)
+    config = _value_of("config", arguments)
     if config is not None:
-        data = {"pictures": "", **read_toml(config)}
-        defaults = parse(Experiment, data, where=str(config))
+        data = under_method({"pictures": "", **read_toml(Path(config))})
+        defaults = parse(Experiment, data, where=config)
         if not data["pictures"]:
             defaults = replace(defaults, pictures=tyro.MISSING)
+    method = _value_of("method", arguments)
+    if method is not None:
+        defaults = with_method(defaults, method)
     return parse_flags(
         Start,
         arguments,
@@ -123,12 +127,13 @@ def _parse_start(
     )
 
 
-def _config_path(arguments: Sequence[str]) -> Path | None:
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """Return what is given for ``flag``, which decides the defaults of the others."""
     for position, argument in enumerate(arguments):
-        if argument.startswith("--config="):
-            return Path(argument.partition("=")[2])
-        if argument == "--config" and position + 1 < len(arguments):
-            return Path(arguments[position + 1])
+        if argument.startswith(f"--{flag}="):
+            return argument.partition("=")[2]
+        if argument == f"--{flag}" and position + 1 < len(arguments):
+            return arguments[position + 1]
     return None
 
 

@@ -18,6 +18,7 @@ examples:
   graftgan transfer my_pictures/
   graftgan transfer my_pictures.zip --plan fine_tune --iterations 2000 --out runs/tuned
   graftgan transfer my_pictures/ --source runs/faces --plan "D(1,2,2) G(1,2,2)"
+  graftgan transfer my_pictures/ --method freezed          the methods: graftgan plan
   graftgan transfer --resume runs/my_pictures --iterations 3000
   torchrun --nproc-per-node 2 -m graftgan transfer my_pictures/
 """

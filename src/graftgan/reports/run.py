@@ -31,6 +31,7 @@ _ACTIONS = {
     "freeze": "nothing changes, bit for bit",
     "adafm": "one scale and one shift per kernel",
     "filter_scale_shift": "one scale and one shift per filter",
+    "lora": "a change of low rank per kernel",
     "fine_tune": "every weight trains",
     "reset": "every weight starts fresh",
 }

@@ -1,6 +1,7 @@
 """The two updates of a GAN: the discriminator's and the generator's."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +61,28 @@ class Views(Protocol):
         ...
 
 
+class Anchor(Protocol):
+    """A term that holds one network to where it came from."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """The network in whose loss it stands: discriminator or generator."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Return what is entered while the discriminator scores the real batch."""
+        ...
+
+    def __call__(self, real: Images | None) -> Scalar:
+        """Return the weighted term; ``real`` is the batch just scored, None for the generator."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AdversarialGame:
     """The losses of both players.
@@ -72,6 +95,7 @@ class AdversarialGame:
         views: The augmentation.
         hardware: Device and number format.
         batch_size: Pictures in a batch of this process.
+        anchors: Terms added to either loss.
     """
 
     pair: NetworkPair
@@ -81,6 +105,7 @@ class AdversarialGame:
     views: Views
     hardware: Hardware
     batch_size: int
+    anchors: Sequence[Anchor] = ()
 
     def discriminator_terms(self, moment: Moment) -> Terms:
         """Return the terms of the discriminator's loss on one real and one generated batch."""
@@ -90,7 +115,10 @@ class AdversarialGame:
             with torch.no_grad():
                 fake = self._generate(moment)
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
-            real_logits = self.pair.discriminator(real).float()
+            with ExitStack() as watched:
+                for anchor in self._anchors_of("discriminator"):
+                    watched.enter_context(anchor.watching())
+                real_logits = self.pair.discriminator(real).float()
             fake_logits = self.pair.discriminator(fake).float()
             terms = {
                 "loss": self.losses.discriminator_loss(real_logits, fake_logits),
@@ -101,6 +129,7 @@ class AdversarialGame:
                 if moment.turn % penalty.every == 0:
                     rng = moment.generator(penalty.name)
                     terms[penalty.name] = penalty(self.pair.discriminator, real, fake, rng)
+            terms |= {a.name: a(real) for a in self._anchors_of("discriminator")}
         return terms
 
     def generator_terms(self, moment: Moment) -> Terms:
@@ -109,7 +138,12 @@ class AdversarialGame:
             fake = self._generate(moment)
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
             logits = self.pair.discriminator(fake).float()
-            return {"loss": self.losses.generator_loss(logits)}
+            terms = {"loss": self.losses.generator_loss(logits)}
+            terms |= {a.name: a(None) for a in self._anchors_of("generator")}
+        return terms
+
+    def _anchors_of(self, role: str) -> list[Anchor]:
+        return [anchor for anchor in self.anchors if anchor.role == role]
 
     def _generate(self, moment: Moment) -> Images:
         rng = moment.generator("latents")

@@ -1,9 +1,20 @@
 """Decide, layer by layer, what carries over, what may change and how much.
 
-To add an action: register it in ``actions.py``. To add a method: a row in ``PRESETS``.
+To add an action: register it in ``actions.py``. To add a plan: a row in ``PRESETS``. To add a loss
+that holds the target to the source: a file in ``anchors/``.
 """
 
 from graftgan.transfer.actions import ACTIONS, Action
+from graftgan.transfer.anchors import (
+    ANCHORS,
+    Anchor,
+    AnchorSettings,
+    AnchorSetup,
+    AnchorTerm,
+    build_anchors,
+    is_anchored,
+    remember_source,
+)
 from graftgan.transfer.apply import (
     AppliedPlan,
     LayerReport,
@@ -13,7 +24,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fold import fold
-from graftgan.transfer.modulation import scales_in
+from graftgan.transfer.modulation import LowRank, factors_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -25,10 +36,16 @@ from graftgan.transfer.statistics import (
 
 __all__ = [
     "ACTIONS",
+    "ANCHORS",
     "PRESETS",
     "Action",
+    "Anchor",
+    "AnchorSettings",
+    "AnchorSetup",
+    "AnchorTerm",
     "AppliedPlan",
     "LayerReport",
+    "LowRank",
     "Plan",
     "PlanReport",
     "Rules",
@@ -37,11 +54,14 @@ __all__ = [
     "TrainableLayer",
     "TransferSettings",
     "apply_plan",
+    "build_anchors",
     "evaluation_mode",
+    "factors_in",
     "fold",
+    "is_anchored",
     "layers_on_batch_statistics",
     "parse_plan",
+    "remember_source",
     "resolve",
-    "scales_in",
     "use_batch_statistics",
 ]

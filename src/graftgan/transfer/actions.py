@@ -5,15 +5,23 @@ runs, nothing in the layer is trainable. To add one: register it in ``ACTIONS``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 from torch.nn import Parameter
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.utils import parametrize
 
 from graftgan.registry import Registry
-from graftgan.transfer.modulation import AdaFM, ChannelScale, ChannelShift
+from graftgan.transfer.modulation import (
+    USUAL_LOW_RANK,
+    AdaFM,
+    ChannelScale,
+    ChannelShift,
+    LoRA,
+    LowRank,
+)
 from graftgan.transfer.statistics import Statistics, hold_buffers
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
@@ -26,10 +34,14 @@ class Context:
     Attributes:
         statistics: What frozen and modulated layers normalise with.
         fresh: The same layer with fresh weights, for ``reset``.
+        low_rank: How ``lora`` is done.
+        rng: Random numbers that belong to this layer.
     """
 
     statistics: Statistics
     fresh: nn.Module
+    low_rank: LowRank = USUAL_LOW_RANK
+    rng: torch.Generator = field(default_factory=torch.Generator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +53,16 @@ class Action:
         problem: Says in words why a layer cannot take this action; None: it can.
         holds_buffers: Whether the layer's buffers stay bit-equal to the source.
         summary: One line for tables and help.
+        modulates: Whether the source's weights stay and a modulation of them is learnt.
+        keeps_source: Whether the layer starts as the source's.
     """
 
     apply: Callable[[nn.Module, Context], list[Parameter]]
     problem: Callable[[nn.Module], str | None]
     holds_buffers: bool
     summary: str
+    modulates: bool = False
+    keeps_source: bool = True
 
 
 ACTIONS: Registry[Action] = Registry("action")
@@ -75,6 +91,17 @@ def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
         modulation = AdaFM(part.weight)
         parametrize.register_parametrization(part, "weight", modulation)
         chosen += [modulation.gamma, modulation.beta]
+    return chosen
+
+
+def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    chosen: list[Parameter] = []
+    for part in list(_convolutions(layer)):
+        modulation = LoRA(part.weight, _output_axis(part), context.low_rank, context.rng)
+        parametrize.register_parametrization(part, "weight", modulation)
+        chosen += [modulation.A, modulation.B]
     return chosen
 
 
@@ -114,15 +141,38 @@ ACTIONS.register("freeze")(
     Action(_freeze, _always, True, "keep weights and buffers as the source's")
 )
 ACTIONS.register("adafm")(
-    Action(_adafm, _needs_kernel, False, "keep the kernels, learn a scale and shift for each")
+    Action(
+        _adafm,
+        _needs_kernel,
+        False,
+        "keep the kernels, learn a scale and shift for each",
+        modulates=True,
+    )
 )
 ACTIONS.register("filter_scale_shift")(
-    Action(_filter_scale_shift, _needs_output_affine, False, "learn a scale and shift per channel")
+    Action(
+        _filter_scale_shift,
+        _needs_output_affine,
+        False,
+        "learn a scale and shift per channel",
+        modulates=True,
+    )
+)
+ACTIONS.register("lora")(
+    Action(
+        _lora,
+        _needs_kernel,
+        False,
+        "keep the kernels, learn a change of low rank for each",
+        modulates=True,
+    )
 )
 ACTIONS.register("fine_tune")(
     Action(_fine_tune, _always, False, "train everything from the source's weights")
 )
-ACTIONS.register("reset")(Action(_reset, _always, False, "train everything from fresh weights"))
+ACTIONS.register("reset")(
+    Action(_reset, _always, False, "train everything from fresh weights", keeps_source=False)
+)
 
 
 def _convolutions(layer: nn.Module) -> Iterator[Convolution]:

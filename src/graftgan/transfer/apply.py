@@ -10,7 +10,9 @@ from torch.nn import Parameter
 
 from graftgan.errors import PlanError
 from graftgan.networks import NetworkPair
+from graftgan.randomness import Randomness
 from graftgan.transfer.actions import ACTIONS, Context
+from graftgan.transfer.modulation import USUAL_LOW_RANK, LowRank
 from graftgan.transfer.plan import Plan, describe
 from graftgan.transfer.statistics import (
     Statistics,
@@ -119,7 +121,12 @@ def resolve(plan: Plan, pair: NetworkPair) -> Decisions:
 
 
 def apply_plan(
-    plan: Plan, pair: NetworkPair, *, fresh: NetworkPair, statistics: Statistics
+    plan: Plan,
+    pair: NetworkPair,
+    *,
+    fresh: NetworkPair,
+    statistics: Statistics,
+    low_rank: LowRank = USUAL_LOW_RANK,
 ) -> AppliedPlan:
     """Put ``plan`` in force on ``pair``, in place; it owns trainability from here on.
 
@@ -128,6 +135,7 @@ def apply_plan(
         pair: The source's networks.
         fresh: The same networks with fresh weights, for ``reset``.
         statistics: What frozen and modulated layers normalise with.
+        low_rank: How ``lora`` is done.
 
     Raises:
         PlanError: The plan does not fit; the networks are untouched.
@@ -146,9 +154,9 @@ def apply_plan(
         for name, layer in module.layers().items():
             action = decisions[network][name]
             size = _size(layer)
-            parameters = ACTIONS[action].apply(
-                layer, Context(statistics, fresh_layers[network][name])
-            )
+            rng = Randomness(low_rank.seed).generator(f"modulation of {network} {name}")
+            context = Context(statistics, fresh_layers[network][name], low_rank, rng)
+            parameters = ACTIONS[action].apply(layer, context)
             for parameter in parameters:
                 parameter.requires_grad_(True)
             # Modulations bring parameters of their own; keep all others of the layer frozen.

@@ -1,5 +1,8 @@
 """Modulations of a fixed kernel, as parametrizations: they fit any layer and fold away."""
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -38,12 +41,6 @@ class ChannelScale(nn.Module):
         return self.gamma.view(self._shape) * weight
 
 
-def scales_in(module: nn.Module) -> list[nn.Parameter]:
-    """Return the scales (gamma) of every modulation in ``module``."""
-    parts = module.modules()
-    return [part.gamma for part in parts if isinstance(part, AdaFM | ChannelScale)]
-
-
 class ChannelShift(nn.Module):
     """One learnable shift for each output channel: b' = b + beta."""
 
@@ -54,3 +51,63 @@ class ChannelShift(nn.Module):
     def forward(self, bias: Tensor) -> Tensor:
         """Return the shifted bias."""
         return bias + self.beta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowRank:
+    """How the low-rank modulations of a plan are made.
+
+    Attributes:
+        rank: Of each change; at most that of the kernel.
+        scale: What the product of the factors is multiplied with.
+        seed: Decides the start of the factor that does not start at zero.
+    """
+
+    rank: int = 4
+    scale: float = 1.0
+    seed: int = 0
+
+
+USUAL_LOW_RANK = LowRank()
+
+
+class LoRA(nn.Module):
+    """Low-rank adaptation: W' = W + scale * B A, with the kernel seen as a matrix.
+
+    Source: Hu et al. 2021 (arXiv:2106.09685, section 4.1). A row of the matrix belongs to one
+    output channel, a column to one input channel and tap, for transposed convolutions too. B starts
+    at zero, which gives W back exactly, and A at N(0, 1 / columns).
+    """
+
+    def __init__(
+        self, weight: Tensor, output_axis: int, low_rank: LowRank, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        self._axis, self._scale = output_axis, low_rank.scale
+        rows = weight.shape[output_axis]
+        columns = weight.numel() // rows
+        rank = min(low_rank.rank, rows, columns)  # more would reach no further matrix
+        start = torch.randn(rank, columns, generator=rng) / math.sqrt(columns)
+        self.A = nn.Parameter(start.to(weight))
+        self.B = nn.Parameter(weight.new_zeros(rows, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the adapted kernel."""
+        by_output = weight.transpose(0, self._axis).shape
+        with torch.autocast(weight.device.type, enabled=False):  # as exact as the folded kernel
+            change = (self.B @ self.A).view(by_output)
+        return weight + self._scale * change.transpose(0, self._axis)
+
+
+MODULATIONS = (AdaFM, ChannelScale, ChannelShift, LoRA)
+
+
+def factors_in(module: nn.Module) -> list[nn.Parameter]:
+    """Return what modulations in ``module`` multiply with: scales, and low-rank factors."""
+    found: list[nn.Parameter] = []
+    for part in module.modules():
+        if isinstance(part, AdaFM | ChannelScale):
+            found.append(part.gamma)
+        elif isinstance(part, LoRA):
+            found += [part.A, part.B]
+    return found

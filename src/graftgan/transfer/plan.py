@@ -121,6 +121,7 @@ PRESETS: dict[str, Plan] = {
     "fine_tune": Plan(discriminator=_TUNE_ALL, generator=_TUNE_ALL),
     "freeze": Plan(discriminator=Split(None, 0, 2), generator=Split(None, 0, 2)),
     "adafm": Plan(discriminator=Split(0, None, 0), generator=Split(0, None, 0)),
+    "lora": Plan(discriminator=Rules((("*", "lora"),)), generator=Rules((("*", "lora"),))),
     "combined": Plan(discriminator=Split(1, None, 2), generator=Split(1, None, 2)),
     "scratch": Plan(discriminator=Rules((("*", "reset"),)), generator=Rules((("*", "reset"),))),
 }

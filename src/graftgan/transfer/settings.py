@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from graftgan.errors import SettingsError
 from graftgan.settings import strict
+from graftgan.transfer.actions import ACTIONS
+from graftgan.transfer.modulation import LowRank
 from graftgan.transfer.statistics import Statistics
 
 
@@ -16,14 +18,26 @@ class TransferSettings:
     frozen_statistics: Statistics = "source"
     """What frozen and modulated layers normalise with: the source's statistics, or the batch's."""
     modulation_rate: float = 1.0
-    """Learning rate of modulations (AdaFM, scale and shift), as a multiple of the network's."""
+    """Learning rate of modulations (AdaFM, LoRA, ...), as a multiple of the network's."""
+    lora_rank: int = 4
+    """Rank of the change that LoRA learns for each kernel."""
+    lora_scale: float = 1.0
+    """What LoRA's change is multiplied with."""
 
     def __post_init__(self) -> None:
         if not 0 < self.modulation_rate < math.inf:
             raise SettingsError(
                 f"modulation_rate must be finite and positive, got {self.modulation_rate}"
             )
+        if self.lora_rank < 1:
+            raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
+        if not 0 < self.lora_scale < math.inf:
+            raise SettingsError(f"lora_scale must be finite and positive, got {self.lora_scale}")
 
     def rate_of(self, action: str) -> float:
         """Return the multiple of the learning rate for layers under ``action``."""
-        return self.modulation_rate if action in {"adafm", "filter_scale_shift"} else 1.0
+        return self.modulation_rate if ACTIONS[action].modulates else 1.0
+
+    def low_rank(self, seed: int) -> LowRank:
+        """Return how ``lora`` is done in a run of ``seed``."""
+        return LowRank(rank=self.lora_rank, scale=self.lora_scale, seed=seed)

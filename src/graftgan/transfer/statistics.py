@@ -48,6 +48,14 @@ def evaluation_mode(network: nn.Module) -> None:
             norm.train()
 
 
+def follow_the_modes_of(model: nn.Module, copy: nn.Module) -> None:
+    """Let ``copy`` normalise as ``model`` does at this moment, without moving its own buffers."""
+    copy.eval()
+    for norm, like in zip(_batch_norms([copy]), _batch_norms([model]), strict=True):
+        if like.training:
+            use_batch_statistics(norm)
+
+
 def layers_on_batch_statistics(layers: Iterable[tuple[str, nn.Module]]) -> tuple[str, ...]:
     """Return the names of the layers in which some norm follows the batch."""
     return tuple(

@@ -80,6 +80,13 @@ def train(processes: Processes) -> dict[str, torch.Tensor]:
         augment="diffaugment_color_translation",
         batch_size=2 * COUNT,
         iterations=2,
+        anchors={
+            "l2_sp_discriminator": 0.1,
+            "l2_sp_generator": 0.1,
+            "feature_distillation": 1.0,
+            "ewc": 1.0,
+            "ewc_samples": 2,
+        },
         processes=processes,
     )
     real: list[torch.Tensor] = []

@@ -1,0 +1,130 @@
+"""EWC: the squared distance of the weights to the source's, by how much each of them matters."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graftgan.errors import SettingsError
+from graftgan.networks import NetworkPair, draw_latents
+from graftgan.randomness import Randomness
+from graftgan.tensors import Images, Latents, Scalar
+from graftgan.transfer.anchors.anchor import (
+    ANCHORS,
+    Anchor,
+    AnchorSetup,
+    AnchorTerm,
+    HeldTensor,
+    Memory,
+    Role,
+    held_tensors,
+    laid_out_as,
+    nothing_watched,
+    squared_distance,
+    weights_of,
+)
+from graftgan.transfer.anchors.settings import AnchorSettings
+from graftgan.transfer.statistics import layers_on_batch_statistics
+
+
+@dataclass(frozen=True, slots=True)
+class EWC:
+    """lambda * sum of F * (theta - theta_source)^2 over the generator's weights that move.
+
+    Source: Li et al. 2020 (arXiv:2012.02780, eq. 2-3). F is the Fisher information of the source
+    pair. Of a modulated layer the weight that results is held, with the F of the plain weight.
+    """
+
+    weight: float
+    held: Mapping[str, HeldTensor]
+    start: Memory
+    fisher: Memory
+    role: Role = "generator"
+    name: str = "ewc"
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Return nothing to enter: no picture matters."""
+        return nothing_watched()
+
+    def __call__(self, real: Images | None) -> Scalar:
+        """Return the weighted distance."""
+        del real
+        return self.weight * squared_distance(self.held, self.start, self.fisher)
+
+
+def mean_squared_gradients(
+    log_likelihood: Callable[[Tensor], Scalar],
+    parameters: Sequence[Tensor],
+    samples: Iterable[Tensor],
+) -> list[Tensor]:
+    """Return E[(d log_likelihood(sample) / d parameter)^2], the diagonal of the Fisher information.
+
+    The gradient of each sample is squared before the mean. Squaring the mean over a batch instead
+    gives about a share of 1 / batch of it; a mean without a square is no Fisher information.
+    """
+    sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
+    count = 0
+    for sample in samples:
+        gradients = torch.autograd.grad(log_likelihood(sample), parameters)
+        for total, gradient in zip(sums, gradients, strict=True):
+            total += gradient.double().square()
+        count += 1
+    return [(total / count).float() for total in sums]
+
+
+def fisher_of_generator(
+    source: NetworkPair, names: Iterable[str], latents: Latents
+) -> dict[str, Tensor]:
+    """Return the Fisher information of the generator's parameters ``names`` by name.
+
+    The likelihood of a sample z is what the source's own discriminator says: sigmoid(D(G(z))).
+    Both networks are set to evaluation mode, so that samples do not mix.
+    """
+    for _, network in source.items():
+        network.eval().requires_grad_(False)
+    parameters = {n: p for n, p in source.generator.named_parameters() if n in set(names)}
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+
+    def log_likelihood(latent: Tensor) -> Scalar:
+        return F.logsigmoid(source.discriminator(source.generator(latent[None]))).sum()
+
+    found = mean_squared_gradients(log_likelihood, list(parameters.values()), latents)
+    return dict(zip(parameters, found, strict=True))
+
+
+def _wanted(settings: AnchorSettings) -> bool:
+    return settings.ewc > 0
+
+
+def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
+    source = setup.source
+    if any(layers_on_batch_statistics(network.layers().items()) for _, network in source.items()):
+        raise SettingsError(
+            "ewc looks at one sample at a time, and this source normalises with the statistics of "
+            "a batch; take l2_sp, or another source"
+        )
+    held = held_tensors(setup, "generator")
+    device = next(source.generator.parameters()).device
+    rng = Randomness(setup.seed).generator("fisher information")
+    size = source.architecture.latent_size
+    latents = draw_latents(setup.settings.ewc_samples, size, rng, device)
+    fisher = fisher_of_generator(source, held, latents)
+    return {
+        **{f"start.{n}": t for n, t in weights_of(source.generator, held).items()},
+        **{f"fisher.{n}": t for n, t in fisher.items()},
+    }
+
+
+def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
+    held = held_tensors(setup, "generator")
+    start, fisher = (laid_out_as(held, memory, prefix) for prefix in ("start.", "fisher."))
+    return [EWC(setup.settings.ewc, held, start, fisher)]
+
+
+ANCHORS.register("ewc")(
+    Anchor(_wanted, _remember, _build, "hold the generator's weights by how much each matters")
+)

@@ -1,0 +1,191 @@
+"""Every named method: what is frozen stays, what trains gets gradients, and it is kept on disk."""
+
+import copy
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from graftgan.adapters import fold_adapter, load_adapter
+from graftgan.assembly import build_training, prepare
+from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
+from graftgan.composer import ANCHOR_FILE, resume, run
+from graftgan.errors import CheckpointError
+from graftgan.experiment import Experiment
+from graftgan.files import read_jsonl
+from graftgan.methods import METHODS, with_method
+from graftgan.run_folder import RunFolder, load_run
+from graftgan.sampling import generate, random_latents
+from graftgan.sources import open_source
+from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.transfer import TransferSettings, is_anchored
+from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
+
+ITERATIONS = 4
+ANCHORED = [name for name in METHODS if name in {"l2_sp", "feature_distillation", "ewc"}]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("methods")
+    card = SourceCard(name="tiny", architecture=tiny_architecture())
+    save_source(home / "tiny", tiny_pair(), card)
+    draw_pictures(home / "pictures", count=12, hue=1)
+    return home
+
+
+def experiment_of(home: Path, name: str) -> Experiment:
+    plain = Experiment(
+        pictures=home / "pictures",
+        source=str(home / "tiny"),
+        transfer=TransferSettings(lora_rank=3, lora_scale=0.5),
+        training=TrainingSettings(
+            iterations=ITERATIONS, batch_size=4, checkpoint_every=2, log_every=1
+        ),
+    )
+    chosen = with_method(plain, name)
+    return replace(chosen, anchors=replace(chosen.anchors, ewc_samples=3))
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def finished(request: pytest.FixtureRequest, home: Path) -> tuple[str, RunFolder]:
+    """Return a method's name and a whole run of it."""
+    name = str(request.param)
+    return name, run(experiment_of(home, name), home / f"run-{name}", device="cpu")
+
+
+def test_there_are_methods_to_hold_to_the_contract():
+    assert len(METHODS) == 12
+    assert len(ANCHORED) == 3
+
+
+def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], home: Path):
+    name, _ = finished
+    prepared = prepare(experiment_of(home, name), CPU)
+    training = build_training(prepared, Processes())
+    training.iteration = 1
+    assert is_anchored(prepared.experiment.anchors) == (name in ANCHORED)
+    trained = {
+        role: {id(p) for layer in layers for p in layer.parameters}
+        for role, layers in prepared.plan.trainable.items()
+    }
+    for update in training.updates:
+        with gradients_only_for(update.parameters, training.trainable):
+            terms = update.losses(Moment(update.name, 0, 0.0, training.randomness))
+            torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum().backward()
+        for role, network in training.pair.items():
+            reached = {id(p) for p in network.parameters() if p.grad is not None}
+            assert reached == (trained[role] if role == update.name else set())
+            network.zero_grad(set_to_none=True)
+
+
+def test_what_a_method_freezes_stays_the_sources_bit_for_bit(
+    finished: tuple[str, RunFolder], home: Path
+):
+    name, folder = finished
+    trained = load_run(folder.path)
+    source = dict(open_source(str(home / "tiny")).pair.items())
+    compared = moved = 0
+    for role, network in trained.pair.items():
+        before = source[role].state_dict()
+        for key, parameter in network.named_parameters():
+            plain = key.replace(".parametrizations", "").removesuffix(".original")
+            if not parameter.requires_grad:
+                assert torch.equal(parameter, before[plain]), key
+                compared += 1
+            elif plain in before:
+                moved += not torch.equal(parameter, before[plain])
+    tunes_all = {"fine_tune", "transfergan", "l2_sp", "feature_distillation", "ewc", "scratch"}
+    assert (compared == 0) == (name in tunes_all)
+    assert moved or name in {"adafm", "filter_scale_shift", "lora"}
+
+
+def test_saved_and_loaded_it_draws_the_same_pictures(
+    finished: tuple[str, RunFolder], home: Path, tmp_path: Path
+):
+    _, folder = finished
+    latents = random_latents(8, 8, seed=0)
+    pictures = pictures_of(load_run(folder.path).pair.generator, latents)
+    assert torch.equal(pictures, pictures_of(load_run(folder.path).pair.generator, latents))
+    folded = open_source(str(folder.path)).pair.generator
+    adapter = load_adapter(folder.path)
+    assert (adapter.lora_rank, adapter.lora_scale) == (3, 0.5)
+    fold_adapter(folder.path, tmp_path / "folded")
+    again = open_source(str(tmp_path / "folded")).pair.generator
+    for other in (folded, again):
+        difference = pictures.int() - pictures_of(other, latents).int()
+        assert difference.abs().max() <= 1
+    untouched = open_source(str(home / "tiny")).pair.generator
+    assert not torch.equal(pictures, pictures_of(untouched, latents))
+
+
+def pictures_of(generator: torch.nn.Module, latents: Tensor) -> Tensor:
+    return generate(copy.deepcopy(generator), latents)
+
+
+def test_settings_are_written_out_with_the_methods_name(finished: tuple[str, RunFolder]):
+    name, folder = finished
+    kept = folder.experiment()
+    assert kept.method == name
+    for dotted, value in METHODS[name].settings.items():
+        found = kept
+        for part in dotted.split("."):
+            found = getattr(found, part)
+        assert found == value
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(finished: tuple[str, RunFolder], tmp_path: Path):
+    name, whole = finished
+    broken = broken_off(whole, tmp_path / "broken")
+    assert (broken.path / ANCHOR_FILE).is_file() == (name in ANCHORED)
+    resume(broken.path, device="cpu")
+    assert_same_state(whole, broken)
+    for key in log_of(whole)[-1]:
+        if key not in {"seconds", "images_per_second"}:
+            assert log_of(whole)[-1][key] == log_of(broken)[-1][key], key
+    named = [key for key in log_of(whole)[-1] if key.endswith(f".{name}")]
+    assert bool(named) == (name in ANCHORED)
+
+
+def broken_off(whole: RunFolder, path: Path) -> RunFolder:
+    """Return a copy of a run as a kill after its first checkpoint leaves it."""
+    shutil.copytree(whole.path, path)
+    shutil.rmtree(list_checkpoints(path)[-1])
+    (path / "adapter.safetensors").unlink()
+    folder = RunFolder(path)
+    folder.write_card(state="running", iteration=ITERATIONS // 2)
+    assert [p.name for p in list_checkpoints(path)] == ["000002"]
+    return folder
+
+
+def log_of(folder: RunFolder) -> list[dict[str, float]]:
+    return read_jsonl(folder.path / "log.jsonl")
+
+
+def assert_same_state(first: RunFolder, second: RunFolder) -> None:
+    newest = [list_checkpoints(folder.path)[-1] for folder in (first, second)]
+    assert newest[0].name == newest[1].name == f"{ITERATIONS:06d}"
+    for file in sorted(newest[0].glob("*.safetensors")):
+        one, two = load_tensors(file), load_tensors(newest[1] / file.name)
+        assert one.keys() == two.keys()
+        different = [key for key in one if not torch.equal(one[key], two[key])]
+        assert not different, f"{file.name}: {different}"
+
+
+@pytest.mark.parametrize("name", ANCHORED)
+def test_without_its_anchor_file_a_run_does_not_go_on(name: str, home: Path, tmp_path: Path):
+    folder = run(experiment_of(home, name), tmp_path / "run", device="cpu")
+    broken = broken_off(folder, tmp_path / "broken")
+    (broken.path / ANCHOR_FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"anchors\.safetensors.* put it back"):
+        resume(broken.path, device="cpu")
+    for checkpoint in list_checkpoints(broken.path):
+        shutil.rmtree(checkpoint)
+    with pytest.raises(CheckpointError, match=r"anchors\.safetensors"):
+        resume(broken.path, device="cpu")
+    shutil.copy(folder.path / ANCHOR_FILE, broken.path)
+    resume(broken.path, device="cpu")  # from the start, with what it remembered
+    assert_same_state(folder, broken)
