@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import generate, interpolation_latents, random_latents
+    from graftgan.search import Comparison, resume_comparison, run_comparison
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
     from graftgan.transfer import TransferSettings, apply_plan, fold, parse_plan
 
 _HOMES = {
     "AugmentationSettings": "augment",
+    "Comparison": "search",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation",
     "Experiment": "experiment",
@@ -68,12 +70,15 @@ _HOMES = {
     "random_latents": "sampling",
     "render_avatars": "data",
     "resume": "composer",
+    "resume_comparison": "search",
     "run": "composer",
+    "run_comparison": "search",
     "write_run_report": "reports",
 }
 
 __all__ = [
     "AugmentationSettings",
+    "Comparison",
     "DataSettings",
     "EvaluationSettings",
     "Experiment",
@@ -103,7 +108,9 @@ __all__ = [
     "random_latents",
     "render_avatars",
     "resume",
+    "resume_comparison",
     "run",
+    "run_comparison",
     "write_run_report",
 ]
 
