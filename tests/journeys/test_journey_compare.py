@@ -38,8 +38,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(cli: Cli, pictures: Path, other_pictures: Path, network: Path, tmp_path: Path) -> list:
     source = tmp_path / "source"
     cli("pretrain", pictures, *TINY, "--iterations", 2, "--out", source)
-    return ["compare", other_pictures, "--source", source, "--methods", "fine_tune, D(1,1,2) G(1,1,2)",
-            "--seeds", 2, "--held-out", 0.3, "--score-every", 3, "--score-count", 12,
+    return ["compare", other_pictures, "--source", source, "--methods",
+            "fine_tune, D(1,1,2) G(1,1,2)", "--seeds", 2, "--held-out", 0.3, "--score-every", 3, "--score-count", 12,
             "--batch-size", 8, "--iterations", 6, "--checkpoint-every", 2, "--log-every", 1,
             "--extractor", network, "--extractor-side", 8,
             "--extractor-pixels", "minus_one_one"]  # fmt: skip
@@ -89,10 +89,10 @@ def test_two_methods_over_two_seeds(cli: Cli, asked: list, tmp_path: Path):
         held = [json.loads((out / "runs" / n / "manifest.json").read_text()) for n in (one, other)]
         assert held[0] == held[1]
 
-    before = {name: os.stat(out / "runs" / name / "card.json").st_mtime_ns for name in RUNS}
+    before = {name: (out / "runs" / name / "card.json").stat().st_mtime_ns for name in RUNS}
     again = cli(*asked, "--out", out).stdout  # the same command: nothing is left to do
     assert "run 1 of 4" not in again
-    assert before == {n: os.stat(out / "runs" / n / "card.json").st_mtime_ns for n in RUNS}
+    assert before == {n: (out / "runs" / n / "card.json").stat().st_mtime_ns for n in RUNS}
 
 
 def test_killed_and_gone_on_with(cli: Cli, asked: list, tmp_path: Path):
@@ -111,12 +111,12 @@ def test_killed_and_gone_on_with(cli: Cli, asked: list, tmp_path: Path):
     process.wait()
     assert process.returncode == -signal.SIGKILL
     first = broken / "runs" / RUNS[0]
-    done = os.stat(first / "card.json").st_mtime_ns
+    done = (first / "card.json").stat().st_mtime_ns
 
     said = cli("compare", "--resume", broken).stdout
     assert "run 1 of 4" not in said
     assert "run 2 of 4" in said
-    assert os.stat(first / "card.json").st_mtime_ns == done
+    assert (first / "card.json").stat().st_mtime_ns == done
     for name in RUNS:
         assert weights_of(broken / "runs" / name) == weights_of(straight / "runs" / name)
     ends = [[run["end"] for run in results_of(folder)["runs"]] for folder in (straight, broken)]
