@@ -14,13 +14,12 @@ from graftgan.reports import write_comparison_report
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
 from graftgan.search.comparison import Comparison, Job, flat
-from graftgan.search.results import Results, gather
+from graftgan.search.results import ENDED, Results, gather
 from graftgan.settings import parse, read_toml, to_plain, to_toml
 from graftgan.training import choose_hardware
 
 SETTINGS, RESULTS = "comparison.toml", "comparison.json"
 WAITING = "waiting"
-DONE = {"finished", "stopped", "diverged"}
 _FILLED_IN = {"training.precision"}  # auto becomes what the machine computes in
 
 
@@ -144,7 +143,7 @@ def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWa
         with clock.measuring():
             failure = _run(job, folder, device, watcher)
         state, message = state_of(folder)
-        if failure and state not in DONE:
+        if failure and state not in ENDED:
             state, message = "failed", failure
             failures[job.name] = failure
         watcher.run_ended(job, state=state, message=message)
@@ -174,7 +173,7 @@ def _write(comparison: Comparison, path: Path, failures: dict[str, str]) -> Resu
 
 
 def _is_done(runs: Path, job: Job) -> bool:
-    return state_of(RunFolder(runs / job.name))[0] in DONE
+    return state_of(RunFolder(runs / job.name))[0] in ENDED
 
 
 def _refuse_foreign(job: Job, folder: RunFolder) -> None:

@@ -27,6 +27,8 @@ from graftgan.search.standing import (
 from graftgan.settings import parse, to_plain
 
 FORMAT = 1
+ENDED = frozenset({"finished", "stopped", "diverged"})
+"""States of runs that are done: running them again would end the same way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class RunResult:
         parameters: All numbers of both networks.
         adapter_bytes: Size of its adapter.
         end: Its score at the last iteration; None where it did not get there.
-        best: Its score at its best checkpoint.
+        best: Its score at its best checkpoint; None before it has ended.
         best_iteration: Where that is.
         base: Fingerprints of its source.
     """
@@ -102,7 +104,7 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether every run has ended in a way that running it again would not change."""
-        return all(run.state in {"finished", "stopped", "diverged"} for run in self.runs)
+        return all(run.state in ENDED for run in self.runs)
 
 
 def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> Results:
@@ -160,7 +162,8 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     except RunError as error:
         return RunResult(**known, state="failed", message=str(error))
     scores = folder.path / "metrics.jsonl"
-    best, iteration = best_iteration(scores), int(card["iteration"])
+    iteration = int(card["iteration"])
+    best = best_iteration(scores) if card["state"] in ENDED else None
     last = experiment.training.iterations if card["state"] == "finished" else None
     adapter = folder.path / FILE_NAME
     return RunResult(
@@ -279,7 +282,7 @@ def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[S
                 f"{len(names)} of {len(runs)} runs {words} ({', '.join(names)}) and has no score "
                 "at the end; a mean over the seeds that are left flatters its variant."
             )
-    left = [run.folder for run in runs if run.state not in {"finished", "stopped", "diverged"}]
+    left = [run.folder for run in runs if run.state not in ENDED]
     if left:
         notes.append(f"{len(left)} of {len(runs)} runs are not done: {', '.join(left)}.")
     if len({score.protocol.reference_sha256 for score in scores}) > 1:

@@ -15,6 +15,7 @@ from graftgan.metrics import ScoringSettings
 from graftgan.run_folder import RunFolder
 from graftgan.search import Comparison, Job, resume_comparison, run_comparison
 from graftgan.search import queue as room
+from graftgan.search.results import gather
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures
 
@@ -93,6 +94,10 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
     assert results.complete
     assert [entry.state for entry in results.runs] == ["finished", "finished"]
     assert "gan" in (out / "comparison.html").read_text(encoding="utf-8")
+
+    RunFolder(out / "runs" / "gan-0").write_card(state="interrupted")
+    partial = gather(comparison.located(), out, {}).runs[0]  # half a run has no score to compare
+    assert (partial.state, partial.end, partial.best) == ("interrupted", None, None)
 
     third = Notes()  # diverged is an end: the same settings would diverge again
     RunFolder(out / "runs" / "gan-0").write_card(state="diverged", message="not-a-number")
