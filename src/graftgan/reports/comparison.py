@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +15,7 @@ from graftgan.errors import RunError
 from graftgan.files import write_bytes
 from graftgan.reports.curves import Point, curve_svg, in_words
 from graftgan.reports.files import read_object
-from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
+from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, render, share
 from graftgan.reports.panels import Panel, Score, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
@@ -147,12 +147,13 @@ def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[
     most = max(3, min(_MOST_ROWS, _MOST_CELLS // max(1, len(variants))))
     chosen = _evenly(iterations, most=most)
     budget = _PAGE_BYTES // max(1, len(chosen) * len(variants))
+    width = PAGE_WIDTH // max(1, len(variants))
     found: list[_Row] = []
     for iteration in chosen:
         cells = [
             None
             if variant not in first
-            else _cell(first[variant], variant, iteration, count, budget)
+            else _cell(first[variant], variant, iteration, count, budget, width)
             for variant in variants
         ]
         seen = [first[v].images_at(iteration) for v in variants if v in first]
@@ -163,8 +164,9 @@ def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[
 
 
 def _cell(
-    record: RunRecord, variant: str, iteration: int, count: int, budget: int
+    record: RunRecord, variant: str, iteration: int, count: int, budget: int, width: int
 ) -> EmbeddedPicture | None:
+    """Return the first ``count`` pictures, shown as large as fits into ``width``."""
     path = record.samples.get(iteration)
     if path is None:
         return None
@@ -175,7 +177,8 @@ def _cell(
         return None
     strip = strip_of(sheet, max(1, sheet.width // _SHEET_COLUMNS), count)
     alt = f"{count} generated pictures of {variant} at iteration {iteration:,}"
-    return embed(strip, alt=alt, exact_up_to=budget)
+    shown = embed(strip, alt=alt, exact_up_to=budget)
+    return replace(shown, shown_width=max(1, width // shown.width) * shown.width)
 
 
 def _evenly(iterations: list[int], *, most: int) -> list[int]:
@@ -232,7 +235,7 @@ def _with_interval(entry: dict[str, Any]) -> str:
     mean, low, high = (number(entry.get(key)) for key in ("mean", "low", "high"))
     if not math.isfinite(mean):
         return "–"
-    return f"{in_words(mean)} [{in_words(low, digits=3)}, {in_words(high, digits=3)}]"
+    return f"{in_words(mean)} [{in_words(low)}, {in_words(high)}]"
 
 
 def _verdict(entry: dict[str, Any]) -> str:
@@ -290,7 +293,7 @@ def _single(score: object) -> str:
     value, low, high = (number(entry.get(key)) for key in ("value", "low", "high"))
     if not math.isfinite(value):
         return "–"
-    return f"{in_words(value)} [{in_words(low, digits=3)}, {in_words(high, digits=3)}]"
+    return f"{in_words(value)} [{in_words(low)}, {in_words(high)}]"
 
 
 def _commands(

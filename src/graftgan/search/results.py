@@ -252,7 +252,7 @@ def _says(where: str, found: Sequence[Standing], seeds: int) -> list[str]:
 def _value(standing: Standing) -> str:
     if standing.mean is None or standing.low is None or standing.high is None:
         return "no score"
-    low, high = in_words(standing.low, digits=3), in_words(standing.high, digits=3)
+    low, high = in_words(standing.low), in_words(standing.high)
     return f"{in_words(standing.mean)}, 95 % interval {low} to {high}"
 
 
