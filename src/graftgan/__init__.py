@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import generate, interpolation_latents, random_latents
+    from graftgan.search import Comparison, resume_comparison, run_comparison
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnchorSettings": "transfer",
     "AugmentationSettings": "augment",
+    "Comparison": "search",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation",
     "Experiment": "experiment",
@@ -70,7 +72,9 @@ _HOMES = {
     "random_latents": "sampling",
     "render_avatars": "data",
     "resume": "composer",
+    "resume_comparison": "search",
     "run": "composer",
+    "run_comparison": "search",
     "with_method": "methods",
     "write_run_report": "reports",
 }
@@ -78,6 +82,7 @@ _HOMES = {
 __all__ = [
     "AnchorSettings",
     "AugmentationSettings",
+    "Comparison",
     "DataSettings",
     "EvaluationSettings",
     "Experiment",
@@ -107,7 +112,9 @@ __all__ = [
     "random_latents",
     "render_avatars",
     "resume",
+    "resume_comparison",
     "run",
+    "run_comparison",
     "with_method",
     "write_run_report",
 ]

@@ -153,14 +153,17 @@ class Experiment:
             )
         return architecture
 
+    def located(self) -> "Experiment":
+        """Return the experiment with the paths of its pictures and score network absolute."""
+        scoring = _with_absolute_paths(self.scoring)
+        return replace(self, pictures=self.pictures.resolve(), scoring=scoring)
+
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
         network = {f.name: getattr(architecture, f.name) for f in fields(NetworkSettings)}
         advice = OBJECTIVES[self.objective].advice
         return replace(
-            self,
-            pictures=self.pictures.resolve(),
-            scoring=_with_absolute_paths(self.scoring),
+            self.located(),
             backbone=architecture.backbone,
             plan="fine_tune" if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),

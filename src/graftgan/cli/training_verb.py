@@ -1,9 +1,9 @@
 """What ``transfer`` and ``pretrain`` share: an experiment from a file, flags, or an old run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -18,6 +18,8 @@ from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder
 from graftgan.settings import dotted_names, parse, read_toml, to_toml
 from graftgan.training import choose_hardware
+
+S = TypeVar("S")
 
 _NO_PREFIXES = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
@@ -61,7 +63,13 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             watcher=ScreenWatcher(),
         )
         return _finish(folder)
-    start = _parse_start(arguments, defaults, prog=prog, description=description)
+    start = parse_start(
+        lambda experiment: Start(experiment=experiment),
+        arguments,
+        defaults,
+        prog=prog,
+        description=description,
+    )
     if (verb == "transfer") == (start.experiment.source is None):
         raise SettingsError(
             "transfer needs a --source; from fresh weights use `graftgan pretrain`"
@@ -102,9 +110,19 @@ def _short(argument: str, known: list[str]) -> str:
     return f"--{name.rpartition('.')[2]}{equals}{value}"
 
 
-def _parse_start(
-    arguments: Sequence[str], defaults: Experiment, *, prog: str, description: str
-) -> Start:
+def parse_start(
+    start: Callable[[Experiment], S],
+    arguments: Sequence[str],
+    defaults: Experiment,
+    *,
+    prog: str,
+    description: str,
+) -> S:
+    """Return what ``start`` makes of the defaults, under the flags and the file of --config.
+
+    Raises:
+        SettingsError: A flag or a setting is unknown, missing or of the wrong type.
+    """
     arguments = short_flags(arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[:1] = ["--pictures", arguments[0]]
@@ -117,10 +135,11 @@ def _parse_start(
     method = _value_of("method", arguments)
     if method is not None:
         defaults = with_method(defaults, method)
+    default = start(defaults)
     return parse_flags(
-        Start,
+        type(default),
         arguments,
-        default=Start(experiment=defaults),
+        default=default,
         prog=prog,
         description=description,
         config=_NO_PREFIXES,

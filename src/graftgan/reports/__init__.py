@@ -5,17 +5,22 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 ``templates/parts.html``.
 """
 
+from graftgan.reports.comparison import comparison_rows, write_comparison_report
 from graftgan.reports.curves import curve_svg, in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
 from graftgan.reports.neighbours import neighbour_gallery
+from graftgan.reports.page import duration
 from graftgan.reports.run import write_run_report
 
 __all__ = [
+    "comparison_rows",
     "curve_svg",
+    "duration",
     "in_words",
     "neighbour_gallery",
     "picture_grid",
     "save_png",
     "strip_of",
+    "write_comparison_report",
     "write_run_report",
 ]

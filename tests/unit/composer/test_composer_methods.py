@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.cli.training_verb import _parse_start
+from graftgan.cli.training_verb import Start, parse_start
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError, UnknownName
 from graftgan.experiment import Experiment
@@ -16,8 +16,12 @@ from tiny_networks import tiny_architecture
 
 
 def started(*words: str) -> Experiment:
-    return _parse_start(
-        ["pictures", *words], DEFAULTS, prog="graftgan x", description=""
+    return parse_start(
+        lambda experiment: Start(experiment=experiment),
+        ["pictures", *words],
+        DEFAULTS,
+        prog="graftgan x",
+        description="",
     ).experiment
 
 

@@ -1,0 +1,198 @@
+"""``graftgan compare``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from graftgan.assembly import Prepared
+from graftgan.cli.arguments import parse_flags
+from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.training_verb import parse_start
+from graftgan.cli.transfer import DEFAULTS
+from graftgan.errors import SettingsError
+from graftgan.experiment import Experiment
+from graftgan.reports import comparison_rows, duration
+from graftgan.search import (
+    Comparison,
+    ComparisonWatcher,
+    Job,
+    Results,
+    check_comparison,
+    parse_seeds,
+    resume_comparison,
+    run_comparison,
+    split_list,
+    variants_of,
+)
+from graftgan.settings import to_plain
+
+DESCRIPTION = """Run methods or settings side by side, over several seeds, and say what is noise.
+
+Every run has the same pictures, source and number of iterations; runs of one seed also have the
+same order of pictures and the same latents. All are scored in one way, against pictures that they
+are not trained on. The table has each variant's score at the end and at its best checkpoint, with
+an interval over the seeds, and says which differences are within noise. A page shows the same
+latents under every variant.
+
+--methods takes plans: presets or notation, separated by commas; commas inside brackets belong to
+the plan. --vary takes any other setting and its values, and may be given several times; all
+combinations are run. --seeds 3 stands for 0, 1 and 2; list others as 3,5 or 7,.
+
+Stop whenever you like, also with kill -9: --resume, or the same command again, goes on where it
+stopped and repeats no finished run. A run that diverges is recorded, and the others go on.
+
+examples:
+  graftgan compare my_pictures/ --methods combined,fine_tune,freeze --seeds 3 \\
+      --held-out 0.2 --score-every 100
+  graftgan compare my_pictures/ --methods "combined, D(2,1,2) G(1,2,2)" --source runs/faces \\
+      --reference all_pictures.zip --score-every 100 --out comparisons/plans
+  graftgan compare my_pictures/ --vary augment=none,light --vary beta1=0,0.5 --dry-run \\
+      --held-out 0.2 --score-every 100
+  graftgan compare --resume comparisons/plans
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A new comparison."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    methods: str = ""
+    """Plans to compare: presets or notation, separated by commas."""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A setting and its values, such as augment=none,light; may be given several times."""
+    seeds: str = "3"
+    """How many seeds each variant is run with; or a list of them, such as 3,5 or 7,."""
+    out: Path | None = None
+    """The folder; without it, comparisons/<name of the pictures>."""
+    config: Path | None = None
+    """An experiment file (TOML) for what all runs share; flags given beside it win."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    dry_run: bool = False
+    """Check everything and list the runs, but train nothing and write nothing."""
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """A comparison to go on with."""
+
+    resume: Path
+    """Its folder."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+class Screen(ScreenWatcher, ComparisonWatcher):
+    """Shows which run is under way, instead of the plan of each."""
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Say nothing: the parts of all runs were checked before the first."""
+
+    def run_starts(self, job: Job, *, number: int, count: int, seconds_left: float | None) -> None:
+        """Print which run begins, and how long all that are left may take."""
+        left = "" if seconds_left is None else f"; about {duration(seconds_left)} left"
+        console.print(f"run {number} of {count}: {job.variant}, seed {job.seed}{left}")
+
+    def run_ended(self, job: Job, *, state: str, message: str) -> None:
+        """Print how a run ended, where it was not as planned."""
+        if state != "finished":
+            console.print(f"{job.name} {state}{f': {message}' if message else ''}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan compare PICTURES"
+    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+        options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
+        results = resume_comparison(options.resume, device=options.device, watcher=Screen())
+        return _finish(results, options.resume)
+    start = parse_start(
+        lambda experiment: Start(experiment=experiment),
+        arguments,
+        DEFAULTS,
+        prog=prog,
+        description=DESCRIPTION,
+    )
+    comparison = _comparison(start)
+    destination = start.out or _default_folder(start.experiment.pictures)
+    if start.dry_run:
+        check_comparison(comparison.located(), device=start.device)
+        return _show(comparison, destination)
+    results = run_comparison(comparison, destination, device=start.device, watcher=Screen())
+    return _finish(results, destination)
+
+
+def _comparison(start: Start) -> Comparison:
+    base = start.experiment
+    if base.seed:
+        raise SettingsError(
+            "a comparison has several seeds: --seeds 3, or --seeds 3,5 to list them"
+        )
+    if base.source is None:
+        raise SettingsError("compare is for transfers: it needs a --source")
+    vary: dict[str, list[str]] = {}
+    for words in start.vary:
+        name, equals, values = words.partition("=")
+        name = name.strip().lstrip("-")
+        if not equals or not split_list(values):
+            raise SettingsError(f"--vary takes a setting and its values, NAME=a,b; got '{words}'")
+        if name in vary:
+            raise SettingsError(f"--vary {name} is given twice; list its values once, with commas")
+        vary[name] = split_list(values)
+    variants = variants_of(base, split_list(start.methods), vary)
+    return Comparison(
+        base=replace(base, plan=None) if start.methods else base,
+        variants=variants,
+        seeds=parse_seeds(start.seeds),
+    )
+
+
+def _default_folder(pictures: Path) -> Path:
+    name = pictures.resolve().name
+    return Path("comparisons") / name.removesuffix(".zip").removesuffix(".npz")
+
+
+def _show(comparison: Comparison, destination: Path) -> int:
+    jobs = comparison.jobs()
+    title = f"{len(jobs)} runs in {destination / 'runs'}; nothing was trained"
+    listed = Table(title=title, title_justify="left")
+    for heading in ("run", "seed", "settings that differ"):
+        listed.add_column(heading)
+    for job in jobs:
+        differs = ", ".join(f"{k} = {v}" for k, v in comparison.variants[job.variant].items())
+        listed.add_row(job.name, str(job.seed), differs)
+    console.print(listed)
+    training = comparison.base.training
+    console.print(
+        f"each {training.iterations} iterations of {training.batch_size} pictures, unless its "
+        "settings say otherwise"
+    )
+    return 0
+
+
+def _finish(results: Results, destination: Path) -> int:
+    headings, lines = comparison_rows(to_plain(results))
+    title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""
+    shown = Table(title=title, title_justify="left")
+    for heading in headings:
+        shown.add_column(heading)
+    for line in lines:
+        shown.add_row(*line)
+    console.print(shown)
+    if results.score:
+        console.print("a best checkpoint is chosen by this very score, which flatters it")
+    for sentence in results.says:
+        console.print(sentence)
+    for note in results.notes:
+        console.print(f"note: {note}")
+    console.print(f"look at {destination / 'comparison.html'}")
+    if results.complete:
+        return 0
+    console.print(f"go on with graftgan compare --resume {destination}")
+    interrupted = any(run.state == "interrupted" for run in results.runs)
+    return 130 if interrupted else 1

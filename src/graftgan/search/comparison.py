@@ -1,0 +1,283 @@
+"""A comparison as plain data: one experiment, what varies in it, and the seeds."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from graftgan.errors import SettingsError
+from graftgan.experiment import Experiment
+from graftgan.methods import METHODS
+from graftgan.registry import suggest
+from graftgan.settings import dotted_names, parse, strict, to_plain
+from graftgan.sources import settled_name
+from graftgan.transfer import parse_plan
+
+Overrides = Mapping[str, Any]
+"""Plain values by dotted name of a setting."""
+
+_SET_BY_THE_COMPARISON = {
+    "seed": "the seeds are given with --seeds",
+    "pictures": "all variants learn from the same pictures",
+}
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a comparison.
+
+    Attributes:
+        name: Of its folder in ``runs/``.
+    """
+
+    name: str
+    variant: str
+    seed: int
+    experiment: Experiment
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Everything that decides the runs of a comparison.
+
+    Attributes:
+        base: What all runs share.
+        variants: By name, the settings in which a variant differs from ``base``.
+        seeds: Each variant is run once for each.
+    """
+
+    base: Experiment
+    variants: Mapping[str, Overrides]
+    seeds: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        if not self.variants:
+            raise SettingsError("a comparison needs variants: --methods combined,fine_tune")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise SettingsError(f"seeds must be one or more different numbers, got {self.seeds}")
+
+    def jobs(self) -> list[Job]:
+        """Return the runs: all variants with the first seed, then all with the next.
+
+        Raises:
+            SettingsError: A variant's settings are refused.
+        """
+        folders = _folder_names(list(self.variants))
+        return [
+            Job(
+                name=f"{folders[variant]}-{seed}",
+                variant=variant,
+                seed=seed,
+                experiment=replace(overridden(self.base, overrides), seed=seed),
+            )
+            for seed in self.seeds
+            for variant, overrides in self.variants.items()
+        ]
+
+    def located(self) -> "Comparison":
+        """Return the comparison with every path absolute, as it is written."""
+        variants = {
+            name: {
+                key: settled_name(value) if key == "source" else value
+                for key, value in overrides.items()
+            }
+            for name, overrides in self.variants.items()
+        }
+        base = self.base.located()
+        if base.source is not None:
+            base = replace(base, source=settled_name(base.source))
+        return replace(self, base=base, variants=variants)
+
+    def sha256(self) -> str:
+        """Return a fingerprint of all settings."""
+        return hashlib.sha256(json.dumps(to_plain(self), sort_keys=True).encode()).hexdigest()
+
+    def check(self) -> None:
+        """Check what makes the runs comparable, and the names in all of them.
+
+        Raises:
+            SettingsError: Something is missing, or would make the comparison an unfair one.
+        """
+        scoring = self.base.scoring
+        if scoring.score_every is None:
+            raise SettingsError(
+                "a comparison needs scores: add --score-every 100, and --held-out 0.2 or a larger "
+                "set of the same kind as --reference"
+            )
+        if scoring.patience is not None:
+            raise SettingsError(
+                "with --patience the runs would see different numbers of images; leave it out: "
+                "the table also shows every run at its best checkpoint"
+            )
+        for name, overrides in self.variants.items():
+            for setting in overrides:
+                _check_may_vary(setting, where=f"the variant '{name}'")
+        for job in self.jobs():
+            job.experiment.check_names()
+
+
+def variants_of(
+    base: Experiment, methods: Sequence[str] = (), vary: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return every combination of the methods with the values of the settings that vary.
+
+    Args:
+        base: What the variants differ from.
+        methods: As ``method_overrides`` takes them.
+        vary: Values as text, by a setting's name, dotted or its last part.
+
+    Raises:
+        SettingsError: A setting or value does not exist or may not vary, or a name comes twice.
+        PlanError: A method is no plan.
+    """
+    axes: list[list[tuple[str, dict[str, Any]]]] = []
+    if methods:
+        axes.append([(method, method_overrides(method)) for method in methods])
+    for name, texts in (vary or {}).items():
+        setting = _dotted(name)
+        _check_may_vary(setting, where="--vary")
+        axes.append([(f"{name}={text}", {setting: _typed(base, setting, text)}) for text in texts])
+    if not axes:
+        raise SettingsError(
+            "say what to compare: --methods combined,fine_tune or --vary augment=none,light"
+        )
+    variants: dict[str, dict[str, Any]] = {}
+    for combination in product(*axes):
+        name = " ".join(part for part, _ in combination)
+        merged: dict[str, Any] = {}
+        for _, overrides in combination:
+            twice = merged.keys() & overrides.keys()
+            if twice:
+                raise SettingsError(f"{', '.join(sorted(twice))} is set twice in '{name}'")
+            merged |= overrides
+        if name in variants:
+            raise SettingsError(f"the variant '{name}' is named twice")
+        variants[name] = merged
+    return variants
+
+
+def method_overrides(method: str) -> dict[str, Any]:
+    """Return the settings that a method stands for: its row, or the plan of that name or notation.
+
+    Raises:
+        PlanError: There is neither such a method nor such a plan.
+    """
+    if method in METHODS:
+        return {"method": method, **METHODS[method].settings}
+    parse_plan(method)
+    return {"plan": method}
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas and semicolons, but not inside brackets: a plan is one item.
+
+    ``combined, D(1,2,2) G(1,2,2)`` has two.
+    """
+    items, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter in ",;" and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    return [item.strip() for item in items if item.strip()]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds: ``3`` stands for 0, 1 and 2; ``3,5`` and ``7,`` list them.
+
+    Raises:
+        SettingsError: The text is something else.
+    """
+    try:
+        numbers = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        numbers = ()
+    if "," not in text and numbers and numbers[0] > 0:
+        return tuple(range(numbers[0]))
+    if "," in text and numbers and min(numbers) >= 0:
+        return numbers
+    raise SettingsError(
+        f"'{text}' are no seeds; write how many, such as 3, or list them, such as 3,5,8 or 7,"
+    )
+
+
+def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
+    """Return ``experiment`` with some settings changed.
+
+    Raises:
+        SettingsError: There is no such setting, or it does not take the value.
+    """
+    plain = to_plain(experiment)
+    for name, value in overrides.items():
+        section = plain
+        *groups, last = name.split(".")
+        for group in groups:
+            section = section.setdefault(group, {})
+        section[last] = value
+    return parse(Experiment, plain, where=", ".join(overrides) or "the base")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain settings by dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _dotted(name: str) -> str:
+    """Return the full name of a setting that is named in full, with dashes or by its last part."""
+    known = list(dotted_names(Experiment))
+    wanted = name.strip().replace("-", "_")
+    matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]
+    if len(matching) != 1:
+        raise SettingsError(f"no setting '{name}' that could vary; {suggest(wanted, known)}")
+    return matching[0]
+
+
+def _check_may_vary(setting: str, *, where: str) -> None:
+    reason = _SET_BY_THE_COMPARISON.get(setting)
+    if setting.startswith("scoring."):
+        reason = "scores compare only if all are measured in one way"
+    if reason is not None:
+        raise SettingsError(f"{where} may not change {setting}: {reason}")
+
+
+def _typed(base: Experiment, setting: str, text: str) -> Any:
+    """Return the plain value that ``text`` is for ``setting``: a number, a truth value, or text."""
+    try:
+        literal = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        literal = text
+    try:
+        checked = overridden(base, {setting: literal})
+    except SettingsError:
+        if literal == text:
+            raise
+        checked = overridden(base, {setting: text})
+    return flat(to_plain(checked))[setting]
+
+
+def _folder_names(variants: Sequence[str]) -> dict[str, str]:
+    """Return a folder name for each variant, different also where case does not count."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for variant in variants:
+        plain = re.sub(r"[^A-Za-z0-9._]+", "-", variant).strip("-.")[:_LONGEST_NAME] or "variant"
+        name, number = plain, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.lower())
+        names[variant] = name
+    return names

@@ -1,0 +1,298 @@
+"""Gather a comparison from its run folders: scores, sizes, states, and what they say."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from graftgan.adapters import FILE_NAME
+from graftgan.errors import RunError
+from graftgan.experiment import Experiment
+from graftgan.files import read_json, read_jsonl
+from graftgan.metrics import Score
+from graftgan.reports import in_words
+from graftgan.run_folder import RunFolder
+from graftgan.scorer import best_iteration
+from graftgan.search.comparison import Comparison, Job, flat
+from graftgan.search.standing import (
+    BETTER,
+    NO_VALUE,
+    UNKNOWN,
+    WITHIN,
+    WORSE,
+    Standing,
+    standings,
+)
+from graftgan.settings import parse, to_plain
+
+FORMAT = 1
+ENDED = frozenset({"finished", "stopped", "diverged"})
+"""States of runs that are done: running them again would end the same way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """One run of a comparison.
+
+    Attributes:
+        folder: Its name in ``runs/``.
+        settings: In which it differs from the others' base.
+        state: As on its card; ``waiting`` before it began.
+        message: Why it ended early.
+        images: Real pictures shown.
+        seconds: In the loop.
+        trainable: Numbers that the plan lets train, in both networks.
+        parameters: All numbers of both networks.
+        adapter_bytes: Size of its adapter.
+        end: Its score at the last iteration; None where it did not get there.
+        best: Its score at its best checkpoint; None before it has ended.
+        best_iteration: Where that is.
+        base: Fingerprints of its source.
+    """
+
+    folder: str
+    variant: str
+    seed: int
+    settings: Mapping[str, Any]
+    state: str
+    message: str = ""
+    iteration: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    trainable: int | None = None
+    parameters: int | None = None
+    adapter_bytes: int | None = None
+    end: Score | None = None
+    best: Score | None = None
+    best_iteration: int | None = None
+    base: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """A comparison as far as it is done; the content of ``comparison.json``.
+
+    Attributes:
+        settings_sha256: Of ``comparison.toml``.
+        command: What wrote this last.
+        score: The name of the score that decides.
+        better: ``lower`` or ``higher``.
+        iterations: Where runs end.
+        shared: Settings that are the same in all runs, by dotted name.
+        at_end: Where the variants stand at the last iteration.
+        at_best: The same, each run at its best checkpoint.
+        says: What can be told from noise, in sentences.
+        notes: What limits the comparison, in sentences.
+    """
+
+    format: int = FORMAT
+    settings_sha256: str
+    command: str
+    score: str
+    better: str
+    iterations: int
+    seeds: tuple[int, ...]
+    variants: Mapping[str, Mapping[str, Any]]
+    shared: Mapping[str, Any]
+    runs: tuple[RunResult, ...]
+    at_end: tuple[Standing, ...]
+    at_best: tuple[Standing, ...]
+    says: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has ended in a way that running it again would not change."""
+        return all(run.state in ENDED for run in self.runs)
+
+
+def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> Results:
+    """Read every run folder; ``failures`` are messages of runs that could not go on."""
+    jobs = comparison.jobs()
+    runs = [_run_result(job, comparison, path, failures.get(job.name, "")) for job in jobs]
+    ends, bests = (
+        {
+            name: {
+                run.seed: score
+                for run in runs
+                if run.variant == name and (score := getattr(run, which)) is not None
+            }
+            for name in comparison.variants
+        }
+        for which in ("end", "best")
+    )
+    at_end, at_best = standings(ends), standings(bests)
+    scores = [score for by_seed in bests.values() for score in by_seed.values()]
+    name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
+    iterations = max(job.experiment.training.iterations for job in jobs)
+    return Results(
+        settings_sha256=comparison.sha256(),
+        command=" ".join(["graftgan", *sys.argv[1:]]),
+        score=name,
+        better=better,
+        iterations=iterations,
+        seeds=comparison.seeds,
+        variants=comparison.variants,
+        shared=_shared(jobs, path),
+        runs=tuple(runs),
+        at_end=tuple(at_end),
+        at_best=tuple(at_best),
+        says=(
+            *_says("At the end", at_end, len(comparison.seeds)),
+            *_says("At each run's best checkpoint", at_best, len(comparison.seeds)),
+        ),
+        notes=tuple(_notes(comparison, runs, scores)),
+    )
+
+
+def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> RunResult:
+    folder = RunFolder(path / "runs" / job.name)
+    known: dict[str, Any] = {
+        "folder": job.name,
+        "variant": job.variant,
+        "seed": job.seed,
+        "settings": {**comparison.variants[job.variant], "seed": job.seed},
+    }
+    if not folder.experiment_file.is_file():
+        return RunResult(**known, state="failed" if failure else "waiting", message=failure)
+    try:
+        card, experiment = folder.card(), folder.experiment()
+        plan = read_json(folder.path / "plan.json", error=RunError)
+    except RunError as error:
+        return RunResult(**known, state="failed", message=str(error))
+    scores = folder.path / "metrics.jsonl"
+    iteration = int(card["iteration"])
+    best = best_iteration(scores) if card["state"] in ENDED else None
+    last = experiment.training.iterations if card["state"] == "finished" else None
+    adapter = folder.path / FILE_NAME
+    return RunResult(
+        **known,
+        state="failed" if failure else str(card["state"]),
+        message=failure or str(card["message"]),
+        iteration=iteration,
+        images=_images(experiment, iteration),
+        seconds=float(card["seconds"]),
+        trainable=plan.get("trainable"),
+        parameters=plan.get("parameters"),
+        adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
+        end=_deciding_score(scores, last),
+        best=_deciding_score(scores, best),
+        best_iteration=best,
+        base=dict(card["base"]),
+    )
+
+
+def _images(experiment: Experiment, iteration: int) -> int:
+    critic_steps = experiment.optimization.critic_steps or 1
+    return iteration * experiment.training.batch_size * critic_steps
+
+
+def _deciding_score(file: Path, iteration: int | None) -> Score | None:
+    """Return the score that decides at ``iteration``."""
+    found = [
+        line
+        for line in read_jsonl(file)
+        if line.get("decides") and line.get("iteration") == iteration
+    ]
+    if not found:
+        return None
+    known = {field.name for field in fields(Score)}
+    plain = {key: value for key, value in found[-1].items() if key in known}
+    return parse(Score, plain, where=str(file))
+
+
+def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
+    """Return the settings that all runs have alike, with every default of those that began."""
+    all_settings: list[dict[str, Any]] = []
+    for job in jobs:
+        folder = RunFolder(path / "runs" / job.name)
+        if folder.experiment_file.is_file():
+            all_settings.append(flat(to_plain(folder.experiment())))
+    if not all_settings:
+        all_settings = [flat(to_plain(job.experiment)) for job in jobs]
+    first, *others = all_settings
+    return {
+        name: value
+        for name, value in first.items()
+        if name != "seed" and all(other.get(name) == value for other in others)
+    }
+
+
+def _says(where: str, found: Sequence[Standing], seeds: int) -> list[str]:
+    """Return in sentences which variant is the best, and from which it can be told."""
+    ranked = [standing for standing in found if standing.verdict != NO_VALUE]
+    if not ranked:
+        return [f"{where} there is no score yet."]
+    best = ranked[0]
+    over = f"mean over {len(best.seeds)} seeds" if len(best.seeds) > 1 else "one seed"
+    sentences = [f"{where}, {best.variant} has the best score: {_value(best)} ({over})."]
+    kinds = {
+        WORSE: "Not within noise, so really worse",
+        BETTER: "Not within noise, and better on the seeds that both have",
+        WITHIN: "Within noise of the best, so not told apart",
+    }
+    for verdict, words in kinds.items():
+        members = [_told(standing) for standing in ranked if standing.verdict == verdict]
+        if members:
+            sentences.append(f"{words}: {'; '.join(members)}.")
+    sentences += [
+        f"{standing.variant} cannot be compared with it: {standing.why}."
+        for standing in ranked
+        if standing.verdict == UNKNOWN
+    ]
+    if len(ranked) > 1 and seeds == 1:
+        sentences.append(
+            "With one seed an interval knows only the luck of the pictures drawn, not that of the "
+            "training: another seed may turn what is not within noise."
+        )
+    return sentences
+
+
+def _value(standing: Standing) -> str:
+    if standing.mean is None or standing.low is None or standing.high is None:
+        return "no score"
+    low, high = in_words(standing.low), in_words(standing.high)
+    return f"{in_words(standing.mean)}, 95 % interval {low} to {high}"
+
+
+def _told(standing: Standing) -> str:
+    difference = standing.difference
+    if difference is None:
+        return standing.variant
+    ends = f"{in_words(difference.low, digits=3)} to {in_words(difference.high, digits=3)}"
+    paired = f"{standing.paired} seeds paired" if standing.paired > 1 else "one seed"
+    return f"{standing.variant} ({in_words(difference.difference, digits=3)}, {ends}, {paired})"
+
+
+def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[Score]) -> list[str]:
+    notes: list[str] = []
+    ended = [run for run in runs if run.state == "finished"]
+    if len({run.images for run in ended}) > 1:
+        notes.append("The variants saw different numbers of images, so their budgets differ.")
+    bases = {str(sorted(run.base.items())) for run in runs if run.base}
+    if len(bases) > 1 and not any("source" in v for v in comparison.variants.values()):
+        notes.append(
+            "The source changed between the runs: it is a run that was trained on meanwhile."
+        )
+    for state, words in (("diverged", "diverged"), ("stopped", "was stopped by the copy guard")):
+        names = [run.folder for run in runs if run.state == state]
+        if names:
+            notes.append(
+                f"{len(names)} of {len(runs)} runs {words} ({', '.join(names)}) and has no score "
+                "at the end; a mean over the seeds that are left flatters its variant."
+            )
+    left = [run.folder for run in runs if run.state not in ENDED]
+    if left:
+        notes.append(f"{len(left)} of {len(runs)} runs are not done: {', '.join(left)}.")
+    if len({score.protocol.reference_sha256 for score in scores}) > 1:
+        notes.append(
+            "Each seed keeps out other pictures, against which it is scored; the spread over seeds "
+            "contains theirs, the paired differences do not. A --reference is the same for all."
+        )
+    if len(comparison.variants) > 2:
+        notes.append(
+            "Each difference is judged at 95 % by itself: of twenty that are none, one seems real."
+        )
+    notes += sorted({warning for score in scores for warning in score.warnings})
+    return notes

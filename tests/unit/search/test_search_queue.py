@@ -1,0 +1,138 @@
+"""Which runs are started, gone on with, skipped; what is recorded and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from graftgan.composer import run
+from graftgan.data import DataSettings
+from graftgan.errors import GraftganError, RunError
+from graftgan.experiment import Experiment, NetworkSettings
+from graftgan.metrics import ScoringSettings
+from graftgan.run_folder import RunFolder
+from graftgan.search import Comparison, Job, resume_comparison, run_comparison
+from graftgan.search import queue as room
+from graftgan.search.results import gather
+from graftgan.training import TrainingSettings
+from tiny_networks import draw_pictures
+
+
+class Brightness(torch.nn.Module):
+    """A feature network one can follow: the mean of each channel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+class Notes(room.ComparisonWatcher):
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, bool]] = []
+        self.ended: list[tuple[str, str]] = []
+
+    def run_starts(self, job: Job, *, number: int, count: int, seconds_left: float | None) -> None:
+        self.started.append((job.name, seconds_left is not None))
+
+    def run_ended(self, job: Job, *, state: str, message: str) -> None:
+        self.ended.append((job.name, state))
+
+
+@pytest.fixture
+def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
+    network = tmp_path / "brightness.pt"
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), network)
+    scoring = ScoringSettings(score_every=2, score_count=12)
+    extractor = replace(
+        scoring.network,
+        extractor=str(network),
+        extractor_side=8,
+        extractor_pixels="minus_one_one",
+    )
+    base = Experiment(
+        pictures=draw_pictures(tmp_path / "pictures", count=20, hue=1),
+        network=NetworkSettings(resolution=32, width=4, latent_size=8),
+        data=DataSettings(held_out=0.3),
+        training=TrainingSettings(iterations=2, batch_size=4, checkpoint_every=1),
+        scoring=replace(scoring, network=extractor),
+    )
+    variants = {"gan": {"objective": "gan"}, "hinge": {"objective": "hinge"}}
+    return Comparison(base=base, variants=variants, seeds=(0,))
+
+
+def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "out"
+
+    def fails(experiment: Experiment, *arguments: object, **options: object) -> RunFolder:
+        if experiment.objective == "gan":
+            raise RunError("the machine has not enough memory")
+        return run(experiment, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room, "run", fails)
+    first = Notes()
+    results = run_comparison(comparison, out, device="cpu", watcher=first)
+    assert first.ended == [("gan-0", "failed"), ("hinge-0", "finished")]
+    assert not results.complete
+    data = json.loads((out / "comparison.json").read_text())
+    assert [entry["state"] for entry in data["runs"]] == ["failed", "finished"]
+    assert data["runs"][0]["message"] == "the machine has not enough memory"
+    assert data["at_end"][0]["variant"] == "hinge"
+    assert data["at_end"][1]["verdict"] == "no score"
+    assert any("1 of 2 runs are not done: gan-0" in note for note in data["notes"])
+
+    monkeypatch.setattr(room, "run", run)  # what failed is tried again, what is done is not
+    second = Notes()
+    results = resume_comparison(out, device="cpu", watcher=second)
+    assert second.started == [("gan-0", True)]
+    assert results.complete
+    assert [entry.state for entry in results.runs] == ["finished", "finished"]
+    assert "gan" in (out / "comparison.html").read_text(encoding="utf-8")
+
+    RunFolder(out / "runs" / "gan-0").write_card(state="interrupted")
+    partial = gather(comparison.located(), out, {}).runs[0]  # half a run has no score to compare
+    assert (partial.state, partial.end, partial.best) == ("interrupted", None, None)
+
+    third = Notes()  # diverged is an end: the same settings would diverge again
+    RunFolder(out / "runs" / "gan-0").write_card(state="diverged", message="not-a-number")
+    results = resume_comparison(out, device="cpu", watcher=third)
+    assert third.started == []
+    assert results.runs[0].end is None
+    assert any("diverged" in note for note in results.notes)
+
+    with pytest.raises(RunError, match="another comparison"):
+        run_comparison(replace(comparison, seeds=(0, 1)), out, device="cpu")
+    settings = (out / "comparison.toml").read_text()
+    (out / "comparison.toml").write_text(settings.replace("iterations = 2", "iterations = 3"))
+    with pytest.raises(RunError, match="was changed since the comparison began"):
+        resume_comparison(out, device="cpu")
+    (out / "comparison.toml").write_text(settings)
+    (out / "runs" / "gan-0").rename(out / "runs" / "aside")
+    (out / "runs" / "hinge-0").rename(out / "runs" / "gan-0")
+    with pytest.raises(RunError, match="objective is 'hinge', not 'gan'"):
+        resume_comparison(out, device="cpu")
+
+
+def test_a_mistake_in_one_variant_is_found_before_anything_is_written(
+    comparison: Comparison, tmp_path: Path
+):
+    wrong = {
+        **comparison.variants,
+        "wgan_gp": {"objective": "wgan_gp", "network.discriminator_normalisation": "batch"},
+    }
+    with pytest.raises(
+        GraftganError, match=r"the variant 'wgan_gp': .*without batch normalisation"
+    ):
+        run_comparison(replace(comparison, variants=wrong), tmp_path / "out", device="cpu")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="is not empty"):
+        run_comparison(comparison, full, device="cpu")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,125 @@
+"""Means, intervals, and what is within noise."""
+
+from dataclasses import replace
+
+import pytest
+
+from graftgan.metrics import Score, ScoreProtocol
+from graftgan.search.standing import mean_interval, standings, t_quantile
+
+PROTOCOL = ScoreProtocol(
+    extractor="tiny",
+    weights_sha256="w",
+    resize="area",
+    side=8,
+    pixels="unit",
+    resolution=32,
+    truncation=1.0,
+    generated_count=100,
+    reference_count=50,
+    reference_sha256="r",
+    reference="held out",
+    settings={},
+    seed=0,
+)
+
+
+def score(value: float, half: float = 0.1, *, better: str = "lower", reference: str = "r") -> Score:
+    protocol = replace(PROTOCOL, reference_sha256=reference)
+    return Score(
+        name="KID",
+        value=value,
+        low=value - half,
+        high=value + half,
+        better=better,
+        protocol=protocol,
+    )
+
+
+def over_seeds(*values: float, better: str = "lower") -> dict[int, Score]:
+    return {seed: score(value, better=better) for seed, value in enumerate(values)}
+
+
+@pytest.mark.parametrize(
+    ("freedom", "value"),  # of every table of Student's t
+    [(1, 12.706205), (2, 4.302653), (3, 3.182446), (4, 2.776445), (9, 2.262157), (30, 2.042272)],
+)
+def test_the_quantile_is_that_of_the_tables(freedom: int, value: float):
+    assert t_quantile(freedom) == pytest.approx(value, abs=1e-6)
+
+
+def test_the_interval_is_scipys():
+    stats = pytest.importorskip("scipy.stats")
+    values = [0.3, 0.1, 0.45, 0.2, 0.22]
+    low, high = stats.t.interval(0.95, 4, loc=sum(values) / 5, scale=stats.sem(values))
+    assert mean_interval(values) == pytest.approx((sum(values) / 5, low, high), abs=1e-9)
+
+
+def test_pairs_tell_what_the_means_alone_could_not():
+    """Seeds differ by far more than the variants, but one is better by the same with each."""
+    first, second = standings({"b": over_seeds(1.21, 5.20, 9.19), "a": over_seeds(1.0, 5.0, 9.0)})
+    assert (first.variant, first.verdict, first.difference) == ("a", "best", None)
+    assert (second.verdict, second.paired) == ("worse", 3)
+    assert second.difference is not None
+    assert second.difference.difference == pytest.approx(0.2)
+    assert second.difference.low == pytest.approx(0.2 - 4.302653 * 0.01 / 3**0.5)
+    assert second.low is not None
+    assert second.low < first.mean < second.high  # type: ignore[operator]
+
+
+def test_a_difference_smaller_than_its_spread_is_noise():
+    _, second = standings({"a": over_seeds(1.0, 1.1, 1.0), "b": over_seeds(1.3, 0.9, 1.2)})
+    assert second.verdict == "within noise"
+
+
+def test_where_higher_is_better_the_highest_is_the_best():
+    found = standings(
+        {
+            "low": over_seeds(0.2, 0.21, better="higher"),
+            "high": over_seeds(0.8, 0.81, better="higher"),
+        }
+    )
+    assert [(s.variant, s.verdict) for s in found] == [("high", "best"), ("low", "worse")]
+    assert found[1].difference is not None
+    assert found[1].difference.difference == pytest.approx(-0.6)
+
+
+def test_one_seed_takes_the_runs_own_intervals():
+    found = standings({"a": {4: score(1.0)}, "b": {4: score(1.13)}, "c": {4: score(1.2)}})
+    assert [s.verdict for s in found] == ["best", "within noise", "worse"]  # noise: 0.1 sqrt(2)
+    assert (found[0].low, found[0].high) == (0.9, 1.1)
+    assert found[2].paired == 1
+
+
+def test_only_seeds_of_both_are_paired():
+    """The best by its mean has one lucky seed more; on the shared ones the other is better."""
+    best, other = standings({"a": over_seeds(1.0, 1.0, 0.1), "b": {0: score(0.9), 1: score(0.9)}})
+    assert (best.variant, other.variant) == ("a", "b")
+    assert (other.paired, other.verdict) == (2, "better")
+    assert other.seeds == (0, 1)
+
+
+def test_what_was_measured_differently_or_not_at_all_is_not_compared():
+    found = standings(
+        {
+            "none": {},
+            "nan": {0: score(float("nan"))},
+            "a": {0: score(1.0)},
+            "b": {0: score(1.5, reference="other")},
+            "c": {1: score(1.6)},
+        }
+    )
+    assert [(s.variant, s.verdict) for s in found] == [
+        ("a", "best"),
+        ("b", "cannot be compared"),
+        ("c", "cannot be compared"),
+        ("none", "no score"),
+        ("nan", "no score"),
+    ]
+    assert "reference_sha256 is other in the first" in found[1].why
+    assert "no seed" in found[2].why
+    assert found[3].mean is None
+
+
+def test_nothing_measured_gives_no_best():
+    assert [s.verdict for s in standings({"a": {}, "b": {}})] == ["no score", "no score"]
