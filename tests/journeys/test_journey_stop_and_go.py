@@ -126,8 +126,8 @@ def test_two_processes_keep_equal_weights(pictures: Path, tmp_path: Path, own_pl
         "    prints.append(fingerprint(self.average.tensors()))\n"
         f"    Path({str(tmp_path)!r}, 'rank' + os.environ['RANK']).write_text(' '.join(prints))\n"
         "Training.run = spy\n"
-        "from graftgan.cli import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+        "import runpy\n"
+        "runpy.run_module('graftgan', run_name='__main__')\n"
     )
     run = tmp_path / "run"
     done = subprocess.run(
