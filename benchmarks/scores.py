@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -35,26 +34,13 @@ from graftgan.metrics.extractors.inception import Inception
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
 from graftgan.sampling import generate, random_latents
 from graftgan.sources import open_source
+from memory import peak_mib
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import oracles  # makes torchvision importable, which torch-fidelity needs
 
-MIB = 2**20
 TOLERANCE = 1e-3  # relative difference of the two answers
 console = Console(highlight=False, soft_wrap=True)
-
-
-class Pictures(torch.utils.data.Dataset[Tensor]):
-    """What torch-fidelity takes: uint8 pictures one by one."""
-
-    def __init__(self, pictures: Tensor) -> None:
-        self._pictures = pictures
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._pictures[index]
 
 
 def main() -> None:
@@ -102,8 +88,8 @@ def _compare(generated: Tensor, reference: Tensor, weights: Path, folder: Path) 
     def theirs(pictures: Tensor) -> float:
         with oracles.quiet():
             found = oracles.torch_fidelity().calculate_metrics(
-                input1=Pictures(pictures),
-                input2=Pictures(reference),
+                input1=oracles.Pictures(pictures),
+                input2=oracles.Pictures(reference),
                 fid=True,
                 cuda=False,
                 verbose=False,
@@ -150,14 +136,14 @@ def _fid(generated: Features, real: Features, extractor: Extractor) -> float:
 def _manifold(count: int) -> dict[str, float]:
     rng = torch.Generator().manual_seed(0)
     generated, real = (torch.randn(count, 2048, generator=rng) for _ in range(2))
-    before = _peak_bytes()
+    before = peak_mib()
     seconds, _ = _timed(lambda: precision_and_recall(generated, real))
     more, _ = _timed(lambda: density_and_coverage(generated, real))
     return {
         "precision_recall_seconds": seconds,
         "density_coverage_seconds": more,
-        "peak_mib": _peak_bytes() / MIB,
-        "peak_mib_with_the_features_alone": before / MIB,
+        "peak_mib": peak_mib(),
+        "peak_mib_with_the_features_alone": before,
     }
 
 
@@ -185,16 +171,6 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def _in_fresh_process(work: Callable[[int], dict[str, float]], count: int) -> dict[str, float]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, (count,))
-
-
-def _peak_bytes() -> int:
-    """Return the most memory this process has held."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts the parent's memory too, from before the start
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return 1024 * int(peak.split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _machine(threads: int) -> dict[str, Any]:

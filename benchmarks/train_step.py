@@ -18,7 +18,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -45,6 +44,7 @@ from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture
 from graftgan.training import Hardware, Processes, TrainingSettings, choose_hardware
 from graftgan.transfer import PRESETS
+from memory import peak_mib
 
 LATENT_SIZE = 100
 CRITIC_STEPS = 5
@@ -55,7 +55,6 @@ PLAN_OBJECTIVES = ("hinge", "wgan")
 BASELINE_PLAN = "fine_tune"
 MATMUL_SIDES = (1024, 2048, 4096)
 QUICK_MATMUL_SIDES = (512,)
-MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,20 +353,11 @@ def peak_memory_mib(side: str, workplace: Workplace, settings: Settings) -> dict
     Run it in a fresh process: the operating system reports one peak for a whole process.
     """
     torch.set_num_threads(settings.threads)
-    imports = _peak_mib()
+    imports = peak_mib()
     contestant = _side(side, workplace, settings)
     for _ in range(2):
         contestant.iterate()
-    return {"peak": _peak_mib(), "imports": imports}
-
-
-def _peak_mib() -> float:
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux adds the parent's peak to getrusage of a child, not to VmHWM
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) / 1024
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+    return {"peak": peak_mib(), "imports": imports}
 
 
 def _side(side: str, workplace: Workplace, settings: Settings) -> Contestant:

@@ -15,6 +15,21 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class Pictures(Dataset[Tensor]):
+    """A data set of uint8 pictures in memory, one by one, as torch-fidelity takes them."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._pictures[index]
 
 
 def torch_fidelity() -> ModuleType:

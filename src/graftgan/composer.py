@@ -111,24 +111,10 @@ def resume(
     watcher = watcher or Watcher()
     folder = RunFolder(path)
     experiment, card = folder.experiment(), folder.card()
-    if folder.settings_sha256() != card["settings_sha256"]:
-        raise RunError(
-            f"{folder.experiment_file} was changed since the run began; put it back, or start a "
-            f"new run with --config {folder.experiment_file}"
-        )
-    if card["state"] == "stopped":
-        raise RunError(
-            f"{path} was ended by its scores ({card['message']}); to train on from its best "
-            f"checkpoint, start a new run with --source {path}"
-        )
+    _check_may_go_on(folder, card, iterations)
     if iterations is not None:
-        if iterations < int(card["iteration"]):
-            raise RunError(
-                f"{path} has done {card['iteration']} iterations, more than {iterations}"
-            )
-        experiment = replace(
-            experiment, training=replace(experiment.training, iterations=iterations)
-        )
+        training = replace(experiment.training, iterations=iterations)
+        experiment = replace(experiment, training=training)
     with _joined(device, experiment) as (hardware, processes):
         memory = _remembered(path, experiment)
         if not list_checkpoints(path):
@@ -170,6 +156,24 @@ def resume(
             )
         processes.wait()
         return _train(folder, prepared, training, recorder, watcher)
+
+
+def _check_may_go_on(folder: RunFolder, card: dict[str, Any], iterations: int | None) -> None:
+    """Raise RunError if the run was changed, ended by its scores, or is longer than asked for."""
+    if folder.settings_sha256() != card["settings_sha256"]:
+        raise RunError(
+            f"{folder.experiment_file} was changed since the run began; put it back, or start a "
+            f"new run with --config {folder.experiment_file}"
+        )
+    if card["state"] == "stopped":
+        raise RunError(
+            f"{folder.path} was ended by its scores ({card['message']}); to train on from its best "
+            f"checkpoint, start a new run with --source {folder.path}"
+        )
+    if iterations is not None and iterations < int(card["iteration"]):
+        raise RunError(
+            f"{folder.path} has done {card['iteration']} iterations, more than {iterations}"
+        )
 
 
 def refuse_full(destination: Path) -> None:

@@ -108,6 +108,11 @@ def cache_home() -> Path:
     return Path(root) if root else Path("~/.cache/graftgan").expanduser()
 
 
+def without_archive_ending(name: str) -> str:
+    """Return the name of a set of pictures without ``.zip`` or ``.npz``."""
+    return name.removesuffix(".zip").removesuffix(".npz")
+
+
 def remove_partial(folder: Path) -> None:
     """Delete what killed writers left behind in ``folder``."""
     for leftover in folder.glob(".*.partial-*"):

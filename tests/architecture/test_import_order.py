@@ -10,7 +10,16 @@ import pytest
 import graftgan
 
 HOME = Path(graftgan.__file__).parent
-GROUND = {"errors", "registry", "settings", "tensors", "randomness", "networks", "files"}
+GROUND = {
+    "errors",
+    "registry",
+    "settings",
+    "tensors",
+    "randomness",
+    "networks",
+    "files",
+    "proportions",
+}
 ROOMS = {
     "data",
     "backbones",

@@ -13,7 +13,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 import oracles
 from graftgan.metrics.extractors.extractor import Extractor
@@ -138,25 +137,12 @@ def test_features_are_clean_fids(
     assert moved > 100 * TOLERANCE, "the resize protocol makes no difference here"
 
 
-class Pictures(Dataset[Tensor]):
-    """A data set of plain pictures, as torch-fidelity takes them."""
-
-    def __init__(self, pictures: Tensor) -> None:
-        self._pictures = pictures
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._pictures[index]
-
-
 def test_scores_are_torch_fidelitys_end_to_end(weights: Path, measured: tuple[Features, Features]):
     generated, real = measured
     with oracles.quiet():
         theirs = oracles.torch_fidelity().calculate_metrics(
-            input1=Pictures(GENERATED),
-            input2=Pictures(REAL),
+            input1=oracles.Pictures(GENERATED),
+            input2=oracles.Pictures(REAL),
             fid=True,
             kid=True,
             isc=True,

@@ -8,15 +8,14 @@ Our own operations reflect at borders; imported sources and other tools' picture
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 from torch import Tensor
 
 from graftgan.augment.leak_signs import has_dark_border, has_strange_colours, is_turned
 from graftgan.errors import ImageSetError
+from graftgan.proportions import clearly_more
 from graftgan.tensors import PictureBytes
 
-_MARGIN = 0.05  # a smaller excess of a sign is no verdict
 _STANDARD_ERRORS = 2.128  # one-sided 95 % over three signs: 1.67 % each (Bonferroni)
 
 
@@ -60,12 +59,13 @@ class LeakSign:
         of 100 pairs of equal sets none of the three signs is seen. The standard error is that of
         Agresti and Caffo 2000, sound for a few pictures too.
         """
-        variances = [
-            _variance(self.real_marked, self.real_count),
-            _variance(self.generated_marked, self.generated_count),
-        ]
-        excess = self.generated_share - self.real_share
-        return excess > _MARGIN + _STANDARD_ERRORS * sqrt(sum(variances))
+        return clearly_more(
+            self.generated_share,
+            self.generated_count,
+            self.real_share,
+            self.real_count,
+            standard_errors=_STANDARD_ERRORS,
+        )
 
     def counts(self) -> str:
         """Return what was counted, without a verdict."""
@@ -193,8 +193,3 @@ def _sign(name: str, clause: str, advice: str, marked: tuple[Tensor, Tensor]) ->
         generated_count=len(generated),
         generated_marked=int(generated.sum()),
     )
-
-
-def _variance(marked: int, count: int) -> float:
-    share = (marked + 1) / (count + 2)
-    return share * (1 - share) / (count + 2)

@@ -11,7 +11,7 @@ from rich.table import Table
 from graftgan.assembly import Prepared
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.cli.training_verb import parse_start
+from graftgan.cli.training_verb import folder_named_after, parse_start
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
         description=DESCRIPTION,
     )
     comparison = _comparison(start)
-    destination = start.out or _default_folder(start.experiment.pictures)
+    destination = start.out or folder_named_after(start.experiment.pictures, home="comparisons")
     if start.dry_run:
         check_comparison(comparison.located(), device=start.device)
         return _show(comparison, destination)
@@ -150,11 +150,6 @@ def _comparison(start: Start) -> Comparison:
         variants=variants,
         seeds=parse_seeds(start.seeds),
     )
-
-
-def _default_folder(pictures: Path) -> Path:
-    name = pictures.resolve().name
-    return Path("comparisons") / name.removesuffix(".zip").removesuffix(".npz")
 
 
 def _show(comparison: Comparison, destination: Path) -> int:

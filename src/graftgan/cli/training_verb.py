@@ -13,6 +13,7 @@ from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
+from graftgan.files import without_archive_ending
 from graftgan.methods import under_method, with_method
 from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder
@@ -76,16 +77,16 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             if verb == "transfer"
             else "pretrain starts from fresh weights; `graftgan transfer` takes a source"
         )
-    destination = start.out or _default_folder(start.experiment.pictures)
+    destination = start.out or folder_named_after(start.experiment.pictures, home="runs")
     if start.dry_run:
         return _show(start, destination)
     watcher = ScreenWatcher()
     return _finish(run(start.experiment, destination, device=start.device, watcher=watcher))
 
 
-def _default_folder(pictures: Path) -> Path:
-    name = pictures.resolve().name
-    return Path("runs") / name.removesuffix(".zip").removesuffix(".npz")
+def folder_named_after(pictures: Path, *, home: str) -> Path:
+    """Return the folder in ``home`` that is used where a person names none."""
+    return Path(home) / without_archive_ending(pictures.resolve().name)
 
 
 def short_flags(arguments: Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ n: generated pictures, k: training pictures, d: features.
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 import torch
 from torch import Tensor
@@ -15,13 +14,13 @@ from graftgan.errors import ScoreError
 from graftgan.metrics.data_copying import data_copying_test
 from graftgan.metrics.features import Features
 from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.proportions import clearly_more
 
 LEAST_HELD_OUT = 5
 LEAST_TRAINING = 3
 _LOW_QUANTILE = 0.05  # of the distances of held-out pictures: as near as honest pictures come
 _NEAR = 0.5  # a near copy lies below this part of it
 _SINGLED_OUT = 0.8  # nearest distance over the next picture's; new pictures' median is above 0.9
-_MARGIN = 0.05  # a smaller excess over held-out pictures is no verdict
 _STANDARD_ERRORS = 1.960  # one-sided 95 % over two signs: 2.5 % each (Bonferroni)
 _ROWS = 512  # pictures compared at a time, to bound the memory
 
@@ -100,10 +99,13 @@ class CopyReport:
         return f"{counts}: no sign that the generator copies"
 
     def _clearly_more(self, generated: Estimate, held_out: Estimate) -> bool:
-        variance = _variance(generated.value, self.generated_count)
-        variance += _variance(held_out.value, self.held_out_count)
-        excess = generated.value - held_out.value
-        return excess > _MARGIN + _STANDARD_ERRORS * sqrt(variance)
+        return clearly_more(
+            generated.value,
+            self.generated_count,
+            held_out.value,
+            self.held_out_count,
+            standard_errors=_STANDARD_ERRORS,
+        )
 
 
 def copy_report(
@@ -253,11 +255,6 @@ def _views(training: Features, mirrored: Features | None) -> list[Tensor]:
     """Return the training pictures as they are and, if given, mirrored; each (k, d), float64."""
     both = [training] if mirrored is None else [training, mirrored]
     return [features.values.double() for features in both]
-
-
-def _variance(share: float, count: int) -> float:
-    share = (share * count + 1) / (count + 2)
-    return share * (1 - share) / (count + 2)
 
 
 def _check(

@@ -16,7 +16,7 @@ from graftgan.files import write_bytes
 from graftgan.reports.curves import Point, curve_svg, in_words
 from graftgan.reports.files import read_object
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, render, share
+from graftgan.reports.page import duration, evenly, render, share, short_name
 from graftgan.reports.panels import Panel, Score, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
 
@@ -108,7 +108,7 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
     return render(
         "comparison.html",
         name=folder.resolve().name,
-        pictures=_short(table(data.get("shared")).get("pictures")),
+        pictures=short_name(table(data.get("shared")).get("pictures"), default="pictures"),
         score=str(data.get("score", "")),
         better=str(data.get("better", "lower")),
         iterations=int(number(data.get("iterations"), default=0)),
@@ -145,7 +145,7 @@ def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[
     iterations = sorted({i for record in first.values() for i in record.samples})
     count = max(1, min(_SHEET_COLUMNS, _PICTURES_A_ROW // max(1, len(variants))))
     most = max(3, min(_MOST_ROWS, _MOST_CELLS // max(1, len(variants))))
-    chosen = _evenly(iterations, most=most)
+    chosen = evenly(iterations, most=most)
     budget = _PAGE_BYTES // max(1, len(chosen) * len(variants))
     width = PAGE_WIDTH // max(1, len(variants))
     found: list[_Row] = []
@@ -179,13 +179,6 @@ def _cell(
     alt = f"{count} generated pictures of {variant} at iteration {iteration:,}"
     shown = embed(strip, alt=alt, exact_up_to=budget)
     return replace(shown, shown_width=max(1, width // shown.width) * shown.width)
-
-
-def _evenly(iterations: list[int], *, most: int) -> list[int]:
-    """Return at most ``most`` of them at even distances, the first and the last included."""
-    if len(iterations) <= most:
-        return iterations
-    return [iterations[round(i * (len(iterations) - 1) / (most - 1))] for i in range(most)]
 
 
 def _curves(
@@ -308,7 +301,3 @@ def _commands(
         again = f"graftgan transfer --config {settings} --out runs/again"
         commands.append(("Repeat a single run", again))
     return commands
-
-
-def _short(value: object) -> str:
-    return Path(str(value or "pictures")).name.removesuffix(".zip").removesuffix(".npz")

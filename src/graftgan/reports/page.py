@@ -3,11 +3,12 @@
 import base64
 import hashlib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import jinja2
 from markupsafe import Markup, escape
 
+from graftgan.files import without_archive_ending
 from graftgan.reports.curves import in_words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +45,18 @@ def share(part: float, whole: float) -> str:
     if 99.9 < percent < 100:
         return "> 99.9 %"
     return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+
+
+def short_name(value: object, *, default: str) -> str:
+    """Return the last part of a path or repository id, without the ending of an archive."""
+    return without_archive_ending(PurePath(str(value or "").strip()).name) or default
+
+
+def evenly(iterations: list[int], *, most: int) -> list[int]:
+    """Return at most ``most`` of them at even distances, the first and the last included."""
+    if len(iterations) <= most:
+        return iterations
+    return [iterations[round(i * (len(iterations) - 1) / (most - 1))] for i in range(most)]
 
 
 @cache

@@ -4,14 +4,14 @@ import math
 import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from graftgan.files import write_bytes
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, render, share
+from graftgan.reports.page import duration, evenly, render, share, short_name
 from graftgan.reports.panels import Score, panels_of, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
 
@@ -68,8 +68,8 @@ def _page(record: RunRecord) -> str:
     used = [layer.action for network in networks for layer in network.layers]
     return render(
         "run.html",
-        source=_short(record.settings.get("source"), default=no_source),
-        pictures=_short(record.settings.get("pictures"), default="unknown pictures"),
+        source=short_name(record.settings.get("source"), default=no_source),
+        pictures=short_name(record.settings.get("pictures"), default="unknown pictures"),
         name=record.name,
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
@@ -135,7 +135,7 @@ def _sheets(record: RunRecord) -> tuple[dict[int, Image.Image], list[str]]:
     """Return evenly chosen sample sheets by iteration, and a sentence per damaged file."""
     sheets: dict[int, Image.Image] = {}
     damaged: list[str] = []
-    for iteration in _evenly(list(record.samples), most=_MOST_ROWS):
+    for iteration in evenly(list(record.samples), most=_MOST_ROWS):
         path = record.samples[iteration]
         try:
             with Image.open(path) as image:
@@ -143,13 +143,6 @@ def _sheets(record: RunRecord) -> tuple[dict[int, Image.Image], list[str]]:
         except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
             damaged.append(f"samples/{path.name} cannot be read: {error}")
     return sheets, damaged
-
-
-def _evenly(iterations: list[int], *, most: int) -> list[int]:
-    """Return at most ``most`` of them at even distances, the first and the last included."""
-    if len(iterations) <= most:
-        return iterations
-    return [iterations[round(i * (len(iterations) - 1) / (most - 1))] for i in range(most)]
 
 
 def _hero(sheets: dict[int, Image.Image]) -> EmbeddedPicture | None:
@@ -302,9 +295,3 @@ def _machine(card: dict[str, Any]) -> dict[str, str]:
     said = {key: card.get(key) for key in ("command", "hardware", "device")}
     told = {key: plain(value) for key, value in said.items() if value}
     return told | {name: plain(value) for name, value in table(card.get("versions")).items()}
-
-
-def _short(value: object, *, default: str) -> str:
-    """Return the last part of a path or repository id, without the ending of an archive."""
-    name = PurePath(str(value or "").strip()).name
-    return name.removesuffix(".zip").removesuffix(".npz") or default

@@ -132,6 +132,7 @@ def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWa
     remove_partial(path)
     remove_partial(runs)
     failures: dict[str, str] = {}
+    results: Results | None = None
     clock = _Clock(
         len(jobs), [_seconds(RunFolder(runs / job.name)) for job in jobs if _is_done(runs, job)]
     )
@@ -147,10 +148,10 @@ def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWa
             state, message = "failed", failure
             failures[job.name] = failure
         watcher.run_ended(job, state=state, message=message)
-        _write(comparison, path, failures)
+        results = _write(comparison, path, failures)
         if state == "interrupted":
             break
-    return _write(comparison, path, failures)
+    return results or _write(comparison, path, failures)
 
 
 def _run(job: Job, folder: RunFolder, device: str, watcher: Watcher) -> str:
