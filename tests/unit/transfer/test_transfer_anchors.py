@@ -250,9 +250,9 @@ def test_ewc_weighs_every_weight_with_its_fisher_information():
     term = next(a for a in game_of(run.training).anchors if a.name == "ewc")
     shaken(run.training)
     distances = differences(run, "generator")
-    assert term.fisher.keys() == distances.keys()
-    assert all((f >= 0).all() and f.any() for f in term.fisher.values())
-    wanted = 5.0 * sum((term.fisher[n] * d.square()).sum() for n, d in distances.items())
+    assert term.importance.keys() == distances.keys()
+    assert all((f >= 0).all() and f.any() for f in term.importance.values())
+    wanted = 5.0 * sum((term.importance[n] * d.square()).sum() for n, d in distances.items())
     torch.testing.assert_close(terms_of(run.training)["generator.ewc"], wanted)
 
 

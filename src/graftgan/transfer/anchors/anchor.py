@@ -192,9 +192,29 @@ def laid_out_as(held: Mapping[str, HeldTensor], memory: Memory, prefix: str) -> 
     return found
 
 
-def nothing_watched() -> AbstractContextManager[None]:
-    """Return what an anchor of weights alone enters while pictures are scored."""
-    return nullcontext()
+@dataclass(frozen=True, slots=True)
+class HeldWeights:
+    """The weighted squared distance of one network's weights to where they started.
+
+    Attributes:
+        importance: How much each weight counts; None: all alike.
+    """
+
+    name: str
+    role: Role
+    weight: float
+    held: Mapping[str, HeldTensor]
+    start: Memory
+    importance: Memory | None = None
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Return nothing to enter: no picture matters."""
+        return nullcontext()
+
+    def __call__(self, real: Images | None) -> Scalar:
+        """Return the weighted distance."""
+        del real
+        return self.weight * squared_distance(self.held, self.start, self.importance)
 
 
 def _modulated(module: nn.Module, moving: set[int]) -> list[str]:

@@ -1,8 +1,12 @@
-"""EWC: the squared distance of the weights to the source's, by how much each of them matters."""
+"""EWC: the squared distance of the weights to the source's, by how much each of them matters.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+lambda * sum of F * (theta - theta_source)^2 over the generator's weights that move.
+
+Source: Li et al. 2020 (arXiv:2012.02780, eq. 2-3). F is the Fisher information of the source pair.
+Of a modulated layer the weight that results is held, with the F of the plain weight.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,48 +15,20 @@ from torch import Tensor
 from graftgan.errors import SettingsError
 from graftgan.networks import NetworkPair, draw_latents
 from graftgan.randomness import Randomness
-from graftgan.tensors import Images, Latents, Scalar
+from graftgan.tensors import Latents, Scalar
 from graftgan.transfer.anchors.anchor import (
     ANCHORS,
     Anchor,
     AnchorSetup,
     AnchorTerm,
-    HeldTensor,
+    HeldWeights,
     Memory,
-    Role,
     held_tensors,
     laid_out_as,
-    nothing_watched,
-    squared_distance,
     weights_of,
 )
 from graftgan.transfer.anchors.settings import AnchorSettings
 from graftgan.transfer.statistics import layers_on_batch_statistics
-
-
-@dataclass(frozen=True, slots=True)
-class EWC:
-    """lambda * sum of F * (theta - theta_source)^2 over the generator's weights that move.
-
-    Source: Li et al. 2020 (arXiv:2012.02780, eq. 2-3). F is the Fisher information of the source
-    pair. Of a modulated layer the weight that results is held, with the F of the plain weight.
-    """
-
-    weight: float
-    held: Mapping[str, HeldTensor]
-    start: Memory
-    fisher: Memory
-    role: Role = "generator"
-    name: str = "ewc"
-
-    def watching(self) -> AbstractContextManager[None]:
-        """Return nothing to enter: no picture matters."""
-        return nothing_watched()
-
-    def __call__(self, real: Images | None) -> Scalar:
-        """Return the weighted distance."""
-        del real
-        return self.weight * squared_distance(self.held, self.start, self.fisher)
 
 
 def mean_squared_gradients(
@@ -122,7 +98,8 @@ def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
 def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
     held = held_tensors(setup, "generator")
     start, fisher = (laid_out_as(held, memory, prefix) for prefix in ("start.", "fisher."))
-    return [EWC(setup.settings.ewc, held, start, fisher)]
+    weight = setup.settings.ewc
+    return [HeldWeights("ewc", "generator", weight, held, start, importance=fisher)]
 
 
 ANCHORS.register("ewc")(

@@ -1,52 +1,27 @@
-"""L2-SP: the squared distance of the weights to the source's."""
+"""L2-SP: the squared distance of the weights to the source's.
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+lambda * sum of (theta - theta_source)^2 over the weights of one network that move.
+
+Source: Li et al. 2018 (arXiv:1802.01483, eq. 2), without its half. The sum runs over single
+weights; a mean for each tensor would let small tensors count more. Of a modulated layer the weight
+that results is held, not the modulation's own numbers.
+"""
 
 from torch import Tensor
 
-from graftgan.tensors import Images, Scalar
 from graftgan.transfer.anchors.anchor import (
     ANCHORS,
     Anchor,
     AnchorSetup,
     AnchorTerm,
-    HeldTensor,
+    HeldWeights,
     Memory,
     Role,
     held_tensors,
     laid_out_as,
-    nothing_watched,
-    squared_distance,
     weights_of,
 )
 from graftgan.transfer.anchors.settings import AnchorSettings
-
-
-@dataclass(frozen=True, slots=True)
-class L2SP:
-    """lambda * sum of (theta - theta_source)^2 over the weights of one network that move.
-
-    Source: Li et al. 2018 (arXiv:1802.01483, eq. 2), without its half. The sum runs over single
-    weights; a mean for each tensor would let small tensors count more. Of a modulated layer the
-    weight that results is held, not the modulation's own numbers.
-    """
-
-    role: Role
-    weight: float
-    held: Mapping[str, HeldTensor]
-    start: Memory
-    name: str = "l2_sp"
-
-    def watching(self) -> AbstractContextManager[None]:
-        """Return nothing to enter: no picture matters."""
-        return nothing_watched()
-
-    def __call__(self, real: Images | None) -> Scalar:
-        """Return the weighted distance."""
-        del real
-        return self.weight * squared_distance(self.held, self.start)
 
 
 def _weights(settings: AnchorSettings) -> dict[Role, float]:
@@ -74,7 +49,9 @@ def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
     terms: list[AnchorTerm] = []
     for role, weight in _weights(setup.settings).items():
         held = held_tensors(setup, role)
-        terms.append(L2SP(role, weight, held, laid_out_as(held, memory, f"{role}.")))
+        terms.append(
+            HeldWeights("l2_sp", role, weight, held, laid_out_as(held, memory, f"{role}."))
+        )
     return terms
 
 
