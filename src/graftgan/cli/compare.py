@@ -8,13 +8,13 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from graftgan.assembly import Prepared
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.cli.training_verb import folder_named_after, parse_start
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
+from graftgan.prepared import Prepared
 from graftgan.reports import comparison_rows, duration
 from graftgan.search import (
     Comparison,
