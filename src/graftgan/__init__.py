@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from graftgan.objectives import OptimizationSettings
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
-    from graftgan.sampling import generate, interpolation_latents, random_latents
+    from graftgan.sampling import (
+        generate,
+        interpolation_latents,
+        latents_for,
+        random_latents,
+    )
     from graftgan.search import Comparison, resume_comparison, run_comparison
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
@@ -62,6 +67,7 @@ _HOMES = {
     "fold_adapter": "adapters",
     "generate": "sampling",
     "interpolation_latents": "sampling",
+    "latents_for": "sampling",
     "list_sources": "sources",
     "load_adapter": "adapters",
     "load_image_set": "data",
@@ -102,6 +108,7 @@ __all__ = [
     "fold_adapter",
     "generate",
     "interpolation_latents",
+    "latents_for",
     "list_sources",
     "load_adapter",
     "load_image_set",

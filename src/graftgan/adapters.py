@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graftgan.backbones import behind_latent_map, build_pair
+from graftgan.backbones import build_pair, surrounded
 from graftgan.checkpoints import SourceCard, load_note, load_tensors, save_source, save_tensors
 from graftgan.errors import CheckpointError, RunError
 from graftgan.files import written_whole
@@ -128,7 +128,7 @@ def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str])
             "name its own base with --source"
         )
     rng = torch.Generator().manual_seed(0)
-    pair = behind_latent_map(pair, adapter.architecture.latent_map, rng)
+    pair = surrounded(pair, adapter.architecture, rng)
     plan = parse_plan(adapter.plan)
     fresh = build_pair(adapter.architecture)
     low_rank = LowRank(rank=adapter.lora_rank, scale=adapter.lora_scale)

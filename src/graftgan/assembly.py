@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from graftgan.backbones import behind_latent_map, build_pair
-from graftgan.data import ImageSet, load_image_set
+from graftgan.backbones import build_pair, surrounded
+from graftgan.data import ImageSet, find_classes, load_image_set
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.games import GAMES
@@ -53,13 +53,14 @@ def prepare(
     if experiment.source is not None:
         name = settled_name(experiment.source)
         experiment, source = replace(experiment, source=name), open_source(name)
-    architecture = experiment.architecture(None if source is None else source.card.architecture)
+    known = None if source is None else source.card.architecture
+    architecture = experiment.architecture(known, _classes(experiment))
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = _fresh_pair(architecture, experiment.seed)
     pair = _fresh_pair(architecture, experiment.seed)
     if source is not None:
         rng = Randomness(experiment.seed).generator("latent map")
-        pair = behind_latent_map(source.pair, architecture.latent_map, rng)
+        pair = surrounded(source.pair, architecture, rng)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair) if is_anchored(experiment.anchors) else pair
     plan = put_in_force(experiment, pair, fresh)
@@ -149,6 +150,23 @@ def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
     return build_pair(architecture, Randomness(seed).generator("fresh weights"))
 
 
+def _classes(experiment: Experiment) -> tuple[str, ...] | None:
+    """Return the classes of the pictures, if the settings ask for them.
+
+    Raises:
+        SettingsError: The game cannot train them.
+        ImageSetError: The folders give none.
+    """
+    if experiment.data.labels is None:
+        return None
+    if not GAMES[experiment.game].takes_classes:
+        raise SettingsError(
+            f"the game '{experiment.game}' does not tell classes apart; leave --labels out, or "
+            "train with --game adversarial"
+        )
+    return find_classes(experiment.pictures)
+
+
 def _load_pictures(
     experiment: Experiment, pictures: Path, progress: PictureProgress | None
 ) -> ImageSet:
@@ -169,6 +187,6 @@ def _yardstick(experiment: Experiment, progress: PictureProgress | None) -> Yard
         return None
     reference = None
     if scoring.reference is not None:
-        whole = replace(experiment.data, limit=None, held_out=0.0)
+        whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
         reference = _load_pictures(replace(experiment, data=whole), scoring.reference, progress)
     return Yardstick(build_extractor(scoring.network), reference)

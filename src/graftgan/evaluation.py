@@ -35,7 +35,7 @@ from graftgan.metrics import (
 from graftgan.randomness import Randomness
 from graftgan.reports import neighbour_gallery, save_png, write_run_report
 from graftgan.run_folder import RunFolder
-from graftgan.sampling import generate, random_latents
+from graftgan.sampling import generate, latents_for
 from graftgan.settings import strict, to_plain
 from graftgan.sources import find_source, open_source
 from graftgan.tensors import PictureBytes
@@ -113,6 +113,7 @@ def evaluate(
     against: Path,
     settings: EvaluationSettings | None = None,
     *,
+    of_class: str | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -122,6 +123,7 @@ def evaluate(
         model: A run folder, the name or folder of a source, or a folder, zip or npz of pictures.
         against: The real pictures: a folder, zip or npz.
         settings: What to measure, and how.
+        of_class: Draw this class of a model with classes; None: all of them in equal parts.
         device: Where networks compute.
         progress: Shows how far it is.
 
@@ -132,7 +134,7 @@ def evaluate(
     _check_names(settings.metrics)
     show = progress or _show_nothing
     extractor = build_extractor(settings.network)
-    candidate = open_candidate(model, settings)
+    candidate = open_candidate(model, settings, of_class=of_class)
     look = _Look(extractor, torch.device(device), show)
     real = _pictures(against, candidate.pictures, settings.seed)
     generated = look.at(candidate.pictures, "generated pictures")
@@ -223,12 +225,14 @@ def _check_names(metrics: tuple[str, ...]) -> None:
         METRICS[name]
 
 
-def open_candidate(model: str, settings: EvaluationSettings) -> Candidate:
+def open_candidate(
+    model: str, settings: EvaluationSettings, *, of_class: str | None = None
+) -> Candidate:
     """Draw from a model, or read pictures.
 
     Raises:
         SourceError: There is neither a model nor a file by that name.
-        SettingsError: Pictures are given without a resolution.
+        SettingsError: Pictures are given without a resolution, or there is no such class.
     """
     try:
         folder = find_source(model)
@@ -236,6 +240,10 @@ def open_candidate(model: str, settings: EvaluationSettings) -> Candidate:
         path = Path(model)
         if not path.exists():
             raise
+        if of_class is not None:
+            raise SettingsError(
+                f"{path} holds pictures, not a model with classes; give the folder of the class"
+            ) from None
         if settings.resolution is None:
             raise SettingsError(
                 f"{path} holds pictures, which can be compared at any size; choose it with "
@@ -247,9 +255,12 @@ def open_candidate(model: str, settings: EvaluationSettings) -> Candidate:
         chosen = _at_most(images.pictures, settings.count, settings.seed)
         return Candidate(name=path.name, pictures=chosen)
     source = open_source(model, iteration=settings.iteration)
-    size = source.card.architecture.latent_size
-    latents = random_latents(
-        settings.count, size, seed=settings.seed, truncation=settings.truncation
+    latents = latents_for(
+        source.card.architecture,
+        settings.count,
+        seed=settings.seed,
+        truncation=settings.truncation,
+        of_class=of_class,
     )
     pictures = generate(source.pair.generator, latents)
     if settings.resolution not in (None, pictures.shape[-1]):
@@ -259,7 +270,8 @@ def open_candidate(model: str, settings: EvaluationSettings) -> Candidate:
         )
     run = RunFolder(folder) if RunFolder(folder).experiment_file.is_file() else None
     iteration = source.card.iterations if run else 0
-    return Candidate(name=source.card.name, pictures=pictures, run=run, iteration=iteration)
+    name = source.card.name if of_class is None else f"{source.card.name}[{of_class}]"
+    return Candidate(name=name, pictures=pictures, run=run, iteration=iteration)
 
 
 class _Look:

@@ -38,6 +38,8 @@ class NetworkSettings:
     """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
     latent_map: str | None = None
     """What draws pass before the generator: none, affine or miner; some methods need one."""
+    classes: tuple[str, ...] | None = None
+    """The classes, in alphabetical order; --labels folders finds them, and checks those given."""
 
 
 @strict
@@ -116,8 +118,12 @@ class Experiment:
                 "without a source a method or an anchor means nothing; remove it or add the source"
             )
 
-    def architecture(self, source: Architecture | None) -> Architecture:
+    def architecture(
+        self, source: Architecture | None, classes: tuple[str, ...] | None = None
+    ) -> Architecture:
         """Return the networks to train: the source's, or those of the settings.
+
+        ``classes`` are those of the pictures; None: the settings are taken at their word.
 
         Raises:
             SettingsError: A setting contradicts the source, or the objective cannot work with the
@@ -127,6 +133,8 @@ class Experiment:
         asked["channels"] = self.data.channels
         asked["backbone"] = self.backbone
         given = {name: value for name, value in asked.items() if value is not None}
+        known = tuple(given.pop("classes", classes or ()))
+        _check_classes(known, classes, source, labelled=self.data.labels is not None)
         objective = OBJECTIVES[self.objective]
         if source is None:
             given.setdefault("backbone", DEFAULT_BACKBONE)
@@ -151,7 +159,7 @@ class Experiment:
                 "is on single images; take another objective, or a source pre-trained with layer, "
                 "instance or no normalisation in its discriminator"
             )
-        return architecture
+        return replace(architecture, classes=known)
 
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and score network absolute."""
@@ -161,6 +169,7 @@ class Experiment:
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
         network = {f.name: getattr(architecture, f.name) for f in fields(NetworkSettings)}
+        network["classes"] = architecture.classes or None
         advice = OBJECTIVES[self.objective].advice
         return replace(
             self.located(),
@@ -175,6 +184,30 @@ class Experiment:
                 sample_every=self.training.grid_every,
                 checkpoint_every=self.training.save_every,
             ),
+        )
+
+
+def _check_classes(
+    known: tuple[str, ...],
+    found: tuple[str, ...] | None,
+    source: Architecture | None,
+    *,
+    labelled: bool,
+) -> None:
+    """Refuse classes that settings, pictures and source do not agree on."""
+    if known and not labelled:
+        raise SettingsError("classes mean nothing without labels; add --labels folders")
+    if found is not None and known != found:
+        raise SettingsError(
+            f"the settings name the classes {', '.join(known)}, the folders are "
+            f"{', '.join(found)}; leave classes out, or rename the folders"
+        )
+    drawn = () if source is None else source.classes
+    if drawn and known != drawn:
+        raise SettingsError(
+            f"the source draws the classes {', '.join(drawn)}, and the pictures have "
+            f"{', '.join(known) or 'no labels'}; give pictures in folders of these names with "
+            "--labels folders, or choose another source"
         )
 
 

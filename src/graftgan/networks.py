@@ -1,18 +1,23 @@
 """What the rooms agree a network is: a module that names its layers, and pairs of them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.errors import SettingsError
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.registry import suggest
+from graftgan.tensors import ClassWeights, Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
 NO_LATENT_MAP = "none"
+CLASS_LAYER = "classes"
+ADDED_LAYERS = frozenset({CLASS_LAYER})
+"""Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,7 @@ class Architecture:
         generator_normalisation: ``batch``, ``instance``, ``layer`` or ``none``.
         discriminator_normalisation: The same for the discriminator.
         latent_map: What the generator maps draws from N(0, I) with before its own first layer.
+        classes: Names of the classes that the pair tells apart; empty: it knows none.
     """
 
     backbone: str
@@ -38,8 +44,10 @@ class Architecture:
     generator_normalisation: str = "batch"
     discriminator_normalisation: str = "batch"
     latent_map: str = NO_LATENT_MAP
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
         for name in ("resolution", "channels", "latent_size", "width"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -47,6 +55,30 @@ class Architecture:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""
         return asdict(self)
+
+    def label_of(self, name: str) -> int:
+        """Return the number of the class ``name``.
+
+        Raises:
+            SettingsError: There is no such class.
+        """
+        if not self.classes:
+            raise SettingsError(f"this model has no classes, so none is named '{name}'")
+        if name not in self.classes:
+            raise SettingsError(f"no class is named '{name}'; {suggest(name, list(self.classes))}")
+        return self.classes.index(name)
+
+    def with_labels(self, latents: Latents, labels: Tensor | None = None) -> Latents:
+        """Return plain latents (b, z) as the generator takes them: with the classes, if it has any.
+
+        ``labels``, int64 (b,), says which; without it they get the classes in turn.
+        """
+        if not self.classes:
+            return latents
+        count = len(self.classes)
+        if labels is None:
+            labels = torch.arange(len(latents)) % count
+        return torch.cat([latents, class_weights(labels, count).to(latents)], dim=1)
 
 
 class LayeredNetwork(nn.Module):
@@ -86,6 +118,14 @@ class Discriminator(LayeredNetwork):
         """Run the network."""
         return super().__call__(images)
 
+    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+        """Return the critic of pictures of ``classes``; without classes it is the network itself.
+
+        What takes a critic, such as a penalty, then need not know of classes.
+        """
+        del classes
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkPair:
@@ -108,6 +148,11 @@ class NetworkPair:
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     """Return every parameter and buffer of ``module`` by name, detached, sharing memory."""
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
+
+
+def class_weights(labels: Tensor, count: int) -> ClassWeights:
+    """Return the weights of single classes: labels (b,) in [0, count) become one-hot (b, count)."""
+    return F.one_hot(labels, count).float()
 
 
 def draw_latents(

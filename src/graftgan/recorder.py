@@ -4,13 +4,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from graftgan.augment import leak_report
 from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
 from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
-from graftgan.sampling import generate, random_latents
+from graftgan.sampling import generate, random_latents, sheet_latents
 from graftgan.scorer import best_iteration, build_scorer
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training import (
@@ -22,7 +24,7 @@ from graftgan.training import (
     state_of,
 )
 
-GRID = 64  # pictures in a sample grid, eight a row
+GRID_SIDE = 8  # pictures in a row and in a column of a sample grid
 _LEAK_COUNT = 512  # real pictures that are searched for leaks
 _COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
 _VARIED = 0.1  # share of it above which they count as varied
@@ -58,7 +60,7 @@ class Recorder:
             ),
             Snapshots(
                 every=settings.grid_every,
-                latents=self._latents(GRID),
+                latents=self._sheet_latents(),
                 sample=self._sample,
                 show=self._show,
             ),
@@ -81,21 +83,31 @@ class Recorder:
                 shutil.rmtree(checkpoint)
         return f"went back to the best checkpoint, that of iteration {best}"
 
-    def _latents(self, count: int) -> Latents:
-        size = self._training.pair.architecture.latent_size
-        return random_latents(count, size, seed=self._seed)
+    def _sheet_latents(self) -> Latents:
+        architecture = self._training.pair.architecture
+        return sheet_latents(architecture, columns=GRID_SIDE, rows=GRID_SIDE, seed=self._seed)
+
+    def _score_latents(self) -> Latents:
+        """Return latents for the scores, with classes as frequent as among the pictures."""
+        architecture, count = self._training.pair.architecture, self._scorer.count
+        plain = random_latents(count, architecture.latent_size, seed=self._seed)
+        labels = self._prepared.images.labels
+        if labels is None:
+            return plain
+        evenly = torch.arange(count) * len(labels) // count
+        return architecture.with_labels(plain, labels.sort().values[evenly])
 
     def _sample(self, latents: Latents) -> PictureBytes:
         with self._training.hardware.autocast():
             return generate(self._generator, latents)
 
     def _show(self, iteration: int, pictures: PictureBytes) -> None:
-        sheet = picture_grid(pictures, columns=8)
+        sheet = picture_grid(pictures, columns=GRID_SIDE)
         save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
         self._guard.look(pictures, iteration=iteration)
 
     def _score(self, training: Training) -> None:
-        generated = self._sample(self._latents(self._scorer.count))
+        generated = self._sample(self._score_latents())
         try:
             verdict = self._scorer.score(training.iteration, generated)
         except ScoreError as error:

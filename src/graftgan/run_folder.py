@@ -125,6 +125,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         generator_normalisation=network.generator_normalisation or "",
         discriminator_normalisation=network.discriminator_normalisation or "",
         latent_map=network.latent_map or NO_LATENT_MAP,
+        classes=network.classes or (),
     )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Generator as AbcGenerator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from graftgan.errors import SettingsError
-from graftgan.networks import Generator, draw_latents
+from graftgan.networks import Architecture, Generator, class_weights, draw_latents
 from graftgan.randomness import Randomness
 from graftgan.tensors import Latents, PictureBytes, to_pictures
 from graftgan.transfer import evaluation_mode, layers_on_batch_statistics
@@ -28,7 +29,7 @@ def generate(generator: Generator, latents: Latents) -> PictureBytes:
     with _evaluating(generator):
         for chunk in latents.to(device).split(CHUNK):
             missing = CHUNK - len(chunk) if follows_batch else 0
-            filling = _filling(missing, chunk)
+            filling = _filling(missing, generator.architecture, device)
             images = generator(torch.cat([chunk, filling]))[: len(chunk)]
             pictures.append(to_pictures(images).cpu())
     return torch.cat(pictures)
@@ -60,6 +61,44 @@ def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0)
     return truncation * draw_latents(count, size, rng)
 
 
+def latents_for(
+    architecture: Architecture,
+    count: int,
+    *,
+    seed: int,
+    truncation: float = 1.0,
+    of_class: str | None = None,
+) -> Latents:
+    """Return ``count`` random latents as a generator of ``architecture`` takes them.
+
+    With classes they are all of ``of_class``; without it one class after the other, in parts that
+    differ by one picture at most.
+
+    Raises:
+        SettingsError: A number is out of range, or there is no such class.
+    """
+    plain = random_latents(count, architecture.latent_size, seed=seed, truncation=truncation)
+    if of_class is None:
+        return architecture.with_labels(plain, labels_in_parts(architecture, count))
+    return architecture.with_labels(plain, torch.full((count,), architecture.label_of(of_class)))
+
+
+def sheet_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:
+    """Return the latents of a sheet of pictures.
+
+    With classes each has rows of its own, at least one, and the same latents stand in all of them.
+    """
+    classes = max(1, len(architecture.classes))
+    each = columns * max(1, rows // classes)
+    plain = random_latents(each, architecture.latent_size, seed=seed).repeat(classes, 1)
+    return architecture.with_labels(plain, labels_in_parts(architecture, len(plain)))
+
+
+def labels_in_parts(architecture: Architecture, count: int) -> Tensor:
+    """Return the labels of ``count`` pictures, one class after the other, int64 (count,)."""
+    return torch.arange(count) * max(1, len(architecture.classes)) // count
+
+
 def interpolation_latents(
     stops: int, frames_between: int, size: int, *, seed: int, truncation: float = 1.0
 ) -> Latents:
@@ -77,6 +116,29 @@ def interpolation_latents(
     return torch.cat([_great_circle(a, b, shares) for a, b in legs])
 
 
+def interpolation_through_classes(
+    architecture: Architecture, walk: Latents, *, frames_between: int, of_class: str | None = None
+) -> Latents:
+    """Return a walk of :func:`interpolation_latents` as a generator of ``architecture`` takes it.
+
+    With classes all of it is of ``of_class``; without it each stop is of the next class, and on the
+    way one class turns into the other.
+
+    Raises:
+        SettingsError: There is no such class.
+    """
+    if of_class is not None:
+        labels = torch.full((len(walk),), architecture.label_of(of_class))
+        return architecture.with_labels(walk, labels)
+    if not architecture.classes:
+        return walk
+    count = len(architecture.classes)
+    stops = class_weights(torch.arange(len(walk) // frames_between) % count, count)
+    shares = (torch.arange(frames_between) / frames_between)[:, None]
+    legs = zip(stops, stops.roll(-1, dims=0), strict=True)
+    return torch.cat([walk, torch.cat([torch.lerp(a, b, shares) for a, b in legs])], dim=1)
+
+
 def _great_circle(start: Latents, end: Latents, shares: torch.Tensor) -> Latents:
     cosine = torch.dot(start / start.norm(), end / end.norm()).clamp(-1, 1)
     angle = math.acos(float(cosine))
@@ -87,6 +149,6 @@ def _great_circle(start: Latents, end: Latents, shares: torch.Tensor) -> Latents
     return towards_start[:, None] * start + towards_end[:, None] * end
 
 
-def _filling(count: int, like: Latents) -> Latents:
+def _filling(count: int, architecture: Architecture, device: torch.device) -> Latents:
     rng = Randomness(0).generator("filling of the last chunk")
-    return draw_latents(count, like.shape[1], rng, like.device)
+    return architecture.with_labels(draw_latents(count, architecture.latent_size, rng, device))

@@ -1,13 +1,17 @@
 """The shapes that travel through the house, by name.
 
-b: batch, c: channels, h: height, w: width, z: latent size.
+b: batch, c: channels, h: height, w: width, z: latent size, k: classes.
+
+Latents of a class-conditional generator end in the class weights of their pictures, so that
+whatever carries latents carries the classes too.
 """
 
 from torch import Tensor
 
 Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
 PictureBytes = Tensor  # (n, c, h, w), uint8 in [0, 255]: an image set in memory
-Latents = Tensor  # (b, z), standard normal
+Latents = Tensor  # (b, z), standard normal; with classes (b, z + k)
+ClassWeights = Tensor  # (b, k), the share of each class in a picture: 1 for its own, 0 for others
 Logits = Tensor  # (b,), higher means more real
 Scalar = Tensor  # (), a loss term
 

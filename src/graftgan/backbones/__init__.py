@@ -7,6 +7,13 @@ from graftgan.backbones import dcgan as dcgan
 from graftgan.backbones import mlp as mlp
 from graftgan.backbones.blocks import NORMALISATIONS
 from graftgan.backbones.latent_map import LATENT_MAPS, behind_latent_map
-from graftgan.backbones.registry import BACKBONES, build_pair
+from graftgan.backbones.registry import BACKBONES, build_pair, surrounded
 
-__all__ = ["BACKBONES", "LATENT_MAPS", "NORMALISATIONS", "behind_latent_map", "build_pair"]
+__all__ = [
+    "BACKBONES",
+    "LATENT_MAPS",
+    "NORMALISATIONS",
+    "behind_latent_map",
+    "build_pair",
+    "surrounded",
+]

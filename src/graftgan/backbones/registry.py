@@ -1,12 +1,14 @@
 """The list of backbones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
+from graftgan.backbones.class_conditional import with_classes
 from graftgan.backbones.latent_map import behind_latent_map
-from graftgan.networks import Architecture, NetworkPair
+from graftgan.errors import SettingsError
+from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
 from graftgan.registry import Registry
 
 
@@ -41,5 +43,22 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
         SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
-    pair = BACKBONES[architecture.backbone].build(architecture, rng)
-    return behind_latent_map(pair, architecture.latent_map, rng)
+    bare = replace(architecture, latent_map=NO_LATENT_MAP, classes=())
+    pair = BACKBONES[architecture.backbone].build(bare, rng)
+    return surrounded(pair, architecture, rng)
+
+
+def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Return ``pair`` with what ``architecture`` puts around a backbone, fresh unless it has it.
+
+    Raises:
+        SettingsError: The pair has another latent map or other classes, or has classes and no map.
+    """
+    known = pair.architecture
+    if known.classes and known.latent_map != architecture.latent_map:
+        raise SettingsError(
+            f"the source has classes, which no latent map can be put behind; leave latent_map out, "
+            f"or put '{architecture.latent_map}' on a source without classes"
+        )
+    pair = behind_latent_map(pair, architecture.latent_map, rng)
+    return with_classes(pair, architecture.classes)

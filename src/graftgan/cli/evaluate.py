@@ -27,6 +27,7 @@ examples:
   graftgan evaluate runs/a runs/b --against all_pictures.zip --metrics kid precision_recall
   graftgan evaluate avatars-64 --against my_pictures/ --training avatars/
   graftgan evaluate samples/ --against my_pictures/ --resolution 64
+  graftgan evaluate runs/my_classes --class anime --against my_classes/anime
   graftgan evaluate runs/a --against all.zip --extractor inception --extractor-resize pytorch_fid
 """
 
@@ -42,6 +43,8 @@ class Evaluate:
     settings: Annotated[EvaluationSettings, tyro.conf.arg(name="")] = field(
         default_factory=EvaluationSettings
     )
+    of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Draw this class of models with classes; without it, all of them in equal parts."""
     out: Path | None = None
     """A folder for metrics.jsonl and neighbours.png; a run has its own."""
     device: str = "auto"
@@ -67,7 +70,12 @@ def main(arguments: Sequence[str]) -> int:
     for model in options.models:
         with with_bars() as progress:
             evaluation = evaluate(
-                model, options.against, options.settings, device=device, progress=progress
+                model,
+                options.against,
+                options.settings,
+                of_class=options.of_class,
+                device=device,
+                progress=progress,
             )
         evaluations.append(evaluation)
         _keep(evaluation, options.out)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console
 from graftgan.films import write_film
-from graftgan.sampling import generate, interpolation_latents
+from graftgan.sampling import generate, interpolation_latents, interpolation_through_classes
 from graftgan.sources import open_source
 
 DESCRIPTION = """Make a film that walks between random pictures and ends where it began.
@@ -17,6 +18,7 @@ DESCRIPTION = """Make a film that walks between random pictures and ends where i
 examples:
   graftgan interpolate runs/my_pictures                       walk.gif
   graftgan interpolate runs/my_pictures --stops 12 --out walk.mp4
+  graftgan interpolate runs/my_classes --class anime          within one class, not through all
 """
 
 
@@ -28,6 +30,8 @@ class Interpolate:
     """A run folder, a source's name, or a source folder."""
     iteration: int | None = None
     """The checkpoint of a run; without it, the newest."""
+    of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Walk within this class of a model with classes; without it, from class to class."""
     stops: int = 8
     """Random pictures on the way."""
     frames: int = 20
@@ -49,12 +53,16 @@ def main(arguments: Sequence[str]) -> int:
     prog = "graftgan interpolate"
     options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
     generator = open_source(options.model, iteration=options.iteration).pair.generator
-    latents = interpolation_latents(
+    architecture = generator.architecture
+    walk = interpolation_latents(
         options.stops,
         options.frames,
-        generator.architecture.latent_size,
+        architecture.latent_size,
         seed=options.seed,
         truncation=options.truncation,
+    )
+    latents = interpolation_through_classes(
+        architecture, walk, frames_between=options.frames, of_class=options.of_class
     )
     write_film(
         generate(generator, latents),

@@ -1,17 +1,20 @@
 """``graftgan sample``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import torch
 import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
+from graftgan.networks import Architecture
 from graftgan.reports import picture_grid, save_png
-from graftgan.sampling import generate, random_latents
+from graftgan.sampling import generate, labels_in_parts, latents_for
 from graftgan.sources import open_source
 from graftgan.tensors import PictureBytes
 
@@ -22,6 +25,7 @@ examples:
   graftgan sample avatars-64 --count 9 --seed 3 --out nine.png
   graftgan sample runs/my_pictures --count 500 --out pictures/   single files
   graftgan sample runs/my_pictures --truncation 0.7           fewer surprises, less variety
+  graftgan sample runs/my_classes --class anime               one class of a model with several
 """
 
 
@@ -33,6 +37,8 @@ class Sample:
     """A run folder, a source's name, or a source folder."""
     iteration: int | None = None
     """The checkpoint of a run; without it, the newest."""
+    of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Draw this class of a model with classes; without it, all of them, row by row."""
     count: int = 64
     """How many pictures."""
     seed: int = 0
@@ -51,20 +57,46 @@ def main(arguments: Sequence[str]) -> int:
     if options.out.suffix and not as_grid:
         raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
     generator = open_source(options.model, iteration=options.iteration).pair.generator
-    size = generator.architecture.latent_size
-    latents = random_latents(options.count, size, seed=options.seed, truncation=options.truncation)
+    latents = latents_for(
+        generator.architecture,
+        options.count,
+        seed=options.seed,
+        truncation=options.truncation,
+        of_class=options.of_class,
+    )
     pictures = generate(generator, latents)
+    parts = {"": pictures}
+    if generator.architecture.classes and options.of_class is None:
+        parts = _by_class(pictures, generator.architecture)
     if as_grid:
         columns = max(1, round(options.count**0.5))
-        save_png(picture_grid(pictures, columns=columns), options.out)
+        save_png(picture_grid(_in_rows(parts.values(), columns), columns=columns), options.out)
     else:
-        write_single_files(pictures, options.out, seed=options.seed)
+        write_single_files(parts, options.out, seed=options.seed)
     console.print(f"{options.count} pictures in {options.out}")
     return 0
 
 
-def write_single_files(pictures: PictureBytes, folder: Path, *, seed: int) -> None:
+def _by_class(pictures: PictureBytes, architecture: Architecture) -> dict[str, PictureBytes]:
+    labels = labels_in_parts(architecture, len(pictures))
+    parts = {name: pictures[labels == i] for i, name in enumerate(architecture.classes)}
+    return {name: part for name, part in parts.items() if len(part)}
+
+
+def _in_rows(parts: Iterable[PictureBytes], columns: int) -> PictureBytes:
+    """Return all pictures, filled up with black ones so that every part begins a row."""
+    padded: list[PictureBytes] = []
+    for part in parts:
+        missing = -len(part) % columns
+        padded += [part, part.new_zeros(missing, *part.shape[1:])]
+    return torch.cat(padded[:-1])
+
+
+def write_single_files(parts: Mapping[str, PictureBytes], folder: Path, *, seed: int) -> None:
     """Write each picture as ``seed<seed>-<number>.png`` into a new folder, whole.
+
+    Each part lies in the subfolder of its name, so that classes can be read as labels again; the
+    part without a name lies in the folder itself.
 
     Raises:
         RunError: The folder exists, or cannot be written.
@@ -73,12 +105,14 @@ def write_single_files(pictures: PictureBytes, folder: Path, *, seed: int) -> No
         raise RunError(f"{folder} exists already; choose another --out")
 
     with written_whole(folder) as partial:
-        partial.mkdir()
+        for name in parts:
+            (partial / name).mkdir(parents=True)
+        pictures = [(name, picture) for name, part in parts.items() for picture in part]
 
         def write(progress: Callable[[int, int], None]) -> None:
-            for number, picture in enumerate(pictures):
+            for number, (name, picture) in enumerate(pictures):
                 image = picture_grid(picture[None], columns=1)
-                image.save(partial / f"seed{seed}-{number:05d}.png")
+                image.save(partial / name / f"seed{seed}-{number:05d}.png")
                 progress(number + 1, len(pictures))
 
         with_bar("writing pictures", write)

@@ -1,6 +1,7 @@
 """Turn a folder of pictures into a checked, hashed, split image set."""
 
 from graftgan.data.avatars import CC0_STYLES, render_avatars
+from graftgan.data.classes import find_classes
 from graftgan.data.collect import Skipped
 from graftgan.data.image_set import ImageSet, load_image_set, write_manifest
 from graftgan.data.sampler import EndlessSampler
@@ -12,6 +13,7 @@ __all__ = [
     "EndlessSampler",
     "ImageSet",
     "Skipped",
+    "find_classes",
     "load_image_set",
     "render_avatars",
     "write_manifest",

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from graftgan.data.cache import Entry, Record, load_or_decode, select
+from graftgan.data.classes import Labelling, label_pictures
 from graftgan.data.collect import Skipped, find_source
 from graftgan.data.decode import Shape
 from graftgan.data.settings import DataSettings
@@ -36,6 +38,7 @@ class ImageSet:
         skipped: What could not be used, and why.
         sha256: Of the pixels, names, order and split; equal hashes train on equal pictures.
         notes: Remarks for the person, such as that the cache could not be written.
+        labelling: The classes of the pictures, if the settings ask for them.
     """
 
     pictures: PictureBytes
@@ -50,11 +53,22 @@ class ImageSet:
     seed: int
     records: tuple[Record, ...] = field(repr=False)
     splits: tuple[Split, ...] = field(repr=False)
+    labelling: Labelling = field(default_factory=Labelling, repr=False)
 
     @property
     def resolution(self) -> int:
         """The side of a picture in pixels."""
         return self.pictures.shape[-1]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty: the pictures have no labels."""
+        return self.labelling.classes
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The number of each training picture's class, int64 (n,); None without labels."""
+        return self.labelling.labels
 
     def summary(self) -> str:
         """Return one line for the person who starts a run."""
@@ -77,6 +91,7 @@ class ImageSet:
                 "mode": record.mode,
                 "sha256": record.sha256,
                 "split": split,
+                **self.labelling.entry_of(record.name),
             }
             for record, split in zip(self.records, self.splits, strict=True)
         ]
@@ -87,6 +102,7 @@ class ImageSet:
             "seed": self.seed,
             "settings": to_plain(self.settings),
             "notes": list(self.notes),
+            **({"classes": list(self.classes)} if self.classes else {}),
             "pictures": pictures,
             "skipped": [{"name": s.name, "reason": s.reason} for s in self.skipped],
         }
@@ -114,7 +130,7 @@ def load_image_set(
 
     Raises:
         ImageSetError: The source is missing or damaged, has no usable picture, or has fewer than
-            ``settings.limit``.
+            ``settings.limit``; or labels are asked for and the folders do not give them.
     """
     if resolution < 1:
         raise ImageSetError(f"the resolution must be at least 1 px, got {resolution}")
@@ -124,19 +140,27 @@ def load_image_set(
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
     _check(pictures, entry, settings)
     training, held_out = _split(len(entry.records), settings, seed)
+    names = tuple(entry.records[i].name for i in training)
+    labelling = Labelling()
+    if settings.labels is not None:
+        # Skipped files are members of their folder too: a class without a usable picture is an
+        # error, not a class that vanishes.
+        everything = [thing.name for thing in (*entry.records, *entry.skipped)]
+        labelling = label_pictures(everything, names, where=pictures)
     return ImageSet(
         pictures=_tensor(select(entry, training, memory_limit=memory_limit)),
         held_out=_tensor(select(entry, held_out, memory_limit=memory_limit)),
-        names=tuple(entry.records[i].name for i in training),
+        names=names,
         held_out_names=tuple(entry.records[i].name for i in held_out),
         skipped=entry.skipped,
         sha256=_set_sha256(entry, training, held_out),
-        notes=entry.notes,
+        notes=entry.notes + labelling.notes,
         source=pictures,
         settings=settings,
         seed=seed,
         records=entry.records,
         splits=_splits(len(entry.records), training, held_out),
+        labelling=labelling,
     )
 
 

@@ -1,6 +1,7 @@
 """What a person can set about their pictures."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from graftgan.errors import SettingsError
 from graftgan.settings import strict
@@ -14,6 +15,7 @@ class DataSettings:
     Attributes:
         channels: 3 for colour, 1 for grey; without it the source's, or 3.
         limit: Use only this many pictures, chosen by the seed; all of them if not set.
+        labels: ``folders``: the folder of a picture is its class; without it there are no classes.
         held_out: Share of the pictures kept out of training, from 0 to below 1, by the seed.
         minimum_side: Skip pictures with a side of fewer pixels than this.
         memory_limit_mb: A set that needs more memory than this is mapped from the cache on disk.
@@ -21,6 +23,7 @@ class DataSettings:
 
     channels: int | None = None
     limit: int | None = None
+    labels: Literal["folders"] | None = None
     held_out: float = 0.0
     minimum_side: int = 16
     memory_limit_mb: int = 2048

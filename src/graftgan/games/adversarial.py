@@ -6,7 +6,7 @@ import torch
 
 from graftgan.augment import build_augmenter
 from graftgan.backbones import build_pair
-from graftgan.games.players import GAMES, Game, Players, real_batches, update_of
+from graftgan.games.players import GAMES, Game, Players, real_batches, real_classes, update_of
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
 from graftgan.prepared import Prepared
 from graftgan.training import AdversarialGame, Processes
@@ -26,6 +26,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
         losses=OBJECTIVES[experiment.objective],
         penalties=penalties_of(settings),
         real_batch=real_batches(prepared, processes),
+        real_classes=real_classes(prepared, processes),
         views=build_augmenter(experiment.augment, experiment.augmentation),
         hardware=prepared.hardware,
         batch_size=experiment.training.batch_size // processes.count,
@@ -47,7 +48,11 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
 
 
 GAMES.register("adversarial")(
-    Game(build_adversarial, "discriminator and generator take turns on pictures")
+    Game(
+        build_adversarial,
+        "discriminator and generator take turns on pictures",
+        takes_classes=True,
+    )
 )
 
 

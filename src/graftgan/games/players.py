@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from graftgan.data import EndlessSampler
+from graftgan.networks import class_weights
 from graftgan.prepared import Prepared
 from graftgan.registry import Registry
-from graftgan.tensors import Images, to_images
+from graftgan.tensors import ClassWeights, Images, to_images
 from graftgan.training import Processes, Update
 from graftgan.transfer import TrainableLayer
 
@@ -35,11 +36,13 @@ class Game:
     Attributes:
         build: Makes its players; the networks are on their device.
         summary: One line for tables and help.
+        takes_classes: Whether it can train a pair that tells classes apart.
         trained: The networks it trains, which a plan must leave something to train.
     """
 
     build: Callable[[Prepared, Processes], Players]
     summary: str
+    takes_classes: bool = False
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
 
 
@@ -91,13 +94,7 @@ def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Im
     limit = prepared.experiment.data.memory_limit_mb * 2**20
     if hardware.device.type != "cpu" and pictures.nbytes <= limit:
         pictures = pictures.to(hardware.device)
-    sampler = EndlessSampler(
-        len(pictures),
-        prepared.experiment.training.batch_size,
-        seed=prepared.experiment.seed,
-        rank=processes.rank,
-        processes=processes.count,
-    )
+    sampler = _sampler(prepared, processes)
 
     def batch(turn: int) -> Images:
         chosen = pictures[sampler.indices(turn).to(pictures.device)]
@@ -105,3 +102,24 @@ def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Im
         return images.contiguous(memory_format=hardware.memory_format)
 
     return batch
+
+
+def real_classes(prepared: Prepared, processes: Processes) -> Callable[[int], ClassWeights | None]:
+    """Return the function from a turn's number to the classes of its batch of real images."""
+    labels = prepared.images.labels
+    if labels is None:
+        return lambda turn: None
+    weights = class_weights(labels, len(prepared.images.classes))
+    sampler = _sampler(prepared, processes)
+    return lambda turn: weights[sampler.indices(turn)].to(prepared.hardware.device)
+
+
+def _sampler(prepared: Prepared, processes: Processes) -> EndlessSampler:
+    """Return what chooses the real images of a turn: equal ones choose the same."""
+    return EndlessSampler(
+        len(prepared.images.pictures),
+        prepared.experiment.training.batch_size,
+        seed=prepared.experiment.seed,
+        rank=processes.rank,
+        processes=processes.count,
+    )

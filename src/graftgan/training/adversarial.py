@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from graftgan.networks import NetworkPair, draw_latents
-from graftgan.tensors import Images, Logits, Scalar
+from graftgan.tensors import ClassWeights, Images, Logits, Scalar
 from graftgan.training.hardware import Hardware
 from graftgan.training.updates import Moment, Terms
 
@@ -96,6 +96,7 @@ class AdversarialGame:
         hardware: Device and number format.
         batch_size: Pictures in a batch of this process.
         anchors: Terms added to either loss.
+        real_classes: Returns the classes of the n-th real batch; None: the pair knows no classes.
     """
 
     pair: NetworkPair
@@ -106,20 +107,23 @@ class AdversarialGame:
     hardware: Hardware
     batch_size: int
     anchors: Sequence[Anchor] = ()
+    real_classes: Callable[[int], ClassWeights | None] = lambda turn: None
 
     def discriminator_terms(self, moment: Moment) -> Terms:
         """Return the terms of the discriminator's loss on one real and one generated batch."""
         real = self.real_batch(moment.turn)
         real = self.views.real(real, moment.generator("view of real"), progress=moment.progress)
+        classes = self.real_classes(moment.turn)
+        critic = self.pair.discriminator.judging(classes)
         with self.hardware.autocast():
             with torch.no_grad():
-                fake = self._generate(moment)
+                fake = self._generate(moment, classes)
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
             with ExitStack() as watched:
                 for anchor in self._anchors_of("discriminator"):
                     watched.enter_context(anchor.watching())
-                real_logits = self.pair.discriminator(real).float()
-            fake_logits = self.pair.discriminator(fake).float()
+                real_logits = critic(real).float()
+            fake_logits = critic(fake).float()
             terms = {
                 "loss": self.losses.discriminator_loss(real_logits, fake_logits),
                 "_real": real_logits.mean(),
@@ -128,16 +132,17 @@ class AdversarialGame:
             for penalty in self.penalties:
                 if moment.turn % penalty.every == 0:
                     rng = moment.generator(penalty.name)
-                    terms[penalty.name] = penalty(self.pair.discriminator, real, fake, rng)
+                    terms[penalty.name] = penalty(critic, real, fake, rng)
             terms |= {a.name: a(real) for a in self._anchors_of("discriminator")}
         return terms
 
     def generator_terms(self, moment: Moment) -> Terms:
         """Return the generator's loss on one generated batch."""
+        classes = self.real_classes(moment.turn)
         with self.hardware.autocast():
-            fake = self._generate(moment)
+            fake = self._generate(moment, classes)
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
-            logits = self.pair.discriminator(fake).float()
+            logits = self.pair.discriminator.judging(classes)(fake).float()
             terms = {"loss": self.losses.generator_loss(logits)}
             terms |= {a.name: a(None) for a in self._anchors_of("generator")}
         return terms
@@ -145,7 +150,15 @@ class AdversarialGame:
     def _anchors_of(self, role: str) -> list[Anchor]:
         return [anchor for anchor in self.anchors if anchor.role == role]
 
-    def _generate(self, moment: Moment) -> Images:
+    def _generate(self, moment: Moment, classes: ClassWeights | None) -> Images:
+        """Return a generated batch, of the classes of the real one.
+
+        So classes are as frequent among generated pictures as among real ones, and a penalty on
+        mixes of the two mixes pictures of one class.
+        """
         rng = moment.generator("latents")
         size = self.pair.architecture.latent_size
-        return self.pair.generator(draw_latents(self.batch_size, size, rng, self.hardware.device))
+        latents = draw_latents(self.batch_size, size, rng, self.hardware.device)
+        return self.pair.generator(
+            latents if classes is None else torch.cat([latents, classes], dim=1)
+        )

@@ -8,6 +8,9 @@ Three ways to say it, one network after the other, in any mix:
   the last i. On both networks the picture's side is frozen.
 * ``D[layer1=freeze, layer2-4=adafm, *=fine_tune]``: rules; the first that matches a layer wins.
 * a preset's name, such as ``combined``; it fits any depth.
+
+Layers that were added to a backbone, such as ``classes``, are neither counted nor matched by a
+pattern: they train unless a rule names them.
 """
 
 import re
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from graftgan.errors import PlanError
+from graftgan.networks import ADDED_LAYERS
 from graftgan.registry import suggest
 from graftgan.transfer.actions import ACTIONS
 
@@ -40,6 +44,7 @@ class Split:
         Raises:
             PlanError: The numbers do not add up to the number of layers.
         """
+        added, layers = _without_added(layers)
         given = [n for n in (self.freeze, self.modulate, self.tune) if n is not None]
         rest = len(layers) - sum(given)
         counts = [rest if n is None else n for n in (self.freeze, self.modulate, self.tune)]
@@ -53,7 +58,7 @@ class Split:
         from_picture = ["freeze"] * counts[0] + ["adafm"] * counts[1] + ["fine_tune"] * counts[2]
         ordered = layers if network == "discriminator" else list(reversed(layers))
         chosen = dict(zip(ordered, from_picture, strict=True))
-        return {layer: chosen[layer] for layer in layers}
+        return added | {layer: chosen[layer] for layer in layers}
 
     def text(self, network: str) -> str:
         """Return the notation, ``*`` for "all the others"."""
@@ -84,6 +89,7 @@ class Rules:
                 problems.append(f"'{pattern}={action}' comes too late: all its layers have a rule")
             for layer in matching:
                 chosen.setdefault(layer, action)
+        chosen = _without_added(layers)[0] | chosen
         missing = [layer for layer in layers if layer not in chosen]
         problems += _unknown_actions(self.rules)
         problems += [f"{layer} of the {network} has no rule" for layer in missing]
@@ -155,14 +161,17 @@ def parse_plan(text: str) -> Plan:
 
 def describe(network: str, actions: Mapping[str, str]) -> NetworkPlan:
     """Return the shortest way to say what each layer of ``network`` does: a split, or rules."""
-    layers = list(actions)
+    usual, layers = _without_added(list(actions))
+    added = {layer: actions[layer] for layer in usual if actions[layer] != usual[layer]}
+    actions = {layer: actions[layer] for layer in layers}
     count = [list(actions.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
     split = Split(*count)
-    if sum(count) == len(layers) and split.actions(layers, network=network) == dict(actions):
+    fits = sum(count) == len(layers) and split.actions(layers, network=network) == actions
+    if fits and not added:
         return split
     if len(set(actions.values())) == 1:
-        return Rules((("*", actions[layers[0]]),))
-    return Rules(tuple(actions.items()))
+        actions = {"*": actions[layers[0]]}
+    return Rules((*added.items(), *actions.items()))
 
 
 def _parse_split(numbers: str, text: str) -> Split:
@@ -190,7 +199,19 @@ def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
     return [f"no action is named '{action}'; {suggest(action, ACTIONS)}" for action in unknown]
 
 
+def _without_added(layers: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the actions of layers added to a backbone, and the backbone's own layers.
+
+    What was added for a transfer is there to be trained; only a rule with its name says otherwise.
+    """
+    added = {layer: "fine_tune" for layer in layers if layer in ADDED_LAYERS}
+    return added, [layer for layer in layers if layer not in added]
+
+
 def _matching(pattern: str, layers: Sequence[str]) -> list[str]:
+    if pattern in ADDED_LAYERS:
+        return [layer for layer in layers if layer == pattern]
+    _, layers = _without_added(layers)
     span = re.fullmatch(r"(\w*?)(\d+)-(\d+)", pattern)
     if span is None:
         return [layer for layer in layers if fnmatchcase(layer, pattern)]

@@ -88,6 +88,7 @@ def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
     rng = Randomness(setup.seed).generator("fisher information")
     size = source.architecture.latent_size
     latents = draw_latents(setup.settings.ewc_samples, size, rng, device)
+    latents = source.architecture.with_labels(latents)
     fisher = fisher_of_generator(source, held, latents)
     return {
         **{f"start.{n}": t for n, t in weights_of(source.generator, held).items()},

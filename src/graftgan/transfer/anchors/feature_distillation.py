@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.errors import CheckpointError, SettingsError
-from graftgan.networks import Discriminator, tensors_of
+from graftgan.networks import ADDED_LAYERS, Discriminator, tensors_of
 from graftgan.registry import suggest
 from graftgan.tensors import Images, Scalar
 from graftgan.transfer.anchors.anchor import (
@@ -71,7 +71,7 @@ def _reading(network: Discriminator, layer: str, into: list[Tensor]) -> Generato
 
 
 def _layer(setup: AnchorSetup) -> str:
-    layers = list(setup.pair.discriminator.layers())
+    layers = [la for la in setup.pair.discriminator.layers() if la not in ADDED_LAYERS]
     asked = setup.settings.distilled_layer
     if asked is None:
         return layers[max(len(layers) - 2, 0)]
