@@ -15,8 +15,9 @@ from graftgan.tensors import ClassWeights, Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
 NO_LATENT_MAP = "none"
-CLASS_LAYER = "classes"
-ADDED_LAYERS = frozenset({CLASS_LAYER})
+CLASS_LAYER = "classes"  # of a generator
+PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
+ADDED_LAYERS = frozenset({CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
 
 

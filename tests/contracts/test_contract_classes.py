@@ -13,6 +13,7 @@ from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, sav
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings
 from graftgan.experiment import Experiment, NetworkSettings
+from graftgan.networks import ADDED_LAYERS
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.sampling import generate, latents_for
@@ -78,7 +79,7 @@ def test_gradients_reach_exactly_what_trains(finished: tuple[Experiment, RunFold
     training = build_training(prepared, Processes())
     for update in training.updates:
         layers = prepared.plan.trainable[update.name]
-        assert "classes" in {layer.layer for layer in layers}
+        assert ADDED_LAYERS & {layer.layer for layer in layers}
         trained = {id(p) for layer in layers for p in layer.parameters}
         with gradients_only_for(update.parameters, training.trainable):
             terms = update.losses(Moment(update.name, 0, 0.0, training.randomness))
@@ -103,7 +104,8 @@ def test_what_is_frozen_stands_and_the_classes_part(
             if not parameter.requires_grad:
                 assert torch.equal(parameter, before[plain.removeprefix("inner.")]), key
                 stood += 1
-        for parameter in network.layers()["classes"].parameters():
+        (added,) = ADDED_LAYERS & set(network.layers())
+        for parameter in network.layers()[added].parameters():
             assert parameter.requires_grad
             assert not torch.equal(parameter[0], parameter[1]), "both classes are still alike"
     assert stood >= (4 if experiment.plan == "combined" else 10)

@@ -33,7 +33,7 @@ def test_from_two_labelled_folders_to_pictures_of_either_class(
                "--plan", "D(1,1,2) G(1,1,2)", *tiny, "--iterations", 4, "--out", run)  # fmt: skip
     assert "classes: grass 10, sea 10" in done.stdout
     assert "D(1,1,2) G(1,1,2)" in done.stdout
-    assert "D classes" in done.stdout
+    assert "D projection" in done.stdout
     assert shape_of(run / "samples" / "000004.png") == (8 * 32, 8 * 32, 3)
     entries = json.loads((run / "manifest.json").read_text())["pictures"]
     assert {entry["class"] for entry in entries} == {"grass", "sea"}

@@ -3,8 +3,8 @@
 Each class has a scale and a shift of the generator's features, and a direction in those of the
 discriminator. Both are wrappers, so that any backbone with normalised layers can take classes, and
 both start without effect: a pair that was trained without classes gives for every class exactly
-what it gave before. What belongs to the classes is a layer of its own, so that a plan can freeze
-the layers of the source and the classes can differ all the same.
+what it gave before. What belongs to the classes is a layer of its own in either network, so that a
+plan can freeze the layers of the source and the classes can differ all the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from graftgan.errors import SettingsError
 from graftgan.networks import (
     CLASS_LAYER,
+    PROJECTION_LAYER,
     Architecture,
     Discriminator,
     Generator,
@@ -121,11 +122,11 @@ class ConditionalDiscriminator(Discriminator):
         self.architecture = architecture
         self.inner = inner
         features = _score_of(inner).in_features
-        self.classes = Projection(len(architecture.classes), features)
+        self.projection = Projection(len(architecture.classes), features)
 
     def layers(self) -> Layers:
-        """Return the layers of the discriminator inside, and ``classes``."""
-        return {**self.inner.layers(), CLASS_LAYER: self.classes}
+        """Return the layers of the discriminator inside, and ``projection``."""
+        return {**self.inner.layers(), PROJECTION_LAYER: self.projection}
 
     def forward(self, images: Images, classes: ClassWeights | None = None) -> Logits:
         """Map images (b, c, h, w) and their classes (b, k) to logits (b,).
@@ -137,7 +138,7 @@ class ConditionalDiscriminator(Discriminator):
         seen: list[Tensor] = []
         with _reading_input(_score_of(self.inner), seen):
             logits = self.inner(images)
-        return logits + self.classes(seen.pop(), classes)
+        return logits + self.projection(seen.pop(), classes)
 
     def __call__(self, images: Images, classes: ClassWeights | None = None) -> Logits:
         """Run the network."""

@@ -77,7 +77,10 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer of the settings, with a rate for each layer by its action."""
     settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
-    groups = [{"params": la.parameters, "lr": rate * transfer.rate_of(la.action)} for la in layers]
+    groups = [
+        {"params": la.parameters, "lr": rate * transfer.rate_of(la.action, layer=la.layer)}
+        for la in layers
+    ]
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, foreach=True)
     if settings.optimizer == "sgd":

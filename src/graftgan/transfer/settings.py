@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from graftgan.errors import SettingsError
+from graftgan.networks import CLASS_LAYER
 from graftgan.settings import strict
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
@@ -21,16 +22,19 @@ class TransferSettings:
     """Learning rate of modulations (AdaFM, LoRA, ...), as a multiple of the network's."""
     modulations_from: float = 0.0
     """Share of the run after which modulations begin to learn; the other layers learn at once."""
+    class_rate: float = 10.0
+    """Learning rate of the generator's classes, as a multiple of the network's."""
     lora_rank: int = 4
     """Rank of the change that LoRA learns for each kernel."""
     lora_scale: float = 1.0
     """What LoRA's change is multiplied with."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.modulation_rate < math.inf:
-            raise SettingsError(
-                f"modulation_rate must be finite and positive, got {self.modulation_rate}"
-            )
+        for name in ("modulation_rate", "class_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(
+                    f"{name} must be finite and positive, got {getattr(self, name)}"
+                )
         if not 0 <= self.modulations_from < 1:
             raise SettingsError(f"modulations_from must be in [0, 1), got {self.modulations_from}")
         if self.lora_rank < 1:
@@ -38,8 +42,10 @@ class TransferSettings:
         if not 0 < self.lora_scale < math.inf:
             raise SettingsError(f"lora_scale must be finite and positive, got {self.lora_scale}")
 
-    def rate_of(self, action: str) -> float:
-        """Return the multiple of the learning rate for layers under ``action``."""
+    def rate_of(self, action: str, *, layer: str = "") -> float:
+        """Return the multiple of the learning rate for a ``layer`` under ``action``."""
+        if layer == CLASS_LAYER:  # a few numbers, which must part the classes in a short run
+            return self.class_rate
         return self.modulation_rate if ACTIONS[action].modulates else 1.0
 
     def start_of(self, action: str) -> float:

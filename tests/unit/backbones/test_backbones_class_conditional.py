@@ -13,7 +13,7 @@ from graftgan.backbones.class_conditional import (
     with_classes,
 )
 from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, NetworkPair, class_weights
+from graftgan.networks import ADDED_LAYERS, Architecture, NetworkPair, class_weights
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair
 
 CLASSES = ("anime", "bird", "cat")
@@ -29,10 +29,14 @@ def stirred(pair: NetworkPair) -> NetworkPair:
     """Give every class numbers of its own."""
     rng = torch.Generator().manual_seed(8)
     with torch.no_grad():
-        for _, network in pair.items():
-            for parameter in network.layers()["classes"].parameters():
+        for layer in added(pair):
+            for parameter in layer.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=rng), alpha=0.3)
     return pair
+
+
+def added(pair: NetworkPair) -> tuple[torch.nn.Module, torch.nn.Module]:
+    return pair.generator.layers()["classes"], pair.discriminator.layers()["projection"]
 
 
 def labels(*numbers: int) -> torch.Tensor:
@@ -92,7 +96,7 @@ def test_the_score_is_that_of_miyato_and_koyama():
     assert isinstance(last, torch.nn.Linear)
     last.register_forward_pre_hook(lambda _, given: taken.append(given[0]))
     psi = plain.discriminator(images)
-    directions = critic.layers()["classes"].directions
+    directions = critic.layers()["projection"].directions
     wanted = psi + torch.stack([taken[0][i] @ directions[y] for i, y in enumerate((1, 0, 2, 1))])
     weights = class_weights(labels(1, 0, 2, 1), 3)
     torch.testing.assert_close(critic(images, weights), wanted)
@@ -106,8 +110,8 @@ def test_the_numbers_of_a_class_learn_from_its_pictures_alone():
     given = pair.architecture.with_labels(latents(4), labels(0, 2, 2, 0))
     pair.discriminator(pair.generator(given), given[:, 8:]).square().sum().backward()
     count = 0
-    for _, network in pair.items():
-        for parameter in network.layers()["classes"].parameters():
+    for layer in added(pair):
+        for parameter in layer.parameters():
             reached = parameter.grad.abs().flatten(1).sum(dim=1) > 0
             assert reached.tolist() == [True, False, True]
             count += 1
@@ -152,10 +156,10 @@ def test_an_architecture_with_classes_builds_and_describes_itself():
     plain = {**architecture.as_dict(), "classes": list(CLASSES)}
     assert Architecture(**plain) == architecture
     assert next(iter(pair.generator.layers())) == "classes"
-    assert list(pair.discriminator.layers())[-1] == "classes"
+    assert list(pair.discriminator.layers())[-1] == "projection"
     bare = build_pair(replace(architecture, classes=()))
     for _, network in bare.items():
-        assert "classes" not in network.layers()
+        assert not ADDED_LAYERS & set(network.layers())
 
 
 def test_classes_stand_around_a_latent_map():

@@ -12,8 +12,11 @@ PLANS = ("D(1,1,2) G(1,2,1)", "combined", "lora", "adafm", "freeze", "fine_tune"
 CONDITIONAL = tiny_architecture(classes=("a", "b"))
 
 
-def test_the_layer_of_the_classes_is_an_added_one():
-    assert "classes" in ADDED_LAYERS
+ADDED = {"generator": "classes", "discriminator": "projection"}
+
+
+def test_the_layers_of_the_classes_are_added_ones():
+    assert set(ADDED.values()) <= ADDED_LAYERS
 
 
 @pytest.mark.parametrize("text", PLANS)
@@ -21,16 +24,16 @@ def test_a_plan_means_the_same_with_and_without_classes(text: str):
     plain = resolve(parse_plan(text), tiny_pair())
     decided = resolve(parse_plan(text), tiny_pair(CONDITIONAL))
     for network, actions in decided.items():
-        assert dict(actions) == {**plain[network], "classes": "fine_tune"}
+        assert dict(actions) == {**plain[network], ADDED[network]: "fine_tune"}
         layers = dict(tiny_pair(CONDITIONAL).items())[network].layers()
         assert describe(network, actions) == describe(network, plain[network])
         assert describe(network, actions).actions(list(layers), network=network) == actions
 
 
 def test_a_rule_with_its_name_decides_about_an_added_layer():
-    plan = parse_plan("D[classes=freeze, layer1=freeze, *=fine_tune] G[*=adafm, classes=freeze]")
+    plan = parse_plan("D[projection=freeze, layer1=freeze, *=fine_tune] G[*=adafm, classes=freeze]")
     decided = resolve(plan, tiny_pair(CONDITIONAL))
-    assert decided["discriminator"]["classes"] == decided["generator"]["classes"] == "freeze"
+    assert all(decided[network][layer] == "freeze" for network, layer in ADDED.items())
     assert decided["discriminator"]["layer2"] == "fine_tune"
     for network, actions in decided.items():
         said = describe(network, actions)

@@ -189,3 +189,11 @@ def test_modulations_have_their_own_rate():
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(SettingsError, match="modulation_rate"):
             TransferSettings(modulation_rate=wrong)
+
+
+def test_classes_have_their_own_rate_whatever_their_action():
+    settings = TransferSettings(modulation_rate=5.0, class_rate=3.0)
+    assert settings.rate_of("fine_tune", layer="classes") == 3.0
+    assert settings.rate_of("fine_tune", layer="layer1") == 1.0
+    with pytest.raises(SettingsError, match="class_rate must be finite and positive"):
+        TransferSettings(class_rate=0.0)
