@@ -118,6 +118,7 @@ def tiny_run(
     hardware: Hardware = CPU,
     optimization: Mapping[str, Any] | None = None,
     anchors: Mapping[str, Any] | None = None,
+    transfer: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     asked = Experiment(
         pictures=Path("pictures"),
@@ -134,7 +135,7 @@ def tiny_run(
             discriminator_normalisation=normalisation,
         ),
         optimization=OptimizationSettings(**(optimization or {})),
-        transfer=TransferSettings(frozen_statistics=statistics),
+        transfer=TransferSettings(frozen_statistics=statistics, **(transfer or {})),
         anchors=AnchorSettings(**(anchors or {})),
         training=TrainingSettings(
             iterations=iterations,

@@ -57,6 +57,16 @@ _ROWS = {
         "Zhao et al. 2020, arXiv:2002.11810",
         {"plan": "adafm"},
     ),
+    "adafm_zhao": Method(
+        "AdaFM as first trained: a fresh layer at the latent, modulations that begin later",
+        "Zhao et al. 2020, arXiv:2002.11810",
+        {
+            "plan": "D(2,0,*) G[layer1=reset, *=adafm]",
+            "transfer.modulations_from": 0.2,
+            "optimization.generator_learning_rate": 1e-4,
+            "optimization.discriminator_learning_rate": 1e-4,
+        },
+    ),
     "filter_scale_shift": Method(
         "keep every weight, learn a scale and a shift per channel",
         "Noguchi and Harada 2019, arXiv:1904.01774",

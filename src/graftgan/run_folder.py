@@ -143,8 +143,9 @@ def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) 
         statistics=transfer.frozen_statistics,
         low_rank=transfer.low_rank(experiment.seed),
     )
-    for network in GAMES[experiment.game].trained:
-        _refuse_idle(network, applied, transfer)
+    for network, _ in pair.items():
+        if network in GAMES[experiment.game].trained:
+            _refuse_idle(network, applied, transfer)
     return applied
 
 
