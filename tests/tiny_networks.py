@@ -11,19 +11,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graftgan.assembly import build_training, memory_of
+from graftgan.assembly import build_training, memory_of, probed_filters
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
 from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
+from graftgan.progress import silent
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
 from graftgan.transfer import (
     AnchorSettings,
     AppliedPlan,
     TransferSettings,
+    needs_probe,
     parse_plan,
     resolve,
 )
@@ -135,7 +137,10 @@ def tiny_run(
             discriminator_normalisation=normalisation,
         ),
         optimization=OptimizationSettings(**(optimization or {})),
-        transfer=TransferSettings(frozen_statistics=statistics, **(transfer or {})),
+        transfer=TransferSettings(
+            frozen_statistics=statistics,
+            **{"probe_iterations": 1, "probe_samples": 2, **(transfer or {})},
+        ),
         anchors=AnchorSettings(**(anchors or {})),
         training=TrainingSettings(
             iterations=iterations,
@@ -147,12 +152,19 @@ def tiny_run(
     experiment = asked.resolved(architecture, bfloat16=False)
     pair = tiny_pair(architecture)
     source = copy.deepcopy(pair)
-    applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
+    fresh = tiny_pair(architecture, seed=2)
+    applied = put_in_force(experiment, pair, fresh)
+    images = image_set(tiny_pictures())
+    processes = processes or Processes()
+    if needs_probe(applied):
+        probe = Prepared(experiment, pair, applied, images, hardware, {})
+        filters = probed_filters(probe, processes, silent)
+        pair = copy.deepcopy(source)
+        applied = put_in_force(experiment, pair, fresh, filters=filters)
     assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
     memory = memory_of(experiment, copy.deepcopy(source), pair, applied, hardware)
-    images = image_set(tiny_pictures())
     prepared = Prepared(experiment, pair, applied, images, hardware, {}, memory=memory)
-    return TinyRun(build_training(prepared, processes or Processes()), applied, source)
+    return TinyRun(build_training(prepared, processes), applied, source)
 
 
 def everything_in(pair: NetworkPair) -> dict[str, Tensor]:

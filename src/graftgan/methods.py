@@ -82,6 +82,11 @@ _ROWS = {
         "Hu et al. 2021, arXiv:2106.09685",
         {"plan": "lora"},
     ),
+    "adam": Method(
+        "probe which filters matter, modulate those, fine-tune the others",
+        "Zhao et al. 2022, arXiv:2210.16559",
+        {"plan": "D[*=by_importance] G[*=by_importance]", "transfer.modulated_share": 0.5},
+    ),
     "l2_sp": Method(
         "fine-tune, with all weights held to the source's alike",
         "Li et al. 2018, arXiv:1802.01483",

@@ -41,7 +41,7 @@ def experiment_of(home: Path, name: str) -> Experiment:
     plain = Experiment(
         pictures=home / "pictures",
         source=str(home / "tiny"),
-        transfer=TransferSettings(lora_rank=3, lora_scale=0.5),
+        transfer=TransferSettings(lora_rank=3, lora_scale=0.5, probe_iterations=2, probe_samples=3),
         training=TrainingSettings(
             iterations=ITERATIONS, batch_size=4, checkpoint_every=2, log_every=1
         ),

@@ -20,7 +20,8 @@ from graftgan.transfer import (
     is_anchored,
     remember_source,
 )
-from graftgan.transfer.anchors.ewc import fisher_of_generator, mean_squared_gradients
+from graftgan.transfer.anchors.ewc import fisher_of_generator
+from graftgan.transfer.fisher import mean_squared_gradients
 from graftgan.transfer.modulation import MODULATIONS
 from graftgan.transfer.statistics import use_batch_statistics
 from tiny_networks import TinyRun, everything_in, tiny_pair, tiny_run
