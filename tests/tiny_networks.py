@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from graftgan.assembly import build_training, memory_of, probed_filters
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
+from graftgan.networks import (
+    Architecture,
+    Discriminator,
+    Generator,
+    NetworkPair,
+    draw_latents,
+    tensors_of,
+)
 from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
 from graftgan.progress import silent
@@ -56,6 +63,47 @@ def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> Net
                     tensor.add_(torch.randn(tensor.shape, generator=rng), alpha=0.1)
                 else:
                     tensor.mul_(5.0)
+    return pair
+
+
+class LinearGenerator(Generator):
+    """A matrix from three latent numbers to a picture of four pixels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.map = nn.Linear(architecture.latent_size, 4, bias=False)
+
+    def layers(self) -> dict[str, nn.Module]:
+        return {"layer1": self.map}
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.map(latents)[:, None, None, :]
+
+
+class LinearDiscriminator(Discriminator):
+    """A linear score of four pixels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.score = nn.Linear(4, 1)
+
+    def layers(self) -> dict[str, nn.Module]:
+        return {"layer1": self.score}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score(images.flatten(1)).flatten()
+
+
+def linear_pair(rng: torch.Generator) -> NetworkPair:
+    """Return a pair whose Fisher information can be written out by hand."""
+    architecture = Architecture(backbone="none", resolution=4, latent_size=3, width=1)
+    pair = NetworkPair(LinearGenerator(architecture), LinearDiscriminator(architecture))
+    with torch.no_grad():
+        for _, network in pair.items():
+            for parameter in network.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
     return pair
 
 
