@@ -62,6 +62,7 @@ _ROWS = {
         "Zhao et al. 2020, arXiv:2002.11810",
         {
             "plan": "D(2,0,*) G[layer1=reset, *=adafm]",
+            "transfer.frozen_statistics": "batch",
             "transfer.modulations_from": 0.2,
             "optimization.generator_learning_rate": 1e-4,
             "optimization.discriminator_learning_rate": 1e-4,
