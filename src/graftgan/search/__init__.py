@@ -4,7 +4,14 @@
 what can be told from noise, ``results.py`` gathers it from the run folders.
 """
 
-from graftgan.search.comparison import Comparison, Job, parse_seeds, split_list, variants_of
+from graftgan.search.comparison import (
+    Comparison,
+    Job,
+    Varied,
+    parse_seeds,
+    split_list,
+    variants_of,
+)
 from graftgan.search.queue import (
     ComparisonWatcher,
     check_comparison,
@@ -21,6 +28,7 @@ __all__ = [
     "Results",
     "RunResult",
     "Standing",
+    "Varied",
     "check_comparison",
     "parse_seeds",
     "resume_comparison",
