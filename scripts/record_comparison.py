@@ -3,7 +3,7 @@
 Writes a line for every run: its settings, versions, hardware, seed, and its scores with their
 protocol. Paths become names, so the file is the same wherever the comparison was run.
 
-    python scripts/record_comparison.py comparisons/anime_methods experiments/results/anime_methods.jsonl
+    python scripts/record_comparison.py comparisons/avatars experiments/results/avatars.jsonl
 """
 
 import argparse
