@@ -51,7 +51,7 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("comparison", type=Path, help="the folder of a finished comparison")
     parser.add_argument("results", type=Path, help="the file to write")
     arguments = parser.parse_args()

@@ -19,7 +19,7 @@ from graftgan.search.queue import (
     run_comparison,
 )
 from graftgan.search.results import Results, RunResult
-from graftgan.search.standing import Standing
+from graftgan.search.standing import Standing, mean_interval
 
 __all__ = [
     "Comparison",
@@ -30,6 +30,7 @@ __all__ = [
     "Standing",
     "Varied",
     "check_comparison",
+    "mean_interval",
     "parse_seeds",
     "resume_comparison",
     "run_comparison",
