@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graftgan.assembly import build_training, memory_of, probed_filters
 from graftgan.backbones import BACKBONES, build_pair
+from graftgan.checkpoints import SourceCard, save_source
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import (
@@ -122,6 +123,15 @@ def draw_pictures(folder: Path, *, count: int, hue: int) -> Path:
         pixels[top : top + 18, left : left + 18, hue] = 220
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
     return folder
+
+
+def tiny_home(home: Path, *, pictures: int) -> Path:
+    """Put a source ``tiny`` and a folder ``pictures`` into ``home``."""
+    save_source(
+        home / "tiny", tiny_pair(), SourceCard(name="tiny", architecture=tiny_architecture())
+    )
+    draw_pictures(home / "pictures", count=pictures, hue=1)
+    return home
 
 
 def tiny_images(count: int = 4, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:

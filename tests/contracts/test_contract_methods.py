@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graftgan.adapters import fold_adapter, load_adapter
 from graftgan.assembly import build_training, prepare
-from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
+from graftgan.checkpoints import list_checkpoints, load_tensors
 from graftgan.composer import ANCHOR_FILE, resume, run
 from graftgan.errors import CheckpointError
 from graftgan.experiment import Experiment
@@ -22,7 +22,7 @@ from graftgan.sampling import generate, random_latents
 from graftgan.sources import open_source
 from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.transfer import ACTIONS, TransferSettings, is_anchored
-from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
+from tiny_networks import CPU, tiny_home
 
 ITERATIONS = 4
 ANCHORED = [name for name in METHODS if name in {"l2_sp", "feature_distillation", "ewc"}]
@@ -30,11 +30,7 @@ ANCHORED = [name for name in METHODS if name in {"l2_sp", "feature_distillation"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("methods")
-    card = SourceCard(name="tiny", architecture=tiny_architecture())
-    save_source(home / "tiny", tiny_pair(), card)
-    draw_pictures(home / "pictures", count=12, hue=1)
-    return home
+    return tiny_home(tmp_path_factory.mktemp("methods"), pictures=12)
 
 
 def experiment_of(home: Path, name: str) -> Experiment:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graftgan.adapters import fold_adapter, load_adapter, save_adapter
 from graftgan.assembly import prepare
-from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
+from graftgan.checkpoints import list_checkpoints, load_tensors
 from graftgan.cli.screen import ScreenWatcher
 from graftgan.composer import resume, run
 from graftgan.errors import CheckpointError
@@ -21,16 +21,12 @@ from graftgan.methods import with_method
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.training import TrainingSettings
 from graftgan.transfer import TransferSettings
-from tiny_networks import CPU, assert_same_tensors, draw_pictures, tiny_architecture, tiny_pair
+from tiny_networks import CPU, assert_same_tensors, tiny_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("probe")
-    card = SourceCard(name="tiny", architecture=tiny_architecture())
-    save_source(home / "tiny", tiny_pair(), card)
-    draw_pictures(home / "pictures", count=6, hue=1)
-    return home
+    return tiny_home(tmp_path_factory.mktemp("probe"), pictures=6)
 
 
 def experiment_of(home: Path, method: str) -> Experiment:
