@@ -24,7 +24,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fold import fold
-from graftgan.transfer.modulation import LowRank, factors_in
+from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -60,6 +60,7 @@ __all__ = [
     "fold",
     "is_anchored",
     "layers_on_batch_statistics",
+    "modulations_in",
     "parse_plan",
     "remember_source",
     "resolve",
