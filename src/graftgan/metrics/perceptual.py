@@ -14,7 +14,7 @@ from graftgan.metrics.extractors.vgg import load_vgg16_maps
 from graftgan.tensors import Images, Scalar
 
 _EFFICIENTNET = "efficientnet_lite0"
-_EFFICIENTNET_SIDE = 128  # pixels; its first layer halves what is smaller beyond recognition
+_EFFICIENTNET_SIDE = 64  # pixels; its first layer halves them
 
 
 @dataclass(frozen=True, slots=True)

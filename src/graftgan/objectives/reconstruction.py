@@ -29,7 +29,7 @@ class ReconstructionSettings:
     latent_rate: float = 0.05
     """Step size of the latents."""
     latent_radius: float | None = None
-    """Latents start at random in a ball of this radius and stay there; without it, at 0 and free."""
+    """Latents start at random in a ball of this radius and stay; without it, at 0 and free."""
     latent_noise: float = 0.0
     """Standard deviation of the noise on latents while training."""
     latent_prior_weight: float = 0.0
