@@ -189,12 +189,17 @@ GAMES.register("reconstruction")(
 def reconstructions(
     generator: Generator, latents: PictureLatents, pictures: PictureBytes
 ) -> PictureBytes:
-    """Return the first pictures, eight in a row, each row above its reconstructions."""
+    """Return the first pictures, eight in a row, each row above that of its reconstructions."""
     assert isinstance(generator, MappedGenerator)
     count = min(_SHEET, len(pictures))
     drawn = generate(generator.inner, latents.weight.detach()[:count])
     rows = zip(pictures[:count].split(_COLUMNS), drawn.split(_COLUMNS), strict=True)
-    return torch.cat([part for row in rows for part in row])
+    return torch.cat([_filled(row) for pair in rows for row in pair])
+
+
+def _filled(row: PictureBytes) -> PictureBytes:
+    """Return ``row`` with black pictures up to its full length."""
+    return torch.cat([row, row.new_zeros(_COLUMNS - len(row), *row.shape[1:])])
 
 
 def _start(count: int, prepared: Prepared) -> Latents:
