@@ -106,7 +106,7 @@ _ROWS = {
             "reconstruction.latent_noise": 0.01,
             "reconstruction.latent_prior_weight": 0.1,
             "reconstruction.modulation_prior_weight": 0.02,
-            "reconstruction.sampled_spread": 0.3,
+            "reconstruction.sampled_spread": 0.17,
             "reconstruction.rate_drop": 0.2,
         },
     ),

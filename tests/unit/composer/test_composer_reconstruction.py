@@ -138,7 +138,7 @@ def test_bsa_samples_around_zero_with_the_spread_asked_for(home: Path):
     training.run()
     assert training.average is not None
     for generator in (training.pair.generator, training.average.generator):
-        assert torch.equal(map_of(generator).factor, 0.3 * torch.eye(8))
+        assert torch.equal(map_of(generator).factor, 0.17 * torch.eye(8))
         assert map_of(generator).mean.abs().max() == 0
 
 
@@ -238,7 +238,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
     assert load_tensors(newest / "companions.safetensors").keys() == {"latents.weight"}
     adapter = load_adapter(folder.path)
     assert not [name for name in adapter.tensors if name.startswith("discriminator.")]
-    assert torch.equal(adapter.tensors["generator.latent_map.factor"], 0.3 * torch.eye(8))
+    assert torch.equal(adapter.tensors["generator.latent_map.factor"], 0.17 * torch.eye(8))
     page = write_run_report(folder.path).read_text(encoding="utf-8")
     assert "generator.pixels" in page
     assert "discriminator.loss" not in page
