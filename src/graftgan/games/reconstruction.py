@@ -134,7 +134,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
 
     @torch.no_grad()
     def follow() -> None:
-        if settings.latent_radius is not None:
+        if settings.latent_radius:
             latents.weight.copy_(within_ball(latents.weight, settings.latent_radius))
         _sample_near(latents.weight, latent_map, settings.sampled_spread)
 
@@ -205,17 +205,17 @@ def _filled(row: PictureBytes) -> PictureBytes:
 def _start(count: int, prepared: Prepared) -> Latents:
     size = prepared.pair.architecture.latent_size
     radius = prepared.experiment.reconstruction.latent_radius
-    if radius is None:
+    if not radius:
         return torch.zeros(count, size)
     rng = Randomness(prepared.experiment.seed).generator("latents of the pictures")
     return within_ball(draw_latents(count, size, rng), radius)
 
 
-def _sample_near(latents: Latents, latent_map: AffineMap, spread: float | None) -> None:
-    """Let samples come from around 0, or from a Gaussian fitted to ``latents``."""
-    if spread is None:
-        mean, factor = gaussian_of(latents)
-    else:
+def _sample_near(latents: Latents, latent_map: AffineMap, spread: float) -> None:
+    """Let samples come from N(0, spread^2 I), or from a Gaussian fitted to ``latents``."""
+    if spread:
         mean, factor = torch.zeros_like(latent_map.mean), spread * torch.eye(latents.shape[1])
+    else:
+        mean, factor = gaussian_of(latents)
     latent_map.mean.copy_(mean)
     latent_map.factor.copy_(factor)

@@ -28,16 +28,16 @@ class ReconstructionSettings:
     """Whose feature maps: efficientnet_lite0 (from pip), or a file of torchvision's VGG16."""
     latent_rate: float = 0.05
     """Step size of the latents."""
-    latent_radius: float | None = None
-    """Latents start at random in a ball of this radius and stay; without it, at 0 and free."""
+    latent_radius: float = 0.0
+    """Latents start at random in a ball of this radius and stay in it; 0: at 0, and are free."""
     latent_noise: float = 0.0
     """Standard deviation of the noise on latents while training."""
     latent_prior_weight: float = 0.0
     """Weight of the distance between a batch's latents and N(0, I)."""
     modulation_prior_weight: float = 0.0
     """Weight of the squared distance of learnt scales from 1 and learnt shifts from 0."""
-    sampled_spread: float | None = None
-    """Samples come from N(0, spread^2 I); without it, from a Gaussian fitted to the latents."""
+    sampled_spread: float = 0.0
+    """Samples come from N(0, spread^2 I); 0: from a Gaussian fitted to the latents."""
     rate_drop: float = 1.0
     """What all learning rates are multiplied with after 30, 60 and 90 % of the run."""
 
@@ -46,7 +46,7 @@ class ReconstructionSettings:
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise SettingsError(f"{field.name} must be finite and not negative, got {value}")
-        for name in ("latent_rate", "latent_radius", "sampled_spread", "rate_drop"):
+        for name in ("latent_rate", "rate_drop"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} must be positive")
 

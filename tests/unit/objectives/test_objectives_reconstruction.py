@@ -82,7 +82,6 @@ def test_rates_drop_at_shares_of_the_run():
     "wrong",
     [
         {"latent_rate": 0.0},
-        {"latent_radius": 0.0},
         {"latent_radius": -1.0},
         {"sampled_spread": math.inf},
         {"perceptual_weight": -1.0},
