@@ -232,8 +232,10 @@ def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
         seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
     trainable, parameters = (number(record.plan.get(k)) for k in ("trainable", "parameters"))
     count = _picture_count(record)
+    # The objective says how discriminator and generator play; another game has none.
+    way = "objective" if record.settings.get("game", "adversarial") == "adversarial" else "game"
     facts = {
-        "objective": str(record.settings.get("objective", "")),
+        way: str(record.settings.get(way, "")),
         "pictures": "" if count is None else f"{count:,}",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",
