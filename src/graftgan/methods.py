@@ -118,8 +118,7 @@ _ROWS = {
             "plan": "D[*=freeze] G[*=fine_tune]",
             "optimization.generator_learning_rate": 1e-3,
             "reconstruction.pixel_distance": "laplacian",
-            "reconstruction.latent_rate": 0.1,
-            "reconstruction.latent_radius": 10.0,
+            "reconstruction.latent_radius": 1.0,
         },
     ),
     "scratch": Method(
