@@ -32,7 +32,7 @@ from graftgan.transfer.importance import (
     most_important,
     needs_probe,
 )
-from graftgan.transfer.modulation import LowRank, factors_in
+from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -71,6 +71,7 @@ __all__ = [
     "fold",
     "is_anchored",
     "layers_on_batch_statistics",
+    "modulations_in",
     "most_important",
     "needs_probe",
     "parse_plan",
