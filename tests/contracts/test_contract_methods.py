@@ -111,7 +111,7 @@ def test_saved_and_loaded_it_draws_the_same_pictures(
     pictures = pictures_of(load_run(folder.path).pair.generator, latents)
     assert torch.equal(pictures, pictures_of(load_run(folder.path).pair.generator, latents))
     folded = open_source(str(folder.path)).pair.generator
-    adapter = load_adapter(folder.path)
+    adapter = load_adapter(folder.path).note
     assert (adapter.lora_rank, adapter.lora_scale) == (3, 0.5)
     fold_adapter(folder.path, tmp_path / "folded")
     again = open_source(str(tmp_path / "folded")).pair.generator

@@ -24,6 +24,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fold import fold
+from graftgan.transfer.mix import mix_networks
 from graftgan.transfer.modulation import LowRank, factors_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
@@ -60,6 +61,7 @@ __all__ = [
     "fold",
     "is_anchored",
     "layers_on_batch_statistics",
+    "mix_networks",
     "parse_plan",
     "remember_source",
     "resolve",
