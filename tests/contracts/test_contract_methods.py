@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.adapters import fold_adapter, load_adapter
+from graftgan.adapters import fold_adapter, load_adapter, save_adapter_of_run
 from graftgan.assembly import build_training, prepare
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
 from graftgan.composer import ANCHOR_FILE, resume, run
@@ -120,6 +120,21 @@ def test_saved_and_loaded_it_draws_the_same_pictures(
         assert difference.abs().max() <= 1
     untouched = open_source(str(home / "tiny")).pair.generator
     assert not torch.equal(pictures, pictures_of(untouched, latents))
+
+
+def test_the_adapter_of_any_checkpoint_can_be_saved(
+    finished: tuple[str, RunFolder], tmp_path: Path
+):
+    _, folder = finished
+    own = load_adapter(folder.path)
+    newest, earlier = tmp_path / "newest.safetensors", tmp_path / "earlier.safetensors"
+    save_adapter_of_run(folder.path, newest)
+    save_adapter_of_run(folder.path, earlier, iteration=ITERATIONS // 2, half=True)
+    again, before = load_adapter(newest), load_adapter(earlier)
+    assert again.note == own.note
+    assert all(torch.equal(again.tensors[name], own.tensors[name]) for name in own.tensors)
+    assert (before.note.iteration, before.precision) == (ITERATIONS // 2, "float16")
+    assert before.tensors.keys() == own.tensors.keys()
 
 
 def pictures_of(generator: torch.nn.Module, latents: Tensor) -> Tensor:

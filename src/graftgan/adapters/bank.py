@@ -17,7 +17,7 @@ from graftgan.sources import open_source
 from graftgan.transfer import mix_networks
 
 Weights = Mapping[str, float]  # name of an adapter -> how much of it
-_ROUNDING = 1e-9  # a share of the base below this comes from weights such as 0.7, 0.2 and 0.1
+_ROUNDING = 1e-9  # 0.01 + 0.29 + 0.7 is not 1 in floating point; the base takes no part in it
 
 
 class AdapterBank:

@@ -17,7 +17,7 @@ _BASE_STATES = {
 
 
 def show_adapters(places: tyro.conf.Positional[tuple[Path, ...]] = ()) -> None:
-    """Show every adapter with its base, plan and size; below them, those that are unusable, and why.
+    """Show every adapter with its base, plan and size; below them what is unusable, and why.
 
     Args:
         places: Adapter files, run folders, or folders of runs; without any, the current folder.
