@@ -1,4 +1,4 @@
-"""Write the tables of the docs from the recorded results; nobody types a result.
+"""Write the tables of the docs from recorded results and from the code; nobody types a result.
 
 python scripts/write_tables.py
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adapter_tables import adapter_tables
 from graftgan.files import read_jsonl, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -44,11 +45,16 @@ def _number(value: float) -> str:
 
 def tables() -> dict[Path, str]:
     """Return the text of every table by its file."""
-    lines = read_jsonl(ROOT / "experiments" / "results" / "real_floors.jsonl")
+    results = ROOT / "experiments" / "results"
+    lines = read_jsonl(results / "real_floors.jsonl")
     parts = [
         f"**{label}**\n\n{floors_table(lines, label)}\n" for label in ("KID", "FD", "coverage")
     ]
-    return {ROOT / "docs" / "tables" / "real_floors.md": "\n".join(parts)}
+    folder = ROOT / "docs" / "tables"
+    return {
+        folder / "real_floors.md": "\n".join(parts),
+        folder / "adapters.md": adapter_tables(read_jsonl(results / "adapters.jsonl")),
+    }
 
 
 if __name__ == "__main__":
