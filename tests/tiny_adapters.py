@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import Adapter, AdapterNote, changed_tensors, save_adapter
-from graftgan.backbones import build_pair
+from graftgan.backbones import behind_latent_map, build_pair
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint, save_source
-from graftgan.networks import NetworkPair, tensors_of
+from graftgan.networks import NO_LATENT_MAP, NetworkPair, tensors_of
 from graftgan.sources import open_source
 from graftgan.transfer import LowRank, apply_plan, evaluation_mode, parse_plan
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair
@@ -37,19 +37,27 @@ def tiny_source(backbone: str = "dcgan", *, seed: int = 1) -> SourceModel:
 
 
 def trained(
-    source: SourceModel, plan: str, *, seed: int = 0, statistics: str = "source"
+    source: SourceModel,
+    plan: str,
+    *,
+    seed: int = 0,
+    statistics: str = "source",
+    before: str = NO_LATENT_MAP,
 ) -> tuple[NetworkPair, Adapter]:
-    """Return unfolded networks that look trained under ``plan``, and their adapter."""
-    pair = copy.deepcopy(source.pair)
+    """Return unfolded networks that look trained under ``plan``, and their adapter.
+
+    ``before`` is the latent map that the plan's generator stands behind.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    pair = behind_latent_map(copy.deepcopy(source.pair), before, rng)
     applied = apply_plan(
         parse_plan(plan),
         pair,
-        fresh=build_pair(source.card.architecture),
+        fresh=build_pair(pair.architecture),
         statistics=statistics,
         low_rank=LOW_RANK,
     )
     tensors = changed_tensors(pair, applied)
-    rng = torch.Generator().manual_seed(seed)
     for name, tensor in tensors.items():
         if name.endswith("running_var"):
             tensor.mul_(0.5 + torch.rand(tensor.shape, generator=rng))
@@ -60,7 +68,7 @@ def trained(
     note = AdapterNote(
         base=source.card.name,
         base_fingerprints=source.card.fingerprints,
-        architecture=source.card.architecture,
+        architecture=pair.architecture,
         plan=applied.report.notation,
         statistics=applied.report.statistics,
         iteration=3,
@@ -81,7 +89,7 @@ def saved_source(folder: Path, *, seed: int = 1) -> SourceModel:
     return open_source(str(folder))
 
 
-def saved_adapter(folder: Path, source: Path, plan: str = "adafm", *, seed: int = 0) -> Path:
+def saved_adapter(folder: Path, source: Path | str, plan: str = "adafm", *, seed: int = 0) -> Path:
     """Write an adapter of a saved source into a folder, as a run does."""
     opened = open_source(str(source))
     _, adapter = trained(opened, plan, seed=seed)

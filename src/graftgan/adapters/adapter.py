@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import behind_latent_map, build_pair
 from graftgan.checkpoints import as_stored
 from graftgan.errors import CheckpointError, RunError
 from graftgan.networks import Architecture, LayeredNetwork, NetworkPair
@@ -123,6 +123,8 @@ def put_on(
             f"{_short_prints(note.base_fingerprints)}, and this is "
             f"{_short_prints(fingerprints)}; name its own base"
         )
+    rng = torch.Generator().manual_seed(0)
+    pair = behind_latent_map(pair, note.architecture.latent_map, rng)
     if pair.architecture != note.architecture:
         raise CheckpointError(
             f"{what} is damaged: its note describes other networks than those of its base"

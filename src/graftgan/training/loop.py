@@ -1,10 +1,11 @@
 """The loop: every update in order, the average, then the listeners. No method is named here."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torch import nn
 from torch.nn import Parameter
 
 from graftgan.networks import NetworkPair
@@ -44,6 +45,7 @@ class Training:
         iteration: Iterations done.
         images_seen: Real pictures shown to the discriminator so far.
         seconds: Time spent in the loop, over all sittings.
+        companions: What trains along beside the pair, by name.
         stop_requested: Set by a listener to end after this iteration.
     """
 
@@ -58,6 +60,7 @@ class Training:
     iteration: int = 0
     images_seen: int = 0
     seconds: float = 0.0
+    companions: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     stop_requested: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
 

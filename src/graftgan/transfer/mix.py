@@ -28,15 +28,15 @@ def mix_networks(parts: Sequence[tuple[N, float]]) -> N:
             takes no part; one that is alone is returned as it is, bit for bit.
 
     Raises:
-        CheckpointError: The networks differ in the names or shapes of their tensors.
+        CheckpointError: The networks are of different architectures.
     """
     taking_part = [(network, weight) for network, weight in parts if weight != 0]
     first = taking_part[0][0]
     mixed = copy.deepcopy(first)
     if len(taking_part) == 1:
         return mixed
+    _require_one_architecture([network for network, _ in taking_part])
     states = [network.state_dict() for network, _ in taking_part]
-    _require_one_shape(states)
     weights = [weight for _, weight in taking_part]
     variances = {id(norm.running_var) for norm in batch_norms([mixed])}
     for name, place in mixed.state_dict(keep_vars=True).items():
@@ -54,14 +54,15 @@ def mix_networks(parts: Sequence[tuple[N, float]]) -> N:
     return mixed
 
 
-def _require_one_shape(states: Sequence[dict[str, Tensor]]) -> None:
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    differing = sorted(set().union(*(set(shapes[0].items()) ^ set(s.items()) for s in shapes[1:])))
-    if differing:
-        names = sorted({name for name, _ in differing})
-        raise CheckpointError(
-            f"networks of different layers cannot be mixed; they differ in {', '.join(names[:6])}"
-        )
+def _require_one_architecture(networks: Sequence[LayeredNetwork]) -> None:
+    described = [network.architecture.as_dict() for network in networks]
+    for name in described[0]:
+        found = list(dict.fromkeys(str(each[name]) for each in described))
+        if len(found) > 1:
+            raise CheckpointError(
+                f"networks of different architectures cannot be mixed: {name} is "
+                f"{' and '.join(found)}; take one of them alone, with weight 1"
+            )
 
 
 def _mean(values: Tensor, weights: Sequence[float]) -> Tensor:

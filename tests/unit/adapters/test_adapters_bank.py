@@ -10,7 +10,7 @@ from graftgan.adapters import AdapterBank, open_bank, put_on, with_adapter
 from graftgan.errors import CheckpointError, SettingsError, UnknownName
 from graftgan.networks import tensors_of
 from graftgan.transfer import use_batch_statistics
-from tiny_adapters import PLANS, saved_adapter, saved_source, tiny_source, trained
+from tiny_adapters import PLANS, outputs, saved_adapter, saved_source, tiny_source, trained
 from tiny_networks import assert_same_tensors, everything_in
 
 
@@ -143,3 +143,20 @@ def test_adapters_on_disk_are_put_on_with_their_weights(tmp_path: Path):
     assert_same_tensors(
         everything_in(open_bank([a], base=str(tmp_path / "moved")).pair({})), before
     )
+
+
+@pytest.mark.parametrize("latent_map", ["miner", "affine"])
+def test_an_adapter_behind_a_latent_map_is_taken_alone(latent_map: str):
+    source = tiny_source()
+    unfolded, adapter = trained(
+        source, "D(1,2,1) G[latent_map=fine_tune, *=adafm]", before=latent_map
+    )
+    assert any("latent_map" in name for name in adapter.tensors)
+    bank = AdapterBank(source)
+    bank.add("mapped", adapter)
+    torch.testing.assert_close(
+        outputs(bank.pair("mapped"))[0], outputs(unfolded)[0], atol=1e-5, rtol=1e-5
+    )
+    assert_same_tensors(everything_in(bank.pair({})), everything_in(tiny_source().pair))
+    with pytest.raises(CheckpointError, match=f"latent_map is none and {latent_map}"):
+        bank.generator({"mapped": 0.5})
