@@ -15,9 +15,9 @@ from graftgan.reports import labelled_strip, save_png
 from graftgan.sampling import random_latents
 from graftgan.tensors import PictureBytes
 
-_FILM_FRAMES = 40  # from one end to the other
-_FILM_SPEED = 20  # frames per second
-_FILM_SIDE = 512  # pixels
+_FILM_FRAMES = 24  # from one end to the other
+_FILM_SPEED = 15  # frames per second
+_FILM_SIDE = 384  # pixels
 
 
 def draw_slide(
