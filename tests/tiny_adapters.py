@@ -89,11 +89,18 @@ def saved_source(folder: Path, *, seed: int = 1) -> SourceModel:
     return open_source(str(folder))
 
 
-def saved_adapter(folder: Path, source: Path | str, plan: str = "adafm", *, seed: int = 0) -> Path:
-    """Write an adapter of a saved source into a folder, as a run does."""
+def saved_adapter(
+    folder: Path,
+    source: Path | str,
+    plan: str = "adafm",
+    *,
+    seed: int = 0,
+    called: str | None = None,
+) -> Path:
+    """Write an adapter of a saved source, ``called`` so in its note, as a run does."""
     opened = open_source(str(source))
     _, adapter = trained(opened, plan, seed=seed)
-    named = replace(adapter.note, base=str(source))
+    named = replace(adapter.note, base=called or str(source))
     save_adapter(Adapter(named, adapter.tensors), folder / "adapter.safetensors")
     return folder
 

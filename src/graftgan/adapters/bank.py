@@ -10,13 +10,14 @@ import torch
 from graftgan.adapters.adapter import Adapter, AdapterNote, put_on
 from graftgan.adapters.store import load_adapter
 from graftgan.checkpoints import SourceModel
-from graftgan.errors import SettingsError, UnknownName
+from graftgan.errors import SettingsError, SourceError, UnknownName
 from graftgan.networks import Generator, NetworkPair
 from graftgan.registry import suggest
 from graftgan.sources import open_source
 from graftgan.transfer import mix_networks
 
 Weights = Mapping[str, float]  # name of an adapter -> how much of it
+_LARGEST_WEIGHT = 100  # far beyond any use; much further on numbers overflow
 _ROUNDING = 1e-9  # 0.01 + 0.29 + 0.7 is not 1 in floating point; the base takes no part in it
 
 
@@ -70,7 +71,7 @@ class AdapterBank:
 
         Raises:
             UnknownName: No adapter has that name.
-            SettingsError: A weight is not finite.
+            SettingsError: A weight is out of range.
         """
         parts = self._parts(weights)
         return NetworkPair(
@@ -83,7 +84,7 @@ class AdapterBank:
 
         Raises:
             UnknownName: No adapter has that name.
-            SettingsError: A weight is not finite.
+            SettingsError: A weight is out of range.
         """
         return mix_networks([(pair.generator, weight) for pair, weight in self._parts(weights)])
 
@@ -94,8 +95,11 @@ class AdapterBank:
             if name not in self._pairs:
                 known = suggest(name, self._pairs) if self._pairs else "add it first"
                 raise UnknownName(f"no adapter '{name}' in the bank; {known}")
-            if not math.isfinite(weight):
-                raise SettingsError(f"the weight of {name} must be finite, got {weight}")
+            if not abs(weight) <= _LARGEST_WEIGHT:  # not-a-number compares with nothing
+                raise SettingsError(
+                    f"the weight of {name} must lie between -{_LARGEST_WEIGHT} and "
+                    f"{_LARGEST_WEIGHT}, got {weight}"
+                )
         rest = 1.0 - math.fsum(chosen.values())
         parts = [(self._pairs[name], weight) for name, weight in chosen.items()]
         return [(self.base.pair, rest if abs(rest) > _ROUNDING else 0.0), *parts]
@@ -114,7 +118,7 @@ def with_adapter(
     Raises:
         SourceError: There is no such source.
         CheckpointError: An adapter is damaged or belongs to another base.
-        SettingsError: A weight is not finite.
+        SettingsError: A weight is out of range.
     """
     bank = AdapterBank(source)
     weights: dict[str, float] = {}
@@ -138,7 +142,11 @@ def open_bank(adapters: Sequence[Path], *, base: str | None = None) -> AdapterBa
         SettingsError: An adapter is named twice.
     """
     loaded = [(str(path), load_adapter(path)) for path in adapters]
-    bank = AdapterBank(base or loaded[0][1].note.base)
+    try:
+        bank = AdapterBank(base or loaded[0][1].note.base)
+    except SourceError as error:
+        where = f"; --source says where the base of {adapters[0]} lies" if base is None else ""
+        raise SourceError(f"{error}{where}") from None
     for name, adapter in loaded:
         bank.add(name, adapter)
     return bank

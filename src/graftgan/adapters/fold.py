@@ -50,7 +50,7 @@ def mix_adapters(
     Raises:
         RunError: ``destination`` exists.
         CheckpointError: An adapter is damaged, or they belong to different bases.
-        SettingsError: There is no adapter, or a weight is not finite.
+        SettingsError: There is no adapter, or a weight is out of range.
         SourceError: The base is not found.
     """
     if destination.exists():

@@ -28,7 +28,7 @@ def slide(
 
     Raises:
         UnknownName: No adapter of the bank has a name in ``start`` or ``end``.
-        SettingsError: A weight or position is not finite.
+        SettingsError: A weight is out of range.
     """
     columns = [generate(bank.generator(between(start, end, p)), latents) for p in positions]
     return torch.stack(columns)

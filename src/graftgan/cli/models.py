@@ -19,7 +19,7 @@ def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]
         adapters: Run folders or adapter files, each with ``:weight`` behind it or not.
 
     Raises:
-        SettingsError: A weight is not finite, or an adapter is named twice.
+        SettingsError: A weight is out of range, or an adapter is named twice.
         SourceError: There is no such model.
         CheckpointError: There is no such checkpoint, or an adapter belongs to another base.
     """

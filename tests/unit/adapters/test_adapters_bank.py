@@ -121,8 +121,8 @@ def test_names_and_weights_are_checked(bank: AdapterBank):
         bank.pair("c")
     with pytest.raises(SettingsError, match="already"):
         bank.add("a", trained(tiny_source(), "adafm")[1])
-    for weight in (math.nan, math.inf):
-        with pytest.raises(SettingsError, match="finite"):
+    for weight in (math.nan, math.inf, -math.inf, 1e308):
+        with pytest.raises(SettingsError, match="between -100 and 100"):
             bank.generator({"a": weight})
     with pytest.raises(CheckpointError, match="mine belongs to another base"):
         bank.add("mine", trained(tiny_source(seed=3), "adafm")[1])

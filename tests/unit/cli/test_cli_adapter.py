@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     saved_adapter(tmp_path / "runs" / "a", tmp_path / "base")
     saved_adapter(tmp_path / "runs" / "b", tmp_path / "base", "fine_tune", seed=4)
     saved_adapter(tmp_path / "runs" / "stranger", tmp_path / "other")
+    saved_adapter(tmp_path / "runs" / "homeless", "base", called="gone")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "adapter.safetensors").write_bytes(b"junk")
     return tmp_path
@@ -108,7 +109,7 @@ def test_a_colon_in_a_path_is_no_weight(home: Path):
     [
         ("adapter mix runs/a runs/b --weights 0.5 --out out", "2 adapters, 1 weights"),
         ("adapter mix runs/a runs/b --weights 0.5,x --out out", "got '0.5,x'"),
-        ("adapter mix runs/a runs/b --weights 0.5,nan --out out", "must be finite"),
+        ("adapter mix runs/a runs/b --weights 0.5,nan --out out", "between -100 and 100"),
         ("adapter mix runs/a runs/a --weights 1,1 --out out", "named twice"),
         ("adapter mix runs/a runs/stranger --out out", "belongs to another base"),
         ("adapter mix runs/a damaged --out out", "not a whole safetensors file"),
@@ -116,6 +117,8 @@ def test_a_colon_in_a_path_is_no_weight(home: Path):
         ("adapter mix runs/a runs/b --out base", "exists already"),
         ("adapter mix --out out", "name the adapters|required|missing"),
         ("adapter fold runs/a out --source other", "belongs to another base"),
+        ("adapter fold runs/homeless out", "no source 'gone'.*; --source says where the base"),
+        ("adapter slide runs/a --to 1000 --out out.png", "between -100 and 100"),
         ("adapter fold damaged out", "not a whole safetensors file"),
         ("adapter fold base out", "a transfer writes it"),
         ("adapter save nowhere out.safetensors", "not a run folder"),
@@ -129,7 +132,7 @@ def test_a_colon_in_a_path_is_no_weight(home: Path):
         ("adapter slide runs/a --out out.png --video out.avi", "must end in .gif or .mp4"),
         ("sample other --adapter runs/a --out out.png", "runs/a belongs to another base"),
         ("sample base --adapter runs/a --adapter runs/a:0.5 --out out.png", "already"),
-        ("sample base --adapter runs/a:nan --out out.png", "must be finite"),
+        ("sample base --adapter runs/a:nan --out out.png", "between -100 and 100"),
         ("sample base --adapter nowhere:0.5 --out out.png", "nowhere"),
         ("interpolate other --adapter runs/a --out out.gif", "belongs to another base"),
     ],
