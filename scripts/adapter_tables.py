@@ -35,50 +35,51 @@ def adapter_tables(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def sizes_table(architecture: Architecture) -> str:
     """Return how large the adapters of each plan are on one kind of network."""
-    rows = [
-        "| plan | trains | of the pair | adapter | in 16 bit | of the pair's file |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows: list[tuple[str, ...]] = []
     for plan in PLANS:
         size = adapter_size(plan, architecture)
-        cells = (
-            f"{size.trainable:,}",
-            f"{size.trained_share:.1%}",
-            f"{size.full_bytes / 1e6:.2f} MB",
-            f"{size.half_bytes / 1e6:.2f} MB",
-            f"{size.full_bytes / size.pair_bytes:.1%}",
+        rows.append(
+            (
+                f"`{plan}`",
+                f"{size.trainable:,}",
+                f"{size.trained_share:.1%}",
+                f"{size.full_bytes / 1e6:.2f} MB",
+                f"{size.half_bytes / 1e6:.2f} MB",
+                f"{size.full_bytes / size.pair_bytes:.1%}",
+            )
         )
-        rows.append(f"| `{plan}` | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return _table("plan | trains | of the pair | adapter | in 16 bit | of the pair's file", rows)
 
 
 def half_table(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return what half precision changes in the pictures of each measured run."""
     rows = [
-        "| source | pictures | plan | largest change | values changed |",
-        "|---|---|---|---|---|",
+        (
+            _named(line),
+            f"{line['half']['largest_levels']} of 255",
+            f"{line['half']['changed_share']:.1%}",
+        )
+        for line in lines
     ]
-    for line in lines:
-        half = line["half"]
-        cells = (f"{half['largest_levels']} of 255", f"{half['changed_share']:.1%}")
-        rows.append(f"| {_named(line)} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return _table("source | pictures | plan | largest change | values changed", rows)
 
 
 def variances_table(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return how far the two ways to mix running variances are from the true ones."""
-    rows = [
-        "| source | pictures | plan | weight | geometric | straight line |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows: list[tuple[str, ...]] = []
     for line in lines:
         for found in line["variances"]:
             lost = f"{found['straight_not_positive']} of {found['channels']} not positive"
             straight = lost if found["straight"] is None else f"{found['straight']:.3f}"
-            rows.append(
-                f"| {_named(line)} | {found['weight']:g} | {found['geometric']:.3f} | {straight} |"
-            )
-    return "\n".join(rows)
+            cells = (f"{found['weight']:g}", f"{found['geometric']:.3f}", straight)
+            rows.append((_named(line), *cells))
+    return _table("source | pictures | plan | weight | geometric | straight line", rows)
+
+
+def _table(headings: str, rows: Sequence[Sequence[str]]) -> str:
+    rule = "|".join("---" for _ in headings.split("|"))
+    body = (f"| {' | '.join(cells)} |" for cells in rows)
+    return "\n".join([f"| {headings} |", f"|{rule}|", *body])
 
 
 def _named(line: Mapping[str, Any]) -> str:
