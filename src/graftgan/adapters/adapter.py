@@ -18,6 +18,7 @@ from graftgan.transfer import (
     LowRank,
     Statistics,
     apply_plan,
+    filters_in,
     fold,
     parse_plan,
 )
@@ -135,6 +136,7 @@ def put_on(
         fresh=build_pair(note.architecture),
         statistics=note.statistics,
         low_rank=note.low_rank,
+        filters=filters_in(adapter.tensors),
     )
     places = changed_tensors(pair, applied)
     wrong = sorted(

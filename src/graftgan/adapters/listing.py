@@ -11,6 +11,7 @@ from graftgan.adapters.sizes import AdapterSize, adapter_size
 from graftgan.adapters.store import adapter_files, load_adapter
 from graftgan.errors import GraftganError
 from graftgan.sources import open_source
+from graftgan.transfer import filters_in
 
 BaseState = Literal["here", "not found", "another"]
 Fingerprints = Mapping[str, str] | None
@@ -54,7 +55,12 @@ def _listed_or_error(
         note = adapter.note
         return ListedAdapter(
             note=note,
-            size=adapter_size(note.plan, note.architecture, low_rank=note.low_rank),
+            size=adapter_size(
+                note.plan,
+                note.architecture,
+                low_rank=note.low_rank,
+                filters=filters_in(adapter.tensors),
+            ),
             file_bytes=path.stat().st_size,
             precision=adapter.precision,
             base_state=_state(note, fingerprints_of(note.base)),

@@ -1,14 +1,13 @@
 """How large an adapter is: it follows from the plan and the networks alone."""
 
 from dataclasses import dataclass
-from functools import cache
 
 from torch import Tensor
 
 from graftgan.adapters.adapter import changed_tensors
 from graftgan.backbones import build_pair
 from graftgan.networks import Architecture, tensors_of
-from graftgan.transfer import LowRank, apply_plan, parse_plan
+from graftgan.transfer import Filters, LowRank, apply_plan, parse_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,12 @@ class AdapterSize:
         return self.trainable / self.parameters
 
 
-@cache
 def adapter_size(
-    plan: str, architecture: Architecture, *, low_rank: LowRank | None = None
+    plan: str,
+    architecture: Architecture,
+    *,
+    low_rank: LowRank | None = None,
+    filters: Filters | None = None,
 ) -> AdapterSize:
     """Return the size of the adapters of a plan; trains nothing.
 
@@ -45,9 +47,11 @@ def adapter_size(
         plan: A preset's name or the notation.
         architecture: The networks.
         low_rank: How the plan's ``lora`` is done, if not as usual.
+        filters: Those that the plan's ``by_importance`` modulates, if not all.
 
     Raises:
         PlanError: The text is no plan, or does not fit the networks.
+        CheckpointError: ``filters`` are not those of these networks.
     """
     pair = build_pair(architecture)
     everything = [t for _, network in pair.items() for t in tensors_of(network).values()]
@@ -58,6 +62,7 @@ def adapter_size(
         fresh=build_pair(architecture),
         statistics="source",
         low_rank=low_rank or LowRank(),
+        filters=filters,
     )
     changed = changed_tensors(pair, applied).values()
     return AdapterSize(
