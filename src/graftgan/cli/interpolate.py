@@ -7,16 +7,17 @@ from pathlib import Path
 import tyro
 
 from graftgan.cli.arguments import parse_flags
+from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console
 from graftgan.films import write_film
 from graftgan.sampling import generate, interpolation_latents
-from graftgan.sources import open_source
 
 DESCRIPTION = """Make a film that walks between random pictures and ends where it began.
 
 examples:
   graftgan interpolate runs/my_pictures                       walk.gif
   graftgan interpolate runs/my_pictures --stops 12 --out walk.mp4
+  graftgan interpolate avatars-64 --adapter runs/a:0.7        most of the way to a domain
 """
 
 
@@ -28,6 +29,9 @@ class Interpolate:
     """A run folder, a source's name, or a source folder."""
     iteration: int | None = None
     """The checkpoint of a run; without it, the newest."""
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be given
+    several times."""
     stops: int = 8
     """Random pictures on the way."""
     frames: int = 20
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan interpolate"
     options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
-    generator = open_source(options.model, iteration=options.iteration).pair.generator
+    generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     latents = interpolation_latents(
         options.stops,
         options.frames,

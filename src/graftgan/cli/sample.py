@@ -7,12 +7,12 @@ from pathlib import Path
 import tyro
 
 from graftgan.cli.arguments import parse_flags
+from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console, with_bar
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
 from graftgan.reports import picture_grid, save_png
 from graftgan.sampling import generate, random_latents
-from graftgan.sources import open_source
 from graftgan.tensors import PictureBytes
 
 DESCRIPTION = """Draw pictures from a run or a source.
@@ -22,6 +22,7 @@ examples:
   graftgan sample avatars-64 --count 9 --seed 3 --out nine.png
   graftgan sample runs/my_pictures --count 500 --out pictures/   single files
   graftgan sample runs/my_pictures --truncation 0.7           fewer surprises, less variety
+  graftgan sample avatars-64 --adapter runs/a:0.5 --adapter runs/b:0.5   half of each domain
 """
 
 
@@ -33,6 +34,9 @@ class Sample:
     """A run folder, a source's name, or a source folder."""
     iteration: int | None = None
     """The checkpoint of a run; without it, the newest."""
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be given
+    several times."""
     count: int = 64
     """How many pictures."""
     seed: int = 0
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     as_grid = options.out.suffix.lower() == ".png"
     if options.out.suffix and not as_grid:
         raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
-    generator = open_source(options.model, iteration=options.iteration).pair.generator
+    generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     size = generator.architecture.latent_size
     latents = random_latents(options.count, size, seed=options.seed, truncation=options.truncation)
     pictures = generate(generator, latents)
