@@ -1,4 +1,4 @@
-"""Write the tables of the docs from the recorded results; nobody types a result.
+"""Write the tables of the docs from recorded results and from the code; nobody types a result.
 
 python scripts/write_tables.py
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from adapter_tables import adapter_tables
 from graftgan.files import read_jsonl, write_text
 from graftgan.search import mean_interval
 
@@ -95,14 +96,17 @@ def _number(value: float) -> str:
 
 def tables() -> dict[Path, str]:
     """Return the text of every table by its file."""
-    lines = read_jsonl(ROOT / "experiments" / "results" / "real_floors.jsonl")
+    results = ROOT / "experiments" / "results"
+    lines = read_jsonl(results / "real_floors.jsonl")
     parts = [
         f"**{label}**\n\n{floors_table(lines, label)}\n" for label in ("KID", "FD", "coverage")
     ]
-    written = {"real_floors": "\n".join(parts)}
+    written = {
+        "real_floors": "\n".join(parts),
+        "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
+    }
     for name, against in COMPARISONS.items():
-        recorded = read_jsonl(ROOT / "experiments" / "results" / f"{name}.jsonl")
-        written[name] = comparison_table(recorded, against) + "\n"
+        written[name] = comparison_table(read_jsonl(results / f"{name}.jsonl"), against) + "\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 

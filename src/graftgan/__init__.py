@@ -21,7 +21,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graftgan.adapters import fold_adapter, load_adapter
+    from graftgan.adapters import (
+        AdapterBank,
+        fold_adapter,
+        load_adapter,
+        mix_adapters,
+        slide,
+        with_adapter,
+    )
     from graftgan.augment import AugmentationSettings
     from graftgan.composer import Watcher, resume, run
     from graftgan.data import DataSettings, load_image_set, render_avatars
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
 
 _HOMES = {
+    "AdapterBank": "adapters",
     "AnchorSettings": "transfer",
     "AugmentationSettings": "augment",
     "Comparison": "search",
@@ -72,6 +80,7 @@ _HOMES = {
     "load_adapter": "adapters",
     "load_image_set": "data",
     "load_run": "run_folder",
+    "mix_adapters": "adapters",
     "open_source": "sources",
     "pack_run": "sources",
     "parse_plan": "transfer",
@@ -81,11 +90,14 @@ _HOMES = {
     "resume_comparison": "search",
     "run": "composer",
     "run_comparison": "search",
+    "slide": "adapters",
+    "with_adapter": "adapters",
     "with_method": "methods",
     "write_run_report": "reports",
 }
 
 __all__ = [
+    "AdapterBank",
     "AnchorSettings",
     "AugmentationSettings",
     "Comparison",
@@ -113,6 +125,7 @@ __all__ = [
     "load_adapter",
     "load_image_set",
     "load_run",
+    "mix_adapters",
     "open_source",
     "pack_run",
     "parse_plan",
@@ -122,6 +135,8 @@ __all__ = [
     "resume_comparison",
     "run",
     "run_comparison",
+    "slide",
+    "with_adapter",
     "with_method",
     "write_run_report",
 ]

@@ -202,6 +202,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
             pair.generator,
             half_life_images=settings.average_half_life_images,
             ramp_up=settings.average_ramp_up,
+            settled=players.settled,
         )
     return Training(
         pair=pair,
@@ -213,6 +214,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         iterations=settings.iterations,
         batch_size=settings.batch_size,
         companions=players.companions,
+        sheet=players.sheet,
     )
 
 

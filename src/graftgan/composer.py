@@ -263,7 +263,7 @@ def _sitting(prepared: Prepared, processes: Processes) -> dict[str, Any]:
 
 def _tidy(path: Path, iteration: int) -> None:
     """Remove what killed writers left, and lines of iterations that will be done again."""
-    for place in (path, path / "checkpoints", path / "samples"):
+    for place in (path, path / "checkpoints", path / "samples", path / "reconstructions"):
         remove_partial(place)
     forget_after(path / "metrics.jsonl", iteration)
 

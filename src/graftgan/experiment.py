@@ -12,7 +12,7 @@ from graftgan.errors import SettingsError
 from graftgan.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import Architecture
-from graftgan.objectives import OBJECTIVES, OptimizationSettings
+from graftgan.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
 from graftgan.settings import strict
 from graftgan.training import TrainingSettings
 from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
@@ -71,6 +71,7 @@ class Experiment:
     transfer: TransferSettings = field(default_factory=TransferSettings)
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
@@ -162,9 +163,14 @@ class Experiment:
         return replace(architecture, classes=known)
 
     def located(self) -> "Experiment":
-        """Return the experiment with the paths of its pictures and score network absolute."""
-        scoring = _with_absolute_paths(self.scoring)
-        return replace(self, pictures=self.pictures.resolve(), scoring=scoring)
+        """Return the experiment with the paths of its pictures and feature networks absolute."""
+        eyes = _absolute_file(self.reconstruction.perceptual_network)
+        return replace(
+            self,
+            pictures=self.pictures.resolve(),
+            scoring=_with_absolute_paths(self.scoring),
+            reconstruction=replace(self.reconstruction, perceptual_network=eyes),
+        )
 
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
@@ -211,10 +217,14 @@ def _check_classes(
         )
 
 
+def _absolute_file(name: str) -> str:
+    """Return ``name`` with its whole path where it is a file, else as it is."""
+    return str(Path(name).resolve()) if Path(name).is_file() else name
+
+
 def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
     network, reference = scoring.network, scoring.reference
-    if Path(network.extractor).is_file():
-        network = replace(network, extractor=str(Path(network.extractor).resolve()))
+    network = replace(network, extractor=_absolute_file(network.extractor))
     if network.extractor_weights is not None:
         network = replace(network, extractor_weights=network.extractor_weights.resolve())
     whole = None if reference is None else reference.resolve()

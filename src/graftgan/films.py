@@ -21,8 +21,7 @@ def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, si
     """
     if frames_per_second < 1 or size < 2:
         raise SettingsError("a film needs at least 1 frame per second and a size of 2 pixels")
-    writers = {".gif": _write_gif, ".mp4": _write_mp4}
-    writer = writers.get(path.suffix.lower())
+    writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise SettingsError(f"'{path.name}' is no film: its name must end in .gif or .mp4")
     even = size + size % 2  # video coders want even sides
@@ -62,3 +61,7 @@ def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) ->
     for frame in frames:
         writer.send(np.asarray(frame).tobytes())
     writer.close()
+
+
+_WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
+FILM_KINDS = frozenset(_WRITERS)

@@ -27,6 +27,14 @@ class Method:
 METHODS: Registry[Method] = Registry("method")
 
 _ALL_TRAIN = {"plan": "fine_tune"}
+_RECONSTRUCTION = {
+    "game": "reconstruction",
+    "network.latent_map": "affine",
+    "augment": "none",
+    "optimization.optimizer": "adam",
+    "optimization.beta1": 0.9,
+    "optimization.beta2": 0.999,
+}
 _ROWS = {
     "fine_tune": Method(
         "train every layer of both networks from the source's weights",
@@ -102,6 +110,32 @@ _ROWS = {
         "fine-tune, with each weight of the generator held by how much it matters",
         "Li et al. 2020, arXiv:2012.02780",
         {**_ALL_TRAIN, "anchors.ewc": 100.0},
+    ),
+    "bsa": Method(
+        "learn a scale and a shift per channel of the generator alone, and a latent per picture",
+        "Noguchi and Harada 2019, arXiv:1904.01774",
+        {
+            **_RECONSTRUCTION,
+            "plan": "D[*=freeze] G[latent_map=fine_tune, *=filter_scale_shift]",
+            "optimization.generator_learning_rate": 0.03,
+            "reconstruction.latent_rate": 0.05,
+            "reconstruction.latent_noise": 0.01,
+            "reconstruction.latent_prior_weight": 0.1,
+            "reconstruction.modulation_prior_weight": 0.02,
+            "reconstruction.sampled_spread": 0.17,
+            "reconstruction.rate_drop": 0.2,
+        },
+    ),
+    "glo": Method(
+        "fine-tune the generator alone, with a latent per picture in a ball",
+        "Bojanowski et al. 2018, arXiv:1707.05776",
+        {
+            **_RECONSTRUCTION,
+            "plan": "D[*=freeze] G[*=fine_tune]",
+            "optimization.generator_learning_rate": 1e-3,
+            "reconstruction.pixel_distance": "laplacian",
+            "reconstruction.latent_radius": 1.0,
+        },
     ),
     "scratch": Method(
         "train the same networks from fresh weights, to compare with",

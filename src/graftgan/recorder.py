@@ -51,6 +51,8 @@ class Recorder:
         """Return the listeners that call this recorder."""
         settings, path = self._prepared.experiment.training, self._folder.path
         (path / "samples").mkdir(exist_ok=True)
+        if self._training.sheet is not None:
+            (path / "reconstructions").mkdir(exist_ok=True)
         score_every = self._prepared.experiment.scoring.score_every
         return [
             LogWriter(
@@ -104,6 +106,9 @@ class Recorder:
     def _show(self, iteration: int, pictures: PictureBytes) -> None:
         sheet = picture_grid(pictures, columns=GRID_SIDE)
         save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
+        if self._training.sheet is not None:
+            beside = picture_grid(self._training.sheet(self._generator), columns=8)
+            save_png(beside, self._folder.path / "reconstructions" / f"{iteration:06d}.png")
         self._guard.look(pictures, iteration=iteration)
 
     def _score(self, training: Training) -> None:

@@ -149,8 +149,12 @@ def put_in_force(
     ``filters`` are those that ``by_importance`` modulates; without them, all.
 
     Raises:
-        PlanError: The plan does not fit, or leaves a network with nothing to train.
+        PlanError: The plan does not fit, or leaves a network with nothing to train, or something
+            in a network that the game does not train.
+        SettingsError: Other settings do not fit the game.
     """
+    game = GAMES[experiment.game]
+    game.check(experiment)
     plan = parse_plan(experiment.plan or DEFAULT_PLAN)
     transfer = experiment.transfer
     applied = apply_plan(
@@ -161,9 +165,14 @@ def put_in_force(
         low_rank=transfer.low_rank(experiment.seed),
         filters=filters,
     )
-    for network, _ in pair.items():
-        if network in GAMES[experiment.game].trained:
+    for network in applied.trainable:
+        if network in game.trained:
             _refuse_idle(network, applied, transfer)
+        elif applied.trainable[network]:
+            raise PlanError(
+                f"the game {experiment.game} does not train the {network}, but the plan "
+                f"{applied.report.notation} does; freeze it: {network[0].upper()}(*,0,0)"
+            )
     return applied
 
 

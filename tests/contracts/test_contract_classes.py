@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.adapters import fold_adapter
+from graftgan.adapters import fold_adapter, with_adapter
 from graftgan.assembly import build_training, prepare
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings
+from graftgan.errors import CheckpointError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import ADDED_LAYERS
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
@@ -117,7 +118,7 @@ def test_what_is_frozen_stands_and_the_classes_part(
 
 
 def test_saved_packed_and_folded_it_draws_the_same_pictures(
-    finished: tuple[Experiment, RunFolder], tmp_path: Path
+    finished: tuple[Experiment, RunFolder], home: Path, tmp_path: Path
 ):
     _, folder = finished
     generator = load_run(folder.path).pair.generator
@@ -131,6 +132,10 @@ def test_saved_packed_and_folded_it_draws_the_same_pictures(
         assert opened.card.architecture.classes == CLASSES
         difference = pictures.int() - generate(opened.pair.generator, latents).int()
         assert difference.abs().max() <= 1
+    alone = with_adapter(str(home / "tiny"), [(folder.path, 1.0)]).generator
+    assert (pictures.int() - generate(alone, latents).int()).abs().max() <= 1
+    with pytest.raises(CheckpointError, match="classes is"):
+        with_adapter(str(home / "tiny"), [(folder.path, 0.5)])
     by_class = pictures.split(4)
     again = generate(generator, latents_for(generator.architecture, 4, seed=0, of_class="blue"))
     assert torch.equal(again, by_class[0])

@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.adapters import fold_adapter, load_adapter
+from graftgan.adapters import (
+    ListedAdapter,
+    fold_adapter,
+    list_adapters,
+    load_adapter,
+    save_adapter_of_run,
+)
 from graftgan.assembly import build_training, prepare
 from graftgan.checkpoints import list_checkpoints, load_tensors
 from graftgan.composer import ANCHOR_FILE, resume, run
@@ -89,14 +95,21 @@ def test_what_a_method_freezes_stays_the_sources_bit_for_bit(
         before = source[role].state_dict()
         for key, parameter in network.named_parameters():
             plain = key.replace(".parametrizations", "").removesuffix(".original")
+            plain = plain.removeprefix("inner.")  # of a generator behind a latent map
             if not parameter.requires_grad:
                 assert torch.equal(parameter, before[plain]), key
                 compared += 1
             elif plain in before:
                 moved += not torch.equal(parameter, before[plain])
-    actions = {a for layers in trained.applied.decisions.values() for a in layers.values()}
+    actions = {
+        action
+        for layers in trained.applied.decisions.values()
+        for layer, action in layers.items()
+        if layer != "latent_map"  # the source has none
+    }
     assert (compared == 0) == (actions <= {"fine_tune", "reset"})
-    assert bool(moved) == any(not ACTIONS[action].modulates for action in actions)
+    tunes = any(not ACTIONS[a].modulates and a != "freeze" for a in actions)
+    assert bool(moved) == tunes
 
 
 def test_saved_and_loaded_it_draws_the_same_pictures(
@@ -107,7 +120,7 @@ def test_saved_and_loaded_it_draws_the_same_pictures(
     pictures = pictures_of(load_run(folder.path).pair.generator, latents)
     assert torch.equal(pictures, pictures_of(load_run(folder.path).pair.generator, latents))
     folded = open_source(str(folder.path)).pair.generator
-    adapter = load_adapter(folder.path)
+    adapter = load_adapter(folder.path).note
     assert (adapter.lora_rank, adapter.lora_scale) == (3, 0.5)
     fold_adapter(folder.path, tmp_path / "folded")
     again = open_source(str(tmp_path / "folded")).pair.generator
@@ -116,6 +129,25 @@ def test_saved_and_loaded_it_draws_the_same_pictures(
         assert difference.abs().max() <= 1
     untouched = open_source(str(home / "tiny")).pair.generator
     assert not torch.equal(pictures, pictures_of(untouched, latents))
+
+
+def test_the_adapter_of_any_checkpoint_can_be_saved(
+    finished: tuple[str, RunFolder], tmp_path: Path
+):
+    _, folder = finished
+    own = load_adapter(folder.path)
+    newest, earlier = tmp_path / "newest.safetensors", tmp_path / "earlier.safetensors"
+    save_adapter_of_run(folder.path, newest)
+    save_adapter_of_run(folder.path, earlier, iteration=ITERATIONS // 2, half=True)
+    again, before = load_adapter(newest), load_adapter(earlier)
+    assert again.note == own.note
+    assert all(torch.equal(again.tensors[name], own.tensors[name]) for name in own.tensors)
+    assert (before.note.iteration, before.precision) == (ITERATIONS // 2, "float16")
+    assert before.tensors.keys() == own.tensors.keys()
+    (listed,) = list_adapters([newest]).values()
+    assert isinstance(listed, ListedAdapter)
+    assert listed.size.trainable == load_run(folder.path).applied.report.trainable
+    assert listed.base_state == "here"
 
 
 def pictures_of(generator: torch.nn.Module, latents: Tensor) -> Tensor:

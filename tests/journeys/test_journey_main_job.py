@@ -42,6 +42,9 @@ def test_from_pictures_to_a_source_of_ones_own(
     pixels = [pixels_of(tmp_path / name) for name in ("run.png", "folded.png")]
     assert np.abs(pixels[0] - pixels[1]).max() <= 1
 
+    cli("sample", source, "--adapter", run, "--count", 6, "--seed", 5, "--out", tmp_path / "on.png")
+    assert np.array_equal(pixels_of(tmp_path / "on.png"), pixels[1])
+
     cli("sample", folded, "--count", 3, "--out", tmp_path / "files")
     assert len(list((tmp_path / "files").glob("*.png"))) == 3
     cli("interpolate", folded, "--stops", 2, "--frames", 3, "--out", tmp_path / "walk.gif")

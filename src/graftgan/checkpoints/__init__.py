@@ -18,13 +18,20 @@ from graftgan.checkpoints.source import (
     read_card,
     save_source,
 )
-from graftgan.checkpoints.tensors import fingerprint, load_note, load_tensors, save_tensors
+from graftgan.checkpoints.tensors import (
+    as_stored,
+    fingerprint,
+    load_note,
+    load_tensors,
+    save_tensors,
+)
 
 __all__ = [
     "LoadReceipt",
     "SavedState",
     "SourceCard",
     "SourceModel",
+    "as_stored",
     "copy_matching",
     "fingerprint",
     "list_checkpoints",

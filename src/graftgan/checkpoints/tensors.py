@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,7 +55,13 @@ def load_note(path: Path) -> dict[str, object]:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
     if "graftgan" not in metadata:
         raise CheckpointError(f"{path} carries no graftgan note; it was written by another program")
-    return json.loads(metadata["graftgan"])
+    try:
+        note = json.loads(metadata["graftgan"])
+    except ValueError as error:
+        raise CheckpointError(f"the note of {path} is damaged: {error}") from None
+    if not isinstance(note, dict):
+        raise CheckpointError(f"the note of {path} is damaged: it is no JSON object")
+    return cast("dict[str, object]", note)
 
 
 def fingerprint(tensors: Tensors) -> str:
@@ -68,5 +75,13 @@ def fingerprint(tensors: Tensors) -> str:
 
 
 def as_stored(tensors: Tensors, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return ``tensors`` with every floating-point one in ``dtype``."""
-    return {n: t.to(dtype) if t.is_floating_point() else t for n, t in tensors.items()}
+    """Return ``tensors`` with every floating-point one in ``dtype``, but those that do not fit."""
+    return {name: _converted(tensor, dtype) for name, tensor in tensors.items()}
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    converted = tensor.to(dtype)
+    # A value beyond the range of ``dtype`` would become infinite.
+    return converted if torch.equal(converted.isfinite(), tensor.isfinite()) else tensor

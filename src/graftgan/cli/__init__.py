@@ -18,7 +18,7 @@ VERBS = {
     "plan": "show what a plan would do to a source, layer by layer",
     "preview": "see your pictures as the discriminator would",
     "sources": "list, show and pack sources",
-    "adapter": "work an adapter into its base",
+    "adapter": "list, fold, mix and slide adapters: many domains on one source",
     "report": "write a run's page again",
     "demo": "draw 100 CC0 pictures and transfer the bundled source to them",
 }

@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import parse_flags
+from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console
 from graftgan.films import write_film
 from graftgan.sampling import generate, interpolation_latents, interpolation_through_classes
-from graftgan.sources import open_source
 
 DESCRIPTION = """Make a film that walks between random pictures and ends where it began.
 
@@ -19,6 +19,7 @@ examples:
   graftgan interpolate runs/my_pictures                       walk.gif
   graftgan interpolate runs/my_pictures --stops 12 --out walk.mp4
   graftgan interpolate runs/my_classes --class anime          within one class, not through all
+  graftgan interpolate avatars-64 --adapter runs/a:0.7        most of the way to a domain
 """
 
 
@@ -32,6 +33,9 @@ class Interpolate:
     """The checkpoint of a run; without it, the newest."""
     of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Walk within this class of a model with classes; without it, from class to class."""
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be given
+    several times."""
     stops: int = 8
     """Random pictures on the way."""
     frames: int = 20
@@ -52,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan interpolate"
     options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
-    generator = open_source(options.model, iteration=options.iteration).pair.generator
+    generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     architecture = generator.architecture
     walk = interpolation_latents(
         options.stops,

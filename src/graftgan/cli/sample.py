@@ -9,13 +9,13 @@ import torch
 import tyro
 
 from graftgan.cli.arguments import parse_flags
+from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console, with_bar
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
 from graftgan.networks import Architecture
 from graftgan.reports import picture_grid, save_png
 from graftgan.sampling import generate, labels_in_parts, latents_for
-from graftgan.sources import open_source
 from graftgan.tensors import PictureBytes
 
 DESCRIPTION = """Draw pictures from a run or a source.
@@ -26,6 +26,7 @@ examples:
   graftgan sample runs/my_pictures --count 500 --out pictures/   single files
   graftgan sample runs/my_pictures --truncation 0.7           fewer surprises, less variety
   graftgan sample runs/my_classes --class anime               one class of a model with several
+  graftgan sample avatars-64 --adapter runs/a:0.5 --adapter runs/b:0.5   half of each domain
 """
 
 
@@ -39,6 +40,9 @@ class Sample:
     """The checkpoint of a run; without it, the newest."""
     of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class of a model with classes; without it, all of them, row by row."""
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be given
+    several times."""
     count: int = 64
     """How many pictures."""
     seed: int = 0
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     as_grid = options.out.suffix.lower() == ".png"
     if options.out.suffix and not as_grid:
         raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
-    generator = open_source(options.model, iteration=options.iteration).pair.generator
+    generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     latents = latents_for(
         generator.architecture,
         options.count,

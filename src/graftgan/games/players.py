@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from graftgan.data import EndlessSampler
-from graftgan.networks import class_weights
+from graftgan.experiment import Experiment
+from graftgan.networks import Generator, class_weights
 from graftgan.prepared import Prepared
 from graftgan.registry import Registry
-from graftgan.tensors import ClassWeights, Images, to_images
+from graftgan.tensors import ClassWeights, Images, PictureBytes, to_images
 from graftgan.training import Processes, Update
 from graftgan.transfer import TrainableLayer
 
@@ -23,10 +24,14 @@ class Players:
         updates: Their turns make an iteration, in order.
         companions: What trains along and is neither generator nor discriminator, by name; saved in
             every checkpoint.
+        settled: Buffers of the generator that are no weights: its average takes them as they are.
+        sheet: Draws from a generator what belongs beside its samples; None: nothing does.
     """
 
     updates: Sequence[Update]
     companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    settled: Sequence[torch.Tensor] = ()
+    sheet: Callable[[Generator], PictureBytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,16 @@ class Game:
         build: Makes its players; the networks are on their device.
         summary: One line for tables and help.
         takes_classes: Whether it can train a pair that tells classes apart.
-        trained: The networks it trains, which a plan must leave something to train.
+        trained: The networks it trains: a plan must leave something to train in these, and nothing
+            in others.
+        check: Raises SettingsError where settings mean nothing to it.
     """
 
     build: Callable[[Prepared, Processes], Players]
     summary: str
     takes_classes: bool = False
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
+    check: Callable[[Experiment], None] = lambda experiment: None
 
 
 GAMES: Registry[Game] = Registry("game")
@@ -92,17 +100,25 @@ def make_optimizer(
 
 def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
     """Return the function from a turn's number to its batch of real images, on the device."""
+    numbered = numbered_batches(prepared.images.pictures, prepared, processes)
+    return lambda turn: numbered(turn)[1]
+
+
+def numbered_batches(
+    pictures: PictureBytes, prepared: Prepared, processes: Processes
+) -> Callable[[int], tuple[torch.Tensor, Images]]:
+    """Return the function from a turn's number to the places and images of its ``pictures``."""
     hardware = prepared.hardware
-    pictures = prepared.images.pictures
     limit = prepared.experiment.data.memory_limit_mb * 2**20
     if hardware.device.type != "cpu" and pictures.nbytes <= limit:
         pictures = pictures.to(hardware.device)
     sampler = _sampler(prepared, processes)
 
-    def batch(turn: int) -> Images:
-        chosen = pictures[sampler.indices(turn).to(pictures.device)]
-        images = to_images(chosen.to(hardware.device))
-        return images.contiguous(memory_format=hardware.memory_format)
+    def batch(turn: int) -> tuple[torch.Tensor, Images]:
+        places = sampler.indices(turn)
+        images = to_images(pictures[places.to(pictures.device)].to(hardware.device))
+        images = images.contiguous(memory_format=hardware.memory_format)
+        return places.to(hardware.device), images
 
     return batch
 

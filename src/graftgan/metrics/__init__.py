@@ -33,6 +33,7 @@ from graftgan.metrics.measure import (
     measure,
     protocol_of,
 )
+from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
 from graftgan.metrics.registry import METRICS, Metric
 from graftgan.metrics.resampling import Estimate, Resampling
 from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare
@@ -53,6 +54,7 @@ __all__ = [
     "Features",
     "Floor",
     "Metric",
+    "PerceptualDistance",
     "Resampling",
     "Score",
     "ScoreProtocol",
@@ -69,6 +71,7 @@ __all__ = [
     "full_name",
     "inception_extractor",
     "measure",
+    "perceptual_distance",
     "protocol_of",
     "sliced_wasserstein",
     "user_extractor",

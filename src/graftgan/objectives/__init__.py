@@ -11,6 +11,14 @@ from graftgan.objectives.penalties import (
     clip_weights,
     penalties_of,
 )
+from graftgan.objectives.reconstruction import (
+    ReconstructionSettings,
+    gaussian_of,
+    laplacian_distance,
+    neighbour_distance,
+    pixel_distance,
+    within_ball,
+)
 from graftgan.objectives.settings import OptimizationSettings
 
 __all__ = [
@@ -20,6 +28,12 @@ __all__ = [
     "Objective",
     "OptimizationSettings",
     "Penalty",
+    "ReconstructionSettings",
     "clip_weights",
+    "gaussian_of",
+    "laplacian_distance",
+    "neighbour_distance",
     "penalties_of",
+    "pixel_distance",
+    "within_ball",
 ]

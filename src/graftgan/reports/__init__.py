@@ -11,12 +11,14 @@ from graftgan.reports.grid import picture_grid, save_png, strip_of
 from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.page import duration
 from graftgan.reports.run import write_run_report
+from graftgan.reports.strip import labelled_strip
 
 __all__ = [
     "comparison_rows",
     "curve_svg",
     "duration",
     "in_words",
+    "labelled_strip",
     "neighbour_gallery",
     "picture_grid",
     "save_png",

@@ -34,6 +34,8 @@ class RunRecord:
         log: ``log.jsonl``, one entry per iteration, ascending.
         scores: ``metrics.jsonl``, in the order of writing.
         samples: Snapshot files by iteration, ascending.
+        reconstructions: Sheets of training pictures above what the generator makes of them, by
+            iteration; empty but in runs that reconstruct.
         missing: One sentence for each expected thing that is not there or cannot be read.
     """
 
@@ -45,6 +47,7 @@ class RunRecord:
     log: list[dict[str, Any]]
     scores: list[dict[str, Any]]
     samples: dict[int, Path]
+    reconstructions: dict[int, Path]
     missing: list[str]
 
     @property
@@ -95,7 +98,7 @@ def read_run(folder: Path) -> RunRecord:
     log = _by_iteration(read_jsonl(folder / "log.jsonl"))
     if not log:
         missing.append("log.jsonl (the curves) is missing or holds no whole line")
-    samples = _samples(folder / "samples")
+    samples = _sheets(folder / "samples")
     if not samples:
         missing.append("samples/ holds no picture")
     return RunRecord(
@@ -107,6 +110,7 @@ def read_run(folder: Path) -> RunRecord:
         log=log,
         scores=read_jsonl(folder / "metrics.jsonl"),
         samples=samples,
+        reconstructions=_sheets(folder / "reconstructions"),
         missing=missing,
     )
 
@@ -163,7 +167,7 @@ def _by_iteration(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entries[iteration] for iteration in sorted(entries)]
 
 
-def _samples(folder: Path) -> dict[int, Path]:
+def _sheets(folder: Path) -> dict[int, Path]:
     named = [(_SNAPSHOT.fullmatch(path.name), path) for path in sorted(folder.glob("*.png"))]
     found = {int(match[1]): path for match, path in named if match}
     return {iteration: found[iteration] for iteration in sorted(found)}

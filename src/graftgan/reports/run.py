@@ -62,7 +62,9 @@ def write_run_report(run: Path, destination: Path | None = None) -> Path:
 
 def _page(record: RunRecord) -> str:
     scores = scores_of(record)
-    sheets, damaged = _sheets(record)
+    sheets, damaged = _sheets(record.samples)
+    last = dict(list(record.reconstructions.items())[-1:])
+    rebuilt, unreadable = _sheets(last)
     snapshots = [_snapshot(record, i, image, scores) for i, image in sheets.items()]
     networks = _networks(record.plan)
     no_source = "fresh weights" if record.settings else "unknown source"
@@ -76,9 +78,10 @@ def _page(record: RunRecord) -> str:
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
         warning=str(record.card.get("warning") or ""),
-        missing=record.missing + damaged,
+        missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
-        hero=_hero(sheets),
+        hero=_hero(sheets, "Sheet of generated pictures"),
+        rebuilt=_hero(rebuilt, "Rows of training pictures, each above its reconstructions"),
         snapshots=snapshots,
         snapshot_count=len(record.samples),
         panels=panels_of(record, scores),
@@ -132,25 +135,25 @@ class _Network:
     share: str
 
 
-def _sheets(record: RunRecord) -> tuple[dict[int, Image.Image], list[str]]:
-    """Return evenly chosen sample sheets by iteration, and a sentence per damaged file."""
+def _sheets(files: dict[int, Path]) -> tuple[dict[int, Image.Image], list[str]]:
+    """Return evenly chosen sheets by iteration, and a sentence per damaged file."""
     sheets: dict[int, Image.Image] = {}
     damaged: list[str] = []
-    for iteration in evenly(list(record.samples), most=_MOST_ROWS):
-        path = record.samples[iteration]
+    for iteration in evenly(list(files), most=_MOST_ROWS):
+        path = files[iteration]
         try:
             with Image.open(path) as image:
                 sheets[iteration] = image.convert("RGB")
         except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
-            damaged.append(f"samples/{path.name} cannot be read: {error}")
+            damaged.append(f"{path.parent.name}/{path.name} cannot be read: {error}")
     return sheets, damaged
 
 
-def _hero(sheets: dict[int, Image.Image]) -> EmbeddedPicture | None:
+def _hero(sheets: dict[int, Image.Image], what: str) -> EmbeddedPicture | None:
     if not sheets:
         return None
     iteration = max(sheets)
-    alt = f"Sheet of generated pictures, {_COLUMNS} in a row, at iteration {iteration:,}"
+    alt = f"{what}, {_COLUMNS} in a row, at iteration {iteration:,}"
     return embed(sheets[iteration], alt=alt, exact_up_to=_HERO_BYTES)
 
 
@@ -230,8 +233,10 @@ def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
         seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
     trainable, parameters = (number(record.plan.get(k)) for k in ("trainable", "parameters"))
     count = _picture_count(record)
+    # The objective says how discriminator and generator play; another game has none.
+    way = "objective" if record.settings.get("game", "adversarial") == "adversarial" else "game"
     facts = {
-        "objective": str(record.settings.get("objective", "")),
+        way: str(record.settings.get(way, "")),
         "pictures": "" if count is None else f"{count:,}",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",

@@ -1,7 +1,7 @@
 """A running average of the generator, whose half-life follows the images seen."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -15,19 +15,34 @@ class GeneratorAverage:
     Source: Karras et al. 2018 (arXiv:1710.10196, section 6); half-life in images with a ramp-up as
     Karras et al. 2020 (arXiv:2006.06676): beta = 0.5 ^ (batch / half-life), half-life at most
     ``ramp_up`` times the images seen. A fixed decay of 0.999 lags behind a short transfer.
+
+    Args:
+        live: The generator that trains.
+        half_life_images: Images until an old weight counts half.
+        ramp_up: The half-life is at most this share of the images seen.
+        settled: Buffers of ``live`` that the average takes over as they are.
     """
 
-    def __init__(self, live: Generator, *, half_life_images: int, ramp_up: float) -> None:
+    def __init__(
+        self,
+        live: Generator,
+        *,
+        half_life_images: int,
+        ramp_up: float,
+        settled: Collection[Tensor] = (),
+    ) -> None:
         self.generator = copy.deepcopy(live).requires_grad_(False)
         self._half_life_images = half_life_images
         self._ramp_up = ramp_up
         frozen = {name for name, p in live.named_parameters() if not p.requires_grad}
         new, old = tensors_of(live), tensors_of(self.generator)
         moving = [name for name in new if name not in frozen]
-        real = [name for name in moving if new[name].is_floating_point()]
+        chosen = {id(buffer) for buffer in settled}
+        copied = {name for name, buffer in live.named_buffers() if id(buffer) in chosen}
+        copied |= {name for name in moving if not new[name].is_floating_point()}
+        real = [name for name in moving if name not in copied]
         self._new, self._old = [new[n] for n in real], [old[n] for n in real]
-        counters = [name for name in moving if not new[name].is_floating_point()]
-        self._new_counts, self._old_counts = [new[n] for n in counters], [old[n] for n in counters]
+        self._copies = [(old[name], new[name]) for name in copied]
 
     @torch.no_grad()
     def update(self, *, batch_size: int, images_seen: int) -> None:
@@ -35,7 +50,7 @@ class GeneratorAverage:
         share = 1.0 - self.decay(batch_size=batch_size, images_seen=images_seen)
         if self._old:
             torch._foreach_lerp_(self._old, self._new, share)  # pyright: ignore[reportPrivateUsage]
-        for old, new in zip(self._old_counts, self._new_counts, strict=True):
+        for old, new in self._copies:
             old.copy_(new)
 
     def decay(self, *, batch_size: int, images_seen: int) -> float:

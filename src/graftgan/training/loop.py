@@ -1,15 +1,16 @@
 """The loop: every update in order, the average, then the listeners. No method is named here."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import nn
 from torch.nn import Parameter
 
-from graftgan.networks import NetworkPair
+from graftgan.networks import Generator, NetworkPair
 from graftgan.randomness import Randomness
+from graftgan.tensors import PictureBytes
 from graftgan.training.average import GeneratorAverage
 from graftgan.training.distributed import Processes
 from graftgan.training.hardware import Hardware
@@ -43,9 +44,10 @@ class Training:
         iterations: Where the run ends.
         batch_size: Pictures in a batch, over all processes.
         iteration: Iterations done.
-        images_seen: Real pictures shown to the discriminator so far.
+        images_seen: Real pictures shown so far.
         seconds: Time spent in the loop, over all sittings.
         companions: What trains along beside the pair, by name.
+        sheet: Draws from a generator what belongs beside its samples; None: nothing does.
         stop_requested: Set by a listener to end after this iteration.
     """
 
@@ -61,6 +63,7 @@ class Training:
     images_seen: int = 0
     seconds: float = 0.0
     companions: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    sheet: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
 

@@ -48,6 +48,8 @@ class Update:
         starts: For each parameter the share of the run after which it moves; empty: all from the
             start.
         before: Called before each turn, for constraints on the weights.
+        after: Called after each step, for what follows from the weights.
+        rate_at: The share of the run done, in [0, 1], to the multiple of all learning rates.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Update:
     repeats: int = 1
     before: Callable[[], None] = field(default=lambda: None)
     starts: Sequence[float] = ()
+    after: Callable[[], None] = field(default=lambda: None)
+    rate_at: Callable[[float], float] = field(default=lambda progress: 1.0)
 
     def moving(self, progress: float) -> Sequence[Parameter]:
         """Return the parameters that move once ``progress`` of the run is done."""
@@ -73,6 +77,7 @@ class Update:
     ) -> Terms:
         """Take one step; return the detached terms of its loss."""
         self.before()
+        self._set_rates(moment.progress)
         with gradients_only_for(self.moving(moment.progress), trainable):
             terms = self.losses(moment)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
@@ -80,7 +85,13 @@ class Update:
         average_gradients(self.parameters)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.after()
         return {name: term.detach() for name, term in terms.items()}
+
+    def _set_rates(self, progress: float) -> None:
+        share = self.rate_at(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * group.setdefault("initial_lr", group["lr"])
 
 
 @contextmanager

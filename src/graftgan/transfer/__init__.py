@@ -32,7 +32,8 @@ from graftgan.transfer.importance import (
     most_important,
     needs_probe,
 )
-from graftgan.transfer.modulation import LowRank, factors_in
+from graftgan.transfer.mix import mix_networks
+from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
 from graftgan.transfer.statistics import (
@@ -71,6 +72,8 @@ __all__ = [
     "fold",
     "is_anchored",
     "layers_on_batch_statistics",
+    "mix_networks",
+    "modulations_in",
     "most_important",
     "needs_probe",
     "parse_plan",

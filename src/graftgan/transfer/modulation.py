@@ -153,3 +153,14 @@ def factors_in(module: nn.Module) -> list[nn.Parameter]:
         elif isinstance(part, KernelModulation):
             found += [part.v, part.u]
     return found
+
+
+def modulations_in(module: nn.Module) -> list[tuple[nn.Parameter, float]]:
+    """Return the scales and shifts in ``module``, each with the value that changes nothing."""
+    found: list[tuple[nn.Parameter, float]] = []
+    for part in module.modules():
+        if isinstance(part, AdaFM | ChannelScale):
+            found.append((part.gamma, 1.0))
+        if isinstance(part, AdaFM | ChannelShift):
+            found.append((part.beta, 0.0))
+    return found

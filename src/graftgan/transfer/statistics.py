@@ -24,7 +24,7 @@ def hold_buffers(layer: nn.Module, statistics: Statistics) -> None:
     """
     layer.eval()
     if statistics == "batch":
-        for norm in _batch_norms([layer]):
+        for norm in batch_norms([layer]):
             use_batch_statistics(norm)
 
 
@@ -36,14 +36,14 @@ def use_batch_statistics(norm: _BatchNorm) -> None:
 
 def follow_running_statistics(network: nn.Module) -> None:
     """Let every norm learn running statistics again: the start of a plan, whatever came before."""
-    for norm in _batch_norms([network]):
+    for norm in batch_norms([network]):
         norm.track_running_stats = True
 
 
 def evaluation_mode(network: nn.Module) -> None:
     """Set ``network`` to evaluation, except for norms that were told to follow the batch."""
     network.eval()
-    for norm in _batch_norms([network]):
+    for norm in batch_norms([network]):
         if not norm.track_running_stats:
             norm.train()
 
@@ -51,7 +51,7 @@ def evaluation_mode(network: nn.Module) -> None:
 def follow_the_modes_of(model: nn.Module, copy: nn.Module) -> None:
     """Let ``copy`` normalise as ``model`` does at this moment, without moving its own buffers."""
     copy.eval()
-    for norm, like in zip(_batch_norms([copy]), _batch_norms([model]), strict=True):
+    for norm, like in zip(batch_norms([copy]), batch_norms([model]), strict=True):
         if like.training:
             use_batch_statistics(norm)
 
@@ -61,11 +61,12 @@ def layers_on_batch_statistics(layers: Iterable[tuple[str, nn.Module]]) -> tuple
     return tuple(
         name
         for name, layer in layers
-        if any(not norm.track_running_stats for norm in _batch_norms([layer]))
+        if any(not norm.track_running_stats for norm in batch_norms([layer]))
     )
 
 
-def _batch_norms(modules: Iterable[nn.Module]) -> Iterator[_BatchNorm]:
+def batch_norms(modules: Iterable[nn.Module]) -> Iterator[_BatchNorm]:
+    """Yield every norm inside ``modules`` that has running statistics."""
     for module in modules:
         for part in module.modules():
             if isinstance(part, _BatchNorm) and part.running_mean is not None:

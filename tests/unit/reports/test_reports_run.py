@@ -3,6 +3,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -299,6 +300,16 @@ def test_a_damaged_sample_is_named_and_the_rest_shown(run: Path) -> None:
     page = Page(write_run_report(run))
     assert "samples/000900.png cannot be read" in page.text
     assert page.iterations[-1] < 900
+
+
+def test_the_last_sheet_of_reconstructions_is_shown(run: Path) -> None:
+    assert "Reconstructions" not in Page(write_run_report(run)).text
+    shutil.copytree(run / "samples", run / "reconstructions")
+    page = Page(write_run_report(run))
+    assert "each above its reconstructions, 8 in a row, at iteration 900" in page.html
+    last = run / "reconstructions" / "000900.png"
+    last.write_bytes(last.read_bytes()[:200])
+    assert "reconstructions/000900.png cannot be read" in Page(write_run_report(run)).text
 
 
 def test_a_last_log_line_cut_short_is_skipped(run: Path) -> None:

@@ -57,6 +57,18 @@ def test_running_statistics_are_averaged_and_counters_copied(pair: NetworkPair):
     assert average.tensors()[name + "num_batches_tracked"] == 99
 
 
+def test_settled_buffers_are_taken_over_as_they_are(pair: NetworkPair):
+    name = "blocks.layer1.norm.running_mean"
+    live = dict(pair.generator.named_buffers())[name]
+    average = GeneratorAverage(pair.generator, half_life_images=100, ramp_up=1.0, settled=[live])
+    other = average.tensors()["blocks.layer2.norm.running_mean"].clone()
+    tensors_of(pair.generator)["blocks.layer2.norm.running_mean"].add_(2.0)
+    live.add_(1 / 3)
+    average.update(batch_size=100, images_seen=10**9)
+    assert torch.equal(average.tensors()[name], live)
+    torch.testing.assert_close(average.tensors()["blocks.layer2.norm.running_mean"], other + 1.0)
+
+
 @pytest.mark.parametrize("statistics", ["source", "batch"])
 def test_what_the_plan_froze_stays_bit_equal_in_the_average(statistics: str):
     run = tiny_run(plan="G(2,1,1) D(0,0,4)", statistics=statistics, iterations=5)

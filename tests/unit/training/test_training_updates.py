@@ -1,6 +1,7 @@
 """One optimizer's turn: whose gradients, which terms, and its state there and back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,10 +64,31 @@ def test_the_constraint_runs_before_the_losses_and_the_average_before_the_step()
         return {"loss": weight.sum()}
 
     update = Update(
-        "player", [weight], Optimizer([weight], lr=1.0), losses, 1, lambda: order.append("before")
+        "player",
+        [weight],
+        Optimizer([weight], lr=1.0),
+        losses,
+        before=lambda: order.append("before"),
+        after=lambda: order.append("after"),
     )
     update.turn(MOMENT, [weight], lambda _: order.append("average"))
-    assert order == ["before", "losses", "average", "step"]
+    assert order == ["before", "losses", "average", "step", "after"]
+
+
+def test_learning_rates_follow_the_share_of_the_run_that_is_done():
+    fast, slow = Parameter(torch.zeros(1)), Parameter(torch.zeros(1))
+    groups = [{"params": [fast], "lr": 1.0}, {"params": [slow], "lr": 0.1}]
+    update = Update(
+        name="player",
+        parameters=[fast, slow],
+        optimizer=torch.optim.SGD(groups),
+        losses=lambda _: {"loss": -(fast + slow).sum()},
+        rate_at=lambda progress: 1.0 if progress < 0.5 else 0.25,
+    )
+    for progress in (0.0, 0.5, 0.6, 0.1):  # back again, as a longer run does
+        update.turn(replace(MOMENT, progress=progress), [fast, slow], alone)
+    assert fast.item() == pytest.approx(2.5)
+    assert slow.item() == pytest.approx(0.25)
 
 
 def test_a_moment_names_its_streams():

@@ -8,6 +8,7 @@ bicubic as in clean-fid; that halves the time and suits the small pictures of sm
 
 import hashlib
 import importlib
+import itertools
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 
 SIDE = 160  # pixels
 DIMENSION = 1280
+_STAGES = (1, 3, 5, 8, 11)  # the blocks at which the first five stages end
 
 
 def efficientnet_extractor() -> Extractor:
@@ -55,6 +57,16 @@ def load_efficientnet(path: Path, *, folded: bool = True) -> nn.Module:
         path: The package's weight file.
         folded: Whether batch normalisation goes into the convolutions: faster, the same answer.
     """
+    both = _FeaturesAndLogits(_network(path, folded=folded)).eval()
+    return both.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def load_efficientnet_maps(path: Path) -> nn.Module:
+    """Return the network with the weights at ``path`` as a function from images to feature maps."""
+    return _Maps(_network(path, folded=True)).eval()
+
+
+def _network(path: Path, *, folded: bool) -> nn.Module:
     package = _package("efficientnet_lite_pytorch")
     # Not from_pretrained: it prints, and takes weights from the network where the file is missing.
     network = package.EfficientNet.from_name("efficientnet-lite0", image_size=SIDE)
@@ -62,8 +74,7 @@ def load_efficientnet(path: Path, *, folded: bool = True) -> nn.Module:
     network.eval().requires_grad_(False)
     if folded:
         _fold(network)
-    both = _FeaturesAndLogits(network).eval()
-    return both.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 class _FeaturesAndLogits(nn.Module):
@@ -77,6 +88,24 @@ class _FeaturesAndLogits(nn.Module):
         network = cast("Any", self.network)
         features = network.extract_features(images).mean(dim=(2, 3))
         return features, network._fc(features)
+
+
+class _Maps(nn.Module):
+    """Images (b, 3, h, h) to the maps after the stem and after each stage down to h / 16."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        whole = cast("Any", network)
+        stem = nn.Sequential(whole._conv_stem, whole._bn0, whole._swish)
+        ends = (0, *_STAGES)
+        stages = [nn.Sequential(*whole._blocks[a:b]) for a, b in itertools.pairwise(ends)]
+        self.stages = nn.ModuleList([stem, *stages])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = [images]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
 
 
 def _fold(network: Any) -> None:

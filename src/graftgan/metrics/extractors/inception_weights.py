@@ -60,7 +60,7 @@ def inception_extractor(
         pixels=protocol.pixels,
         dimension=DIMENSION,
         has_logits=True,
-        network=load_inception(_load(path)),
+        network=load_inception(published_weights(path)),
     )
 
 
@@ -105,7 +105,12 @@ def find_weights(
     return path
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def published_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a published ``.pth`` file; no code in it is run.
+
+    Raises:
+        ScoreError: The file holds no tensors by name.
+    """
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch has no common base for what can be wrong with a file

@@ -1,0 +1,43 @@
+"""The way from one mix of adapters to another, in pictures."""
+
+from collections.abc import Sequence
+
+import torch
+
+from graftgan.adapters.bank import AdapterBank, Weights
+from graftgan.sampling import generate
+from graftgan.tensors import Latents, PictureBytes
+
+
+def slide(
+    bank: AdapterBank,
+    start: Weights,
+    end: Weights,
+    *,
+    positions: Sequence[float],
+    latents: Latents,
+) -> PictureBytes:
+    """Return the pictures of ``latents`` at each position, as (position, latent, c, h, w).
+
+    Args:
+        bank: The base with its adapters.
+        start: What stands at 0; ``{}`` is the source.
+        end: What stands at 1.
+        positions: Where to look; below 0 and above 1 lies what is beyond the ends.
+        latents: One for each row (n, z).
+
+    Raises:
+        UnknownName: No adapter of the bank has a name in ``start`` or ``end``.
+        SettingsError: A weight is out of range.
+    """
+    columns = [generate(bank.generator(between(start, end, p)), latents) for p in positions]
+    return torch.stack(columns)
+
+
+def between(start: Weights, end: Weights, position: float) -> dict[str, float]:
+    """Return the weights at ``position`` on the line through ``start`` (0) and ``end`` (1)."""
+    names = dict.fromkeys((*start, *end))
+    return {
+        name: (1 - position) * start.get(name, 0.0) + position * end.get(name, 0.0)
+        for name in names
+    }
