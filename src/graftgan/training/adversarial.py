@@ -150,7 +150,7 @@ class AdversarialGame:
     def _anchors_of(self, role: str) -> list[Anchor]:
         return [anchor for anchor in self.anchors if anchor.role == role]
 
-    def _generate(self, moment: Moment, classes: ClassWeights | None) -> Images:
+    def _generate(self, moment: Moment, classes: ClassWeights | None = None) -> Images:
         """Return a generated batch, of the classes of the real one.
 
         So classes are as frequent among generated pictures as among real ones, and a penalty on
