@@ -11,7 +11,7 @@ from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
 from graftgan.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import Architecture
+from graftgan.networks import NO_LATENT_MAP, Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.settings import strict
 from graftgan.training import TrainingSettings
@@ -139,9 +139,10 @@ class Experiment:
             }
             architecture = Architecture(**{**defaults, **given})
         else:
-            latent_map = given.pop("latent_map", source.latent_map)
+            if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
+                source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
             _refuse_contradictions(source, given)
-            architecture = replace(source, latent_map=latent_map)
+            architecture = source
         if (
             not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"

@@ -87,6 +87,11 @@ _ROWS = {
         "Li et al. 2020, arXiv:2012.02780",
         {**_ALL_TRAIN, "anchors.ewc": 100.0},
     ),
+    "minegan": Method(
+        "learn which latents to draw from, then fine-tune both networks",
+        "Wang et al. 2020, arXiv:1912.05270",
+        {**_ALL_TRAIN, "network.latent_map": "miner", "transfer.generator_from": 0.3},
+    ),
     "scratch": Method(
         "train the same networks from fresh weights, to compare with",
         "none",

@@ -13,6 +13,7 @@ from graftgan.tensors import Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
 NO_LATENT_MAP = "none"
+MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

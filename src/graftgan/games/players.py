@@ -11,7 +11,7 @@ from graftgan.prepared import Prepared
 from graftgan.registry import Registry
 from graftgan.tensors import Images, to_images
 from graftgan.training import Processes, Update
-from graftgan.transfer import TrainableLayer
+from graftgan.transfer import ACTIONS, TrainableLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def update_of(
 ) -> Update:
     """Return the update of the network ``role``, with what its plan lets train."""
     layers = prepared.plan.trainable[role]
-    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
-    rate = getattr(settings, f"{role}_learning_rate")
+    transfer = prepared.experiment.transfer
+    rate = getattr(prepared.experiment.optimization, f"{role}_learning_rate")
     return Update(
         name=role,
         parameters=[p for layer in layers for p in layer.parameters],
@@ -65,8 +65,31 @@ def update_of(
         losses=losses,
         repeats=repeats,
         before=before,
-        starts=[transfer.start_of(layer.action) for layer in layers for _ in layer.parameters],
+        starts=[
+            transfer.start_of(role, layer.layer, layer.action)
+            for layer in layers
+            for _ in layer.parameters
+        ],
+        late=late_layers(prepared),
     )
+
+
+def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
+    """Return the layers that begin late, and so are frozen until then, with their starts.
+
+    Under ``--frozen-statistics source`` frozen layers normalise with the source's statistics, so
+    these do until they learn. Modulated layers keep those for good and need no switch.
+    """
+    transfer = prepared.experiment.transfer
+    if transfer.frozen_statistics != "source":
+        return []
+    return [
+        (network.layers()[layer.layer], start)
+        for role, network in prepared.pair.items()
+        for layer in prepared.plan.trainable[role]
+        if (start := transfer.start_of(role, layer.layer, layer.action)) > 0
+        and not ACTIONS[layer.action].modulates
+    ]
 
 
 def make_optimizer(

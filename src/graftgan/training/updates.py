@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graftgan.errors import CheckpointError
@@ -48,6 +48,8 @@ class Update:
         starts: For each parameter the share of the run after which it moves; empty: all from the
             start.
         before: Called before each turn, for constraints on the weights.
+        late: Layers with the share of the run after which they learn. Until then their running
+            statistics stand still too, in the turns of whichever network runs them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Update:
     repeats: int = 1
     before: Callable[[], None] = field(default=lambda: None)
     starts: Sequence[float] = ()
+    late: Sequence[tuple[nn.Module, float]] = ()
 
     def moving(self, progress: float) -> Sequence[Parameter]:
         """Return the parameters that move once ``progress`` of the run is done."""
@@ -73,6 +76,8 @@ class Update:
     ) -> Terms:
         """Take one step; return the detached terms of its loss."""
         self.before()
+        for layer, start in self.late:
+            layer.train(start <= moment.progress)
         with gradients_only_for(self.moving(moment.progress), trainable):
             terms = self.losses(moment)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
