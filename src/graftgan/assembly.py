@@ -11,9 +11,9 @@ from graftgan.backbones import behind_latent_map, build_pair
 from graftgan.data import ImageSet, load_image_set
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
-from graftgan.games import GAMES
+from graftgan.games import GAMES, Progress
 from graftgan.metrics import build_extractor
-from graftgan.networks import Architecture, NetworkPair
+from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
 from graftgan.prepared import Prepared, Yardstick
 from graftgan.randomness import Randomness
 from graftgan.run_folder import architecture_of, put_in_force
@@ -58,8 +58,7 @@ def prepare(
     fresh = _fresh_pair(architecture, experiment.seed)
     pair = _fresh_pair(architecture, experiment.seed)
     if source is not None:
-        rng = Randomness(experiment.seed).generator("latent map")
-        pair = behind_latent_map(source.pair, architecture.latent_map, rng)
+        pair = _behind_map(source.pair, experiment)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair) if is_anchored(experiment.anchors) else pair
     plan = put_in_force(experiment, pair, fresh)
@@ -67,7 +66,30 @@ def prepare(
     yardstick = _yardstick(experiment, pictures_progress)
     if memory is None:
         memory = memory_of(experiment, untouched, pair, plan, hardware)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+    prepared = Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+    GAMES[experiment.game].check(prepared)
+    return prepared
+
+
+def with_game_memory(prepared: Prepared, progress: Progress) -> Prepared:
+    """Return ``prepared`` with what its game makes of the untouched source; this may take long.
+
+    Raises:
+        SourceError: The source is not there any more.
+    """
+    experiment = prepared.experiment
+    if experiment.source is None:
+        return prepared
+    game = GAMES[experiment.game]
+    source = _behind_map(open_source(experiment.source).pair, experiment)
+    return replace(prepared, game_memory=game.remember(prepared, source, progress))
+
+
+def remarks_on(prepared: Prepared) -> list[str]:
+    """Return what a person should know of what the game made before the run."""
+    if not prepared.game_memory:
+        return []
+    return GAMES[prepared.experiment.game].remarks(prepared.game_memory)
 
 
 def memory_of(
@@ -96,6 +118,7 @@ def prepare_again(
     base: dict[str, str],
     *,
     memory: Mapping[str, Tensor] | None = None,
+    game_memory: Mapping[str, Tensor] | None = None,
     pictures_progress: PictureProgress | None = None,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source."""
@@ -104,7 +127,9 @@ def prepare_again(
     plan = put_in_force(experiment, pair, _fresh_pair(architecture, experiment.seed))
     images = _load_pictures(experiment, experiment.pictures, pictures_progress)
     yardstick = _yardstick(experiment, pictures_progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory or {})
+    return Prepared(
+        experiment, pair, plan, images, hardware, base, yardstick, memory or {}, game_memory or {}
+    )
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
@@ -142,11 +167,18 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         iterations=settings.iterations,
         batch_size=settings.batch_size,
         companions=players.companions,
+        seconds=players.seconds,
     )
 
 
 def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
     return build_pair(architecture, Randomness(seed).generator("fresh weights"))
+
+
+def _behind_map(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
+    """Return a source behind the latent map of a resolved experiment; a fresh one has its seed."""
+    rng = Randomness(experiment.seed).generator("latent map")
+    return behind_latent_map(pair, experiment.network.latent_map or NO_LATENT_MAP, rng)
 
 
 def _load_pictures(

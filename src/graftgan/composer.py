@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
-from graftgan.assembly import build_training, prepare, prepare_again
+from graftgan.assembly import (
+    build_training,
+    prepare,
+    prepare_again,
+    remarks_on,
+    with_game_memory,
+)
 from graftgan.checkpoints import list_checkpoints, load_state, load_tensors, save_tensors
 from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
@@ -39,6 +45,7 @@ from graftgan.training import (
 from graftgan.transfer import is_anchored
 
 ANCHOR_FILE = "anchors.safetensors"
+GAME_FILE = "game.safetensors"
 
 
 class Watcher:
@@ -51,6 +58,9 @@ class Watcher:
 
     def pictures_progress(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` pictures are decoded."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a long piece of work before the run has come."""
 
     def prepared(self, prepared: Prepared) -> None:
         """Show what is about to be trained; everything has been checked by now."""
@@ -84,6 +94,7 @@ def run(
     folder = RunFolder(destination)
     with _joined(device, experiment) as (hardware, processes):
         prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+        prepared = with_game_memory(prepared, watcher.progress)
         training = build_training(prepared, processes)
         recorder = Recorder(folder, prepared, training) if processes.leads else None
         if processes.leads:
@@ -118,6 +129,7 @@ def resume(
         experiment = replace(experiment, training=training)
     with _joined(device, experiment) as (hardware, processes):
         memory = _remembered(path, experiment)
+        game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
         if not list_checkpoints(path):
             prepared = prepare(
                 experiment,
@@ -125,6 +137,7 @@ def resume(
                 memory=memory,
                 pictures_progress=watcher.pictures_progress,
             )
+            prepared = replace(prepared, game_memory=game_memory)
             if prepared.base != card["base"]:
                 raise RunError(
                     f"the source {experiment.source} is not the one this run was started with; "
@@ -136,6 +149,7 @@ def resume(
                 hardware,
                 card["base"],
                 memory=memory,
+                game_memory=game_memory,
                 pictures_progress=watcher.pictures_progress,
             )
         if prepared.images.sha256 != card["pictures_sha256"]:
@@ -211,6 +225,8 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         write_manifest(prepared.images, partial / "manifest.json")
         if prepared.memory:
             save_tensors(partial / ANCHOR_FILE, prepared.memory, note={"kind": "anchors"})
+        if prepared.game_memory:
+            save_tensors(partial / GAME_FILE, prepared.game_memory, note={"kind": "game"})
         folder.write_card(
             state="running",
             message="",
@@ -222,6 +238,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             seconds=0.0,
             best=None,
             warning=None,
+            remarks=remarks_on(prepared),
             **_sitting(prepared, processes),
         )
 

@@ -14,11 +14,12 @@ from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import NO_LATENT_MAP, Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.settings import strict
-from graftgan.training import TrainingSettings
+from graftgan.training import CodeSettings, TrainingSettings
 from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "combined"
+DEFAULT_GAME = "adversarial"
 
 
 @strict
@@ -55,8 +56,8 @@ class Experiment:
     """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
     """The adversarial loss: gan, wgan, wgan_gp or hinge."""
-    game: str = "adversarial"
-    """Who trains what: adversarial, where discriminator and generator take turns; see the docs."""
+    game: str = DEFAULT_GAME
+    """Who trains what: adversarial on pictures, or codes, on what enters the frozen layers."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
@@ -69,6 +70,7 @@ class Experiment:
     transfer: TransferSettings = field(default_factory=TransferSettings)
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    codes: CodeSettings = field(default_factory=CodeSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
@@ -144,7 +146,8 @@ class Experiment:
             _refuse_contradictions(source, given)
             architecture = source
         if (
-            not objective.allows_batch_normalised_critic
+            self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
+            and not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"
         ):
             raise SettingsError(

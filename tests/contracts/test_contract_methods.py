@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import fold_adapter, load_adapter
-from graftgan.assembly import build_training, prepare
+from graftgan.assembly import build_training, prepare, with_game_memory
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
 from graftgan.composer import ANCHOR_FILE, resume, run
 from graftgan.errors import CheckpointError
@@ -20,7 +20,7 @@ from graftgan.methods import METHODS, with_method
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.sampling import generate, random_latents
 from graftgan.sources import open_source
-from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.transfer import TransferSettings, is_anchored
 from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
 
@@ -42,6 +42,7 @@ def experiment_of(home: Path, name: str) -> Experiment:
         pictures=home / "pictures",
         source=str(home / "tiny"),
         transfer=TransferSettings(lora_rank=3, lora_scale=0.5),
+        codes=CodeSettings(encoder_iterations=2),
         training=TrainingSettings(
             iterations=ITERATIONS, batch_size=4, checkpoint_every=2, log_every=1
         ),
@@ -58,13 +59,13 @@ def finished(request: pytest.FixtureRequest, home: Path) -> tuple[str, RunFolder
 
 
 def test_there_are_methods_to_hold_to_the_contract():
-    assert {"fine_tune", "combined", "adafm", "minegan", "scratch"} <= set(METHODS)
+    assert {"fine_tune", "combined", "adafm", "mind2mind", "minegan", "scratch"} <= set(METHODS)
     assert len(ANCHORED) == 3
 
 
 def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], home: Path):
     name, _ = finished
-    prepared = prepare(experiment_of(home, name), CPU)
+    prepared = with_game_memory(prepare(experiment_of(home, name), CPU), lambda *_: None)
     training = build_training(prepared, Processes())
     training.iteration = 1
     assert is_anchored(prepared.experiment.anchors) == (name in ANCHORED)

@@ -5,12 +5,13 @@ A latent map is then the generator's first layer, so that sampling, scoring, fol
 plan work as they do without one. To add a map: register it in ``LATENT_MAPS``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from graftgan.backbones.blocks import start_before_relu
 from graftgan.errors import SettingsError
 from graftgan.networks import (
     MAP_LAYER,
@@ -38,6 +39,10 @@ class MappedGenerator(Generator):
     def layers(self) -> Layers:
         """Return ``latent_map`` and the layers of the generator behind it."""
         return {MAP_LAYER: self.latent_map, **self.inner.layers()}
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return the map and the steps of the generator behind it."""
+        return {MAP_LAYER: self.latent_map, **self.inner.steps()}
 
     def forward(self, latents: Latents) -> Images:
         """Map draws (b, z) from N(0, I) to images (b, c, h, w) in [-1, 1]."""
@@ -71,11 +76,9 @@ class Miner(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(size, size)
         self.shift = nn.Linear(size, size)
-        with torch.no_grad():
-            # He et al. 2015: hidden numbers as large as the draws, for V to learn from at once.
-            self.hidden.weight.normal_(0.0, (2.0 / size) ** 0.5, generator=rng)
-            for start in (self.hidden.bias, self.shift.weight, self.shift.bias):
-                start.zero_()
+        start_before_relu(self.hidden, rng)  # as large as the draws, for V to learn from at once
+        for start in (self.shift.weight, self.shift.bias):
+            nn.init.zeros_(start)
 
     def forward(self, draws: Latents) -> Latents:
         """Map draws (b, z) to latents (b, z)."""

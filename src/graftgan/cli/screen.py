@@ -10,6 +10,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from graftgan.assembly import remarks_on
 from graftgan.composer import Watcher
 from graftgan.prepared import Prepared
 from graftgan.transfer import PlanReport
@@ -43,6 +44,16 @@ class ScreenWatcher(Watcher):
             end = "\n" if done == total else "\r"
             print(f"reading pictures: {done}/{total}", end=end, file=sys.stderr, flush=True)
 
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a long piece of work has come: on a terminal in place, else ten lines."""
+        if not self.leads:
+            return
+        if self.draws_bar:
+            end = "\n" if done == total else "\r"
+            print(f"{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        elif done % max(1, total // 10) == 0:
+            self.say(f"{what}: {done}/{total}")
+
     def prepared(self, prepared: Prepared) -> None:
         """Show the pictures and the plan before the first iteration."""
         if not self.leads:
@@ -54,6 +65,8 @@ class ScreenWatcher(Watcher):
             console.print(
                 "note: no copy guard, which needs pictures that are not trained on: --held-out 0.2"
             )
+        for remark in remarks_on(prepared):
+            console.print(f"note: {remark}")
         console.print(f"on {prepared.hardware.describe()}")
 
 

@@ -1,12 +1,13 @@
 """What every way of training builds, and what they share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graftgan.data import EndlessSampler
+from graftgan.networks import NetworkPair
 from graftgan.prepared import Prepared
 from graftgan.registry import Registry
 from graftgan.tensors import Images, to_images
@@ -22,10 +23,29 @@ class Players:
         updates: Their turns make an iteration, in order.
         companions: What trains along and is neither generator nor discriminator, by name; saved in
             every checkpoint.
+        seconds: What was spent before the run on what it needs; it counts as time of the run.
     """
 
     updates: Sequence[Update]
     companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    seconds: float = 0.0
+
+
+Progress = Callable[[str, int, int], None]  # what is being done, done, total
+
+
+def _accept(prepared: Prepared) -> None:
+    del prepared
+
+
+def _nothing(prepared: Prepared, source: NetworkPair, progress: Progress) -> dict[str, Tensor]:
+    del prepared, source, progress
+    return {}
+
+
+def _silent(memory: Mapping[str, Tensor]) -> list[str]:
+    del memory
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +56,18 @@ class Game:
         build: Makes its players; the networks are on their device.
         summary: One line for tables and help.
         trained: The networks it trains, which a plan must leave something to train.
+        check: Raises a GraftganError where settings or plan do not fit it.
+        remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
+            disk, so that a resume finds exactly that.
+        remarks: What a person should know of what it remembers, in sentences.
     """
 
     build: Callable[[Prepared, Processes], Players]
     summary: str
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
+    check: Callable[[Prepared], None] = _accept
+    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] = _nothing
+    remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
 
 
 GAMES: Registry[Game] = Registry("game")
@@ -109,22 +136,27 @@ def make_optimizer(
 
 def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
     """Return the function from a turn's number to its batch of real images, on the device."""
-    hardware = prepared.hardware
-    pictures = prepared.images.pictures
+    chosen = sampled(prepared.images.pictures, prepared, processes)
+
+    def batch(turn: int) -> Images:
+        images = to_images(chosen(turn))
+        return images.contiguous(memory_format=prepared.hardware.memory_format)
+
+    return batch
+
+
+def sampled(rows: Tensor, prepared: Prepared, processes: Processes) -> Callable[[int], Tensor]:
+    """Return the function from a turn's number to its share of ``rows``, on the device."""
+    device = prepared.hardware.device
     limit = prepared.experiment.data.memory_limit_mb * 2**20
-    if hardware.device.type != "cpu" and pictures.nbytes <= limit:
-        pictures = pictures.to(hardware.device)
+    if device.type != "cpu" and rows.nbytes <= limit:
+        rows = rows.to(device)
     sampler = EndlessSampler(
-        len(pictures),
+        len(rows),
         prepared.experiment.training.batch_size,
         seed=prepared.experiment.seed,
         rank=processes.rank,
         processes=processes.count,
     )
 
-    def batch(turn: int) -> Images:
-        chosen = pictures[sampler.indices(turn).to(pictures.device)]
-        images = to_images(chosen.to(hardware.device))
-        return images.contiguous(memory_format=hardware.memory_format)
-
-    return batch
+    return lambda turn: rows[sampler.indices(turn).to(rows.device)].to(device)
