@@ -4,7 +4,14 @@
 what can be told from noise, ``results.py`` gathers it from the run folders.
 """
 
-from graftgan.search.comparison import Comparison, Job, parse_seeds, split_list, variants_of
+from graftgan.search.comparison import (
+    Comparison,
+    Job,
+    Varied,
+    parse_seeds,
+    split_list,
+    variants_of,
+)
 from graftgan.search.queue import (
     ComparisonWatcher,
     check_comparison,
@@ -12,7 +19,7 @@ from graftgan.search.queue import (
     run_comparison,
 )
 from graftgan.search.results import Results, RunResult
-from graftgan.search.standing import Standing
+from graftgan.search.standing import Standing, mean_interval
 
 __all__ = [
     "Comparison",
@@ -21,7 +28,9 @@ __all__ = [
     "Results",
     "RunResult",
     "Standing",
+    "Varied",
     "check_comparison",
+    "mean_interval",
     "parse_seeds",
     "resume_comparison",
     "run_comparison",
