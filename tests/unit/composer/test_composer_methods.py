@@ -34,7 +34,7 @@ def test_a_row_names_settings_that_exist(name: str):
     parse_plan(method.settings["plan"])
     experiment = with_method(DEFAULTS, name)
     assert experiment.method == name
-    assert experiment.augment == DEFAULTS.augment
+    assert experiment.augment == method.settings.get("augment", DEFAULTS.augment)
 
 
 def test_freezed_freezes_the_discriminators_picture_side_alone():
