@@ -5,6 +5,6 @@ To add one: a file that registers a builder in ``GAMES``, and its import here.
 
 from graftgan.games import adversarial as adversarial
 from graftgan.games import codes as codes
-from graftgan.games.players import GAMES, Players, Progress, make_optimizer, real_batches
+from graftgan.games.players import GAMES, Players, make_optimizer, real_batches
 
-__all__ = ["GAMES", "Players", "Progress", "make_optimizer", "real_batches"]
+__all__ = ["GAMES", "Players", "make_optimizer", "real_batches"]

@@ -20,7 +20,6 @@ from graftgan.games.players import (
     GAMES,
     Game,
     Players,
-    Progress,
     late_layers,
     make_optimizer,
     sampled,
@@ -29,6 +28,7 @@ from graftgan.games.players import (
 from graftgan.networks import NetworkPair
 from graftgan.objectives import OBJECTIVES, Drift, penalties_of
 from graftgan.prepared import Prepared
+from graftgan.progress import Progress
 from graftgan.randomness import Randomness
 from graftgan.tensors import to_images
 from graftgan.training import AdversarialGame, Processes, Update
@@ -102,6 +102,7 @@ def check_codes(prepared: Prepared) -> None:
             experiment.optimization.weight_clip
         ),
         "feature distillation needs the discriminator": experiment.anchors.feature_distillation > 0,
+        "by_importance probes on pictures": "by_importance" in plan.decisions["generator"].values(),
         "a decoder cannot follow the batch; take --frozen-statistics source": bool(
             layers_on_batch_statistics(decoder)
         ),

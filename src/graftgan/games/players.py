@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from graftgan.data import EndlessSampler
 from graftgan.networks import NetworkPair
 from graftgan.prepared import Prepared
+from graftgan.progress import Progress
 from graftgan.registry import Registry
 from graftgan.tensors import Images, to_images
 from graftgan.training import Processes, Update
@@ -29,9 +30,6 @@ class Players:
     updates: Sequence[Update]
     companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     seconds: float = 0.0
-
-
-Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
 
 def _accept(prepared: Prepared) -> None:

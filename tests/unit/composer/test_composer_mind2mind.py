@@ -55,7 +55,7 @@ def mind2mind(home: Path, **changes: object) -> Experiment:
 
 
 def prepared_of(experiment: Experiment) -> Prepared:
-    return with_game_memory(prepare(experiment, CPU), lambda what, done, total: None)
+    return with_game_memory(prepare(experiment, CPU))
 
 
 @pytest.fixture(scope="module")
