@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
-from graftgan.assembly import build_training, prepare, prepare_again
+from graftgan.assembly import (
+    build_training,
+    prepare,
+    prepare_again,
+    remarks_on,
+    with_game_memory,
+)
 from graftgan.checkpoints import (
     SavedState,
     list_checkpoints,
@@ -45,6 +51,7 @@ from graftgan.training import (
 from graftgan.transfer import is_anchored
 
 ANCHOR_FILE = "anchors.safetensors"
+GAME_FILE = "game.safetensors"
 
 
 class Watcher:
@@ -90,6 +97,7 @@ def run(
     folder = RunFolder(destination)
     with _joined(device, experiment) as (hardware, processes):
         prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
+        prepared = with_game_memory(prepared, watcher.progress)
         training = build_training(prepared, processes)
         recorder = Recorder(folder, prepared, training) if processes.leads else None
         if processes.leads:
@@ -124,6 +132,7 @@ def resume(
         experiment = replace(experiment, training=training)
     with _joined(device, experiment) as (hardware, processes):
         memory = _remembered(path, experiment)
+        game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
         state = _newest_state(path)
         if state is None:
             prepared = prepare(
@@ -133,6 +142,7 @@ def resume(
                 memory=memory,
                 progress=watcher.progress,
             )
+            prepared = replace(prepared, game_memory=game_memory)
             if prepared.base != card["base"]:
                 raise RunError(
                     f"the source {experiment.source} is not the one this run was started with; "
@@ -145,6 +155,7 @@ def resume(
                 card["base"],
                 filters=filters_of(state),
                 memory=memory,
+                game_memory=game_memory,
                 progress=watcher.progress,
             )
         if prepared.images.sha256 != card["pictures_sha256"]:
@@ -222,6 +233,8 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         write_manifest(prepared.images, partial / "manifest.json")
         if prepared.memory:
             save_tensors(partial / ANCHOR_FILE, prepared.memory, note={"kind": "anchors"})
+        if prepared.game_memory:
+            save_tensors(partial / GAME_FILE, prepared.game_memory, note={"kind": "game"})
         folder.write_card(
             state="running",
             message="",
@@ -233,6 +246,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             seconds=0.0,
             best=None,
             warning=None,
+            remarks=remarks_on(prepared),
             **_sitting(prepared, processes),
         )
 

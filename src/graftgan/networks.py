@@ -1,7 +1,7 @@
 """What the rooms agree a network is: a module that names its layers, and pairs of them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from graftgan.tensors import Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
 NO_LATENT_MAP = "none"
+MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,14 @@ class LayeredNetwork(nn.Module):
     @abstractmethod
     def layers(self) -> Layers:
         """Return the layers by name, input first."""
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return for each layer what leads to its output from the output of the one before.
+
+        One after the other they do what ``forward`` does, so a network can be run in parts. A
+        network that reshapes between its layers says so here.
+        """
+        return self.layers()
 
 
 class Generator(LayeredNetwork):

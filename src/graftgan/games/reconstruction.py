@@ -11,7 +11,6 @@ from torch import nn
 
 from graftgan.backbones.latent_map import AffineMap, MappedGenerator
 from graftgan.errors import SettingsError
-from graftgan.experiment import Experiment
 from graftgan.games.players import GAMES, Game, Players, numbered_batches, update_of
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks import Generator, draw_latents
@@ -154,12 +153,13 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
     )
 
 
-def check_reconstruction(experiment: Experiment) -> None:
+def check_reconstruction(prepared: Prepared) -> None:
     """Check that every setting means something without a discriminator's loss.
 
     Raises:
         SettingsError: Lists what does not.
     """
+    experiment = prepared.experiment
     asked = {
         "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
         f"augment '{experiment.augment}' changes what a discriminator sees": (

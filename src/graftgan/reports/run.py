@@ -78,6 +78,7 @@ def _page(record: RunRecord) -> str:
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
         warning=str(record.card.get("warning") or ""),
+        remarks=[str(remark) for remark in record.card.get("remarks") or []],
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(sheets, "Sheet of generated pictures"),

@@ -8,6 +8,10 @@ Three ways to say it, one network after the other, in any mix:
   the last i. On both networks the picture's side is frozen.
 * ``D[layer1=freeze, layer2-4=adafm, *=fine_tune]``: rules; the first that matches a layer wins.
 * a preset's name, such as ``combined``; it fits any depth.
+
+A latent map before a generator is not counted and no pattern finds it, so that every plan means for
+the generator's own layers what it means without one. The map trains, unless a rule names it:
+``G[latent_map=freeze, *=fine_tune]``.
 """
 
 import re
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from graftgan.errors import PlanError
+from graftgan.networks import MAP_LAYER
 from graftgan.registry import suggest
 from graftgan.transfer.actions import ACTIONS
 
@@ -40,20 +45,21 @@ class Split:
         Raises:
             PlanError: The numbers do not add up to the number of layers.
         """
+        own = _counted(layers)
         given = [n for n in (self.freeze, self.modulate, self.tune) if n is not None]
-        rest = len(layers) - sum(given)
+        rest = len(own) - sum(given)
         counts = [rest if n is None else n for n in (self.freeze, self.modulate, self.tune)]
-        if sum(counts) != len(layers) or min(counts) < 0:
+        if sum(counts) != len(own) or min(counts) < 0:
             letter = network[0].upper()
             raise PlanError(
-                f"{self.text(network)} covers {sum(given)} layers, the {network} has {len(layers)} "
-                f"({', '.join(layers)}); the three numbers of {letter}(i,j,k) must add up to "
-                f"{len(layers)}"
+                f"{self.text(network)} covers {sum(given)} layers, the {network} has {len(own)} "
+                f"({', '.join(own)}); the three numbers of {letter}(i,j,k) must add up to "
+                f"{len(own)}"
             )
         from_picture = ["freeze"] * counts[0] + ["adafm"] * counts[1] + ["fine_tune"] * counts[2]
-        ordered = layers if network == "discriminator" else list(reversed(layers))
+        ordered = own if network == "discriminator" else list(reversed(own))
         chosen = dict(zip(ordered, from_picture, strict=True))
-        return {layer: chosen[layer] for layer in layers}
+        return _in_order(layers, chosen)
 
     def text(self, network: str) -> str:
         """Return the notation, ``*`` for "all the others"."""
@@ -84,12 +90,12 @@ class Rules:
                 problems.append(f"'{pattern}={action}' comes too late: all its layers have a rule")
             for layer in matching:
                 chosen.setdefault(layer, action)
-        missing = [layer for layer in layers if layer not in chosen]
+        missing = [layer for layer in _counted(layers) if layer not in chosen]
         problems += _unknown_actions(self.rules)
         problems += [f"{layer} of the {network} has no rule" for layer in missing]
         if problems:
             raise PlanError(f"{'; '.join(problems)}; its layers are {', '.join(layers)}")
-        return {layer: chosen[layer] for layer in layers}
+        return _in_order(layers, chosen)
 
     def text(self, network: str) -> str:
         """Return the rules as text."""
@@ -155,14 +161,27 @@ def parse_plan(text: str) -> Plan:
 
 def describe(network: str, actions: Mapping[str, str]) -> NetworkPlan:
     """Return the shortest way to say what each layer of ``network`` does: a split, or rules."""
-    layers = list(actions)
-    count = [list(actions.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
+    own = {layer: actions[layer] for layer in _counted(list(actions))}
+    if dict(actions) != _in_order(list(actions), own):
+        return Rules(tuple(actions.items()))  # the map does what it does only where it is named
+    count = [list(own.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
     split = Split(*count)
-    if sum(count) == len(layers) and split.actions(layers, network=network) == dict(actions):
+    if sum(count) == len(own) and split.actions(list(own), network=network) == own:
         return split
-    if len(set(actions.values())) == 1:
-        return Rules((("*", actions[layers[0]]),))
-    return Rules(tuple(actions.items()))
+    if len(set(own.values())) == 1:
+        return Rules((("*", next(iter(own.values()))),))
+    return Rules(tuple(own.items()))
+
+
+def _counted(layers: Sequence[str]) -> list[str]:
+    """Return the layers that a plan speaks of unless it names the latent map."""
+    return [layer for layer in layers if layer != MAP_LAYER]
+
+
+def _in_order(layers: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the action of each layer; that of a latent map without a rule follows the others."""
+    nothing_kept = set(chosen.values()) == {"reset"}
+    return {layer: chosen.get(layer, "reset" if nothing_kept else "fine_tune") for layer in layers}
 
 
 def _parse_split(numbers: str, text: str) -> Split:
@@ -191,6 +210,9 @@ def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _matching(pattern: str, layers: Sequence[str]) -> list[str]:
+    if pattern in layers:
+        return [pattern]
+    layers = _counted(layers)
     span = re.fullmatch(r"(\w*?)(\d+)-(\d+)", pattern)
     if span is None:
         return [layer for layer in layers if fnmatchcase(layer, pattern)]

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from graftgan.errors import SettingsError
+from graftgan.networks import MAP_LAYER
 from graftgan.settings import strict
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
@@ -21,6 +22,8 @@ class TransferSettings:
     """Learning rate of modulations (AdaFM, LoRA, ...), as a multiple of the network's."""
     modulations_from: float = 0.0
     """Share of the run after which modulations begin to learn; the other layers learn at once."""
+    generator_from: float = 0.0
+    """Share of the run after which the source's generator layers learn; a latent map at once."""
     lora_rank: int = 4
     """Rank of the change that LoRA learns for each kernel."""
     lora_scale: float = 1.0
@@ -37,8 +40,9 @@ class TransferSettings:
             raise SettingsError(
                 f"modulation_rate must be finite and positive, got {self.modulation_rate}"
             )
-        if not 0 <= self.modulations_from < 1:
-            raise SettingsError(f"modulations_from must be in [0, 1), got {self.modulations_from}")
+        for name in ("modulations_from", "generator_from"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if self.lora_rank < 1:
             raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
         if not 0 <= self.modulated_share <= 1:
@@ -53,9 +57,13 @@ class TransferSettings:
         """Return the multiple of the learning rate for layers under ``action``."""
         return self.modulation_rate if ACTIONS[action].modulates else 1.0
 
-    def start_of(self, action: str) -> float:
-        """Return the share of the run after which layers under ``action`` learn."""
-        return self.modulations_from if ACTIONS[action].modulates else 0.0
+    def start_of(self, network: str, layer: str, action: str) -> float:
+        """Return the share of the run after which ``layer``, which is under ``action``, learns."""
+        way = ACTIONS[action]
+        own = network == "generator" and layer != MAP_LAYER and way.keeps_source
+        return max(
+            self.modulations_from if way.modulates else 0.0, self.generator_from if own else 0.0
+        )
 
     def low_rank(self, seed: int) -> LowRank:
         """Return how ``lora`` is done in a run of ``seed``."""
