@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import generate, interpolation_latents, random_latents
-    from graftgan.search import Comparison, resume_comparison, run_comparison
+    from graftgan.search import (
+        Budget,
+        Comparison,
+        PlanSearch,
+        resume_comparison,
+        resume_search,
+        run_comparison,
+        run_search,
+    )
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnchorSettings": "transfer",
     "AugmentationSettings": "augment",
+    "Budget": "search",
     "Comparison": "search",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation",
@@ -49,6 +58,7 @@ _HOMES = {
     "GraftganError": "errors",
     "NetworkSettings": "experiment",
     "OptimizationSettings": "objectives",
+    "PlanSearch": "search",
     "RunFolder": "run_folder",
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
@@ -73,8 +83,10 @@ _HOMES = {
     "render_avatars": "data",
     "resume": "composer",
     "resume_comparison": "search",
+    "resume_search": "search",
     "run": "composer",
     "run_comparison": "search",
+    "run_search": "search",
     "with_method": "methods",
     "write_run_report": "reports",
 }
@@ -82,6 +94,7 @@ _HOMES = {
 __all__ = [
     "AnchorSettings",
     "AugmentationSettings",
+    "Budget",
     "Comparison",
     "DataSettings",
     "EvaluationSettings",
@@ -89,6 +102,7 @@ __all__ = [
     "GraftganError",
     "NetworkSettings",
     "OptimizationSettings",
+    "PlanSearch",
     "RunFolder",
     "ScoringSettings",
     "TrainingSettings",
@@ -113,8 +127,10 @@ __all__ = [
     "render_avatars",
     "resume",
     "resume_comparison",
+    "resume_search",
     "run",
     "run_comparison",
+    "run_search",
     "with_method",
     "write_run_report",
 ]

@@ -197,6 +197,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         processes=processes,
         iterations=settings.iterations,
         batch_size=settings.batch_size,
+        seconds_limit=settings.seconds,
     )
 
 

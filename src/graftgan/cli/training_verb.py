@@ -48,6 +48,8 @@ class GoOn:
     """The run folder."""
     iterations: int | None = None
     """A new, larger number of iterations."""
+    seconds: float | None = None
+    """A new, larger limit in seconds of training."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -60,6 +62,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
         folder = resume(
             options.resume,
             iterations=options.iterations,
+            seconds=options.seconds,
             device=options.device,
             watcher=ScreenWatcher(),
         )

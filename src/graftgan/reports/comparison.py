@@ -13,7 +13,8 @@ from PIL import Image
 
 from graftgan.errors import RunError
 from graftgan.files import write_bytes
-from graftgan.reports.curves import Point, curve_svg, in_words
+from graftgan.reports.curves import curve_svg
+from graftgan.reports.drawing import Point, in_words
 from graftgan.reports.files import read_object
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name

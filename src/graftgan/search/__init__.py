@@ -1,10 +1,20 @@
-"""Several experiments that are read together: a comparison of methods or settings over seeds.
+"""Several experiments that are read together: a comparison over seeds, or a search for the plan.
 
-``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet, ``standing.py`` says
-what can be told from noise, ``results.py`` gathers it from the run folders.
+A comparison: ``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet,
+``standing.py`` says what can be told from noise, ``results.py`` gathers it from the run folders.
+
+A search: ``plan_search.py`` is the plain data, ``space.py`` what can be tried, ``strategy.py`` the
+interface of ``gradual.py``, ``grid.py`` and ``optuna_strategy.py``; ``desk.py`` hands out trials to
+one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the best again with new
+seeds, ``surface.py`` and ``findings.py`` say what was found.
 """
 
 from graftgan.search.comparison import Comparison, Job, parse_seeds, split_list, variants_of
+from graftgan.search.findings import Findings
+from graftgan.search.gradual import Gradual
+from graftgan.search.grid import Grid
+from graftgan.search.optuna_strategy import OptunaStrategy
+from graftgan.search.plan_search import Budget, Judge, Networks, PlanSearch, PrunerName
 from graftgan.search.queue import (
     ComparisonWatcher,
     check_comparison,
@@ -12,19 +22,47 @@ from graftgan.search.queue import (
     run_comparison,
 )
 from graftgan.search.results import Results, RunResult
+from graftgan.search.runner import (
+    Forecast,
+    SearchWatcher,
+    check_search,
+    resume_search,
+    run_search,
+)
 from graftgan.search.standing import Standing
+from graftgan.search.strategy import STRATEGIES, Pause, Strategy
+from graftgan.search.trials import Proposal, Trial
 
 __all__ = [
+    "STRATEGIES",
+    "Budget",
     "Comparison",
     "ComparisonWatcher",
+    "Findings",
+    "Forecast",
+    "Gradual",
+    "Grid",
     "Job",
+    "Judge",
+    "Networks",
+    "OptunaStrategy",
+    "Pause",
+    "PlanSearch",
+    "Proposal",
+    "PrunerName",
     "Results",
     "RunResult",
+    "SearchWatcher",
     "Standing",
+    "Strategy",
+    "Trial",
     "check_comparison",
+    "check_search",
     "parse_seeds",
     "resume_comparison",
+    "resume_search",
     "run_comparison",
+    "run_search",
     "split_list",
     "variants_of",
 ]

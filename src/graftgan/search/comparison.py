@@ -89,10 +89,7 @@ class Comparison:
             }
             for name, overrides in self.variants.items()
         }
-        base = self.base.located()
-        if base.source is not None:
-            base = replace(base, source=settled_name(base.source))
-        return replace(self, base=base, variants=variants)
+        return replace(self, base=located_with_source(self.base), variants=variants)
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings."""
@@ -104,22 +101,38 @@ class Comparison:
         Raises:
             SettingsError: Something is missing, or would make the comparison an unfair one.
         """
-        scoring = self.base.scoring
-        if scoring.score_every is None:
-            raise SettingsError(
-                "a comparison needs scores: add --score-every 100, and --held-out 0.2 or a larger "
-                "set of the same kind as --reference"
-            )
-        if scoring.patience is not None:
-            raise SettingsError(
-                "with --patience the runs would see different numbers of images; leave it out: "
-                "the table also shows every run at its best checkpoint"
-            )
+        check_scored(self.base, what="a comparison")
         for name, overrides in self.variants.items():
             for setting in overrides:
                 _check_may_vary(setting, where=f"the variant '{name}'")
         for job in self.jobs():
             job.experiment.check_names()
+
+
+def located_with_source(experiment: Experiment) -> Experiment:
+    """Return the experiment with every path absolute, that of its source too."""
+    located = experiment.located()
+    if located.source is None:
+        return located
+    return replace(located, source=settled_name(located.source))
+
+
+def check_scored(base: Experiment, *, what: str) -> None:
+    """Check that all runs from ``base`` are scored, and none is ended by its own scores.
+
+    Raises:
+        SettingsError: They are not.
+    """
+    if base.scoring.score_every is None:
+        raise SettingsError(
+            f"{what} needs scores: add --score-every 100, and --held-out 0.2 or a larger set of "
+            "the same kind as --reference"
+        )
+    if base.scoring.patience is not None:
+        raise SettingsError(
+            "with --patience the runs would see different numbers of images; leave it out: the "
+            "results also show every run at its best checkpoint"
+        )
 
 
 def variants_of(
@@ -140,7 +153,7 @@ def variants_of(
     if methods:
         axes.append([(method, method_overrides(method)) for method in methods])
     for name, texts in (vary or {}).items():
-        setting = _dotted(name)
+        setting = dotted_setting(name)
         _check_may_vary(setting, where="--vary")
         axes.append([(f"{name}={text}", {setting: _typed(base, setting, text)}) for text in texts])
     if not axes:
@@ -235,8 +248,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _dotted(name: str) -> str:
-    """Return the full name of a setting that is named in full, with dashes or by its last part."""
+def dotted_setting(name: str) -> str:
+    """Return the full name of a setting that is named in full, with dashes or by its last part.
+
+    Raises:
+        SettingsError: There is no such setting.
+    """
     known = list(dotted_names(Experiment))
     wanted = name.strip().replace("-", "_")
     matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]

@@ -164,31 +164,32 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     scores = folder.path / "metrics.jsonl"
     iteration = int(card["iteration"])
     best = best_iteration(scores) if card["state"] in ENDED else None
-    last = experiment.training.iterations if card["state"] == "finished" else None
+    last = iteration if card["state"] == "finished" else None
     adapter = folder.path / FILE_NAME
     return RunResult(
         **known,
         state="failed" if failure else str(card["state"]),
         message=failure or str(card["message"]),
         iteration=iteration,
-        images=_images(experiment, iteration),
+        images=images_shown(experiment, iteration),
         seconds=float(card["seconds"]),
         trainable=plan.get("trainable"),
         parameters=plan.get("parameters"),
         adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
-        end=_deciding_score(scores, last),
-        best=_deciding_score(scores, best),
+        end=deciding_score(scores, last),
+        best=deciding_score(scores, best),
         best_iteration=best,
         base=dict(card["base"]),
     )
 
 
-def _images(experiment: Experiment, iteration: int) -> int:
+def images_shown(experiment: Experiment, iteration: int) -> int:
+    """Return how many real pictures a run has been shown by ``iteration``."""
     critic_steps = experiment.optimization.critic_steps or 1
     return iteration * experiment.training.batch_size * critic_steps
 
 
-def _deciding_score(file: Path, iteration: int | None) -> Score | None:
+def deciding_score(file: Path, iteration: int | None) -> Score | None:
     """Return the score that decides at ``iteration``."""
     found = [
         line

@@ -219,7 +219,7 @@ def test_a_run_that_ends_at_its_start_is_whole(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def copies(*_: object) -> Verdict:
-        return Verdict(best=False, stop="the generator copies")
+        return Verdict(best=False, value=1.0, stop="the generator copies")
 
     monkeypatch.setattr(MetricScorer, "score", copies)
     folder = run(experiment, tmp_path / "run")
