@@ -11,24 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from journey_tools import TINY, command
+
+from feature_networks import save_brightness
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-class Brightness(torch.nn.Module):
-    """A feature network one can follow: the mean of each channel."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
-
-
 @pytest.fixture
 def asked(cli: Cli, pictures: Path, other_pictures: Path, tmp_path: Path) -> list:
-    source, network = tmp_path / "source", tmp_path / "brightness.pt"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), network)
+    source, network = tmp_path / "source", save_brightness(tmp_path)
     cli("pretrain", pictures, *TINY, "--iterations", 1, "--out", source)
     return ["search", other_pictures, "--source", source, "--held-out", 0.3,
             "--score-every", 1, "--score-count", 12, "--batch-size", 8, "--iterations", 2,

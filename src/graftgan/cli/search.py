@@ -9,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from graftgan.assembly import Prepared
-from graftgan.cli.arguments import parse_flags
+from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.cli.training_verb import folder_named_after, parse_start
 from graftgan.cli.transfer import DEFAULTS
@@ -154,7 +154,7 @@ class Screen(ScreenWatcher, SearchWatcher):
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan search PICTURES"
-    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+    if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         budget = _budget(options)
         findings = resume_search(

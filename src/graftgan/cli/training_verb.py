@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from graftgan.assembly import prepare
-from graftgan.cli.arguments import parse_flags
+from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
@@ -57,7 +57,7 @@ class GoOn:
 def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, description: str) -> int:
     """Parse the arguments of a training verb and do what they say; return the exit code."""
     prog = f"graftgan {verb} PICTURES"
-    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+    if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=description)
         folder = resume(
             options.resume,

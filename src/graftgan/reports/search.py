@@ -9,10 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.errors import RunError
 from graftgan.files import read_jsonl, write_bytes
 from graftgan.reports.drawing import Point, in_words
-from graftgan.reports.files import read_object
+from graftgan.reports.files import read_for_page
 from graftgan.reports.grid import EmbeddedPicture, embed
 from graftgan.reports.heatmap import heatmap_svg
 from graftgan.reports.page import duration, render, share, short_name
@@ -54,10 +53,7 @@ def write_search_report(folder: Path, destination: Path | None = None) -> Path:
     Raises:
         RunError: There is no search, or the page cannot be written.
     """
-    try:
-        data = read_object(folder / "search.json")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder} holds no search that can be read: {error}") from None
+    data = read_for_page(folder, "search.json", what="search")
     destination = destination or folder / "search.html"
     write_bytes(destination, _page(folder, data).encode("utf-8", errors="replace"))
     return destination

@@ -9,7 +9,14 @@ one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the bes
 seeds, ``surface.py`` and ``findings.py`` say what was found.
 """
 
-from graftgan.search.comparison import Comparison, Job, parse_seeds, split_list, variants_of
+from graftgan.search.comparison import (
+    Comparison,
+    Job,
+    further_seeds,
+    parse_seeds,
+    split_list,
+    variants_of,
+)
 from graftgan.search.findings import Findings
 from graftgan.search.gradual import Gradual
 from graftgan.search.grid import Grid
@@ -18,6 +25,8 @@ from graftgan.search.plan_search import Budget, Judge, Networks, PlanSearch, Pru
 from graftgan.search.queue import (
     ComparisonWatcher,
     check_comparison,
+    extend_comparison,
+    read_comparison,
     resume_comparison,
     run_comparison,
 )
@@ -58,7 +67,10 @@ __all__ = [
     "Trial",
     "check_comparison",
     "check_search",
+    "extend_comparison",
+    "further_seeds",
     "parse_seeds",
+    "read_comparison",
     "resume_comparison",
     "resume_search",
     "run_comparison",

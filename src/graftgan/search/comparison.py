@@ -80,6 +80,19 @@ class Comparison:
             for variant, overrides in self.variants.items()
         ]
 
+    def extended(
+        self, variants: Mapping[str, Overrides], seeds: tuple[int, ...] = ()
+    ) -> "Comparison":
+        """Return the comparison with further variants and seeds; the runs so far keep their names.
+
+        Raises:
+            SettingsError: One is there already.
+        """
+        twice = [*(self.variants.keys() & variants.keys()), *map(str, set(self.seeds) & set(seeds))]
+        if twice:
+            raise SettingsError(f"the comparison has {', '.join(sorted(twice))} already")
+        return replace(self, variants={**self.variants, **variants}, seeds=(*self.seeds, *seeds))
+
     def located(self) -> "Comparison":
         """Return the comparison with every path absolute, as it is written."""
         variants = {
@@ -219,6 +232,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     raise SettingsError(
         f"'{text}' are no seeds; write how many, such as 3, or list them, such as 3,5,8 or 7,"
     )
+
+
+def further_seeds(text: str, known: Sequence[int]) -> tuple[int, ...]:
+    """Return seeds to add: ``2`` stands for the next two, ``7,9`` and ``7,`` list them.
+
+    Raises:
+        SettingsError: The text is something else.
+    """
+    seeds = parse_seeds(text)
+    first = 0 if "," in text else max(known) + 1
+    return tuple(first + seed for seed in seeds)
 
 
 def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:

@@ -4,31 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from search_scores import score
 
 from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
-from graftgan.metrics import Score, ScoreProtocol, ScoringSettings
+from graftgan.metrics import ScoringSettings
 from graftgan.search import Budget, Pause, PlanSearch, Trial
 from graftgan.search.confirmation import ask_to_confirm, confirmed
 from graftgan.search.desk import is_spent, spent
 from graftgan.search.surface import Cell, pareto_front, surface
 
-PROTOCOL = ScoreProtocol(
-    extractor="tiny",
-    weights_sha256="0",
-    resize="none",
-    side=8,
-    pixels="zero_one",
-    resolution=32,
-    truncation=1.0,
-    generated_count=12,
-    reference_count=12,
-    reference_sha256="0",
-    reference="held out",
-    settings={},
-    seed=0,
-)
 TUNED, FROZEN, SCALED = "fine_tune", "freeze", "adafm"
 
 
@@ -43,10 +29,6 @@ def trial(number: int, cost: float | None, trainable: int = 1, *actions: str) ->
         trainable=trainable,
         actions={"generator": generator, "discriminator": {"layer1": TUNED}},
     )
-
-
-def score(value: float) -> Score:
-    return Score(name="KID", value=value, low=value, high=value, better="lower", protocol=PROTOCOL)
 
 
 def search(**changes: object) -> PlanSearch:
