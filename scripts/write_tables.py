@@ -3,14 +3,19 @@
 python scripts/write_tables.py
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from graftgan.files import read_jsonl, write_text
+from graftgan.search import mean_interval
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("same", "near", "far")
+COMPARISONS: dict[str, str] = {}
+"""The recorded comparisons, each with the variant that the others are held against."""
 
 
 def floors_table(lines: Sequence[Mapping[str, Any]], label: str) -> str:
@@ -31,6 +36,52 @@ def floors_table(lines: Sequence[Mapping[str, Any]], label: str) -> str:
     return "\n".join(rows)
 
 
+def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
+    """Return a recorded comparison as a Markdown table, best first, each less ``against``."""
+    ends = {
+        variant: {line["seed"]: line["end"]["value"] for line in of if line["end"]}
+        for variant, of in _by_variant(lines).items()
+    }
+    rows = [
+        f"| variant | {lines[0]['end']['name']} at the end | less `{against}`, by seed | "
+        "at its best | trains | adapter | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ranked = sorted(ends, key=lambda variant: fmean(ends[variant].values() or [math.inf]))
+    for variant in ranked:
+        of = _by_variant(lines)[variant]
+        shared = sorted(ends[variant].keys() & ends[against].keys())
+        less = [ends[variant][seed] - ends[against][seed] for seed in shared]
+        best = [line["best"]["value"] for line in of if line["best"]]
+        adapters = [line["adapter_bytes"] for line in of if line["adapter_bytes"]]
+        cells = [
+            f"`{variant}`",
+            _interval(list(ends[variant].values())),
+            "" if variant == against else _interval(less, sign="+"),
+            _interval(best),
+            f"{of[0]['trainable'] / of[0]['parameters']:.1%}",
+            f"{fmean(adapters) / 2**20:.1f} MiB" if adapters else "",
+            f"{fmean(line['seconds'] for line in of):.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _by_variant(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(line["variant"], []).append(line)
+    return found
+
+
+def _interval(values: Sequence[float], sign: str = "") -> str:
+    """Return the mean with its 95 % interval over the seeds, if there are two or more."""
+    if len(values) < 2:
+        return ", ".join(f"{value:{sign}.3f}" for value in values)
+    mean, low, high = mean_interval(values)
+    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def _cell(line: Mapping[str, Any], count: int) -> str:
     mean, low, high = (_number(line[key]) for key in ("mean", "low", "high"))
     fewer = "" if line["count"] == count else f" ({line['count']})"
@@ -48,7 +99,11 @@ def tables() -> dict[Path, str]:
     parts = [
         f"**{label}**\n\n{floors_table(lines, label)}\n" for label in ("KID", "FD", "coverage")
     ]
-    return {ROOT / "docs" / "tables" / "real_floors.md": "\n".join(parts)}
+    written = {"real_floors": "\n".join(parts)}
+    for name, against in COMPARISONS.items():
+        recorded = read_jsonl(ROOT / "experiments" / "results" / f"{name}.jsonl")
+        written[name] = comparison_table(recorded, against) + "\n"
+    return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 
 if __name__ == "__main__":

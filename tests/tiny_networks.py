@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graftgan.assembly import Prepared, build_training, memory_of
+from graftgan.assembly import build_training, memory_of
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
 from graftgan.objectives import OptimizationSettings
+from graftgan.prepared import Prepared
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
 from graftgan.transfer import (

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import behind_latent_map, build_pair
 from graftgan.checkpoints import SourceCard, load_note, load_tensors, save_source, save_tensors
 from graftgan.errors import CheckpointError, RunError
 from graftgan.files import written_whole
@@ -126,6 +127,8 @@ def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str])
             f"{adapter.base_fingerprints.get('generator', 'unknown')[:12]}); "
             "name its own base with --source"
         )
+    rng = torch.Generator().manual_seed(0)
+    pair = behind_latent_map(pair, adapter.architecture.latent_map, rng)
     plan = parse_plan(adapter.plan)
     fresh = build_pair(adapter.architecture)
     low_rank = LowRank(rank=adapter.lora_rank, scale=adapter.lora_scale)

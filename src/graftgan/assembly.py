@@ -1,86 +1,37 @@
 """Put the parts of one run together: networks under their plan, updates, the training."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from graftgan.augment import build_augmenter
-from graftgan.backbones import build_pair
-from graftgan.data import EndlessSampler, ImageSet, load_image_set
+from graftgan.backbones import behind_latent_map, build_pair
+from graftgan.data import ImageSet, load_image_set
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
-from graftgan.metrics import LEAST_HELD_OUT, Extractor, build_extractor
+from graftgan.games import GAMES
+from graftgan.metrics import build_extractor
 from graftgan.networks import Architecture, NetworkPair
-from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
+from graftgan.prepared import Prepared, Yardstick
 from graftgan.randomness import Randomness
 from graftgan.run_folder import architecture_of, put_in_force
 from graftgan.sources import open_source, settled_name
-from graftgan.tensors import Images, to_images
 from graftgan.training import (
-    AdversarialGame,
     GeneratorAverage,
     Hardware,
     Processes,
     Training,
-    Update,
 )
 from graftgan.transfer import (
     AnchorSetup,
-    AnchorTerm,
     AppliedPlan,
-    TrainableLayer,
-    build_anchors,
-    factors_in,
     is_anchored,
     remember_source,
 )
 
 PictureProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """What the scores of a run are measured with.
-
-    Attributes:
-        extractor: The feature network.
-        reference: The pictures to score against; None: those held out.
-    """
-
-    extractor: Extractor
-    reference: ImageSet | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An experiment whose every part has been checked, before anything is written.
-
-    Attributes:
-        experiment: With every default written out.
-        pair: The networks at their start, under the plan.
-        base: Fingerprints of the source's networks, by role; empty without a source.
-        yardstick: What to score the run with; None where no scores are asked for.
-        memory: What the anchors need of the source; empty without anchors.
-    """
-
-    experiment: Experiment
-    pair: NetworkPair
-    plan: AppliedPlan
-    images: ImageSet
-    hardware: Hardware
-    base: dict[str, str]
-    yardstick: Yardstick | None = None
-    memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-    @property
-    def lacks_copy_guard(self) -> bool:
-        """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
-        asked = self.yardstick is not None and self.experiment.scoring.copy_guard
-        return asked and len(self.images.held_out) < LEAST_HELD_OUT
 
 
 def prepare(
@@ -105,7 +56,10 @@ def prepare(
     architecture = experiment.architecture(None if source is None else source.card.architecture)
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = _fresh_pair(architecture, experiment.seed)
-    pair = _fresh_pair(architecture, experiment.seed) if source is None else source.pair
+    pair = _fresh_pair(architecture, experiment.seed)
+    if source is not None:
+        rng = Randomness(experiment.seed).generator("latent map")
+        pair = behind_latent_map(source.pair, architecture.latent_map, rng)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair) if is_anchored(experiment.anchors) else pair
     plan = put_in_force(experiment, pair, fresh)
@@ -170,17 +124,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
     for _, network in pair.items():
         hardware.place(network)
         processes.share(network)
-    randomness = Randomness(experiment.seed, processes.rank)
-    game = AdversarialGame(
-        pair=pair,
-        losses=OBJECTIVES[experiment.objective],
-        penalties=penalties_of(experiment.optimization),
-        real_batch=_real_batches(prepared, processes),
-        views=build_augmenter(experiment.augment, experiment.augmentation),
-        hardware=hardware,
-        batch_size=settings.batch_size // processes.count,
-        anchors=_anchors(prepared),
-    )
+    players = GAMES[experiment.game].build(prepared, processes)
     average = None
     if settings.average_half_life_images:
         average = GeneratorAverage(
@@ -190,106 +134,16 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         )
     return Training(
         pair=pair,
-        updates=_updates(prepared, game),
+        updates=players.updates,
         average=average,
-        randomness=randomness,
+        randomness=Randomness(experiment.seed, processes.rank),
         hardware=hardware,
         processes=processes,
         iterations=settings.iterations,
         batch_size=settings.batch_size,
         seconds_limit=settings.seconds,
+        companions=players.companions,
     )
-
-
-def _anchors(prepared: Prepared) -> list[AnchorTerm]:
-    experiment = prepared.experiment
-    if not is_anchored(experiment.anchors):
-        return []
-    plain = _fresh_pair(prepared.pair.architecture, experiment.seed)
-    for _, network in plain.items():
-        prepared.hardware.place(network)
-    setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
-    return build_anchors(setup, prepared.memory)
-
-
-def _updates(prepared: Prepared, game: AdversarialGame) -> list[Update]:
-    settings = prepared.experiment.optimization
-    trainable = prepared.plan.trainable
-    discriminator = [p for layer in trainable["discriminator"] for p in layer.parameters]
-    generator = [p for layer in trainable["generator"] for p in layer.parameters]
-    rates = (settings.discriminator_learning_rate, settings.generator_learning_rate)
-    critic_steps = settings.critic_steps or 1
-    return [
-        Update(
-            name="discriminator",
-            parameters=discriminator,
-            optimizer=_optimizer(trainable["discriminator"], rates[0] or 0.0, prepared),
-            losses=game.discriminator_terms,
-            repeats=critic_steps,
-            before=_constraint(prepared.pair.discriminator, discriminator, settings),
-        ),
-        Update(
-            name="generator",
-            parameters=generator,
-            optimizer=_optimizer(trainable["generator"], rates[1] or 0.0, prepared),
-            losses=game.generator_terms,
-        ),
-    ]
-
-
-def _optimizer(
-    layers: Sequence[TrainableLayer], rate: float, prepared: Prepared
-) -> torch.optim.Optimizer:
-    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
-    groups = [{"params": la.parameters, "lr": rate * transfer.rate_of(la.action)} for la in layers]
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=rate, foreach=True)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, foreach=True)
-    betas = (settings.beta1 or 0.0, 0.999 if settings.beta2 is None else settings.beta2)
-    fused = prepared.hardware.device.type in {"cpu", "cuda"}
-    return torch.optim.Adam(groups, lr=rate, betas=betas, fused=fused)
-
-
-def _constraint(
-    critic: torch.nn.Module,
-    parameters: Sequence[torch.nn.Parameter],
-    settings: OptimizationSettings,
-) -> Callable[[], None]:
-    """Return the clipping of the critic's weights, if the objective has one.
-
-    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
-    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
-    """
-    limit = settings.weight_clip
-    if not limit:
-        return lambda: None
-    factors = {id(factor) for factor in factors_in(critic)}
-    weights = [p for p in parameters if id(p) not in factors]
-    return lambda: clip_weights(weights, limit)
-
-
-def _real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
-    """Return the function from a turn's number to its batch of real images, on the device."""
-    hardware = prepared.hardware
-    pictures = prepared.images.pictures
-    limit = prepared.experiment.data.memory_limit_mb * 2**20
-    if hardware.device.type != "cpu" and pictures.nbytes <= limit:
-        pictures = pictures.to(hardware.device)
-    sampler = EndlessSampler(
-        len(pictures),
-        prepared.experiment.training.batch_size,
-        seed=prepared.experiment.seed,
-        rank=processes.rank,
-        processes=processes.count,
-    )
-
-    def batch(turn: int) -> Images:
-        chosen = pictures[sampler.indices(turn).to(pictures.device)]
-        images = to_images(chosen.to(hardware.device))
-        return images.contiguous(memory_format=hardware.memory_format)
-
-    return batch
 
 
 def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
-from graftgan.assembly import Prepared, build_training, prepare, prepare_again
+from graftgan.assembly import build_training, prepare, prepare_again
 from graftgan.checkpoints import list_checkpoints, load_state, load_tensors, save_tensors
 from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
+from graftgan.prepared import Prepared
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
 from graftgan.run_folder import RunFolder, load_run, versions

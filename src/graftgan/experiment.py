@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graftgan.augment import POLICIES, AugmentationSettings
-from graftgan.backbones import BACKBONES, NORMALISATIONS
+from graftgan.backbones import BACKBONES, LATENT_MAPS, NORMALISATIONS
 from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
 from graftgan.methods import METHODS
@@ -36,6 +36,8 @@ class NetworkSettings:
     """batch, instance, layer or none."""
     discriminator_normalisation: str | None = None
     """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
+    latent_map: str | None = None
+    """What draws pass before the generator: none, affine or miner; some methods need one."""
 
 
 @strict
@@ -52,7 +54,9 @@ class Experiment:
     backbone: str | None = None
     """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
-    """The adversarial game: gan, wgan, wgan_gp or hinge."""
+    """The adversarial loss: gan, wgan, wgan_gp or hinge."""
+    game: str = "adversarial"
+    """Who trains what: adversarial, where discriminator and generator take turns; see the docs."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
@@ -74,23 +78,18 @@ class Experiment:
         Raises:
             SettingsError: A name is in no registry, or the plan cannot be read.
         """
-        lookups: list[tuple[Mapping[str, object], str]] = [
+        lookups: list[tuple[Mapping[str, object], str | None]] = [
             (OBJECTIVES, self.objective),
             (POLICIES, self.augment),
             *((METRICS, name) for name in self.scoring.metrics),
+            (BACKBONES, self.backbone),
+            (METHODS, self.method),
+            (NORMALISATIONS, self.network.generator_normalisation),
+            (NORMALISATIONS, self.network.discriminator_normalisation),
+            (LATENT_MAPS, self.network.latent_map),
         ]
-        if self.backbone is not None:
-            lookups.append((BACKBONES, self.backbone))
-        if self.method is not None:
-            lookups.append((METHODS, self.method))
-        for name in (
-            self.network.generator_normalisation,
-            self.network.discriminator_normalisation,
-        ):
-            if name is not None:
-                lookups.append((NORMALISATIONS, name))
         problems: list[str] = []
-        for registry, name in lookups:
+        for registry, name in ((r, n) for r, n in lookups if n is not None):
             try:
                 registry[name]
             except SettingsError as error:
@@ -140,8 +139,9 @@ class Experiment:
             }
             architecture = Architecture(**{**defaults, **given})
         else:
+            latent_map = given.pop("latent_map", source.latent_map)
             _refuse_contradictions(source, given)
-            architecture = source
+            architecture = replace(source, latent_map=latent_map)
         if (
             not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"

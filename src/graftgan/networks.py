@@ -12,6 +12,7 @@ from graftgan.errors import SettingsError
 from graftgan.tensors import Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
+NO_LATENT_MAP = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Architecture:
         width: Channels of the widest-resolution feature map; deeper maps are multiples of it.
         generator_normalisation: ``batch``, ``instance``, ``layer`` or ``none``.
         discriminator_normalisation: The same for the discriminator.
+        latent_map: What the generator maps draws from N(0, I) with before its own first layer.
     """
 
     backbone: str
@@ -35,6 +37,7 @@ class Architecture:
     width: int = 64
     generator_normalisation: str = "batch"
     discriminator_normalisation: str = "batch"
+    latent_map: str = NO_LATENT_MAP
 
     def __post_init__(self) -> None:
         for name in ("resolution", "channels", "latent_size", "width"):

@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from graftgan.assembly import Prepared
 from graftgan.augment import leak_report
 from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
+from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, random_latents

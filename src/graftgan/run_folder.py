@@ -15,9 +15,10 @@ from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
 from graftgan.experiment import DEFAULT_PLAN, Experiment
 from graftgan.files import read_json, write_json
-from graftgan.networks import Architecture, NetworkPair
+from graftgan.games import GAMES
+from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
 from graftgan.settings import parse, read_toml
-from graftgan.transfer import AppliedPlan, apply_plan, parse_plan
+from graftgan.transfer import AppliedPlan, TransferSettings, apply_plan, parse_plan
 
 CARD_KEYS = frozenset(
     {"state", "iteration", "seconds", "base", "pictures_sha256", "settings_sha256", "warning"}
@@ -124,6 +125,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         latent_size=network.latent_size or 0,
         generator_normalisation=network.generator_normalisation or "",
         discriminator_normalisation=network.discriminator_normalisation or "",
+        latent_map=network.latent_map or NO_LATENT_MAP,
     )
 
 
@@ -142,12 +144,23 @@ def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) 
         statistics=transfer.frozen_statistics,
         low_rank=transfer.low_rank(experiment.seed),
     )
-    if not all(applied.trainable.values()):
-        raise PlanError(
-            f"the plan {applied.report.notation} leaves a network with nothing to train; "
-            "let at least one layer of each be modulated or fine-tuned"
-        )
+    for network in GAMES[experiment.game].trained:
+        _refuse_idle(network, applied, transfer)
     return applied
+
+
+def _refuse_idle(network: str, applied: AppliedPlan, transfer: TransferSettings) -> None:
+    layers = applied.trainable[network]
+    if not layers:
+        raise PlanError(
+            f"the plan {applied.report.notation} leaves the {network} with nothing to train; "
+            "let at least one of its layers be modulated or fine-tuned"
+        )
+    if all(transfer.start_of(layer.action) > 0 for layer in layers):
+        raise PlanError(
+            f"under the plan {applied.report.notation} nothing of the {network} trains before "
+            f"modulations_from ({transfer.modulations_from}); fine-tune or reset one of its layers"
+        )
 
 
 def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:

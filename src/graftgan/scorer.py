@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from graftgan.assembly import Prepared, Yardstick
 from graftgan.data import ImageSet
 from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import (
@@ -21,6 +20,7 @@ from graftgan.metrics import (
     protocol_of,
     sliced_wasserstein,
 )
+from graftgan.prepared import Prepared, Yardstick
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
 

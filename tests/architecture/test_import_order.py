@@ -37,6 +37,8 @@ COMPOSERS = {
     "run_folder",
     "sources",
     "sampling",
+    "prepared",
+    "games",
     "assembly",
     "recorder",
     "scorer",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from graftgan.experiment import Experiment
+from graftgan.search import Varied
 from graftgan.settings import parse, read_toml
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
@@ -17,7 +18,12 @@ def test_there_are_experiments_to_hold_to_the_contract():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_experiment_file_is_whole(file: Path):
     data = {"pictures": "given on the command line", **read_toml(file)}
+    varied = parse(Varied, data.pop("compare", {}), where=f"{file}, [compare]")
     experiment = parse(Experiment, data, where=str(file))
     experiment.check_names()
     if experiment.source is None:
         experiment.resolved(experiment.architecture(None), bfloat16=False)
+    if varied != Varied():
+        comparison = varied.around(experiment)
+        assert len(comparison.jobs()) > 1
+        comparison.check()

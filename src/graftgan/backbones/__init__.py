@@ -6,6 +6,7 @@ To add one: a file that registers a builder in ``BACKBONES``, and its import her
 from graftgan.backbones import dcgan as dcgan
 from graftgan.backbones import mlp as mlp
 from graftgan.backbones.blocks import NORMALISATIONS
+from graftgan.backbones.latent_map import LATENT_MAPS, behind_latent_map
 from graftgan.backbones.registry import BACKBONES, build_pair
 
-__all__ = ["BACKBONES", "NORMALISATIONS", "build_pair"]
+__all__ = ["BACKBONES", "LATENT_MAPS", "NORMALISATIONS", "behind_latent_map", "build_pair"]

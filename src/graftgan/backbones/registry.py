@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 
+from graftgan.backbones.latent_map import behind_latent_map
 from graftgan.networks import Architecture, NetworkPair
 from graftgan.registry import Registry
 
@@ -40,4 +41,5 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
         SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
-    return BACKBONES[architecture.backbone].build(architecture, rng)
+    pair = BACKBONES[architecture.backbone].build(architecture, rng)
+    return behind_latent_map(pair, architecture.latent_map, rng)

@@ -1,37 +1,37 @@
 """``graftgan compare``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.table import Table
 
-from graftgan.assembly import Prepared
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.cli.training_verb import folder_named_after, parse_start
+from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
+from graftgan.prepared import Prepared
 from graftgan.reports import comparison_rows, duration
 from graftgan.search import (
     Comparison,
     ComparisonWatcher,
     Job,
     Results,
+    Varied,
     check_comparison,
     extend_comparison,
     further_seeds,
-    parse_seeds,
     read_comparison,
     resume_comparison,
     run_comparison,
     split_list,
     variants_of,
 )
-from graftgan.settings import to_plain
+from graftgan.settings import parse, read_toml, to_plain
 
 DESCRIPTION = """Run methods or settings side by side, over several seeds, and say what is noise.
 
@@ -59,6 +59,7 @@ examples:
       --reference all_pictures.zip --score-every 100 --out comparisons/plans
   graftgan compare my_pictures/ --vary augment=none,light --vary beta1=0,0.5 --dry-run \\
       --held-out 0.2 --score-every 100
+  graftgan compare my_pictures/ --config experiments/augmentation.toml
   graftgan compare --resume comparisons/plans
   graftgan compare --resume comparisons/plans --add-methods adafm,lora --add-seeds 2
 """
@@ -78,7 +79,8 @@ class Start:
     out: Path | None = None
     """The folder; without it, comparisons/<name of the pictures>."""
     config: Path | None = None
-    """An experiment file (TOML) for what all runs share; flags given beside it win."""
+    """An experiment file (TOML) for what all runs share, with [compare] methods, vary and seeds;
+    flags given beside it win."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     dry_run: bool = False
@@ -124,8 +126,11 @@ def main(arguments: Sequence[str]) -> int:
         _extend(options)
         results = resume_comparison(options.resume, device=options.device, watcher=Screen())
         return _finish(results, options.resume)
+    varied = _in_file(value_of("config", arguments))
     start = parse_start(
-        lambda experiment: Start(experiment=experiment),
+        lambda experiment: Start(
+            experiment=experiment, methods=varied.methods, vary=varied.vary, seeds=varied.seeds
+        ),
         arguments,
         DEFAULTS,
         prog=prog,
@@ -154,6 +159,12 @@ def _extend(options: GoOn) -> None:
     )
 
 
+def _in_file(config: str | None) -> Varied:
+    """Return what the table ``[compare]`` of an experiment file says."""
+    table = {} if config is None else read_toml(Path(config)).get("compare", {})
+    return parse(Varied, table, where=f"{config}, [compare]")
+
+
 def _comparison(start: Start) -> Comparison:
     base = start.experiment
     if base.seed:
@@ -162,21 +173,7 @@ def _comparison(start: Start) -> Comparison:
         )
     if base.source is None:
         raise SettingsError("compare is for transfers: it needs a --source")
-    vary: dict[str, list[str]] = {}
-    for words in start.vary:
-        name, equals, values = words.partition("=")
-        name = name.strip().lstrip("-")
-        if not equals or not split_list(values):
-            raise SettingsError(f"--vary takes a setting and its values, NAME=a,b; got '{words}'")
-        if name in vary:
-            raise SettingsError(f"--vary {name} is given twice; list its values once, with commas")
-        vary[name] = split_list(values)
-    variants = variants_of(base, split_list(start.methods), vary)
-    return Comparison(
-        base=replace(base, plan=None) if start.methods else base,
-        variants=variants,
-        seeds=parse_seeds(start.seeds),
-    )
+    return Varied(methods=start.methods, vary=start.vary, seeds=start.seeds).around(base)
 
 
 def _show(comparison: Comparison, destination: Path) -> int:

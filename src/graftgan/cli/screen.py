@@ -10,8 +10,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from graftgan.assembly import Prepared
 from graftgan.composer import Watcher
+from graftgan.prepared import Prepared
 from graftgan.transfer import PlanReport
 
 _COLOURS = {

@@ -8,12 +8,12 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from graftgan.assembly import Prepared
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.cli.training_verb import folder_named_after, parse_start
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.experiment import Experiment
+from graftgan.prepared import Prepared
 from graftgan.reports import TRIAL_HEADINGS, duration, in_words, trial_rows
 from graftgan.search import (
     Budget,

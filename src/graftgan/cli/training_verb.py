@@ -130,13 +130,15 @@ def parse_start(
     arguments = short_flags(arguments)
     if arguments and not arguments[0].startswith("-"):
         arguments[:1] = ["--pictures", arguments[0]]
-    config = _value_of("config", arguments)
+    config = value_of("config", arguments)
     if config is not None:
         data = under_method({"pictures": "", **read_toml(Path(config))})
+        data.pop("compare", None)  # what varies is for `graftgan compare` alone
+        data.pop("compare", None)  # what varies is for `graftgan compare` alone
         defaults = parse(Experiment, data, where=config)
         if not data["pictures"]:
             defaults = replace(defaults, pictures=tyro.MISSING)
-    method = _value_of("method", arguments)
+    method = value_of("method", arguments)
     if method is not None:
         defaults = with_method(defaults, method)
     default = start(defaults)
@@ -150,7 +152,7 @@ def parse_start(
     )
 
 
-def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
     """Return what is given for ``flag``, which decides the defaults of the others."""
     for position, argument in enumerate(arguments):
         if argument.startswith(f"--{flag}="):

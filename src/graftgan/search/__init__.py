@@ -12,6 +12,7 @@ seeds, ``surface.py`` and ``findings.py`` say what was found.
 from graftgan.search.comparison import (
     Comparison,
     Job,
+    Varied,
     further_seeds,
     parse_seeds,
     split_list,
@@ -38,7 +39,7 @@ from graftgan.search.runner import (
     resume_search,
     run_search,
 )
-from graftgan.search.standing import Standing
+from graftgan.search.standing import Standing, mean_interval
 from graftgan.search.strategy import STRATEGIES, Pause, Strategy
 from graftgan.search.trials import Proposal, Trial
 
@@ -65,10 +66,12 @@ __all__ = [
     "Standing",
     "Strategy",
     "Trial",
+    "Varied",
     "check_comparison",
     "check_search",
     "extend_comparison",
     "further_seeds",
+    "mean_interval",
     "parse_seeds",
     "read_comparison",
     "resume_comparison",

@@ -122,6 +122,45 @@ class Comparison:
             job.experiment.check_names()
 
 
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Varied:
+    """What varies, in the words of the command line; ``[compare]`` in an experiment file."""
+
+    methods: str = ""
+    """Named methods, presets or plans, separated by commas."""
+    vary: tuple[str, ...] = ()
+    """Other settings with their values, such as ``augment=none,light``."""
+    seeds: str = "3"
+    """How many seeds each variant is run with; or a list of them, such as ``3,5`` or ``7,``."""
+
+    def around(self, base: Experiment) -> Comparison:
+        """Return the comparison of these variants of ``base``.
+
+        Raises:
+            SettingsError: Something is no setting, no value of it, or given twice.
+            PlanError: A method is no plan.
+        """
+        vary: dict[str, list[str]] = {}
+        for words in self.vary:
+            name, equals, values = words.partition("=")
+            name = name.strip().lstrip("-")
+            if not equals or not split_list(values):
+                raise SettingsError(
+                    f"--vary takes a setting and its values, NAME=a,b; got '{words}'"
+                )
+            if name in vary:
+                raise SettingsError(
+                    f"--vary {name} is given twice; list its values once, with commas"
+                )
+            vary[name] = split_list(values)
+        return Comparison(
+            base=replace(base, plan=None) if self.methods else base,
+            variants=variants_of(base, split_list(self.methods), vary),
+            seeds=parse_seeds(self.seeds),
+        )
+
+
 def located_with_source(experiment: Experiment) -> Experiment:
     """Return the experiment with every path absolute, that of its source too."""
     located = experiment.located()

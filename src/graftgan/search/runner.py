@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graftgan.assembly import Prepared, prepare
+from graftgan.assembly import prepare
 from graftgan.composer import Watcher, refuse_full, resume, run
 from graftgan.errors import RunError
 from graftgan.files import remove_partial, write_json, write_text, written_whole
+from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer

@@ -1,10 +1,11 @@
 """The loop: every update in order, the average, then the listeners. No method is named here."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torch import nn
 from torch.nn import Parameter
 
 from graftgan.networks import NetworkPair
@@ -45,6 +46,7 @@ class Training:
         images_seen: Real pictures shown to the discriminator so far.
         seconds: Time spent in the loop, over all sittings.
         seconds_limit: The run also ends once ``seconds`` has reached this.
+        companions: What trains along beside the pair, by name.
         stop_requested: Set by a listener to end after this iteration.
     """
 
@@ -60,6 +62,7 @@ class Training:
     images_seen: int = 0
     seconds: float = 0.0
     seconds_limit: float | None = None
+    companions: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     stop_requested: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
 

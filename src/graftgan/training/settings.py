@@ -25,7 +25,7 @@ class TrainingSettings:
     """auto, float32 or bfloat16; auto takes bfloat16 where the hardware computes in it."""
     average_half_life_images: int = 10_000
     """Images until an old generator weight counts half in the average; 0: no averaging."""
-    average_ramp_up: float = 0.05
+    average_ramp_up: float = 0.2
     """The half-life is at most this share of the images seen so far, so short runs keep up."""
     sample_every: int | None = None
     """Iterations between two picture grids; without it, ten grids a run."""

@@ -25,6 +25,8 @@ def state_of(training: Training) -> tuple[Files, dict[str, Any]]:
     files: Files = {name: tensors_of(network) for name, network in training.pair.items()}
     if training.average is not None:
         files["average"] = training.average.tensors()
+    if training.companions:
+        files["companions"] = tensors_of(nn.ModuleDict(training.companions))
     _refuse_not_finite(files, training.iteration)
     files["training"] = {
         f"{update.name}.{key}": tensor
@@ -51,6 +53,8 @@ def restore(
         _load(network, files, name)
     if training.average is not None:
         _load(training.average.generator, files, "average")
+    if training.companions:
+        _load(nn.ModuleDict(training.companions), files, "companions")
     if "training" not in files:
         raise CheckpointError("the checkpoint holds no optimizer state (training.safetensors)")
     for update in training.updates:

@@ -45,6 +45,8 @@ class Update:
         losses: Returns the terms of the loss for a moment; their sum is minimised. Names that
             start with ``_`` are only reported.
         repeats: Turns in one iteration.
+        starts: For each parameter the share of the run after which it moves; empty: all from the
+            start.
         before: Called before each turn, for constraints on the weights.
     """
 
@@ -54,6 +56,14 @@ class Update:
     losses: Callable[[Moment], Terms]
     repeats: int = 1
     before: Callable[[], None] = field(default=lambda: None)
+    starts: Sequence[float] = ()
+
+    def moving(self, progress: float) -> Sequence[Parameter]:
+        """Return the parameters that move once ``progress`` of the run is done."""
+        if not any(self.starts):
+            return self.parameters
+        pairs = zip(self.parameters, self.starts, strict=True)
+        return [parameter for parameter, start in pairs if start <= progress]
 
     def turn(
         self,
@@ -63,7 +73,7 @@ class Update:
     ) -> Terms:
         """Take one step; return the detached terms of its loss."""
         self.before()
-        with gradients_only_for(self.parameters, trainable):
+        with gradients_only_for(self.moving(moment.progress), trainable):
             terms = self.losses(moment)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
             total.backward()

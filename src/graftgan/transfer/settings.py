@@ -19,6 +19,8 @@ class TransferSettings:
     """What frozen and modulated layers normalise with: the source's statistics, or the batch's."""
     modulation_rate: float = 1.0
     """Learning rate of modulations (AdaFM, LoRA, ...), as a multiple of the network's."""
+    modulations_from: float = 0.0
+    """Share of the run after which modulations begin to learn; the other layers learn at once."""
     lora_rank: int = 4
     """Rank of the change that LoRA learns for each kernel."""
     lora_scale: float = 1.0
@@ -29,6 +31,8 @@ class TransferSettings:
             raise SettingsError(
                 f"modulation_rate must be finite and positive, got {self.modulation_rate}"
             )
+        if not 0 <= self.modulations_from < 1:
+            raise SettingsError(f"modulations_from must be in [0, 1), got {self.modulations_from}")
         if self.lora_rank < 1:
             raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
         if not 0 < self.lora_scale < math.inf:
@@ -37,6 +41,10 @@ class TransferSettings:
     def rate_of(self, action: str) -> float:
         """Return the multiple of the learning rate for layers under ``action``."""
         return self.modulation_rate if ACTIONS[action].modulates else 1.0
+
+    def start_of(self, action: str) -> float:
+        """Return the share of the run after which layers under ``action`` learn."""
+        return self.modulations_from if ACTIONS[action].modulates else 0.0
 
     def low_rank(self, seed: int) -> LowRank:
         """Return how ``lora`` is done in a run of ``seed``."""

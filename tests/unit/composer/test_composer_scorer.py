@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from feature_networks import save_brightness
-from graftgan.assembly import Prepared, Yardstick
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings
 from graftgan.errors import RunError, ScoreError, SettingsError, TrainingDiverged
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import ScoringSettings
+from graftgan.prepared import Prepared, Yardstick
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import Compass, MetricScorer, Verdict, best_iteration
 from graftgan.training import TrainingSettings

@@ -1,0 +1,68 @@
+"""Record a comparison in one file that the tables of the docs are written from.
+
+Writes a line for every run: its settings, versions, hardware, seed, and its scores with their
+protocol. Paths become names, so the file is the same wherever the comparison was run.
+
+    python scripts/record_comparison.py comparisons/avatars experiments/results/avatars.jsonl
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graftgan.errors import GraftganError, RunError
+from graftgan.files import read_json, read_jsonl, write_text
+from graftgan.run_folder import RunFolder
+from graftgan.search.comparison import flat
+from graftgan.settings import to_plain
+
+_KEPT = ("variant", "seed", "state", "message", "iteration", "images", "seconds", "trainable")
+_ALSO = ("parameters", "adapter_bytes", "best_iteration", "base", "end", "best")
+_PATHS = ("pictures", "source", "scoring.reference")
+
+
+def lines(comparison: Path) -> list[dict[str, Any]]:
+    """Return the record of every run of the comparison in the folder ``comparison``."""
+    results = read_json(comparison / "comparison.json", error=RunError)
+    return [_line(comparison / "runs" / run["folder"], run) for run in results["runs"]]
+
+
+def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    folder = RunFolder(path)
+    settings = flat(to_plain(folder.experiment()))
+    for name in _PATHS:
+        if name in settings:
+            settings[name] = Path(settings[name]).name
+    card = folder.card()
+    return {
+        **{name: run.get(name) for name in (*_KEPT, *_ALSO)},
+        "curve": [
+            {key: line[key] for key in ("iteration", "name", "value")}
+            for line in read_jsonl(path / "metrics.jsonl")
+            if line.get("decides")
+        ],
+        "settings": settings,
+        "versions": card["versions"],
+        "hardware": card["hardware"],
+    }
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("comparison", type=Path, help="the folder of a finished comparison")
+    parser.add_argument("results", type=Path, help="the file to write")
+    arguments = parser.parse_args()
+    try:
+        found = lines(arguments.comparison)
+    except GraftganError as error:
+        raise SystemExit(f"the comparison is not finished: {error}") from None
+    write_text(
+        arguments.results, "".join(json.dumps(line, sort_keys=True) + "\n" for line in found)
+    )
+
+
+if __name__ == "__main__":
+    main()

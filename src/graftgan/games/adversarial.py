@@ -1,0 +1,80 @@
+"""The adversarial game: discriminator and generator take turns on pictures."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from graftgan.augment import build_augmenter
+from graftgan.backbones import build_pair
+from graftgan.games.players import GAMES, Game, Players, real_batches, update_of
+from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
+from graftgan.prepared import Prepared
+from graftgan.training import AdversarialGame, Processes
+from graftgan.transfer import AnchorSetup, AnchorTerm, build_anchors, factors_in, is_anchored
+
+
+def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
+    """Return the two players of the objective.
+
+    Raises:
+        CheckpointError: What the anchors remember belongs to another run.
+    """
+    experiment, pair = prepared.experiment, prepared.pair
+    settings = experiment.optimization
+    game = AdversarialGame(
+        pair=pair,
+        losses=OBJECTIVES[experiment.objective],
+        penalties=penalties_of(settings),
+        real_batch=real_batches(prepared, processes),
+        views=build_augmenter(experiment.augment, experiment.augmentation),
+        hardware=prepared.hardware,
+        batch_size=experiment.training.batch_size // processes.count,
+        anchors=_anchors(prepared),
+    )
+    critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
+    return Players(
+        [
+            update_of(
+                "discriminator",
+                prepared,
+                losses=game.discriminator_terms,
+                repeats=settings.critic_steps or 1,
+                before=_constraint(pair.discriminator, critic, settings),
+            ),
+            update_of("generator", prepared, losses=game.generator_terms),
+        ]
+    )
+
+
+GAMES.register("adversarial")(
+    Game(build_adversarial, "discriminator and generator take turns on pictures")
+)
+
+
+def _anchors(prepared: Prepared) -> list[AnchorTerm]:
+    experiment = prepared.experiment
+    if not is_anchored(experiment.anchors):
+        return []
+    plain = build_pair(prepared.pair.architecture)
+    for _, network in plain.items():
+        prepared.hardware.place(network)
+    setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
+    return build_anchors(setup, prepared.memory)
+
+
+def _constraint(
+    critic: torch.nn.Module,
+    parameters: Sequence[torch.nn.Parameter],
+    settings: OptimizationSettings,
+) -> Callable[[], None]:
+    """Return the clipping of the critic's weights, if the objective has one.
+
+    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
+    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
+    """
+    limit = settings.weight_clip
+    if not limit:
+        return lambda: None
+    factors = {id(factor) for factor in factors_in(critic)}
+    weights = [p for p in parameters if id(p) not in factors]
+    return lambda: clip_weights(weights, limit)

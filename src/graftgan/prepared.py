@@ -1,0 +1,54 @@
+"""An experiment put together: every part is there and fits, and nothing is trained yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from graftgan.data import ImageSet
+from graftgan.experiment import Experiment
+from graftgan.metrics import LEAST_HELD_OUT, Extractor
+from graftgan.networks import NetworkPair
+from graftgan.training import Hardware
+from graftgan.transfer import AppliedPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What the scores of a run are measured with.
+
+    Attributes:
+        extractor: The feature network.
+        reference: The pictures to score against; None: those held out.
+    """
+
+    extractor: Extractor
+    reference: ImageSet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An experiment whose every part has been checked, before anything is written.
+
+    Attributes:
+        experiment: With every default written out.
+        pair: The networks at their start, under the plan.
+        base: Fingerprints of the source's networks, by role; empty without a source.
+        yardstick: What to score the run with; None where no scores are asked for.
+        memory: What the anchors need of the source; empty without anchors.
+    """
+
+    experiment: Experiment
+    pair: NetworkPair
+    plan: AppliedPlan
+    images: ImageSet
+    hardware: Hardware
+    base: dict[str, str]
+    yardstick: Yardstick | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @property
+    def lacks_copy_guard(self) -> bool:
+        """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
+        asked = self.yardstick is not None and self.experiment.scoring.copy_guard
+        return asked and len(self.images.held_out) < LEAST_HELD_OUT
