@@ -10,7 +10,7 @@ from rich.table import Table
 
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.cli.training_verb import folder_named_after, parse_start
+from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.experiment import Experiment
 from graftgan.prepared import Prepared
@@ -31,7 +31,7 @@ from graftgan.search import (
     run_search,
     split_list,
 )
-from graftgan.settings import to_plain
+from graftgan.settings import read_toml, to_plain
 
 DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tune.
 
@@ -164,8 +164,12 @@ def main(arguments: Sequence[str]) -> int:
             watcher=Screen(),
         )
         return _finish(findings, options.resume)
+    config = value_of("config", arguments)
+    table = {} if config is None else read_toml(Path(config)).get("search", {})
     start = parse_start(
-        lambda experiment: Start(experiment=experiment),
+        lambda experiment: _start(
+            PlanSearch.around(experiment, table, where=f"{config}, [search]")
+        ),
         arguments,
         DEFAULTS,
         prog=prog,
@@ -177,6 +181,25 @@ def main(arguments: Sequence[str]) -> int:
         return _show(search, check_search(search.located(), device=start.device), destination)
     findings = run_search(search, destination, device=start.device, watcher=Screen())
     return _finish(findings, destination)
+
+
+def _start(asked: PlanSearch) -> Start:
+    """Return the flags that stand for a search."""
+    return Start(
+        experiment=asked.base,
+        strategy=asked.strategy,
+        trials=asked.budget.trials,
+        budget_seconds=asked.budget.seconds,
+        budget_images=asked.budget.images,
+        networks=asked.networks,
+        actions=",".join(asked.actions),
+        grid_step=asked.step,
+        tune=",".join(asked.tune) or "none",
+        pruner=asked.pruner,
+        judge=asked.judge,
+        confirm_seeds=asked.confirm_seeds,
+        confirm_top=asked.confirm_top,
+    )
 
 
 def _budget(options: Start | GoOn) -> Budget:

@@ -133,8 +133,8 @@ def parse_start(
     config = value_of("config", arguments)
     if config is not None:
         data = under_method({"pictures": "", **read_toml(Path(config))})
-        data.pop("compare", None)  # what varies is for `graftgan compare` alone
-        data.pop("compare", None)  # what varies is for `graftgan compare` alone
+        for table in ("compare", "search"):  # for the verbs of these names alone
+            data.pop(table, None)
         defaults = parse(Experiment, data, where=config)
         if not data["pictures"]:
             defaults = replace(defaults, pictures=tyro.MISSING)

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
@@ -15,7 +16,7 @@ from graftgan.search.comparison import (
     located_with_source,
     overridden,
 )
-from graftgan.settings import strict, to_plain
+from graftgan.settings import parse, strict, to_plain
 from graftgan.transfer import ACTIONS
 
 Networks = Literal["both", "discriminator", "generator"]
@@ -141,6 +142,16 @@ class PlanSearch:
         check_scored(self.base, what="a search")
         self.base.check_names()
         self.ranges()
+
+    @classmethod
+    def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> "PlanSearch":
+        """Return the search that the table ``[search]`` of an experiment file asks for.
+
+        Raises:
+            SettingsError: The table has an unknown key, or a value that is none.
+        """
+        asked = parse(cls, {"base": {"pictures": ""}, **table}, where=where)
+        return replace(asked, base=base)
 
     def located(self) -> "PlanSearch":
         """Return the search with every path absolute, as it is written."""

@@ -41,6 +41,21 @@ def test_a_folder_without_a_search_cannot_be_gone_on_with(
     assert "holds no search" in capsys.readouterr().err
 
 
+def test_an_experiment_file_says_what_is_searched_and_flags_win(
+    pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'source = "avatars-64"\n[search]\nstrategy = "grid"\nnetworks = "generator"\n'
+        "[scoring]\nscore_every = 3\n[data]\nheld_out = 0.3\n"
+    )
+    assert main(["search", pictures, "--config", str(file), "--networks", "both"]) == 2
+    assert "the grid has 400 plans" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("networks", "network"))
+    assert main(["search", pictures, "--config", str(file)]) == 2
+    assert "unknown setting 'network'" in capsys.readouterr().err
+
+
 def test_help_teaches(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
         main(["search", "--help"])
