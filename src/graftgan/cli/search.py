@@ -38,8 +38,8 @@ DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tun
 Every trial is a transfer under another plan, scored against pictures that it is not trained on.
 
   gradual  the papers' own way: freeze all but the most abstract layer of each network, release
-           one layer at a time, keep what helps, then try AdaFM on what is still frozen. About
-           ten trials.
+           one layer at a time, keep what helps, then try AdaFM on what is still frozen. At most
+           19 trials for two networks of five layers.
   grid     every D(i,j,k) G(i,j,k). 400 plans for two networks of five layers: restrict it with
            --networks or --grid-step, or cap it with --trials.
   optuna   TPE over the action of every layer and over learning rates (--tune); trials that fall
@@ -228,7 +228,8 @@ def _left(forecast: Forecast) -> str:
     """Return what is left in words; empty where that is unknown."""
     parts: list[str] = []
     if forecast.trials is not None:
-        parts.append(f"at most {forecast.trials} trials left")
+        count = f"{forecast.trials} trial{'' if forecast.trials == 1 else 's'}"
+        parts.append(f"at most {count} left")
     if forecast.seconds is not None:
         parts.append(f"about {duration(forecast.seconds)}")
     if forecast.images is not None:
@@ -260,7 +261,7 @@ def _finish(findings: Findings, destination: Path) -> int:
     chosen = ("trial", "why", "plan", "settings", "state", "score", "trains", "time")
     positions = [TRIAL_HEADINGS.index(heading) for heading in chosen]
     for heading in chosen:
-        shown.add_column(heading)
+        shown.add_column(heading, overflow="fold")
     for row in trial_rows(data):
         shown.add_row(*(row[position] for position in positions))
     console.print(shown)

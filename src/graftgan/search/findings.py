@@ -16,6 +16,7 @@ from graftgan.search.standing import WITHIN, Standing
 from graftgan.search.surface import Cell, pareto_front, surface
 from graftgan.search.trials import FINISHED, PRUNED, Trial, ranked
 from graftgan.settings import to_plain, to_toml
+from graftgan.transfer import PRESETS
 
 FORMAT = 1
 
@@ -168,6 +169,10 @@ def _says(
         f"Of {len(order)} trials with a score, trial {best.number} has the best {where}: "
         f"{in_words(_value(search, best.cost))} with {best.plan}."
     ]
+    preset = next((trial for trial in order if trial.why in PRESETS), best)
+    if preset is not best and preset.cost is not None:
+        score = in_words(_value(search, preset.cost))
+        sentences.append(f"The best preset, {preset.why} (trial {preset.number}), has {score}.")
     for number, standing in standings:
         if standing.mean is None or standing.low is None or standing.high is None:
             continue

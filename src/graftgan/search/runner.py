@@ -1,6 +1,5 @@
 """Run a search: claim a trial, run it, tell the strategy, until there is nothing left to do."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from graftgan.assembly import prepare
 from graftgan.composer import Watcher, refuse_full, resume, run
 from graftgan.errors import RunError
-from graftgan.files import remove_partial, write_json, write_text, written_whole
+from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
 from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
 from graftgan.run_folder import RunFolder
@@ -123,8 +122,8 @@ def resume_search(
             failed.
     """
     search = _read(path)
-    known = json.loads((path / FOUND).read_text(encoding="utf-8"))
-    if known.get("settings_sha256") != search.sha256():
+    known = read_json(path / FOUND, error=RunError)
+    if not isinstance(known, dict) or known.get("settings_sha256") != search.sha256():
         raise RunError(
             f"{path / SETTINGS} was changed since the search began; put it back, or start a new "
             "search (the budget alone may be changed, by --trials and its companions)"
