@@ -9,21 +9,31 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from graftgan.assembly import build_training, memory_of
+from graftgan.assembly import build_training, memory_of, probed_filters
 from graftgan.backbones import BACKBONES, build_pair
+from graftgan.checkpoints import SourceCard, save_source
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.networks import Architecture, NetworkPair, draw_latents, tensors_of
+from graftgan.networks import (
+    Architecture,
+    Discriminator,
+    Generator,
+    NetworkPair,
+    draw_latents,
+    tensors_of,
+)
 from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
+from graftgan.progress import silent
 from graftgan.run_folder import put_in_force
 from graftgan.training import Hardware, Processes, Training, TrainingSettings
 from graftgan.transfer import (
     AnchorSettings,
     AppliedPlan,
     TransferSettings,
+    needs_probe,
     parse_plan,
     resolve,
 )
@@ -57,6 +67,47 @@ def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> Net
     return pair
 
 
+class LinearGenerator(Generator):
+    """A matrix from three latent numbers to a picture of four pixels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.map = nn.Linear(architecture.latent_size, 4, bias=False)
+
+    def layers(self) -> dict[str, nn.Module]:
+        return {"layer1": self.map}
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.map(latents)[:, None, None, :]
+
+
+class LinearDiscriminator(Discriminator):
+    """A linear score of four pixels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.score = nn.Linear(4, 1)
+
+    def layers(self) -> dict[str, nn.Module]:
+        return {"layer1": self.score}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score(images.flatten(1)).flatten()
+
+
+def linear_pair(rng: torch.Generator) -> NetworkPair:
+    """Return a pair whose Fisher information can be written out by hand."""
+    architecture = Architecture(backbone="none", resolution=4, latent_size=3, width=1)
+    pair = NetworkPair(LinearGenerator(architecture), LinearDiscriminator(architecture))
+    with torch.no_grad():
+        for _, network in pair.items():
+            for parameter in network.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    return pair
+
+
 def tiny_pictures(count: int = 12, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, channels, side, side), generator=rng, dtype=torch.uint8)
@@ -72,6 +123,15 @@ def draw_pictures(folder: Path, *, count: int, hue: int) -> Path:
         pixels[top : top + 18, left : left + 18, hue] = 220
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
     return folder
+
+
+def tiny_home(home: Path, *, pictures: int) -> Path:
+    """Put a source ``tiny`` and a folder ``pictures`` into ``home``."""
+    save_source(
+        home / "tiny", tiny_pair(), SourceCard(name="tiny", architecture=tiny_architecture())
+    )
+    draw_pictures(home / "pictures", count=pictures, hue=1)
+    return home
 
 
 def tiny_images(count: int = 4, *, channels: int = 3, side: int = 32, seed: int = 3) -> Tensor:
@@ -118,6 +178,7 @@ def tiny_run(
     hardware: Hardware = CPU,
     optimization: Mapping[str, Any] | None = None,
     anchors: Mapping[str, Any] | None = None,
+    transfer: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     asked = Experiment(
         pictures=Path("pictures"),
@@ -134,7 +195,10 @@ def tiny_run(
             discriminator_normalisation=normalisation,
         ),
         optimization=OptimizationSettings(**(optimization or {})),
-        transfer=TransferSettings(frozen_statistics=statistics),
+        transfer=TransferSettings(
+            frozen_statistics=statistics,
+            **{"probe_iterations": 1, "probe_samples": 2, **(transfer or {})},
+        ),
         anchors=AnchorSettings(**(anchors or {})),
         training=TrainingSettings(
             iterations=iterations,
@@ -146,12 +210,19 @@ def tiny_run(
     experiment = asked.resolved(architecture, bfloat16=False)
     pair = tiny_pair(architecture)
     source = copy.deepcopy(pair)
-    applied = put_in_force(experiment, pair, tiny_pair(architecture, seed=2))
+    fresh = tiny_pair(architecture, seed=2)
+    applied = put_in_force(experiment, pair, fresh)
+    images = image_set(tiny_pictures())
+    processes = processes or Processes()
+    if needs_probe(applied):
+        probe = Prepared(experiment, pair, applied, images, hardware, {})
+        filters = probed_filters(probe, processes, silent)
+        pair = copy.deepcopy(source)
+        applied = put_in_force(experiment, pair, fresh, filters=filters)
     assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
     memory = memory_of(experiment, copy.deepcopy(source), pair, applied, hardware)
-    images = image_set(tiny_pictures())
     prepared = Prepared(experiment, pair, applied, images, hardware, {}, memory=memory)
-    return TinyRun(build_training(prepared, processes or Processes()), applied, source)
+    return TinyRun(build_training(prepared, processes), applied, source)
 
 
 def everything_in(pair: NetworkPair) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from graftgan.transfer import (
     LowRank,
     Statistics,
     apply_plan,
+    filters_in,
     fold,
     parse_plan,
 )
@@ -132,7 +133,14 @@ def put_on(adapter: Adapter, pair: NetworkPair, fingerprints: Mapping[str, str])
     plan = parse_plan(adapter.plan)
     fresh = build_pair(adapter.architecture)
     low_rank = LowRank(rank=adapter.lora_rank, scale=adapter.lora_scale)
-    applied = apply_plan(plan, pair, fresh=fresh, statistics=adapter.statistics, low_rank=low_rank)
+    applied = apply_plan(
+        plan,
+        pair,
+        fresh=fresh,
+        statistics=adapter.statistics,
+        low_rank=low_rank,
+        filters=filters_in(adapter.tensors),
+    )
     places = {
         f"{role}.{name}": place
         for role, network in pair.items()

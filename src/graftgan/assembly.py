@@ -1,10 +1,12 @@
 """Put the parts of one run together: networks under their plan, updates, the training."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from graftgan.backbones import behind_latent_map, build_pair
@@ -13,37 +15,46 @@ from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.games import GAMES
 from graftgan.metrics import build_extractor
-from graftgan.networks import Architecture, NetworkPair
+from graftgan.networks import Architecture, NetworkPair, draw_latents
 from graftgan.prepared import Prepared, Yardstick
+from graftgan.progress import Progress, silent
 from graftgan.randomness import Randomness
 from graftgan.run_folder import architecture_of, put_in_force
 from graftgan.sources import open_source, settled_name
+from graftgan.tensors import to_images
 from graftgan.training import (
+    DivergenceGuard,
     GeneratorAverage,
     Hardware,
     Processes,
     Training,
 )
 from graftgan.transfer import (
+    AnchorSettings,
     AnchorSetup,
     AppliedPlan,
+    Filters,
+    filter_importance,
     is_anchored,
+    most_important,
+    needs_probe,
+    refuse_mixed_samples,
     remember_source,
 )
-
-PictureProgress = Callable[[int, int], None]
 
 
 def prepare(
     experiment: Experiment,
     hardware: Hardware,
     *,
+    processes: Processes | None = None,
     memory: Mapping[str, Tensor] | None = None,
-    pictures_progress: PictureProgress | None = None,
+    progress: Progress = silent,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
-    ``memory`` is what the anchors of a run that starts over took from the source the first time.
+    ``processes`` are those that train together; ``memory`` is what the anchors of a run that starts
+    over took from the source the first time.
 
     Raises:
         GraftganError: Something does not fit.
@@ -61,13 +72,62 @@ def prepare(
         rng = Randomness(experiment.seed).generator("latent map")
         pair = behind_latent_map(source.pair, architecture.latent_map, rng)
     base = {} if source is None else dict(source.card.fingerprints)
-    untouched = copy.deepcopy(pair) if is_anchored(experiment.anchors) else pair
+    untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
-    images = _load_pictures(experiment, experiment.pictures, pictures_progress)
-    yardstick = _yardstick(experiment, pictures_progress)
+    images = _load_pictures(experiment, experiment.pictures, progress)
+    yardstick = _yardstick(experiment, progress)
+    if needs_probe(plan):
+        probe = Prepared(experiment, pair, plan, images, hardware, base)
+        filters = probed_filters(probe, processes or Processes(), progress)
+        pair = copy.deepcopy(untouched)
+        plan = put_in_force(experiment, pair, fresh, filters=filters)
     if memory is None:
-        memory = memory_of(experiment, untouched, pair, plan, hardware)
+        memory = memory_of(experiment, untouched, pair, plan, hardware, progress)
     return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+
+
+def probed_filters(probe: Prepared, processes: Processes, progress: Progress) -> Filters:
+    """Train as ``probe`` says, every filter modulated, and return those that matter most.
+
+    Raises:
+        SettingsError: Some layer mixes the samples of a batch, or the processes cannot share it.
+        TrainingDiverged: The probe did.
+    """
+    experiment, images = probe.experiment, probe.images.pictures
+    transfer, size = experiment.transfer, probe.pair.architecture.latent_size
+    refuse_mixed_samples(probe.pair, what="by_importance", instead="another plan or source")
+    settings = replace(
+        experiment.training, iterations=transfer.probe_iterations, average_half_life_images=0
+    )
+    short = replace(experiment, training=settings, anchors=AnchorSettings())
+    training = build_training(replace(probe, experiment=short), processes)
+    training.listeners = [DivergenceGuard(every=settings.log_every), _Progress(progress)]
+    training.run()
+    rng = Randomness(experiment.seed).generator("importance of filters")
+    latents = draw_latents(transfer.probe_samples, size, rng, probe.hardware.device)
+    chosen = torch.arange(transfer.probe_samples) % len(images)
+    real = to_images(images[chosen].to(probe.hardware.device))
+    importance = filter_importance(probe.pair, latents, real, progress=progress)
+    processes.share_tensors(importance.values())  # a bit of difference could change the ranking
+    return most_important(importance, transfer.modulated_share)
+
+
+class _Progress:
+    """Tells whoever watches how far the probe is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def started(self, training: Training) -> None:
+        """Show nothing."""
+
+    def iterated(self, training: Training, terms: Mapping[str, Tensor]) -> None:
+        """Show the iterations done."""
+        del terms
+        self._progress("probing", training.iteration, training.iterations)
+
+    def ended(self, training: Training) -> None:
+        """Show nothing."""
 
 
 def memory_of(
@@ -76,6 +136,7 @@ def memory_of(
     pair: NetworkPair,
     plan: AppliedPlan,
     hardware: Hardware,
+    progress: Progress = silent,
 ) -> dict[str, Tensor]:
     """Return what the anchors of ``experiment`` need of the untouched ``source``.
 
@@ -86,7 +147,7 @@ def memory_of(
         return {}
     for _, network in source.items():
         hardware.place(network)
-    setup = AnchorSetup(experiment.anchors, pair, plan, source, experiment.seed)
+    setup = AnchorSetup(experiment.anchors, pair, plan, source, experiment.seed, progress)
     return remember_source(setup)
 
 
@@ -95,15 +156,23 @@ def prepare_again(
     hardware: Hardware,
     base: dict[str, str],
     *,
+    filters: Filters,
     memory: Mapping[str, Tensor] | None = None,
-    pictures_progress: PictureProgress | None = None,
+    progress: Progress = silent,
 ) -> Prepared:
-    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source."""
+    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
+
+    ``filters`` are those that its networks modulate, ``memory`` what its anchors took.
+
+    Raises:
+        GraftganError: Something does not fit.
+    """
     architecture = architecture_of(experiment)
     pair = _fresh_pair(architecture, experiment.seed)
-    plan = put_in_force(experiment, pair, _fresh_pair(architecture, experiment.seed))
-    images = _load_pictures(experiment, experiment.pictures, pictures_progress)
-    yardstick = _yardstick(experiment, pictures_progress)
+    fresh = _fresh_pair(architecture, experiment.seed)
+    plan = put_in_force(experiment, pair, fresh, filters=filters)
+    images = _load_pictures(experiment, experiment.pictures, progress)
+    yardstick = _yardstick(experiment, progress)
     return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory or {})
 
 
@@ -150,9 +219,7 @@ def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
     return build_pair(architecture, Randomness(seed).generator("fresh weights"))
 
 
-def _load_pictures(
-    experiment: Experiment, pictures: Path, progress: PictureProgress | None
-) -> ImageSet:
+def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -> ImageSet:
     resolution = experiment.network.resolution
     assert resolution is not None  # resolved
     return load_image_set(
@@ -160,11 +227,11 @@ def _load_pictures(
         experiment.data,
         resolution=resolution,
         seed=experiment.seed,
-        progress=progress,
+        progress=partial(progress, "reading pictures"),
     )
 
 
-def _yardstick(experiment: Experiment, progress: PictureProgress | None) -> Yardstick | None:
+def _yardstick(experiment: Experiment, progress: Progress) -> Yardstick | None:
     scoring = experiment.scoring
     if scoring.score_every is None:
         return None

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import build_training, prepare, prepare_again
-from graftgan.checkpoints import list_checkpoints, load_state, load_tensors, save_tensors
+from graftgan.checkpoints import (
+    SavedState,
+    list_checkpoints,
+    load_state,
+    load_tensors,
+    save_tensors,
+)
 from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
 from graftgan.experiment import Experiment
@@ -20,7 +26,7 @@ from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.prepared import Prepared
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
-from graftgan.run_folder import RunFolder, load_run, versions
+from graftgan.run_folder import RunFolder, filters_of, load_run, versions
 from graftgan.settings import to_toml
 from graftgan.training import (
     DivergenceGuard,
@@ -49,8 +55,8 @@ class Watcher:
     def say(self, line: str) -> None:
         """Show a line of progress, where no bar is drawn."""
 
-    def pictures_progress(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` pictures are decoded."""
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` of a work before the first iteration is done."""
 
     def prepared(self, prepared: Prepared) -> None:
         """Show what is about to be trained; everything has been checked by now."""
@@ -91,7 +97,7 @@ def run(
     refuse_full(destination)
     folder = RunFolder(destination)
     with _joined(device, experiment) as (hardware, processes):
-        prepared = prepare(experiment, hardware, pictures_progress=watcher.pictures_progress)
+        prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
         training = build_training(prepared, processes)
         recorder = _recorder(folder, prepared, training, watcher)
         if processes.leads:
@@ -132,12 +138,14 @@ def resume(
         experiment = replace(experiment, training=training)
     with _joined(device, experiment) as (hardware, processes):
         memory = _remembered(path, experiment)
-        if not list_checkpoints(path):
+        state = _newest_state(path)
+        if state is None:
             prepared = prepare(
                 experiment,
                 hardware,
+                processes=processes,
                 memory=memory,
-                pictures_progress=watcher.pictures_progress,
+                progress=watcher.progress,
             )
             if prepared.base != card["base"]:
                 raise RunError(
@@ -149,8 +157,9 @@ def resume(
                 experiment,
                 hardware,
                 card["base"],
+                filters=filters_of(state),
                 memory=memory,
-                pictures_progress=watcher.pictures_progress,
+                progress=watcher.progress,
             )
         if prepared.images.sha256 != card["pictures_sha256"]:
             raise RunError(
@@ -158,7 +167,9 @@ def resume(
                 "put them back, or start a new run"
             )
         training = build_training(prepared, processes)
-        _restore_newest(path, training)
+        if state is not None:
+            _restore(path, training, state)
+        del state  # else all of it stays in memory while training
         recorder = _recorder(folder, prepared, training, watcher)
         if processes.leads:
             _tidy(path, training.iteration)
@@ -286,17 +297,28 @@ def _tidy(path: Path, iteration: int) -> None:
     forget_after(path / "metrics.jsonl", iteration)
 
 
-def _restore_newest(path: Path, training: Training) -> None:
+def _newest_state(path: Path) -> SavedState | None:
     checkpoints = list_checkpoints(path)
-    if checkpoints:
-        newest = checkpoints[-1]
-        try:
-            state = load_state(newest)
-            restore(training, state.files, state.card)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{error}; remove the folder {newest} to go on from the checkpoint before it"
-            ) from None
+    if not checkpoints:
+        return None
+    with _blaming(checkpoints[-1]):
+        return load_state(checkpoints[-1])
+
+
+def _restore(path: Path, training: Training, state: SavedState) -> None:
+    with _blaming(list_checkpoints(path)[-1]):
+        restore(training, state.files, state.card)
+
+
+@contextmanager
+def _blaming(checkpoint: Path) -> Generator[None]:
+    """Say in an error what to do about a checkpoint that cannot be used."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; remove the folder {checkpoint} to go on from the checkpoint before it"
+        ) from None
 
 
 def _train(

@@ -57,6 +57,17 @@ _ROWS = {
         "Zhao et al. 2020, arXiv:2002.11810",
         {"plan": "adafm"},
     ),
+    "adafm_zhao": Method(
+        "AdaFM as first trained: a fresh layer at the latent, modulations that begin later",
+        "Zhao et al. 2020, arXiv:2002.11810",
+        {
+            "plan": "D(2,0,*) G[layer1=reset, *=adafm]",
+            "transfer.frozen_statistics": "batch",
+            "transfer.modulations_from": 0.2,
+            "optimization.generator_learning_rate": 1e-4,
+            "optimization.discriminator_learning_rate": 1e-4,
+        },
+    ),
     "filter_scale_shift": Method(
         "keep every weight, learn a scale and a shift per channel",
         "Noguchi and Harada 2019, arXiv:1904.01774",
@@ -71,6 +82,11 @@ _ROWS = {
         "keep every kernel, learn a change of low rank for each",
         "Hu et al. 2021, arXiv:2106.09685",
         {"plan": "lora"},
+    ),
+    "adam": Method(
+        "probe which filters matter, modulate those, fine-tune the others",
+        "Zhao et al. 2022, arXiv:2210.16559",
+        {"plan": "D[*=by_importance] G[*=by_importance]", "transfer.modulated_share": 0.5},
     ),
     "l2_sp": Method(
         "fine-tune, with all weights held to the source's alike",

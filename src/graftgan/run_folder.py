@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graftgan.backbones import build_pair
-from graftgan.checkpoints import list_checkpoints, load_state
+from graftgan.checkpoints import SavedState, list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
 from graftgan.experiment import DEFAULT_PLAN, Experiment
 from graftgan.files import read_json, write_json
 from graftgan.games import GAMES
 from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
 from graftgan.settings import parse, read_toml
-from graftgan.transfer import AppliedPlan, TransferSettings, apply_plan, parse_plan
+from graftgan.transfer import (
+    AppliedPlan,
+    Filters,
+    TransferSettings,
+    apply_plan,
+    filters_in,
+    parse_plan,
+)
 
 CARD_KEYS = frozenset(
     {"state", "iteration", "seconds", "base", "pictures_sha256", "settings_sha256", "warning"}
@@ -129,8 +137,16 @@ def architecture_of(experiment: Experiment) -> Architecture:
     )
 
 
-def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) -> AppliedPlan:
+def put_in_force(
+    experiment: Experiment,
+    pair: NetworkPair,
+    fresh: NetworkPair,
+    *,
+    filters: Filters | None = None,
+) -> AppliedPlan:
     """Apply the plan of a resolved experiment.
+
+    ``filters`` are those that ``by_importance`` modulates; without them, all.
 
     Raises:
         PlanError: The plan does not fit, or leaves a network with nothing to train.
@@ -143,9 +159,11 @@ def put_in_force(experiment: Experiment, pair: NetworkPair, fresh: NetworkPair) 
         fresh=fresh,
         statistics=transfer.frozen_statistics,
         low_rank=transfer.low_rank(experiment.seed),
+        filters=filters,
     )
-    for network in GAMES[experiment.game].trained:
-        _refuse_idle(network, applied, transfer)
+    for network, _ in pair.items():
+        if network in GAMES[experiment.game].trained:
+            _refuse_idle(network, applied, transfer)
     return applied
 
 
@@ -174,7 +192,8 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     experiment = folder.experiment()
     state = load_state(folder.checkpoint(iteration))
     pair = build_pair(architecture_of(experiment))
-    applied = put_in_force(experiment, pair, build_pair(architecture_of(experiment)))
+    fresh = build_pair(architecture_of(experiment))
+    applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
     chosen = {"generator": "average" if "average" in state.files else "generator"}
     for role, network in pair.items():
         try:
@@ -184,6 +203,13 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     return TrainedRun(
         experiment, pair, applied, int(state.card["iteration"]), int(state.card["images_seen"])
     )
+
+
+def filters_of(state: SavedState) -> dict[str, Tensor]:
+    """Return which filters are modulated in the networks of a checkpoint."""
+    roles = ("discriminator", "generator")
+    tensors = {f"{r}.{n}": t for r in roles for n, t in state.files.get(r, {}).items()}
+    return filters_in(tensors)
 
 
 def versions() -> dict[str, str]:

@@ -19,6 +19,7 @@ GROUND = {
     "networks",
     "files",
     "proportions",
+    "progress",
 }
 ROOMS = {
     "data",

@@ -87,10 +87,13 @@ def check_buffers(
     for layer, action in plan.decisions[network].items():
         prefix = next(n for n, m in module.named_modules() if m is module.layers()[layer])
         held = ACTIONS[action].holds_buffers or (
-            statistics == "source" and action in {"adafm", "filter_scale_shift", "lora"}
+            statistics == "source" and action not in {"fine_tune", "reset"}
         )
         for name, _ in module.layers()[layer].named_buffers():
             full = f"{network}.{prefix}.{name}"
+            if full not in source:
+                assert name.endswith((".modulated", ".tuned")), f"{full} is no buffer of the source"
+                continue
             same = torch.equal(source[full], after[full])
             assert same == held, f"{full} under {action} should {'stay' if held else 'move'}"
             compared += 1

@@ -10,7 +10,7 @@ from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, plan_table
 from graftgan.methods import METHODS
 from graftgan.sources import DEFAULT_SOURCE, open_source
-from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, parse_plan
+from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, needs_probe, parse_plan
 
 DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
 
@@ -58,4 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     fresh = build_pair(pair.architecture)
     applied = apply_plan(plan, pair, fresh=fresh, statistics=options.frozen_statistics)
     console.print(plan_table(applied.report))
+    if needs_probe(applied):
+        console.print(
+            "by_importance is shown with every filter modulated; a run probes, then decides"
+        )
     return 0

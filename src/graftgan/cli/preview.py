@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         options.data,
         resolution=options.resolution,
         seed=options.seed,
-        progress=ScreenWatcher().pictures_progress,
+        progress=partial(ScreenWatcher().progress, "reading pictures"),
     )
     console.print(images.summary())
     rows = min(options.rows, len(images.pictures))

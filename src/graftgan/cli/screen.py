@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -19,9 +20,12 @@ _COLOURS = {
     "adafm": "yellow",
     "filter_scale_shift": "magenta",
     "lora": "blue",
+    "by_importance": "bright_magenta",
     "fine_tune": "green",
     "reset": "red",
 }
+
+_REDRAW_S, _LINE_S = 0.1, 20.0  # between two shows of progress: a bar on a terminal, a line
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -32,16 +36,23 @@ class ScreenWatcher(Watcher):
     def __init__(self) -> None:
         self.leads = os.environ.get("RANK", "0") == "0"
         self.draws_bar = self.leads and sys.stderr.isatty()
+        self._shown = time.monotonic()
 
     def say(self, line: str) -> None:
         """Print a line of progress."""
         console.print(line)
 
-    def pictures_progress(self, done: int, total: int) -> None:
-        """Show how many pictures are decoded, on a terminal."""
-        if self.draws_bar and (done == total or done % 500 == 0):
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a work is: on a terminal at once, elsewhere a line now and then."""
+        now = time.monotonic()
+        due = now - self._shown >= (_REDRAW_S if self.draws_bar else _LINE_S)
+        if self.draws_bar and (due or done == total):
             end = "\n" if done == total else "\r"
-            print(f"reading pictures: {done}/{total}", end=end, file=sys.stderr, flush=True)
+            print(f"{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        elif self.leads and due:
+            self.say(f"{what}: {done}/{total}")
+        if due:
+            self._shown = now
 
     def prepared(self, prepared: Prepared) -> None:
         """Show the pictures and the plan before the first iteration."""

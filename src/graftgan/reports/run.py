@@ -33,6 +33,7 @@ _ACTIONS = {
     "adafm": "one scale and one shift per kernel",
     "filter_scale_shift": "one scale and one shift per filter",
     "lora": "a change of low rank per kernel",
+    "by_importance": "filters that matter are modulated, the others train",
     "fine_tune": "every weight trains",
     "reset": "every weight starts fresh",
 }

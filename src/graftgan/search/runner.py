@@ -176,8 +176,8 @@ class _Judged(Watcher):
     def say(self, line: str) -> None:
         self._shown.say(line)
 
-    def pictures_progress(self, done: int, total: int) -> None:
-        self._shown.pictures_progress(done, total)
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._shown.progress(what, done, total)
 
     def prepared(self, prepared: Prepared) -> None:
         self._shown.prepared(prepared)

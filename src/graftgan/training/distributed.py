@@ -50,8 +50,12 @@ class Processes:
     @torch.no_grad()
     def share(self, module: nn.Module) -> None:
         """Give every process the parameters and buffers of process 0."""
+        self.share_tensors(module.state_dict().values())
+
+    def share_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the numbers of process 0."""
         if self.count > 1:
-            for tensor in module.state_dict().values():
+            for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
     def agree(self, flag: bool, device: torch.device) -> bool:

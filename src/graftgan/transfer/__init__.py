@@ -23,7 +23,15 @@ from graftgan.transfer.apply import (
     apply_plan,
     resolve,
 )
+from graftgan.transfer.fisher import refuse_mixed_samples
 from graftgan.transfer.fold import fold
+from graftgan.transfer.importance import (
+    Filters,
+    filter_importance,
+    filters_in,
+    most_important,
+    needs_probe,
+)
 from graftgan.transfer.modulation import LowRank, factors_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.settings import TransferSettings
@@ -44,6 +52,7 @@ __all__ = [
     "AnchorSetup",
     "AnchorTerm",
     "AppliedPlan",
+    "Filters",
     "LayerReport",
     "LowRank",
     "Plan",
@@ -57,10 +66,15 @@ __all__ = [
     "build_anchors",
     "evaluation_mode",
     "factors_in",
+    "filter_importance",
+    "filters_in",
     "fold",
     "is_anchored",
     "layers_on_batch_statistics",
+    "most_important",
+    "needs_probe",
     "parse_plan",
+    "refuse_mixed_samples",
     "remember_source",
     "resolve",
     "use_batch_statistics",

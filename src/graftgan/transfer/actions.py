@@ -4,23 +4,26 @@ An action is a function on a layer that returns the parameters which may now cha
 runs, nothing in the layer is trainable. To add one: register it in ``ACTIONS``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.utils import parametrize
 
+from graftgan.errors import CheckpointError
 from graftgan.registry import Registry
 from graftgan.transfer.modulation import (
     USUAL_LOW_RANK,
     AdaFM,
     ChannelScale,
     ChannelShift,
+    KernelModulation,
     LoRA,
     LowRank,
+    TunedFilters,
 )
 from graftgan.transfer.statistics import Statistics, hold_buffers
 
@@ -36,12 +39,14 @@ class Context:
         fresh: The same layer with fresh weights, for ``reset``.
         low_rank: How ``lora`` is done.
         rng: Random numbers that belong to this layer.
+        modulated: For ``by_importance``, the filters of each kernel that are modulated; None: all.
     """
 
     statistics: Statistics
     fresh: nn.Module
     low_rank: LowRank = USUAL_LOW_RANK
     rng: torch.Generator = field(default_factory=torch.Generator)
+    modulated: Mapping[nn.Module, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
     if context.statistics == "source":
         hold_buffers(layer, "source")
     chosen: list[Parameter] = []
-    for part in list(_convolutions(layer)):
+    for part in list(convolutions(layer)):
         modulation = AdaFM(part.weight)
         parametrize.register_parametrization(part, "weight", modulation)
         chosen += [modulation.gamma, modulation.beta]
@@ -98,11 +103,54 @@ def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
     if context.statistics == "source":
         hold_buffers(layer, "source")
     chosen: list[Parameter] = []
-    for part in list(_convolutions(layer)):
-        modulation = LoRA(part.weight, _output_axis(part), context.low_rank, context.rng)
+    for part in list(convolutions(layer)):
+        modulation = LoRA(part.weight, output_axis(part), context.low_rank, context.rng)
         parametrize.register_parametrization(part, "weight", modulation)
         chosen += [modulation.A, modulation.B]
     return chosen
+
+
+def _by_importance(layer: nn.Module, context: Context) -> list[Parameter]:
+    """Modulate some filters and tune the others (Zhao et al. 2022, arXiv:2210.16559).
+
+    Biases train: the authors' shift of a modulated filter's bias reaches what training it reaches.
+    """
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    chosen: list[Parameter] = []
+    for part in list(convolutions(layer)):
+        weight, axis = part.weight, output_axis(part)
+        filters = torch.arange(weight.shape[axis], device=weight.device)
+        modulated = _modulated(part, filters, context).to(weight.device)
+        tuned = filters[~torch.isin(filters, modulated)]
+        if len(modulated):
+            modulation = KernelModulation(weight, axis, modulated)
+            parametrize.register_parametrization(part, "weight", modulation)
+            chosen += [modulation.v, modulation.u]
+        if len(tuned):
+            own = TunedFilters(weight, axis, tuned)
+            parametrize.register_parametrization(part, "weight", own)
+            chosen.append(own.kernels)
+        if isinstance(part.bias, Parameter):
+            chosen.append(part.bias)
+    return chosen
+
+
+def _modulated(part: Convolution, filters: Tensor, context: Context) -> Tensor:
+    """Return which of its ``filters`` a kernel has modulated.
+
+    Raises:
+        CheckpointError: It is not known, or they are not filters of this kernel.
+    """
+    if context.modulated is None:
+        return filters
+    known = context.modulated.get(part)
+    if known is None or not set(known.tolist()) <= set(filters.tolist()):
+        raise CheckpointError(
+            "the weights do not say which filters of a layer under by_importance are modulated; "
+            "they are damaged, or were saved under another plan"
+        )
+    return known
 
 
 def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
@@ -116,7 +164,7 @@ def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
     target = _output_affine(layer)
     assert target is not None  # `problem` was asked first
     assert target.bias is not None
-    scale = ChannelScale(target.weight, _output_axis(target))
+    scale = ChannelScale(target.weight, output_axis(target))
     shift = ChannelShift(target.bias)
     parametrize.register_parametrization(target, "weight", scale)
     parametrize.register_parametrization(target, "bias", shift)
@@ -128,7 +176,7 @@ def _always(layer: nn.Module) -> None:
 
 
 def _needs_kernel(layer: nn.Module) -> str | None:
-    found = next(_convolutions(layer), None)
+    found = next(convolutions(layer), None)
     return None if found is not None else "has no convolution or linear kernel to modulate"
 
 
@@ -167,6 +215,14 @@ ACTIONS.register("lora")(
         modulates=True,
     )
 )
+ACTIONS.register("by_importance")(
+    Action(
+        _by_importance,
+        _needs_kernel,
+        False,
+        "probe, then modulate the filters that matter and fine-tune the others",
+    )
+)
 ACTIONS.register("fine_tune")(
     Action(_fine_tune, _always, False, "train everything from the source's weights")
 )
@@ -175,7 +231,8 @@ ACTIONS.register("reset")(
 )
 
 
-def _convolutions(layer: nn.Module) -> Iterator[Convolution]:
+def convolutions(layer: nn.Module) -> Iterator[Convolution]:
+    """Yield the parts of ``layer`` with a kernel to modulate."""
     for part in layer.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             yield part
@@ -193,5 +250,6 @@ def _output_affine(layer: nn.Module) -> Convolution | _BatchNorm | nn.GroupNorm 
     return None
 
 
-def _output_axis(part: nn.Module) -> int:
+def output_axis(part: nn.Module) -> int:
+    """Return the axis of a kernel along which its filters lie."""
     return 1 if isinstance(part, nn.ConvTranspose2d) else 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graftgan.errors import PlanError
@@ -127,6 +127,7 @@ def apply_plan(
     fresh: NetworkPair,
     statistics: Statistics,
     low_rank: LowRank = USUAL_LOW_RANK,
+    filters: Mapping[str, Tensor] | None = None,
 ) -> AppliedPlan:
     """Put ``plan`` in force on ``pair``, in place; it owns trainability from here on.
 
@@ -136,9 +137,12 @@ def apply_plan(
         fresh: The same networks with fresh weights, for ``reset``.
         statistics: What frozen and modulated layers normalise with.
         low_rank: How ``lora`` is done.
+        filters: For ``by_importance``, the filters of each kernel, as ``network.module``, that are
+            modulated; None: all of them, as in the probe that finds out.
 
     Raises:
         PlanError: The plan does not fit; the networks are untouched.
+        CheckpointError: ``filters`` are not those of these networks.
     """
     decisions = resolve(plan, pair)
     if statistics == "source":
@@ -149,13 +153,14 @@ def apply_plan(
     for network, module in pair.items():
         module.train().requires_grad_(False)
         follow_running_statistics(module)
+        modulated = None if filters is None else _by_module(filters, network, module)
         rows: list[LayerReport] = []
         chosen: list[TrainableLayer] = []
         for name, layer in module.layers().items():
             action = decisions[network][name]
             size = _size(layer)
             rng = Randomness(low_rank.seed).generator(f"modulation of {network} {name}")
-            context = Context(statistics, fresh_layers[network][name], low_rank, rng)
+            context = Context(statistics, fresh_layers[network][name], low_rank, rng, modulated)
             parameters = ACTIONS[action].apply(layer, context)
             for parameter in parameters:
                 parameter.requires_grad_(True)
@@ -168,6 +173,13 @@ def apply_plan(
     in_full = Plan(**{network: describe(network, d) for network, d in decisions.items()})
     report = PlanReport(str(in_full), statistics, reports)
     return AppliedPlan(report, decisions, trainable)
+
+
+def _by_module(
+    filters: Mapping[str, Tensor], network: str, module: nn.Module
+) -> dict[nn.Module, Tensor]:
+    names = {f"{network}.{path}": part for path, part in module.named_modules()}
+    return {part: filters[name] for name, part in names.items() if name in filters}
 
 
 def _refuse_without_statistics(decisions: Decisions, pair: NetworkPair) -> None:

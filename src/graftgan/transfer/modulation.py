@@ -99,7 +99,47 @@ class LoRA(nn.Module):
         return weight + self._scale * change.transpose(0, self._axis)
 
 
-MODULATIONS = (AdaFM, ChannelScale, ChannelShift, LoRA)
+class KernelModulation(nn.Module):
+    """Rank-one modulation of some filters of a kernel: W' = W (1 + v u^T).
+
+    Source: Zhao et al. 2022 (arXiv:2210.16559, section 4.2). v has a number for each modulated
+    filter, u one for each input channel and tap, which the filters share; for convolutions,
+    transposed convolutions and linear layers alike. At the start v is 0, which gives W back
+    exactly, and u is 1, so that the first step scales whole filters.
+    """
+
+    def __init__(self, weight: Tensor, output_axis: int, filters: Tensor) -> None:
+        super().__init__()
+        self._axis = output_axis
+        self.register_buffer("modulated", filters.clone())
+        self.modulated: Tensor
+        self.v = nn.Parameter(weight.new_zeros(len(filters)))
+        self.u = nn.Parameter(weight.new_ones(weight.numel() // weight.shape[output_axis]))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the kernel with its modulated filters."""
+        filters = weight.index_select(self._axis, self.modulated).transpose(0, self._axis)
+        factor = 1.0 + (self.v[:, None] * self.u).view(filters.shape)
+        changed = (filters * factor).transpose(0, self._axis)
+        return weight.index_copy(self._axis, self.modulated, changed)
+
+
+class TunedFilters(nn.Module):
+    """Some filters of a kernel as weights of their own, which start as the kernel's."""
+
+    def __init__(self, weight: Tensor, output_axis: int, filters: Tensor) -> None:
+        super().__init__()
+        self._axis = output_axis
+        self.register_buffer("tuned", filters.clone())
+        self.tuned: Tensor
+        self.kernels = nn.Parameter(weight.detach().index_select(output_axis, filters))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the kernel with its tuned filters."""
+        return weight.index_copy(self._axis, self.tuned, self.kernels)
+
+
+MODULATIONS = (AdaFM, ChannelScale, ChannelShift, LoRA, KernelModulation, TunedFilters)
 
 
 def factors_in(module: nn.Module) -> list[nn.Parameter]:
@@ -110,4 +150,6 @@ def factors_in(module: nn.Module) -> list[nn.Parameter]:
             found.append(part.gamma)
         elif isinstance(part, LoRA):
             found += [part.A, part.B]
+        elif isinstance(part, KernelModulation):
+            found += [part.v, part.u]
     return found

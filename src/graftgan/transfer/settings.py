@@ -25,6 +25,12 @@ class TransferSettings:
     """Rank of the change that LoRA learns for each kernel."""
     lora_scale: float = 1.0
     """What LoRA's change is multiplied with."""
+    modulated_share: float = 0.5
+    """Share of a network's filters that by_importance modulates; it tunes the others."""
+    probe_iterations: int = 100
+    """Iterations of the probe before the run, which finds the filters that matter."""
+    probe_samples: int = 128
+    """Pictures on which the probe's filters are measured."""
 
     def __post_init__(self) -> None:
         if not 0 < self.modulation_rate < math.inf:
@@ -35,6 +41,11 @@ class TransferSettings:
             raise SettingsError(f"modulations_from must be in [0, 1), got {self.modulations_from}")
         if self.lora_rank < 1:
             raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
+        if not 0 <= self.modulated_share <= 1:
+            raise SettingsError(f"modulated_share must be in [0, 1], got {self.modulated_share}")
+        for name in ("probe_iterations", "probe_samples"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.lora_scale < math.inf:
             raise SettingsError(f"lora_scale must be finite and positive, got {self.lora_scale}")
 

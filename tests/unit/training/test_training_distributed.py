@@ -38,7 +38,7 @@ def worker(rank: int, port: int, out: str) -> None:
     with joined_processes("cpu") as processes:
         assert (processes.rank, processes.count) == (rank, COUNT)
         assert processes.leads == (rank == 0)
-        results = {**primitives(processes), **train(processes)}
+        results = {**primitives(processes), **train(processes), **probe(processes)}
         processes.wait()
     save_tensors(Path(out) / f"{rank}.safetensors", results)
 
@@ -101,6 +101,18 @@ def train(processes: Processes) -> dict[str, torch.Tensor]:
     return {**found, "first real batch": real[0], "first generated batch": real[1]}
 
 
+def probe(processes: Processes) -> dict[str, torch.Tensor]:
+    run = tiny_run(
+        plan="D[layer3=by_importance, *=freeze] G[layer2=by_importance, *=freeze]",
+        batch_size=2 * COUNT,
+        iterations=1,
+        transfer={"probe_iterations": 2},
+        processes=processes,
+    )
+    run.training.run()
+    return {f"probed.{n}": t for n, t in everything_in(run.training.pair).items()}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tensor]]:
     if not torch.distributed.is_available() or sys.platform == "win32":
@@ -145,6 +157,13 @@ def test_processes_see_different_pictures_and_end_with_equal_weights(results):
     for batch in ("first real batch", "first generated batch"):
         assert not torch.equal(results[0][batch], results[1][batch])
         assert not torch.equal(results[1][batch], results[2][batch])
+
+
+def test_processes_find_the_same_filters_and_end_with_equal_weights(results):
+    probed = [{n: t for n, t in r.items() if n.startswith("probed.")} for r in results]
+    assert [n for n in probed[0] if n.endswith(".modulated")]
+    for other in probed[1:]:
+        assert_same_tensors(probed[0], other)
 
 
 def test_frozen_layers_are_the_sources_bit_for_bit(results):

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from graftgan.errors import CheckpointError, SettingsError
-from graftgan.networks import Architecture, Discriminator, Generator, NetworkPair
+from graftgan.networks import Discriminator
 from graftgan.objectives import OBJECTIVES
 from graftgan.training import AdversarialGame, Hardware, Moment, Training
 from graftgan.transfer import (
@@ -20,10 +20,11 @@ from graftgan.transfer import (
     is_anchored,
     remember_source,
 )
-from graftgan.transfer.anchors.ewc import fisher_of_generator, mean_squared_gradients
+from graftgan.transfer.anchors.ewc import fisher_of_generator
+from graftgan.transfer.fisher import mean_squared_gradients
 from graftgan.transfer.modulation import MODULATIONS
 from graftgan.transfer.statistics import use_batch_statistics
-from tiny_networks import TinyRun, everything_in, tiny_pair, tiny_run
+from tiny_networks import TinyRun, everything_in, linear_pair, tiny_pair, tiny_run
 
 EVERY = {
     "l2_sp_discriminator": 0.3,
@@ -197,41 +198,10 @@ def test_the_fisher_information_of_a_gaussian_is_the_inverse_of_its_variance():
     assert (gradient.square() < 0.01).all()
 
 
-class LinearGenerator(Generator):
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.map = nn.Linear(architecture.latent_size, 4, bias=False)
-
-    def layers(self) -> dict[str, nn.Module]:
-        return {"layer1": self.map}
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.map(latents)[:, None, None, :]
-
-
-class LinearDiscriminator(Discriminator):
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.score = nn.Linear(4, 1)
-
-    def layers(self) -> dict[str, nn.Module]:
-        return {"layer1": self.score}
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.score(images.flatten(1)).flatten()
-
-
 def test_the_generators_fisher_information_equals_the_closed_form():
     """d log sigmoid(a W z + c) / d W_ij = sigmoid(-a W z - c) a_i z_j."""
-    architecture = Architecture(backbone="none", resolution=4, latent_size=3, width=1)
-    pair = NetworkPair(LinearGenerator(architecture), LinearDiscriminator(architecture))
     rng = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for _, network in pair.items():
-            for parameter in network.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    pair = linear_pair(rng)
     latents = torch.randn(64, 3, generator=rng)
     found = fisher_of_generator(pair, ["map.weight"], latents)["map.weight"]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graftgan.errors import CheckpointError, SettingsError
 from graftgan.networks import LayeredNetwork, NetworkPair
+from graftgan.progress import Progress, silent
 from graftgan.registry import Registry
 from graftgan.tensors import Images, Scalar
 from graftgan.transfer.actions import ACTIONS
@@ -51,6 +52,7 @@ class AnchorSetup:
         source: Plain networks of the same architecture: the source's own when an anchor looks what
             it must remember, of any weights when it is built from what it remembers.
         seed: Decides the random numbers that an anchor draws.
+        progress: Told how far a measurement is.
     """
 
     settings: AnchorSettings
@@ -58,6 +60,7 @@ class AnchorSetup:
     plan: AppliedPlan
     source: NetworkPair
     seed: int
+    progress: Progress = silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ Source: Li et al. 2020 (arXiv:2012.02780, eq. 2-3). F is the Fisher information 
 Of a modulated layer the weight that results is held, with the F of the plain weight.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.errors import SettingsError
 from graftgan.networks import NetworkPair, draw_latents
+from graftgan.progress import Progress, silent
 from graftgan.randomness import Randomness
 from graftgan.tensors import Latents, Scalar
 from graftgan.transfer.anchors.anchor import (
@@ -28,31 +27,11 @@ from graftgan.transfer.anchors.anchor import (
     weights_of,
 )
 from graftgan.transfer.anchors.settings import AnchorSettings
-from graftgan.transfer.statistics import layers_on_batch_statistics
-
-
-def mean_squared_gradients(
-    log_likelihood: Callable[[Tensor], Scalar],
-    parameters: Sequence[Tensor],
-    samples: Iterable[Tensor],
-) -> list[Tensor]:
-    """Return E[(d log_likelihood(sample) / d parameter)^2], the diagonal of the Fisher information.
-
-    The gradient of each sample is squared before the mean. Squaring the mean over a batch instead
-    gives about a share of 1 / batch of it; a mean without a square is no Fisher information.
-    """
-    sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
-    count = 0
-    for sample in samples:
-        gradients = torch.autograd.grad(log_likelihood(sample), parameters)
-        for total, gradient in zip(sums, gradients, strict=True):
-            total += gradient.double().square()
-        count += 1
-    return [(total / count).float() for total in sums]
+from graftgan.transfer.fisher import mean_squared_gradients, refuse_mixed_samples
 
 
 def fisher_of_generator(
-    source: NetworkPair, names: Iterable[str], latents: Latents
+    source: NetworkPair, names: Iterable[str], latents: Latents, progress: Progress = silent
 ) -> dict[str, Tensor]:
     """Return the Fisher information of the generator's parameters ``names`` by name.
 
@@ -68,7 +47,13 @@ def fisher_of_generator(
     def log_likelihood(latent: Tensor) -> Scalar:
         return F.logsigmoid(source.discriminator(source.generator(latent[None]))).sum()
 
-    found = mean_squared_gradients(log_likelihood, list(parameters.values()), latents)
+    found = mean_squared_gradients(
+        log_likelihood,
+        list(parameters.values()),
+        latents.unbind(),
+        what="measuring what matters",
+        progress=progress,
+    )
     return dict(zip(parameters, found, strict=True))
 
 
@@ -78,17 +63,13 @@ def _wanted(settings: AnchorSettings) -> bool:
 
 def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
     source = setup.source
-    if any(layers_on_batch_statistics(network.layers().items()) for _, network in source.items()):
-        raise SettingsError(
-            "ewc looks at one sample at a time, and this source normalises with the statistics of "
-            "a batch; take l2_sp, or another source"
-        )
+    refuse_mixed_samples(source, what="ewc", instead="l2_sp, or another source")
     held = held_tensors(setup, "generator")
     device = next(source.generator.parameters()).device
     rng = Randomness(setup.seed).generator("fisher information")
     size = source.architecture.latent_size
     latents = draw_latents(setup.settings.ewc_samples, size, rng, device)
-    fisher = fisher_of_generator(source, held, latents)
+    fisher = fisher_of_generator(source, held, latents, setup.progress)
     return {
         **{f"start.{n}": t for n, t in weights_of(source.generator, held).items()},
         **{f"fisher.{n}": t for n, t in fisher.items()},
