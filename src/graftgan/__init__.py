@@ -41,7 +41,16 @@ if TYPE_CHECKING:
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import generate, interpolation_latents, random_latents
-    from graftgan.search import Comparison, resume_comparison, run_comparison
+    from graftgan.search import (
+        Budget,
+        Comparison,
+        PlanSearch,
+        extend_comparison,
+        resume_comparison,
+        resume_search,
+        run_comparison,
+        run_search,
+    )
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
@@ -50,6 +59,7 @@ _HOMES = {
     "AdapterBank": "adapters",
     "AnchorSettings": "transfer",
     "AugmentationSettings": "augment",
+    "Budget": "search",
     "Comparison": "search",
     "DataSettings": "data",
     "EvaluationSettings": "evaluation",
@@ -57,6 +67,7 @@ _HOMES = {
     "GraftganError": "errors",
     "NetworkSettings": "experiment",
     "OptimizationSettings": "objectives",
+    "PlanSearch": "search",
     "RunFolder": "run_folder",
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
@@ -65,6 +76,7 @@ _HOMES = {
     "apply_plan": "transfer",
     "compare": "metrics",
     "evaluate": "evaluation",
+    "extend_comparison": "search",
     "floor": "evaluation",
     "fold": "transfer",
     "fold_adapter": "adapters",
@@ -82,8 +94,10 @@ _HOMES = {
     "render_avatars": "data",
     "resume": "composer",
     "resume_comparison": "search",
+    "resume_search": "search",
     "run": "composer",
     "run_comparison": "search",
+    "run_search": "search",
     "slide": "adapters",
     "with_adapter": "adapters",
     "with_method": "methods",
@@ -94,6 +108,7 @@ __all__ = [
     "AdapterBank",
     "AnchorSettings",
     "AugmentationSettings",
+    "Budget",
     "Comparison",
     "DataSettings",
     "EvaluationSettings",
@@ -101,6 +116,7 @@ __all__ = [
     "GraftganError",
     "NetworkSettings",
     "OptimizationSettings",
+    "PlanSearch",
     "RunFolder",
     "ScoringSettings",
     "TrainingSettings",
@@ -109,6 +125,7 @@ __all__ = [
     "apply_plan",
     "compare",
     "evaluate",
+    "extend_comparison",
     "floor",
     "fold",
     "fold_adapter",
@@ -126,8 +143,10 @@ __all__ = [
     "render_avatars",
     "resume",
     "resume_comparison",
+    "resume_search",
     "run",
     "run_comparison",
+    "run_search",
     "slide",
     "with_adapter",
     "with_method",

@@ -235,6 +235,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         processes=processes,
         iterations=settings.iterations,
         batch_size=settings.batch_size,
+        seconds_limit=settings.seconds,
         companions=players.companions,
         sheet=players.sheet,
         seconds=players.seconds,

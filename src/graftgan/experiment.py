@@ -44,7 +44,10 @@ class NetworkSettings:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Everything that decides a run's result. Two equal experiments give equal weights on a CPU."""
+    """Everything that decides a run's result. Two equal ones give equal weights on a CPU.
+
+    Where ``training.seconds`` ends them, the weights are those of different iterations.
+    """
 
     pictures: Path
     """A folder, zip or npz of pictures."""

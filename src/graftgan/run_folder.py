@@ -63,7 +63,8 @@ class RunFolder:
     def settings_sha256(self) -> str:
         """Return a fingerprint of all settings that must not change: all but the run's length."""
         plain = read_toml(self.experiment_file)
-        plain.get("training", {}).pop("iterations", None)
+        for length in ("iterations", "seconds"):
+            plain.get("training", {}).pop(length, None)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def card(self) -> dict[str, Any]:

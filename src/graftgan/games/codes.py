@@ -97,7 +97,6 @@ def check_codes(prepared: Prepared) -> None:
         )
     decoder = [(name, prepared.pair.generator.layers()[name]) for name in names]
     reasons = {
-        "it needs a --source": experiment.source is None,
         "pictures are encoded once, so --augment must be none": experiment.augment != "none",
         "its critic's weights are not clipped; take --objective wgan_gp": bool(
             experiment.optimization.weight_clip

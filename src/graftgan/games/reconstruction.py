@@ -170,8 +170,6 @@ def check_reconstruction(prepared: Prepared) -> None:
     problems = [f"{what}; leave it out" for what, present in asked.items() if present]
     if experiment.network.latent_map != "affine":
         problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
-    if experiment.source is None:
-        problems.append("it trains no discriminator, which a new source needs; give a source")
     if problems:
         raise SettingsError(f"the game reconstruction: {'; '.join(problems)}")
 

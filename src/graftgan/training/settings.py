@@ -17,6 +17,8 @@ class TrainingSettings:
 
     iterations: int = 900
     """Generator steps; each has its critic steps."""
+    seconds: float | None = None
+    """Stop after so many seconds of training, scoring not counted; --iterations still limits."""
     batch_size: int = 64
     """Pictures in a batch, over all processes."""
     precision: PrecisionName = "auto"
@@ -40,6 +42,8 @@ class TrainingSettings:
         for name in ("sample_every", "checkpoint_every"):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise SettingsError(f"seconds must be finite and positive, got {self.seconds}")
         if self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
         if self.average_half_life_images < 0:
