@@ -70,21 +70,42 @@ def prepare(
     fresh = _fresh_pair(architecture, experiment.seed)
     pair = _fresh_pair(architecture, experiment.seed)
     if source is not None:
-        rng = Randomness(experiment.seed).generator("latent map")
-        pair = surrounded(source.pair, architecture, rng)
+        pair = _surrounded(source.pair, experiment)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
     images = _load_pictures(experiment, experiment.pictures, progress)
     yardstick = _yardstick(experiment, progress)
+    probe = Prepared(experiment, pair, plan, images, hardware, base)
+    GAMES[experiment.game].check(probe)
     if needs_probe(plan):
-        probe = Prepared(experiment, pair, plan, images, hardware, base)
         filters = probed_filters(probe, processes or Processes(), progress)
         pair = copy.deepcopy(untouched)
         plan = put_in_force(experiment, pair, fresh, filters=filters)
     if memory is None:
         memory = memory_of(experiment, untouched, pair, plan, hardware, progress)
     return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+
+
+def with_game_memory(prepared: Prepared, progress: Progress = silent) -> Prepared:
+    """Return ``prepared`` with what its game makes of the untouched source; this may take long.
+
+    Raises:
+        SourceError: The source is not there any more.
+    """
+    experiment = prepared.experiment
+    if experiment.source is None:
+        return prepared
+    game = GAMES[experiment.game]
+    source = _surrounded(open_source(experiment.source).pair, experiment)
+    return replace(prepared, game_memory=game.remember(prepared, source, progress))
+
+
+def remarks_on(prepared: Prepared) -> list[str]:
+    """Return what a person should know of what the game made before the run."""
+    if not prepared.game_memory:
+        return []
+    return GAMES[prepared.experiment.game].remarks(prepared.game_memory)
 
 
 def probed_filters(probe: Prepared, processes: Processes, progress: Progress) -> Filters:
@@ -160,6 +181,7 @@ def prepare_again(
     *,
     filters: Filters,
     memory: Mapping[str, Tensor] | None = None,
+    game_memory: Mapping[str, Tensor] | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
@@ -175,7 +197,9 @@ def prepare_again(
     plan = put_in_force(experiment, pair, fresh, filters=filters)
     images = _load_pictures(experiment, experiment.pictures, progress)
     yardstick = _yardstick(experiment, progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory or {})
+    return Prepared(
+        experiment, pair, plan, images, hardware, base, yardstick, memory or {}, game_memory or {}
+    )
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
@@ -213,8 +237,10 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         processes=processes,
         iterations=settings.iterations,
         batch_size=settings.batch_size,
+        seconds_limit=settings.seconds,
         companions=players.companions,
         sheet=players.sheet,
+        seconds=players.seconds,
     )
 
 
@@ -237,6 +263,15 @@ def _classes(experiment: Experiment) -> tuple[str, ...] | None:
             "train with --game adversarial"
         )
     return find_classes(experiment.pictures)
+
+
+def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
+    """Return a source with the latent map and the classes of a resolved experiment.
+
+    What is fresh has the experiment's seed.
+    """
+    rng = Randomness(experiment.seed).generator("latent map")
+    return surrounded(pair, architecture_of(experiment), rng)
 
 
 def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -> ImageSet:

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
-from graftgan.assembly import build_training, prepare, prepare_again
+from graftgan.assembly import (
+    build_training,
+    prepare,
+    prepare_again,
+    remarks_on,
+    with_game_memory,
+)
 from graftgan.checkpoints import (
     SavedState,
     list_checkpoints,
@@ -45,6 +51,7 @@ from graftgan.training import (
 from graftgan.transfer import is_anchored
 
 ANCHOR_FILE = "anchors.safetensors"
+GAME_FILE = "game.safetensors"
 
 
 class Watcher:
@@ -60,6 +67,14 @@ class Watcher:
 
     def prepared(self, prepared: Prepared) -> None:
         """Show what is about to be trained; everything has been checked by now."""
+
+    def scored(self, iteration: int, value: float) -> str:
+        """Take note of the score that decides; return why the run should end here, or nothing.
+
+        A run that is ended so is ``pruned``: it keeps its checkpoint and can be gone on with.
+        """
+        del iteration, value
+        return ""
 
 
 def run(
@@ -90,8 +105,9 @@ def run(
     folder = RunFolder(destination)
     with _joined(device, experiment) as (hardware, processes):
         prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
+        prepared = with_game_memory(prepared, watcher.progress)
         training = build_training(prepared, processes)
-        recorder = Recorder(folder, prepared, training) if processes.leads else None
+        recorder = _recorder(folder, prepared, training, watcher)
         if processes.leads:
             _write_start(destination, prepared, processes)
         processes.wait()
@@ -102,14 +118,17 @@ def resume(
     path: Path,
     *,
     iterations: int | None = None,
+    seconds: float | None = None,
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> RunFolder:
     """Go on with a run exactly where its newest checkpoint stands.
 
     Without a checkpoint it starts over; either way the result equals that of a run that was never
-    stopped, bit for bit on the same CPU. ``iterations`` makes a finished run longer; what follows
-    the share of the run done, such as the fading of the augmentation, then follows the new length.
+    stopped, bit for bit on the same CPU. ``iterations`` and ``seconds`` make a finished run longer;
+    what follows the share of the run done, such as the fading of the augmentation, then follows
+    the new length. A run with a limit in seconds goes on exactly too, but where it ends depends on
+    the speed of the machine.
 
     Raises:
         RunError: ``path`` is no run folder, or its pictures have changed.
@@ -118,12 +137,16 @@ def resume(
     watcher = watcher or Watcher()
     folder = RunFolder(path)
     experiment, card = folder.experiment(), folder.card()
-    _check_may_go_on(folder, card, iterations)
+    _check_may_go_on(folder, card, iterations, seconds)
     if iterations is not None:
         training = replace(experiment.training, iterations=iterations)
         experiment = replace(experiment, training=training)
+    if seconds is not None:
+        training = replace(experiment.training, seconds=seconds)
+        experiment = replace(experiment, training=training)
     with _joined(device, experiment) as (hardware, processes):
         memory = _remembered(path, experiment)
+        game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
         state = _newest_state(path)
         if state is None:
             prepared = prepare(
@@ -133,6 +156,7 @@ def resume(
                 memory=memory,
                 progress=watcher.progress,
             )
+            prepared = replace(prepared, game_memory=game_memory)
             if prepared.base != card["base"]:
                 raise RunError(
                     f"the source {experiment.source} is not the one this run was started with; "
@@ -145,6 +169,7 @@ def resume(
                 card["base"],
                 filters=filters_of(state),
                 memory=memory,
+                game_memory=game_memory,
                 progress=watcher.progress,
             )
         if prepared.images.sha256 != card["pictures_sha256"]:
@@ -156,7 +181,7 @@ def resume(
         if state is not None:
             _restore(path, training, state)
         del state  # else all of it stays in memory while training
-        recorder = Recorder(folder, prepared, training) if processes.leads else None
+        recorder = _recorder(folder, prepared, training, watcher)
         if processes.leads:
             _tidy(path, training.iteration)
             write_text(folder.experiment_file, to_toml(prepared.experiment))
@@ -170,7 +195,18 @@ def resume(
         return _train(folder, prepared, training, recorder, watcher)
 
 
-def _check_may_go_on(folder: RunFolder, card: dict[str, Any], iterations: int | None) -> None:
+def _recorder(
+    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
+) -> Recorder | None:
+    """Return what writes the folder, in the process that leads."""
+    if not training.processes.leads:
+        return None
+    return Recorder(folder, prepared, training, scored=watcher.scored)
+
+
+def _check_may_go_on(
+    folder: RunFolder, card: dict[str, Any], iterations: int | None, seconds: float | None
+) -> None:
     """Raise RunError if the run was changed, ended by its scores, or is longer than asked for."""
     if folder.settings_sha256() != card["settings_sha256"]:
         raise RunError(
@@ -185,6 +221,10 @@ def _check_may_go_on(folder: RunFolder, card: dict[str, Any], iterations: int | 
     if iterations is not None and iterations < int(card["iteration"]):
         raise RunError(
             f"{folder.path} has done {card['iteration']} iterations, more than {iterations}"
+        )
+    if seconds is not None and seconds < float(card["seconds"]):
+        raise RunError(
+            f"{folder.path} has trained for {card['seconds']:.1f} seconds, more than {seconds:g}"
         )
 
 
@@ -222,6 +262,8 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         write_manifest(prepared.images, partial / "manifest.json")
         if prepared.memory:
             save_tensors(partial / ANCHOR_FILE, prepared.memory, note={"kind": "anchors"})
+        if prepared.game_memory:
+            save_tensors(partial / GAME_FILE, prepared.game_memory, note={"kind": "game"})
         folder.write_card(
             state="running",
             message="",
@@ -233,6 +275,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             seconds=0.0,
             best=None,
             warning=None,
+            remarks=remarks_on(prepared),
             **_sitting(prepared, processes),
         )
 
@@ -339,6 +382,14 @@ def _outcome(
     if recorder.stopped_because:
         message = f"{recorder.stopped_because}; {recorder.roll_back()}"
         return {"state": "stopped", "message": message}
+    if recorder.pruned_because:
+        return {"state": "pruned", "message": recorder.pruned_because}
+    if training.time_is_up:
+        limit, done = training.seconds_limit, training.iteration
+        return {
+            "state": "finished",
+            "message": f"its {limit:g} seconds were up at iteration {done}",
+        }
     if training.iteration < training.iterations:
         who = stop.stopped_by or "a signal to another process"
         return {"state": "interrupted", "message": f"stopped by {who}"}

@@ -11,14 +11,15 @@ from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
 from graftgan.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import Architecture
+from graftgan.networks import NO_LATENT_MAP, Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
 from graftgan.settings import strict
-from graftgan.training import TrainingSettings
+from graftgan.training import CodeSettings, TrainingSettings
 from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "combined"
+DEFAULT_GAME = "adversarial"
 
 
 @strict
@@ -45,7 +46,10 @@ class NetworkSettings:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Everything that decides a run's result. Two equal experiments give equal weights on a CPU."""
+    """Everything that decides a run's result. Two equal ones give equal weights on a CPU.
+
+    Where ``training.seconds`` ends them, the weights are those of different iterations.
+    """
 
     pictures: Path
     """A folder, zip or npz of pictures."""
@@ -57,8 +61,8 @@ class Experiment:
     """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
     """The adversarial loss: gan, wgan, wgan_gp or hinge."""
-    game: str = "adversarial"
-    """Who trains what: adversarial, where discriminator and generator take turns; see the docs."""
+    game: str = DEFAULT_GAME
+    """Who trains what: adversarial on pictures, or codes, on what enters the frozen layers."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
@@ -72,6 +76,7 @@ class Experiment:
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    codes: CodeSettings = field(default_factory=CodeSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
@@ -118,6 +123,11 @@ class Experiment:
             raise SettingsError(
                 "without a source a method or an anchor means nothing; remove it or add the source"
             )
+        if self.game != DEFAULT_GAME:
+            raise SettingsError(
+                f"the game {self.game} trains no pair from fresh weights; add a source, or leave "
+                "the game out"
+            )
 
     def architecture(
         self, source: Architecture | None, classes: tuple[str, ...] | None = None
@@ -148,11 +158,13 @@ class Experiment:
             }
             architecture = Architecture(**{**defaults, **given})
         else:
-            latent_map = given.pop("latent_map", source.latent_map)
+            if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
+                source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
             _refuse_contradictions(source, given)
-            architecture = replace(source, latent_map=latent_map)
+            architecture = source
         if (
-            not objective.allows_batch_normalised_critic
+            self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
+            and not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"
         ):
             raise SettingsError(

@@ -113,9 +113,9 @@ def without_archive_ending(name: str) -> str:
     return name.removesuffix(".zip").removesuffix(".npz")
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete what killed writers left behind in ``folder``."""
-    for leftover in folder.glob(".*.partial-*"):
+def remove_partial(folder: Path, name: str = "*") -> None:
+    """Delete what killed writers of ``name``, or of anything, left behind in ``folder``."""
+    for leftover in folder.glob(f".{name}.partial-*"):
         _remove(leftover)
 
 

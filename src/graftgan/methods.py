@@ -137,6 +137,25 @@ _ROWS = {
             "reconstruction.latent_radius": 1.0,
         },
     ),
+    "minegan": Method(
+        "learn which latents to draw from, then fine-tune both networks",
+        "Wang et al. 2020, arXiv:1912.05270",
+        {**_ALL_TRAIN, "network.latent_map": "miner", "transfer.generator_from": 0.3},
+    ),
+    "mind2mind": Method(
+        "encode the pictures once, train the first generator layers on the codes alone",
+        "Fregier and Gouray 2020, arXiv:1906.11613",
+        {
+            "game": "codes",
+            "plan": "D(*,0,0) G(*,0,2)",
+            "augment": "none",
+            "objective": "wgan_gp",
+            "optimization.generator_learning_rate": 1e-3,
+            "optimization.discriminator_learning_rate": 1e-3,
+            "optimization.beta1": 0.0,
+            "optimization.beta2": 0.5,
+        },
+    ),
     "scratch": Method(
         "train the same networks from fresh weights, to compare with",
         "none",

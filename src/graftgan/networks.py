@@ -15,9 +15,10 @@ from graftgan.tensors import ClassWeights, Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
 NO_LATENT_MAP = "none"
+MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
 CLASS_LAYER = "classes"  # of a generator
 PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
-ADDED_LAYERS = frozenset({CLASS_LAYER, PROJECTION_LAYER})
+ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
 
 
@@ -94,6 +95,14 @@ class LayeredNetwork(nn.Module):
     @abstractmethod
     def layers(self) -> Layers:
         """Return the layers by name, input first."""
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return for each layer what leads to its output from the output of the one before.
+
+        One after the other they do what ``forward`` does, so a network can be run in parts. A
+        network that reshapes between its layers says so here.
+        """
+        return self.layers()
 
 
 class Generator(LayeredNetwork):

@@ -35,10 +35,19 @@ class Recorder:
 
     Attributes:
         stopped_because: Why the scores ended the run; empty: they did not.
+        pruned_because: Why who watches the scores ended it; empty: they did not.
     """
 
-    def __init__(self, folder: RunFolder, prepared: Prepared, training: Training) -> None:
-        self.stopped_because = ""
+    def __init__(
+        self,
+        folder: RunFolder,
+        prepared: Prepared,
+        training: Training,
+        *,
+        scored: Callable[[int, float], str] = lambda iteration, value: "",
+    ) -> None:
+        self.stopped_because = self.pruned_because = ""
+        self._scored = scored
         self._folder, self._prepared, self._training = folder, prepared, training
         self._seed = prepared.experiment.seed
         self._guard = CollapseGuard(prepared.images.pictures)
@@ -124,6 +133,10 @@ class Recorder:
         if verdict.stop:
             self.stopped_because = verdict.stop
             training.stop_requested = True
+        # Before the end only: a run that is done is not pruned, and iteration 0 is the source.
+        elif 0 < training.iteration < training.iterations and not training.time_is_up:
+            self.pruned_because = self._scored(training.iteration, verdict.value)
+            training.stop_requested |= bool(self.pruned_because)
 
     def _save(self, training: Training) -> None:
         if self._saved_at == training.iteration:

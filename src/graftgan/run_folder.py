@@ -63,7 +63,8 @@ class RunFolder:
     def settings_sha256(self) -> str:
         """Return a fingerprint of all settings that must not change: all but the run's length."""
         plain = read_toml(self.experiment_file)
-        plain.get("training", {}).pop("iterations", None)
+        for length in ("iterations", "seconds"):
+            plain.get("training", {}).pop(length, None)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def card(self) -> dict[str, Any]:
@@ -151,10 +152,8 @@ def put_in_force(
     Raises:
         PlanError: The plan does not fit, or leaves a network with nothing to train, or something
             in a network that the game does not train.
-        SettingsError: Other settings do not fit the game.
     """
     game = GAMES[experiment.game]
-    game.check(experiment)
     plan = parse_plan(experiment.plan or DEFAULT_PLAN)
     transfer = experiment.transfer
     applied = apply_plan(
@@ -183,10 +182,12 @@ def _refuse_idle(network: str, applied: AppliedPlan, transfer: TransferSettings)
             f"the plan {applied.report.notation} leaves the {network} with nothing to train; "
             "let at least one of its layers be modulated or fine-tuned"
         )
-    if all(transfer.start_of(layer.action) > 0 for layer in layers):
+    if all(transfer.start_of(network, layer.layer, layer.action) > 0 for layer in layers):
         raise PlanError(
             f"under the plan {applied.report.notation} nothing of the {network} trains before "
-            f"modulations_from ({transfer.modulations_from}); fine-tune or reset one of its layers"
+            f"modulations_from ({transfer.modulations_from}) and generator_from "
+            f"({transfer.generator_from}); lower these, reset one of its layers, or put the "
+            "generator behind --latent-map miner"
         )
 
 

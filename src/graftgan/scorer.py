@@ -34,10 +34,12 @@ class Verdict:
 
     Attributes:
         best: Whether this is the best checkpoint so far.
+        value: The score that decides.
         stop: Why the run should end; empty: it should go on.
     """
 
     best: bool
+    value: float
     stop: str = ""
 
 
@@ -76,16 +78,17 @@ class Compass:
 
     def score(self, iteration: int, generated: PictureBytes) -> Verdict:
         """Write one line."""
+        value = sliced_wasserstein(generated, self._real, _COMPASS)
         line = {
             "iteration": iteration,
             "name": f"SWD({_COMPASS.side}px)",
-            "value": sliced_wasserstein(generated, self._real, _COMPASS),
+            "value": value,
             "better": "lower",
             "decides": True,
             "protocol": self._protocol,
         }
         append_jsonl(self._file, line)
-        return Verdict(best=best_iteration(self._file) == iteration)
+        return Verdict(best=best_iteration(self._file) == iteration, value=value)
 
 
 class MetricScorer:
@@ -140,8 +143,8 @@ class MetricScorer:
             decides = {"decides": position == 0, "copying": copying}
             append_jsonl(self._file, {"iteration": iteration, **to_plain(score), **decides})
         if copies is not None and copying:
-            return Verdict(best=False, stop=copies.message())
-        return self._judged(iteration)
+            return Verdict(best=False, value=scores[0].value, stop=copies.message())
+        return self._judged(iteration, scores[0].value)
 
     def _copies(self, features: Features) -> CopyReport | None:
         if self._training is None:
@@ -153,14 +156,16 @@ class MetricScorer:
     def _features(self, pictures: PictureBytes) -> Features:
         return features_of(pictures, self._extractor, device=self._device)
 
-    def _judged(self, iteration: int) -> Verdict:
+    def _judged(self, iteration: int, value: float) -> Verdict:
         best = best_iteration(self._file)
         worse = [line for line in _deciding(self._file) if line["iteration"] > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
             name = worse[-1]["name"]
-            return Verdict(best=False, stop=f"{patience} scores in a row without a better {name}")
-        return Verdict(best=best == iteration)
+            return Verdict(
+                best=False, value=value, stop=f"{patience} scores in a row without a better {name}"
+            )
+        return Verdict(best=best == iteration, value=value)
 
 
 def best_iteration(file: Path) -> int | None:

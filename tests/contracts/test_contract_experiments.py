@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graftgan.experiment import Experiment
-from graftgan.search import Varied
+from graftgan.search import PlanSearch, Varied
 from graftgan.settings import parse, read_toml
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
@@ -19,8 +19,11 @@ def test_there_are_experiments_to_hold_to_the_contract():
 def test_an_experiment_file_is_whole(file: Path):
     data = {"pictures": "given on the command line", **read_toml(file)}
     varied = parse(Varied, data.pop("compare", {}), where=f"{file}, [compare]")
+    asked = data.pop("search", {})
     experiment = parse(Experiment, data, where=str(file))
     experiment.check_names()
+    if asked:
+        PlanSearch.around(experiment, asked, where=f"{file}, [search]").check()
     if experiment.source is None:
         experiment.resolved(experiment.architecture(None), bfloat16=False)
     if varied != Varied():

@@ -16,7 +16,7 @@ from graftgan.adapters import (
     load_adapter,
     save_adapter_of_run,
 )
-from graftgan.assembly import build_training, prepare
+from graftgan.assembly import build_training, prepare, with_game_memory
 from graftgan.checkpoints import list_checkpoints, load_tensors
 from graftgan.composer import ANCHOR_FILE, resume, run
 from graftgan.errors import CheckpointError
@@ -26,7 +26,7 @@ from graftgan.methods import METHODS, with_method
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.sampling import generate, random_latents
 from graftgan.sources import open_source
-from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.transfer import ACTIONS, TransferSettings, is_anchored
 from tiny_networks import CPU, tiny_home
 
@@ -44,6 +44,7 @@ def experiment_of(home: Path, name: str) -> Experiment:
         pictures=home / "pictures",
         source=str(home / "tiny"),
         transfer=TransferSettings(lora_rank=3, lora_scale=0.5, probe_iterations=2, probe_samples=3),
+        codes=CodeSettings(encoder_iterations=2),
         training=TrainingSettings(
             iterations=ITERATIONS, batch_size=4, checkpoint_every=2, log_every=1
         ),
@@ -60,13 +61,14 @@ def finished(request: pytest.FixtureRequest, home: Path) -> tuple[str, RunFolder
 
 
 def test_there_are_methods_to_hold_to_the_contract():
-    assert {"fine_tune", "freezed", "adafm_zhao", "combined", "scratch"} <= set(METHODS)
+    expected = {"fine_tune", "freezed", "adafm_zhao", "combined", "mind2mind", "minegan", "scratch"}
+    assert expected <= set(METHODS)
     assert set(ANCHORED) == {"l2_sp", "feature_distillation", "ewc"}
 
 
 def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], home: Path):
     name, _ = finished
-    prepared = prepare(experiment_of(home, name), CPU)
+    prepared = with_game_memory(prepare(experiment_of(home, name), CPU))
     training = build_training(prepared, Processes())
     training.iteration = 1
     assert is_anchored(prepared.experiment.anchors) == (name in ANCHORED)
@@ -95,7 +97,7 @@ def test_what_a_method_freezes_stays_the_sources_bit_for_bit(
         before = source[role].state_dict()
         for key, parameter in network.named_parameters():
             plain = key.replace(".parametrizations", "").removesuffix(".original")
-            plain = plain.removeprefix("inner.")  # of a generator behind a latent map
+            plain = plain.removeprefix("inner.")  # of a generator that was put behind a latent map
             if not parameter.requires_grad:
                 assert torch.equal(parameter, before[plain]), key
                 compared += 1

@@ -11,27 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from journey_tools import TINY, command
 
+from feature_networks import save_brightness
 from graftgan.checkpoints import fingerprint, load_tensors
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-class Brightness(torch.nn.Module):
-    """A feature network one can follow: the mean of each channel."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
-
-
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("networks") / "brightness.pt"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), path)
-    return path
+    return save_brightness(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture

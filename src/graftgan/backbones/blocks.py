@@ -55,3 +55,13 @@ def start_weights(module: nn.Module, rng: torch.Generator) -> None:
             continue
         if part.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
             part.bias.zero_()
+
+
+@torch.no_grad()
+def start_before_relu(linear: nn.Linear, rng: torch.Generator) -> None:
+    """Draw weights that keep the size of the features through a ReLU; the bias is zero.
+
+    Source: He et al. 2015, eq. 10 (arXiv:1502.01852).
+    """
+    linear.weight.normal_(0.0, (2.0 / linear.in_features) ** 0.5, generator=rng)
+    linear.bias.zero_()

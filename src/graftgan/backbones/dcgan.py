@@ -10,9 +10,10 @@ connected layer without a sigmoid, so that it serves as a critic too (papers 000
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graftgan.backbones.blocks import NORMALISATIONS, start_weights
 from graftgan.backbones.registry import BACKBONES, Backbone
@@ -41,6 +42,11 @@ class DCGANGenerator(Generator):
     def layers(self) -> Layers:
         """Return ``layer1`` (latent to 4x4) to the last (to pixels)."""
         return dict(self.blocks.items())
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return the layers; the first takes the latent as a picture of one pixel."""
+        first = self.blocks["layer1"]
+        return {**self.layers(), "layer1": lambda latents: first(latents[:, :, None, None])}
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""

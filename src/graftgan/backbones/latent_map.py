@@ -5,20 +5,26 @@ A latent map is then the generator's first layer, so that sampling, scoring, fol
 plan work as they do without one. To add a map: register it in ``LATENT_MAPS``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from graftgan.backbones.blocks import start_weights
+from graftgan.backbones.blocks import start_before_relu
 from graftgan.errors import SettingsError
-from graftgan.networks import NO_LATENT_MAP, Architecture, Generator, Layers, NetworkPair
+from graftgan.networks import (
+    MAP_LAYER,
+    NO_LATENT_MAP,
+    Architecture,
+    Generator,
+    Layers,
+    NetworkPair,
+)
 from graftgan.registry import Registry
 from graftgan.tensors import Images, Latents
 
 LATENT_MAPS: Registry[Callable[[int, torch.Generator], nn.Module]] = Registry("latent map")
-LAYER = "latent_map"
 
 
 class MappedGenerator(Generator):
@@ -32,7 +38,11 @@ class MappedGenerator(Generator):
 
     def layers(self) -> Layers:
         """Return ``latent_map`` and the layers of the generator behind it."""
-        return {LAYER: self.latent_map, **self.inner.layers()}
+        return {MAP_LAYER: self.latent_map, **self.inner.layers()}
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return the map and the steps of the generator behind it."""
+        return {MAP_LAYER: self.latent_map, **self.inner.steps()}
 
     def forward(self, latents: Latents) -> Images:
         """Map draws (b, z) from N(0, I) to images (b, c, h, w) in [-1, 1]."""
@@ -54,6 +64,27 @@ class AffineMap(nn.Module):
         return torch.addmm(self.mean, draws, self.factor.T)
 
 
+class Miner(nn.Module):
+    """z = u + V relu(W u + a) + b, which learns where in the latent space to draw from.
+
+    Source: MineGAN (Wang et al. 2020, arXiv:1912.05270), whose code has linear, ReLU and linear of
+    the latent's size. Differs: there z is the network's output and the start is random; here it is
+    added to the draw and V starts at zero, so that the first pictures are exactly the source's.
+    """
+
+    def __init__(self, size: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(size, size)
+        self.shift = nn.Linear(size, size)
+        start_before_relu(self.hidden, rng)  # as large as the draws, for V to learn from at once
+        for start in (self.shift.weight, self.shift.bias):
+            nn.init.zeros_(start)
+
+    def forward(self, draws: Latents) -> Latents:
+        """Map draws (b, z) to latents (b, z)."""
+        return draws + self.shift(torch.relu(self.hidden(draws)))
+
+
 def _none(size: int, rng: torch.Generator) -> nn.Module:
     del size, rng
     return nn.Identity()
@@ -64,17 +95,9 @@ def _affine(size: int, rng: torch.Generator) -> nn.Module:
     return AffineMap(size)
 
 
-def _miner(size: int, rng: torch.Generator) -> nn.Module:
-    """Return an MLP of two layers (Wang et al. 2020, arXiv:1912.05270)."""
-    width = 4 * size
-    miner = nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size))
-    start_weights(miner, rng)
-    return miner
-
-
 LATENT_MAPS.register(NO_LATENT_MAP)(_none)
 LATENT_MAPS.register("affine")(_affine)
-LATENT_MAPS.register("miner")(_miner)
+LATENT_MAPS.register("miner")(Miner)
 
 
 def behind_latent_map(pair: NetworkPair, name: str, rng: torch.Generator) -> NetworkPair:
@@ -83,13 +106,14 @@ def behind_latent_map(pair: NetworkPair, name: str, rng: torch.Generator) -> Net
     Raises:
         SettingsError: There is no such map, or the generator stands behind another one.
     """
-    present = LAYER in pair.generator.layers()
-    if name == NO_LATENT_MAP or (present and pair.architecture.latent_map == name):
+    mapped = MAP_LAYER in pair.generator.layers()
+    present = pair.architecture.latent_map if mapped else NO_LATENT_MAP
+    if name == present:
         return pair
-    if present:
+    if present != NO_LATENT_MAP:
         raise SettingsError(
-            f"the generator stands behind the latent map '{pair.architecture.latent_map}' already, "
-            f"so '{name}' cannot be put before it; choose another source"
+            f"the generator stands behind the latent map '{present}', which '{name}' cannot "
+            "replace; choose another source"
         )
     architecture = replace(pair.architecture, latent_map=name)
     latent_map = LATENT_MAPS[name](architecture.latent_size, rng)

@@ -6,9 +6,10 @@ at the generator's end (pictures live in [-1, 1]), weights N(0, 0.02), no normal
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graftgan.backbones.blocks import start_weights
 from graftgan.backbones.registry import BACKBONES, Backbone
@@ -34,6 +35,12 @@ class MLPGenerator(Generator):
     def layers(self) -> Layers:
         """Return ``layer1`` (latent) to ``layer4`` (pixels)."""
         return dict(self.blocks.items())
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return the layers; the last puts its numbers into the shape of pictures."""
+        last, side = self.blocks["layer4"], self.architecture.resolution
+        shape = (self.architecture.channels, side, side)
+        return {**self.layers(), "layer4": lambda features: last(features).unflatten(1, shape)}
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
@@ -61,6 +68,11 @@ class MLPDiscriminator(Discriminator):
     def layers(self) -> Layers:
         """Return ``layer1`` (pixels) to ``layer4`` (score)."""
         return dict(self.blocks.items())
+
+    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Return the layers; the first takes all pixels of a picture in a row."""
+        first = self.blocks["layer1"]
+        return {**self.layers(), "layer1": lambda images: first(images.flatten(start_dim=1))}
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""

@@ -10,6 +10,7 @@ from graftgan.errors import GraftganError
 VERBS = {
     "transfer": "graft a source onto your pictures",
     "compare": "run methods or settings side by side, over seeds, and say what is noise",
+    "search": "find the plan: which layers to freeze, to modulate, to fine-tune",
     "pretrain": "train a source from fresh weights",
     "sample": "pictures from a run or a source, as a grid or single files",
     "interpolate": "a film that walks between random pictures",

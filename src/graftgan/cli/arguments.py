@@ -25,6 +25,11 @@ def parse_flags(cls: Callable[..., T], arguments: Sequence[str], **options: Any)
     return _one_line(parse, options["prog"])
 
 
+def goes_on(arguments: Sequence[str]) -> bool:
+    """Return whether the words ask to go on with a folder, which takes other flags than a start."""
+    return any(a == "--resume" or a.startswith("--resume=") for a in arguments)
+
+
 def call_subcommand(
     functions: dict[str, Callable[..., None]],
     arguments: Sequence[str],

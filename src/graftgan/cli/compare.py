@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from graftgan.cli.arguments import parse_flags
+from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
 from graftgan.cli.transfer import DEFAULTS
@@ -23,8 +23,13 @@ from graftgan.search import (
     Results,
     Varied,
     check_comparison,
+    extend_comparison,
+    further_seeds,
+    read_comparison,
     resume_comparison,
     run_comparison,
+    split_list,
+    variants_of,
 )
 from graftgan.settings import parse, read_toml, to_plain
 
@@ -40,8 +45,12 @@ latents under every variant.
 the plan. --vary takes any other setting and its values, and may be given several times; all
 combinations are run. --seeds 3 stands for 0, 1 and 2; list others as 3,5 or 7,.
 
+With --seconds 600 every run trains for as long instead of for as many iterations, which then only
+limit it: a method with cheap iterations may do more of them.
+
 Stop whenever you like, also with kill -9: --resume, or the same command again, goes on where it
-stopped and repeats no finished run. A run that diverges is recorded, and the others go on.
+stopped and repeats no finished run. A run that diverges is recorded, and the others go on. With
+--add-methods and --add-seeds a comparison grows; what is finished stays.
 
 examples:
   graftgan compare my_pictures/ --methods combined,fine_tune,freeze --seeds 3 \\
@@ -52,6 +61,7 @@ examples:
       --held-out 0.2 --score-every 100
   graftgan compare my_pictures/ --config experiments/augmentation.toml
   graftgan compare --resume comparisons/plans
+  graftgan compare --resume comparisons/plans --add-methods adafm,lora --add-seeds 2
 """
 
 
@@ -83,6 +93,10 @@ class GoOn:
 
     resume: Path
     """Its folder."""
+    add_methods: str = ""
+    """Further plans or methods, separated by commas; run with all seeds."""
+    add_seeds: str = ""
+    """How many further seeds, or a list of them; every variant is run with them too."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -107,8 +121,9 @@ class Screen(ScreenWatcher, ComparisonWatcher):
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan compare PICTURES"
-    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+    if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
+        _extend(options)
         results = resume_comparison(options.resume, device=options.device, watcher=Screen())
         return _finish(results, options.resume)
     varied = _in_file(value_of("config", arguments))
@@ -128,6 +143,20 @@ def main(arguments: Sequence[str]) -> int:
         return _show(comparison, destination)
     results = run_comparison(comparison, destination, device=start.device, watcher=Screen())
     return _finish(results, destination)
+
+
+def _extend(options: GoOn) -> None:
+    """Add to the comparison what the flags say, before it is gone on with."""
+    methods = split_list(options.add_methods)
+    if not methods and not options.add_seeds:
+        return
+    before = read_comparison(options.resume)
+    extend_comparison(
+        options.resume,
+        variants_of(before.base, methods) if methods else {},
+        further_seeds(options.add_seeds, before.seeds) if options.add_seeds else (),
+        device=options.device,
+    )
 
 
 def _in_file(config: str | None) -> Varied:
@@ -158,9 +187,10 @@ def _show(comparison: Comparison, destination: Path) -> int:
         listed.add_row(job.name, str(job.seed), differs)
     console.print(listed)
     training = comparison.base.training
+    limit = "" if training.seconds is None else f"{training.seconds:g} seconds, at most "
     console.print(
-        f"each {training.iterations} iterations of {training.batch_size} pictures, unless its "
-        "settings say otherwise"
+        f"each {limit}{training.iterations} iterations of {training.batch_size} pictures, unless "
+        "its settings say otherwise"
     )
     return 0
 

@@ -11,6 +11,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
+from graftgan.assembly import remarks_on
 from graftgan.composer import Watcher
 from graftgan.prepared import Prepared
 from graftgan.transfer import PlanReport
@@ -65,6 +66,8 @@ class ScreenWatcher(Watcher):
             console.print(
                 "note: no copy guard, which needs pictures that are not trained on: --held-out 0.2"
             )
+        for remark in remarks_on(prepared):
+            console.print(f"note: {remark}")
         console.print(f"on {prepared.hardware.describe()}")
 
 

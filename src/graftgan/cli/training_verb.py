@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from graftgan.assembly import prepare
-from graftgan.cli.arguments import parse_flags
+from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
@@ -48,6 +48,8 @@ class GoOn:
     """The run folder."""
     iterations: int | None = None
     """A new, larger number of iterations."""
+    seconds: float | None = None
+    """A new, larger limit in seconds of training."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -55,11 +57,12 @@ class GoOn:
 def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, description: str) -> int:
     """Parse the arguments of a training verb and do what they say; return the exit code."""
     prog = f"graftgan {verb} PICTURES"
-    if any(a == "--resume" or a.startswith("--resume=") for a in arguments):
+    if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=description)
         folder = resume(
             options.resume,
             iterations=options.iterations,
+            seconds=options.seconds,
             device=options.device,
             watcher=ScreenWatcher(),
         )
@@ -130,8 +133,8 @@ def parse_start(
     config = value_of("config", arguments)
     if config is not None:
         data = under_method({"pictures": "", **read_toml(Path(config))})
-        data.pop("compare", None)  # what varies is for `graftgan compare` alone
-        data.pop("compare", None)  # what varies is for `graftgan compare` alone
+        for table in ("compare", "search"):  # for the verbs of these names alone
+            data.pop(table, None)
         defaults = parse(Experiment, data, where=config)
         if not data["pictures"]:
             defaults = replace(defaults, pictures=tyro.MISSING)

@@ -30,7 +30,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
         views=build_augmenter(experiment.augment, experiment.augmentation),
         hardware=prepared.hardware,
         batch_size=experiment.training.batch_size // processes.count,
-        anchors=_anchors(prepared),
+        anchors=anchors_of(prepared),
     )
     critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
     return Players(
@@ -56,7 +56,12 @@ GAMES.register("adversarial")(
 )
 
 
-def _anchors(prepared: Prepared) -> list[AnchorTerm]:
+def anchors_of(prepared: Prepared) -> list[AnchorTerm]:
+    """Return the anchors that the settings ask for, from what they remember of the source.
+
+    Raises:
+        CheckpointError: What they remember belongs to another run.
+    """
     experiment = prepared.experiment
     if not is_anchored(experiment.anchors):
         return []

@@ -1,19 +1,19 @@
 """What every way of training builds, and what they share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from graftgan.data import EndlessSampler
-from graftgan.experiment import Experiment
-from graftgan.networks import Generator, class_weights
+from graftgan.networks import Generator, NetworkPair, class_weights
 from graftgan.prepared import Prepared
+from graftgan.progress import Progress
 from graftgan.registry import Registry
 from graftgan.tensors import ClassWeights, Images, PictureBytes, to_images
 from graftgan.training import Processes, Update
-from graftgan.transfer import TrainableLayer
+from graftgan.transfer import ACTIONS, TrainableLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,28 @@ class Players:
             every checkpoint.
         settled: Buffers of the generator that are no weights: its average takes them as they are.
         sheet: Draws from a generator what belongs beside its samples; None: nothing does.
+        seconds: What was spent before the run on what it needs; it counts as time of the run.
     """
 
     updates: Sequence[Update]
     companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
-    settled: Sequence[torch.Tensor] = ()
+    settled: Sequence[Tensor] = ()
     sheet: Callable[[Generator], PictureBytes] | None = None
+    seconds: float = 0.0
+
+
+def _accept(prepared: Prepared) -> None:
+    del prepared
+
+
+def _nothing(prepared: Prepared, source: NetworkPair, progress: Progress) -> dict[str, Tensor]:
+    del prepared, source, progress
+    return {}
+
+
+def _silent(memory: Mapping[str, Tensor]) -> list[str]:
+    del memory
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +60,19 @@ class Game:
         takes_classes: Whether it can train a pair that tells classes apart.
         trained: The networks it trains: a plan must leave something to train in these, and nothing
             in others.
-        check: Raises SettingsError where settings mean nothing to it.
+        check: Raises a GraftganError where settings or plan do not fit it.
+        remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
+            disk, so that a resume finds exactly that.
+        remarks: What a person should know of what it remembers, in sentences.
     """
 
     build: Callable[[Prepared, Processes], Players]
     summary: str
     takes_classes: bool = False
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
-    check: Callable[[Experiment], None] = lambda experiment: None
+    check: Callable[[Prepared], None] = _accept
+    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] = _nothing
+    remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
 
 
 GAMES: Registry[Game] = Registry("game")
@@ -67,8 +88,8 @@ def update_of(
 ) -> Update:
     """Return the update of the network ``role``, with what its plan lets train."""
     layers = prepared.plan.trainable[role]
-    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
-    rate = getattr(settings, f"{role}_learning_rate")
+    transfer = prepared.experiment.transfer
+    rate = getattr(prepared.experiment.optimization, f"{role}_learning_rate")
     return Update(
         name=role,
         parameters=[p for layer in layers for p in layer.parameters],
@@ -76,8 +97,31 @@ def update_of(
         losses=losses,
         repeats=repeats,
         before=before,
-        starts=[transfer.start_of(layer.action) for layer in layers for _ in layer.parameters],
+        starts=[
+            transfer.start_of(role, layer.layer, layer.action)
+            for layer in layers
+            for _ in layer.parameters
+        ],
+        late=late_layers(prepared),
     )
+
+
+def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
+    """Return the layers that begin late, and so are frozen until then, with their starts.
+
+    Under ``--frozen-statistics source`` frozen layers normalise with the source's statistics, so
+    these do until they learn. Modulated layers keep those for good and need no switch.
+    """
+    transfer = prepared.experiment.transfer
+    if transfer.frozen_statistics != "source":
+        return []
+    return [
+        (network.layers()[layer.layer], start)
+        for role, network in prepared.pair.items()
+        for layer in prepared.plan.trainable[role]
+        if (start := transfer.start_of(role, layer.layer, layer.action)) > 0
+        and not ACTIONS[layer.action].modulates
+    ]
 
 
 def make_optimizer(
@@ -106,21 +150,39 @@ def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Im
 
 def numbered_batches(
     pictures: PictureBytes, prepared: Prepared, processes: Processes
-) -> Callable[[int], tuple[torch.Tensor, Images]]:
+) -> Callable[[int], tuple[Tensor, Images]]:
     """Return the function from a turn's number to the places and images of its ``pictures``."""
-    hardware = prepared.hardware
-    limit = prepared.experiment.data.memory_limit_mb * 2**20
-    if hardware.device.type != "cpu" and pictures.nbytes <= limit:
-        pictures = pictures.to(hardware.device)
-    sampler = _sampler(prepared, processes)
+    chosen = sampled(pictures, prepared, processes)
 
-    def batch(turn: int) -> tuple[torch.Tensor, Images]:
-        places = sampler.indices(turn)
-        images = to_images(pictures[places.to(pictures.device)].to(hardware.device))
-        images = images.contiguous(memory_format=hardware.memory_format)
-        return places.to(hardware.device), images
+    def batch(turn: int) -> tuple[Tensor, Images]:
+        places, rows = chosen(turn)
+        images = to_images(rows)
+        return places, images.contiguous(memory_format=prepared.hardware.memory_format)
 
     return batch
+
+
+def sampled(
+    rows: Tensor, prepared: Prepared, processes: Processes
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Return the function from a turn's number to its places in ``rows`` and what is there."""
+    device = prepared.hardware.device
+    limit = prepared.experiment.data.memory_limit_mb * 2**20
+    if device.type != "cpu" and rows.nbytes <= limit:
+        rows = rows.to(device)
+    sampler = EndlessSampler(
+        len(rows),
+        prepared.experiment.training.batch_size,
+        seed=prepared.experiment.seed,
+        rank=processes.rank,
+        processes=processes.count,
+    )
+
+    def at(turn: int) -> tuple[Tensor, Tensor]:
+        places = sampler.indices(turn)
+        return places.to(device), rows[places.to(rows.device)].to(device)
+
+    return at
 
 
 def real_classes(prepared: Prepared, processes: Processes) -> Callable[[int], ClassWeights | None]:
@@ -128,17 +190,5 @@ def real_classes(prepared: Prepared, processes: Processes) -> Callable[[int], Cl
     labels = prepared.images.labels
     if labels is None:
         return lambda turn: None
-    weights = class_weights(labels, len(prepared.images.classes))
-    sampler = _sampler(prepared, processes)
-    return lambda turn: weights[sampler.indices(turn)].to(prepared.hardware.device)
-
-
-def _sampler(prepared: Prepared, processes: Processes) -> EndlessSampler:
-    """Return what chooses the real images of a turn: equal ones choose the same."""
-    return EndlessSampler(
-        len(prepared.images.pictures),
-        prepared.experiment.training.batch_size,
-        seed=prepared.experiment.seed,
-        rank=processes.rank,
-        processes=processes.count,
-    )
+    at = sampled(class_weights(labels, len(prepared.images.classes)), prepared, processes)
+    return lambda turn: at(turn)[1]

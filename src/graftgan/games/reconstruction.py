@@ -11,7 +11,6 @@ from torch import nn
 
 from graftgan.backbones.latent_map import AffineMap, MappedGenerator
 from graftgan.errors import SettingsError
-from graftgan.experiment import Experiment
 from graftgan.games.players import GAMES, Game, Players, numbered_batches, update_of
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks import Generator, draw_latents
@@ -154,12 +153,13 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
     )
 
 
-def check_reconstruction(experiment: Experiment) -> None:
+def check_reconstruction(prepared: Prepared) -> None:
     """Check that every setting means something without a discriminator's loss.
 
     Raises:
         SettingsError: Lists what does not.
     """
+    experiment = prepared.experiment
     asked = {
         "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
         f"augment '{experiment.augment}' changes what a discriminator sees": (
@@ -170,8 +170,6 @@ def check_reconstruction(experiment: Experiment) -> None:
     problems = [f"{what}; leave it out" for what, present in asked.items() if present]
     if experiment.network.latent_map != "affine":
         problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
-    if experiment.source is None:
-        problems.append("it trains no discriminator, which a new source needs; give a source")
     if problems:
         raise SettingsError(f"the game reconstruction: {'; '.join(problems)}")
 

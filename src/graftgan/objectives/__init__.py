@@ -6,6 +6,7 @@ To add an objective: a class like those in ``adversarial.py``, registered in ``O
 from graftgan.objectives.adversarial import OBJECTIVES, Objective
 from graftgan.objectives.penalties import (
     R1,
+    Drift,
     GradientPenalty,
     Penalty,
     clip_weights,
@@ -24,6 +25,7 @@ from graftgan.objectives.settings import OptimizationSettings
 __all__ = [
     "OBJECTIVES",
     "R1",
+    "Drift",
     "GradientPenalty",
     "Objective",
     "OptimizationSettings",

@@ -45,7 +45,7 @@ class GradientPenalty:
 
     def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty, a scalar."""
-        share = torch.rand(len(real), 1, 1, 1, generator=rng).to(real)
+        share = torch.rand(len(real), *(1 for _ in real.shape[1:]), generator=rng).to(real)
         mixed = torch.lerp(fake.detach().to(real), real.detach(), share).requires_grad_()
         slope = _gradient(critic, mixed).flatten(1).norm(dim=1)
         return self.weight * (slope - 1.0).square().mean()
@@ -68,6 +68,23 @@ class R1:
         del fake, rng
         slope = _gradient(critic, real.detach().clone().requires_grad_())
         return 0.5 * self.gamma * self.every * slope.flatten(1).square().sum(dim=1).mean()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Keep the critic's scores of real pictures near zero, from which nothing else holds them.
+
+    Source: Karras et al. 2018, appendix A.1 (arXiv:1710.10196): weight x E D(x)^2 on reals alone.
+    """
+
+    weight: float
+    every: int = 1
+    name: str = "drift"
+
+    def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
+        """Return the weighted term, a scalar."""
+        del fake, rng
+        return self.weight * critic(real).float().square().mean()
 
 
 def penalties_of(settings: OptimizationSettings) -> tuple[Penalty, ...]:

@@ -6,14 +6,17 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 """
 
 from graftgan.reports.comparison import comparison_rows, write_comparison_report
-from graftgan.reports.curves import curve_svg, in_words
+from graftgan.reports.curves import curve_svg
+from graftgan.reports.drawing import in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
 from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.page import duration
 from graftgan.reports.run import write_run_report
+from graftgan.reports.search import TRIAL_HEADINGS, trial_rows, write_search_report
 from graftgan.reports.strip import labelled_strip
 
 __all__ = [
+    "TRIAL_HEADINGS",
     "comparison_rows",
     "curve_svg",
     "duration",
@@ -23,6 +26,8 @@ __all__ = [
     "picture_grid",
     "save_png",
     "strip_of",
+    "trial_rows",
     "write_comparison_report",
     "write_run_report",
+    "write_search_report",
 ]

@@ -11,10 +11,10 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.errors import RunError
 from graftgan.files import write_bytes
-from graftgan.reports.curves import Point, curve_svg, in_words
-from graftgan.reports.files import read_object
+from graftgan.reports.curves import curve_svg
+from graftgan.reports.drawing import Point, in_words
+from graftgan.reports.files import read_for_page
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name
 from graftgan.reports.panels import Panel, Score, plain, scores_of
@@ -40,10 +40,7 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
     Raises:
         RunError: There is no comparison, or the page cannot be written.
     """
-    try:
-        data = read_object(folder / "comparison.json")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder} holds no comparison that can be read: {error}") from None
+    data = read_for_page(folder, "comparison.json", what="comparison")
     destination = destination or folder / "comparison.html"
     page = _page(folder, data)
     write_bytes(destination, page.encode("utf-8", errors="replace"))
@@ -57,7 +54,7 @@ def comparison_rows(data: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         data: The content of ``comparison.json``.
     """
     headings = ["variant", "runs", "at the end", "to the best", "at its best checkpoint",
-                "to the best", "trains", "adapter", "time a run"]  # fmt: skip
+                "to the best", "trains", "adapter", "iterations", "time a run"]  # fmt: skip
     at_best = {str(entry.get("variant")): entry for entry in rows(data.get("at_best"))}
     lines: list[list[str]] = []
     for entry in rows(data.get("at_end")):
@@ -74,6 +71,7 @@ def comparison_rows(data: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 _verdict(best),
                 _trains(runs),
                 _megabytes(runs),
+                _iterations(runs),
                 _time(runs),
             ]
         )
@@ -111,7 +109,7 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
         pictures=short_name(table(data.get("shared")).get("pictures"), default="pictures"),
         score=str(data.get("score", "")),
         better=str(data.get("better", "lower")),
-        iterations=int(number(data.get("iterations"), default=0)),
+        length=_length(data),
         seeds=", ".join(map(str, seeds)),
         first_seed=seeds[0] if seeds else 0,
         done=done,
@@ -138,6 +136,15 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
         commands=_commands(folder, data, runs),
         made_by=version("graftgan"),
     )
+
+
+def _length(data: dict[str, Any]) -> str:
+    """Return in words how long the runs are."""
+    iterations = f"{in_words(number(data.get('iterations'), default=0))} iterations"
+    seconds = number(data.get("seconds_limit"))
+    if not math.isfinite(seconds):
+        return iterations
+    return f"{duration(seconds)} of training each, {iterations} at most"
 
 
 def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[_Row]:
@@ -254,6 +261,15 @@ def _megabytes(runs: Sequence[dict[str, Any]]) -> str:
     sizes = [number(run.get("adapter_bytes")) for run in runs]
     known = [size for size in sizes if size > 0]
     return f"{in_words(max(known) / 1e6, digits=3)} MB" if known else "–"
+
+
+def _iterations(runs: Sequence[dict[str, Any]]) -> str:
+    """Return how many iterations the runs that ended reached, one number where all are alike."""
+    known = [number(run.get("iteration")) for run in runs if run.get("state") == "finished"]
+    if not known:
+        return "–"
+    fewest, most = in_words(min(known)), in_words(max(known))
+    return fewest if fewest == most else f"{fewest} to {most}"
 
 
 def _time(runs: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from graftgan.files import without_archive_ending
-from graftgan.reports.curves import in_words
+from graftgan.reports.drawing import in_words
 
 TEMPLATES = Path(__file__).parent / "templates"
 

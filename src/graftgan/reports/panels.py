@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from graftgan.reports.curves import Point, curve_svg, in_words
+from graftgan.reports.curves import curve_svg
+from graftgan.reports.drawing import Point, in_words
 from graftgan.reports.record import RunRecord, number, table
 
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"

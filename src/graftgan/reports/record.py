@@ -12,7 +12,7 @@ from graftgan.reports.files import read_object
 from graftgan.settings import read_toml
 
 # States after which nothing is written.
-ENDINGS = {"finished", "interrupted", "stopped", "diverged"}
+ENDINGS = {"finished", "interrupted", "stopped", "pruned", "diverged"}
 _SNAPSHOT = re.compile(r"(\d+)\.png")
 _EXPECTED = {
     "experiment.toml": "the settings of the run",
@@ -57,7 +57,7 @@ class RunRecord:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``interrupted``, ``stopped``, ``diverged``, or ``unknown``."""
+        """``running``, or one of ``ENDINGS``, or ``unknown``."""
         return str(self.card.get("state", "unknown"))
 
     @property

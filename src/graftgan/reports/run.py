@@ -24,6 +24,7 @@ _STATES = {
     "running": "still running",
     "interrupted": "stopped early",
     "stopped": "ended by its scores",
+    "pruned": "ended by a search",
     "diverged": "diverged",
     "failed": "failed",
 }
@@ -78,6 +79,7 @@ def _page(record: RunRecord) -> str:
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
         warning=str(record.card.get("warning") or ""),
+        remarks=[str(remark) for remark in record.card.get("remarks") or []],
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(sheets, "Sheet of generated pictures"),
@@ -218,7 +220,11 @@ def _ending(record: RunRecord) -> str:
     if record.state == "running":
         return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
-        verbs = {"interrupted": "stopped", "stopped": "was ended by its scores"}
+        verbs = {
+            "interrupted": "stopped",
+            "stopped": "was ended by its scores",
+            "pruned": "was ended by a search",
+        }
         verb = verbs.get(record.state, record.state)
         return f"The run {verb} {where}{said}"
     return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"

@@ -1,39 +1,83 @@
-"""Several experiments that are read together: a comparison of methods or settings over seeds.
+"""Several experiments that are read together: a comparison over seeds, or a search for the plan.
 
-``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet, ``standing.py`` says
-what can be told from noise, ``results.py`` gathers it from the run folders.
+A comparison: ``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet,
+``standing.py`` says what can be told from noise, ``results.py`` gathers it from the run folders.
+
+A search: ``plan_search.py`` is the plain data, ``space.py`` what can be tried, ``strategy.py`` the
+interface of ``gradual.py``, ``grid.py`` and ``optuna_strategy.py``; ``desk.py`` hands out trials to
+one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the best again with new
+seeds, ``surface.py`` and ``findings.py`` say what was found.
 """
 
 from graftgan.search.comparison import (
     Comparison,
     Job,
     Varied,
+    further_seeds,
     parse_seeds,
     split_list,
     variants_of,
 )
+from graftgan.search.findings import Findings
+from graftgan.search.gradual import Gradual
+from graftgan.search.grid import Grid
+from graftgan.search.optuna_strategy import OptunaStrategy
+from graftgan.search.plan_search import Budget, Judge, Networks, PlanSearch, PrunerName
 from graftgan.search.queue import (
     ComparisonWatcher,
     check_comparison,
+    extend_comparison,
+    read_comparison,
     resume_comparison,
     run_comparison,
 )
 from graftgan.search.results import Results, RunResult
+from graftgan.search.runner import (
+    Forecast,
+    SearchWatcher,
+    check_search,
+    resume_search,
+    run_search,
+)
 from graftgan.search.standing import Standing, mean_interval
+from graftgan.search.strategy import STRATEGIES, Pause, Strategy
+from graftgan.search.trials import Proposal, Trial
 
 __all__ = [
+    "STRATEGIES",
+    "Budget",
     "Comparison",
     "ComparisonWatcher",
+    "Findings",
+    "Forecast",
+    "Gradual",
+    "Grid",
     "Job",
+    "Judge",
+    "Networks",
+    "OptunaStrategy",
+    "Pause",
+    "PlanSearch",
+    "Proposal",
+    "PrunerName",
     "Results",
     "RunResult",
+    "SearchWatcher",
     "Standing",
+    "Strategy",
+    "Trial",
     "Varied",
     "check_comparison",
+    "check_search",
+    "extend_comparison",
+    "further_seeds",
     "mean_interval",
     "parse_seeds",
+    "read_comparison",
     "resume_comparison",
+    "resume_search",
     "run_comparison",
+    "run_search",
     "split_list",
     "variants_of",
 ]

@@ -80,6 +80,19 @@ class Comparison:
             for variant, overrides in self.variants.items()
         ]
 
+    def extended(
+        self, variants: Mapping[str, Overrides], seeds: tuple[int, ...] = ()
+    ) -> "Comparison":
+        """Return the comparison with further variants and seeds; the runs so far keep their names.
+
+        Raises:
+            SettingsError: One is there already.
+        """
+        twice = [*(self.variants.keys() & variants.keys()), *map(str, set(self.seeds) & set(seeds))]
+        if twice:
+            raise SettingsError(f"the comparison has {', '.join(sorted(twice))} already")
+        return replace(self, variants={**self.variants, **variants}, seeds=(*self.seeds, *seeds))
+
     def located(self) -> "Comparison":
         """Return the comparison with every path absolute, as it is written."""
         variants = {
@@ -89,10 +102,7 @@ class Comparison:
             }
             for name, overrides in self.variants.items()
         }
-        base = self.base.located()
-        if base.source is not None:
-            base = replace(base, source=settled_name(base.source))
-        return replace(self, base=base, variants=variants)
+        return replace(self, base=located_with_source(self.base), variants=variants)
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings."""
@@ -104,17 +114,7 @@ class Comparison:
         Raises:
             SettingsError: Something is missing, or would make the comparison an unfair one.
         """
-        scoring = self.base.scoring
-        if scoring.score_every is None:
-            raise SettingsError(
-                "a comparison needs scores: add --score-every 100, and --held-out 0.2 or a larger "
-                "set of the same kind as --reference"
-            )
-        if scoring.patience is not None:
-            raise SettingsError(
-                "with --patience the runs would see different numbers of images; leave it out: "
-                "the table also shows every run at its best checkpoint"
-            )
+        check_scored(self.base, what="a comparison")
         for name, overrides in self.variants.items():
             for setting in overrides:
                 _check_may_vary(setting, where=f"the variant '{name}'")
@@ -161,6 +161,32 @@ class Varied:
         )
 
 
+def located_with_source(experiment: Experiment) -> Experiment:
+    """Return the experiment with every path absolute, that of its source too."""
+    located = experiment.located()
+    if located.source is None:
+        return located
+    return replace(located, source=settled_name(located.source))
+
+
+def check_scored(base: Experiment, *, what: str) -> None:
+    """Check that all runs from ``base`` are scored, and none is ended by its own scores.
+
+    Raises:
+        SettingsError: They are not.
+    """
+    if base.scoring.score_every is None:
+        raise SettingsError(
+            f"{what} needs scores: add --score-every 100, and --held-out 0.2 or a larger set of "
+            "the same kind as --reference"
+        )
+    if base.scoring.patience is not None:
+        raise SettingsError(
+            "with --patience the runs would see different numbers of images; leave it out: the "
+            "results also show every run at its best checkpoint"
+        )
+
+
 def variants_of(
     base: Experiment, methods: Sequence[str] = (), vary: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -179,7 +205,7 @@ def variants_of(
     if methods:
         axes.append([(method, method_overrides(method)) for method in methods])
     for name, texts in (vary or {}).items():
-        setting = _dotted(name)
+        setting = dotted_setting(name)
         _check_may_vary(setting, where="--vary")
         axes.append([(f"{name}={text}", {setting: _typed(base, setting, text)}) for text in texts])
     if not axes:
@@ -247,6 +273,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     )
 
 
+def further_seeds(text: str, known: Sequence[int]) -> tuple[int, ...]:
+    """Return seeds to add: ``2`` stands for the next two, ``7,9`` and ``7,`` list them.
+
+    Raises:
+        SettingsError: The text is something else.
+    """
+    seeds = parse_seeds(text)
+    first = 0 if "," in text else max(known) + 1
+    return tuple(first + seed for seed in seeds)
+
+
 def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
     """Return ``experiment`` with some settings changed.
 
@@ -274,8 +311,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _dotted(name: str) -> str:
-    """Return the full name of a setting that is named in full, with dashes or by its last part."""
+def dotted_setting(name: str) -> str:
+    """Return the full name of a setting that is named in full, with dashes or by its last part.
+
+    Raises:
+        SettingsError: There is no such setting.
+    """
     known = list(dotted_names(Experiment))
     wanted = name.strip().replace("-", "_")
     matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]

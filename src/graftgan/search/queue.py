@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from graftgan.assembly import prepare
@@ -13,13 +14,14 @@ from graftgan.files import read_json, remove_partial, write_json, write_text, wr
 from graftgan.reports import write_comparison_report
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
-from graftgan.search.comparison import Comparison, Job, flat
+from graftgan.search.comparison import Comparison, Job, Overrides, flat
 from graftgan.search.results import ENDED, Results, gather
 from graftgan.settings import parse, read_toml, to_plain, to_toml
 from graftgan.training import choose_hardware
 
 SETTINGS, RESULTS = "comparison.toml", "comparison.json"
 WAITING = "waiting"
+_EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
 _FILLED_IN = {"training.precision"}  # auto becomes what the machine computes in
 
 
@@ -56,7 +58,7 @@ def run_comparison(
     """
     comparison = comparison.located()
     if (destination / SETTINGS).is_file():
-        if _read(destination) != comparison:
+        if read_comparison(destination) != comparison:
             raise RunError(
                 f"{destination} holds another comparison; choose another folder with --out, or go "
                 f"on with that one: graftgan compare --resume {destination}"
@@ -79,14 +81,40 @@ def resume_comparison(
     Raises:
         RunError: ``path`` holds no comparison, or its settings or runs are not those it began with.
     """
-    comparison = _read(path)
-    known = read_json(path / RESULTS, error=RunError)
-    if not isinstance(known, dict) or known.get("settings_sha256") != comparison.sha256():
-        raise RunError(
-            f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
-            "new comparison"
-        )
+    comparison = _unchanged(path)
     return _work(comparison, path, device, watcher or ComparisonWatcher())
+
+
+def extend_comparison(
+    path: Path,
+    variants: Mapping[str, Overrides],
+    seeds: tuple[int, ...] = (),
+    *,
+    device: str = "auto",
+) -> Comparison:
+    """Add variants and seeds to a comparison; ``resume_comparison`` then runs what they add.
+
+    Args:
+        path: Its folder.
+        variants: As ``variants_of`` returns them.
+        seeds: With which every variant, old and new, is run too.
+        device: Where the new variants are checked.
+
+    Returns:
+        The comparison as it now is.
+
+    Raises:
+        GraftganError: Something is there already or does not fit, and nothing is changed.
+    """
+    before = _unchanged(path)
+    comparison = before.extended(variants, seeds).located()
+    if variants:
+        check_comparison(replace(comparison, variants=dict(variants)), device=device)
+    # Of these two writes a kill may leave the first: either comparison then counts as unchanged.
+    known = read_json(path / RESULTS, error=RunError)
+    write_json(path / RESULTS, {**known, _EXTENDED: comparison.sha256()})
+    write_text(path / SETTINGS, to_toml(comparison))
+    return comparison
 
 
 def check_comparison(comparison: Comparison, *, device: str = "auto") -> None:
@@ -117,11 +145,33 @@ def state_of(folder: RunFolder) -> tuple[str, str]:
     return str(card["state"]), str(card.get("message") or "")
 
 
-def _read(path: Path) -> Comparison:
+def read_comparison(path: Path) -> Comparison:
+    """Return the comparison of a folder.
+
+    Raises:
+        RunError: ``path`` holds none.
+    """
     file = path / SETTINGS
     if not file.is_file():
         raise RunError(f"{path} holds no comparison: there is no {SETTINGS}")
     return parse(Comparison, read_toml(file), where=str(file))
+
+
+def _unchanged(path: Path) -> Comparison:
+    """Return the comparison of a folder, as it began or as it was extended.
+
+    Raises:
+        RunError: ``path`` holds none, or its settings are others.
+    """
+    comparison = read_comparison(path)
+    known = read_json(path / RESULTS, error=RunError)
+    hashes = (known.get("settings_sha256"), known.get(_EXTENDED)) if isinstance(known, dict) else ()
+    if comparison.sha256() not in hashes:
+        raise RunError(
+            f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
+            "new comparison"
+        )
+    return comparison
 
 
 def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWatcher) -> Results:

@@ -78,7 +78,8 @@ class Results:
         command: What wrote this last.
         score: The name of the score that decides.
         better: ``lower`` or ``higher``.
-        iterations: Where runs end.
+        iterations: Where runs end at the latest.
+        seconds_limit: How long each run trains; None: no limit, or different ones.
         shared: Settings that are the same in all runs, by dotted name.
         at_end: Where the variants stand at the last iteration.
         at_best: The same, each run at its best checkpoint.
@@ -92,6 +93,7 @@ class Results:
     score: str
     better: str
     iterations: int
+    seconds_limit: float | None = None
     seeds: tuple[int, ...]
     variants: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
@@ -126,12 +128,14 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
     scores = [score for by_seed in bests.values() for score in by_seed.values()]
     name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
     iterations = max(job.experiment.training.iterations for job in jobs)
+    limits = {job.experiment.training.seconds for job in jobs}
     return Results(
         settings_sha256=comparison.sha256(),
         command=" ".join(["graftgan", *sys.argv[1:]]),
         score=name,
         better=better,
         iterations=iterations,
+        seconds_limit=limits.pop() if len(limits) == 1 else None,
         seeds=comparison.seeds,
         variants=comparison.variants,
         shared=_shared(jobs, path),
@@ -164,31 +168,32 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     scores = folder.path / "metrics.jsonl"
     iteration = int(card["iteration"])
     best = best_iteration(scores) if card["state"] in ENDED else None
-    last = experiment.training.iterations if card["state"] == "finished" else None
+    last = iteration if card["state"] == "finished" else None
     adapter = folder.path / FILE_NAME
     return RunResult(
         **known,
         state="failed" if failure else str(card["state"]),
         message=failure or str(card["message"]),
         iteration=iteration,
-        images=_images(experiment, iteration),
+        images=images_shown(experiment, iteration),
         seconds=float(card["seconds"]),
         trainable=plan.get("trainable"),
         parameters=plan.get("parameters"),
         adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
-        end=_deciding_score(scores, last),
-        best=_deciding_score(scores, best),
+        end=deciding_score(scores, last),
+        best=deciding_score(scores, best),
         best_iteration=best,
         base=dict(card["base"]),
     )
 
 
-def _images(experiment: Experiment, iteration: int) -> int:
+def images_shown(experiment: Experiment, iteration: int) -> int:
+    """Return how many real pictures a run has been shown by ``iteration``."""
     critic_steps = experiment.optimization.critic_steps or 1
     return iteration * experiment.training.batch_size * critic_steps
 
 
-def _deciding_score(file: Path, iteration: int | None) -> Score | None:
+def deciding_score(file: Path, iteration: int | None) -> Score | None:
     """Return the score that decides at ``iteration``."""
     found = [
         line
@@ -268,7 +273,14 @@ def _told(standing: Standing) -> str:
 def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[Score]) -> list[str]:
     notes: list[str] = []
     ended = [run for run in runs if run.state == "finished"]
-    if len({run.images for run in ended}) > 1:
+    limits = {job.experiment.training.seconds for job in comparison.jobs()}
+    if len(limits) == 1 and None not in limits:
+        notes.append(
+            f"Each run trained for {limits.pop():g} seconds, scoring not counted, so the variants "
+            "saw different numbers of images; the end is each run's last score. What was reached "
+            "depends on the machine, and on what else it did meanwhile."
+        )
+    elif len({run.images for run in ended}) > 1:
         notes.append("The variants saw different numbers of images, so their budgets differ.")
     bases = {str(sorted(run.base.items())) for run in runs if run.base}
     if len(bases) > 1 and not any("source" in v for v in comparison.variants.values()):

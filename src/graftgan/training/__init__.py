@@ -16,12 +16,13 @@ from graftgan.training.listeners import (
     forget_after,
 )
 from graftgan.training.loop import Listener, Training
-from graftgan.training.settings import TrainingSettings
+from graftgan.training.settings import CodeSettings, TrainingSettings
 from graftgan.training.state import restore, state_of
 from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
 __all__ = [
     "AdversarialGame",
+    "CodeSettings",
     "DivergenceGuard",
     "GeneratorAverage",
     "Hardware",

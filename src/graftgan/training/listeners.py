@@ -146,6 +146,8 @@ class ProgressLines(QuietListener):
             done = training.iteration - self._iteration
             pace = (training.seconds - self._seconds) / done
             left = pace * (training.iterations - training.iteration) / 60
+            if training.seconds_limit is not None:
+                left = min(left, (training.seconds_limit - training.seconds) / 60)
             self._say(
                 f"iteration {training.iteration}/{training.iterations}, "
                 f"{pace:.2f} s each, {left:.0f} minutes left"

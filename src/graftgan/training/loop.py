@@ -46,6 +46,7 @@ class Training:
         iteration: Iterations done.
         images_seen: Real pictures shown so far.
         seconds: Time spent in the loop, over all sittings.
+        seconds_limit: The run also ends once ``seconds`` has reached this.
         companions: What trains along beside the pair, by name.
         sheet: Draws from a generator what belongs beside its samples; None: nothing does.
         stop_requested: Set by a listener to end after this iteration.
@@ -62,6 +63,7 @@ class Training:
     iteration: int = 0
     images_seen: int = 0
     seconds: float = 0.0
+    seconds_limit: float | None = None
     companions: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     sheet: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
@@ -72,8 +74,21 @@ class Training:
         """Every parameter that some update moves."""
         return [p for update in self.updates for p in update.parameters]
 
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the run has trained for as long as it may."""
+        return self.seconds_limit is not None and self.seconds >= self.seconds_limit
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1], by whichever limit is nearer."""
+        shares = [self.iteration / self.iterations]
+        if self.seconds_limit is not None:
+            shares.append(self.seconds / self.seconds_limit)
+        return min(1.0, max(shares))
+
     def run(self) -> None:
-        """Train up to ``iterations``, or until a listener asks to stop."""
+        """Train up to ``iterations`` or ``seconds_limit``, or until a listener asks to stop."""
         for listener in self.listeners:
             listener.started(self)
         trainable = self.trainable
@@ -88,12 +103,13 @@ class Training:
 
     def _iterate(self, trainable: list[Parameter]) -> Terms:
         report: Terms = {}
+        progress = self.progress
         for update in self.updates:
             for repeat in range(update.repeats):
                 moment = Moment(
                     update=update.name,
                     turn=self.iteration * update.repeats + repeat,
-                    progress=self.iteration / self.iterations,
+                    progress=progress,
                     randomness=self.randomness,
                 )
                 terms = update.turn(moment, trainable, self.processes.average_gradients)
@@ -108,4 +124,6 @@ class Training:
         return report
 
     def _should_stop(self) -> bool:
-        return self.processes.agree(self.stop_requested, self.hardware.device)
+        # One clock decides: the leader's, which also writes how the run ended.
+        wanted = self.stop_requested or (self.processes.leads and self.time_is_up)
+        return self.processes.agree(wanted, self.hardware.device)

@@ -1,5 +1,6 @@
 """How long and how a run trains."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ class TrainingSettings:
 
     iterations: int = 900
     """Generator steps; each has its critic steps."""
+    seconds: float | None = None
+    """Stop after so many seconds of training, scoring not counted; --iterations still limits."""
     batch_size: int = 64
     """Pictures in a batch, over all processes."""
     precision: PrecisionName = "auto"
@@ -39,6 +42,8 @@ class TrainingSettings:
         for name in ("sample_every", "checkpoint_every"):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise SettingsError(f"seconds must be finite and positive, got {self.seconds}")
         if self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
         if self.average_half_life_images < 0:
@@ -55,6 +60,31 @@ class TrainingSettings:
     def save_every(self) -> int:
         """Iterations between two checkpoints."""
         return self.checkpoint_every or min(1000, max(1, self.iterations // 10))
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSettings:
+    """How codes are made and told apart, in the game on codes."""
+
+    encoder_iterations: int = 300
+    """Batches of the source's own samples on which the encoder is trained, before the run."""
+    encoder_learning_rate: float = 1e-3
+    """Step size of the encoder; it falls to zero."""
+    critic_drift: float = 0.01
+    """Weight of the squared scores of real codes, which keeps the critic's scores near zero."""
+
+    def __post_init__(self) -> None:
+        _at_least_one("encoder_iterations", self.encoder_iterations)
+        if not 0 < self.encoder_learning_rate < math.inf:
+            raise SettingsError(
+                "encoder_learning_rate must be finite and positive, got "
+                f"{self.encoder_learning_rate}"
+            )
+        if not 0 <= self.critic_drift < math.inf:
+            raise SettingsError(
+                f"critic_drift must be finite and not negative, got {self.critic_drift}"
+            )
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graftgan.errors import CheckpointError
@@ -50,6 +50,8 @@ class Update:
         before: Called before each turn, for constraints on the weights.
         after: Called after each step, for what follows from the weights.
         rate_at: The share of the run done, in [0, 1], to the multiple of all learning rates.
+        late: Layers with the share of the run after which they learn. Until then their running
+            statistics stand still too, in the turns of whichever network runs them.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Update:
     starts: Sequence[float] = ()
     after: Callable[[], None] = field(default=lambda: None)
     rate_at: Callable[[float], float] = field(default=lambda progress: 1.0)
+    late: Sequence[tuple[nn.Module, float]] = ()
 
     def moving(self, progress: float) -> Sequence[Parameter]:
         """Return the parameters that move once ``progress`` of the run is done."""
@@ -78,6 +81,8 @@ class Update:
         """Take one step; return the detached terms of its loss."""
         self.before()
         self._set_rates(moment.progress)
+        for layer, start in self.late:
+            layer.train(start <= moment.progress)
         with gradients_only_for(self.moving(moment.progress), trainable):
             terms = self.losses(moment)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()

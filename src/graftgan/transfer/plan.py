@@ -9,8 +9,9 @@ Three ways to say it, one network after the other, in any mix:
 * ``D[layer1=freeze, layer2-4=adafm, *=fine_tune]``: rules; the first that matches a layer wins.
 * a preset's name, such as ``combined``; it fits any depth.
 
-Layers that were added to a backbone, such as ``classes``, are neither counted nor matched by a
-pattern: they train unless a rule names them.
+Layers that were added to a backbone, such as a latent map or classes, are not counted and no
+pattern finds them, so that every plan means for the backbone's own layers what it means without
+them. They train, unless a rule names them: ``G[latent_map=freeze, *=fine_tune]``.
 """
 
 import re
@@ -44,21 +45,21 @@ class Split:
         Raises:
             PlanError: The numbers do not add up to the number of layers.
         """
-        added, layers = _without_added(layers)
+        own = _counted(layers)
         given = [n for n in (self.freeze, self.modulate, self.tune) if n is not None]
-        rest = len(layers) - sum(given)
+        rest = len(own) - sum(given)
         counts = [rest if n is None else n for n in (self.freeze, self.modulate, self.tune)]
-        if sum(counts) != len(layers) or min(counts) < 0:
+        if sum(counts) != len(own) or min(counts) < 0:
             letter = network[0].upper()
             raise PlanError(
-                f"{self.text(network)} covers {sum(given)} layers, the {network} has {len(layers)} "
-                f"({', '.join(layers)}); the three numbers of {letter}(i,j,k) must add up to "
-                f"{len(layers)}"
+                f"{self.text(network)} covers {sum(given)} layers, the {network} has {len(own)} "
+                f"({', '.join(own)}); the three numbers of {letter}(i,j,k) must add up to "
+                f"{len(own)}"
             )
         from_picture = ["freeze"] * counts[0] + ["adafm"] * counts[1] + ["fine_tune"] * counts[2]
-        ordered = layers if network == "discriminator" else list(reversed(layers))
+        ordered = own if network == "discriminator" else list(reversed(own))
         chosen = dict(zip(ordered, from_picture, strict=True))
-        return added | {layer: chosen[layer] for layer in layers}
+        return _in_order(layers, chosen)
 
     def text(self, network: str) -> str:
         """Return the notation, ``*`` for "all the others"."""
@@ -89,13 +90,12 @@ class Rules:
                 problems.append(f"'{pattern}={action}' comes too late: all its layers have a rule")
             for layer in matching:
                 chosen.setdefault(layer, action)
-        chosen = _without_added(layers)[0] | chosen
-        missing = [layer for layer in layers if layer not in chosen]
+        missing = [layer for layer in _counted(layers) if layer not in chosen]
         problems += _unknown_actions(self.rules)
         problems += [f"{layer} of the {network} has no rule" for layer in missing]
         if problems:
             raise PlanError(f"{'; '.join(problems)}; its layers are {', '.join(layers)}")
-        return {layer: chosen[layer] for layer in layers}
+        return _in_order(layers, chosen)
 
     def text(self, network: str) -> str:
         """Return the rules as text."""
@@ -161,17 +161,27 @@ def parse_plan(text: str) -> Plan:
 
 def describe(network: str, actions: Mapping[str, str]) -> NetworkPlan:
     """Return the shortest way to say what each layer of ``network`` does: a split, or rules."""
-    usual, layers = _without_added(list(actions))
-    added = {layer: actions[layer] for layer in usual if actions[layer] != usual[layer]}
-    actions = {layer: actions[layer] for layer in layers}
-    count = [list(actions.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
+    own = {layer: actions[layer] for layer in _counted(list(actions))}
+    if dict(actions) != _in_order(list(actions), own):
+        return Rules(tuple(actions.items()))  # what was added does this only where it is named
+    count = [list(own.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
     split = Split(*count)
-    fits = sum(count) == len(layers) and split.actions(layers, network=network) == actions
-    if fits and not added:
+    if sum(count) == len(own) and split.actions(list(own), network=network) == own:
         return split
-    if len(set(actions.values())) == 1:
-        actions = {"*": actions[layers[0]]}
-    return Rules((*added.items(), *actions.items()))
+    if len(set(own.values())) == 1:
+        return Rules((("*", next(iter(own.values()))),))
+    return Rules(tuple(own.items()))
+
+
+def _counted(layers: Sequence[str]) -> list[str]:
+    """Return the layers that a plan speaks of unless it names those added to a backbone."""
+    return [layer for layer in layers if layer not in ADDED_LAYERS]
+
+
+def _in_order(layers: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the action of each layer; added ones without a rule follow the others."""
+    nothing_kept = set(chosen.values()) == {"reset"}
+    return {layer: chosen.get(layer, "reset" if nothing_kept else "fine_tune") for layer in layers}
 
 
 def _parse_split(numbers: str, text: str) -> Split:
@@ -199,19 +209,10 @@ def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
     return [f"no action is named '{action}'; {suggest(action, ACTIONS)}" for action in unknown]
 
 
-def _without_added(layers: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the actions of layers added to a backbone, and the backbone's own layers.
-
-    What was added for a transfer is there to be trained; only a rule with its name says otherwise.
-    """
-    added = {layer: "fine_tune" for layer in layers if layer in ADDED_LAYERS}
-    return added, [layer for layer in layers if layer not in added]
-
-
 def _matching(pattern: str, layers: Sequence[str]) -> list[str]:
-    if pattern in ADDED_LAYERS:
-        return [layer for layer in layers if layer == pattern]
-    _, layers = _without_added(layers)
+    if pattern in layers:
+        return [pattern]
+    layers = _counted(layers)
     span = re.fullmatch(r"(\w*?)(\d+)-(\d+)", pattern)
     if span is None:
         return [layer for layer in layers if fnmatchcase(layer, pattern)]

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from graftgan.errors import SettingsError
-from graftgan.networks import CLASS_LAYER
+from graftgan.networks import ADDED_LAYERS, CLASS_LAYER
 from graftgan.settings import strict
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
@@ -22,6 +22,8 @@ class TransferSettings:
     """Learning rate of modulations (AdaFM, LoRA, ...), as a multiple of the network's."""
     modulations_from: float = 0.0
     """Share of the run after which modulations begin to learn; the other layers learn at once."""
+    generator_from: float = 0.0
+    """Share of the run after which the source's generator layers learn; added ones at once."""
     class_rate: float = 10.0
     """Learning rate of the generator's classes, as a multiple of the network's."""
     lora_rank: int = 4
@@ -41,8 +43,9 @@ class TransferSettings:
                 raise SettingsError(
                     f"{name} must be finite and positive, got {getattr(self, name)}"
                 )
-        if not 0 <= self.modulations_from < 1:
-            raise SettingsError(f"modulations_from must be in [0, 1), got {self.modulations_from}")
+        for name in ("modulations_from", "generator_from"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if self.lora_rank < 1:
             raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
         if not 0 <= self.modulated_share <= 1:
@@ -59,9 +62,13 @@ class TransferSettings:
             return self.class_rate
         return self.modulation_rate if ACTIONS[action].modulates else 1.0
 
-    def start_of(self, action: str) -> float:
-        """Return the share of the run after which layers under ``action`` learn."""
-        return self.modulations_from if ACTIONS[action].modulates else 0.0
+    def start_of(self, network: str, layer: str, action: str) -> float:
+        """Return the share of the run after which ``layer``, which is under ``action``, learns."""
+        way = ACTIONS[action]
+        own = network == "generator" and layer not in ADDED_LAYERS and way.keeps_source
+        return max(
+            self.modulations_from if way.modulates else 0.0, self.generator_from if own else 0.0
+        )
 
     def low_rank(self, seed: int) -> LowRank:
         """Return how ``lora`` is done in a run of ``seed``."""

@@ -5,15 +5,6 @@ from pathlib import Path
 import pytest
 
 from graftgan.cli import main
-from tiny_networks import draw_pictures
-
-
-@pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return str(draw_pictures(tmp_path / "pictures", count=10, hue=1))
-
 
 SCORED = ["--held-out", "0.3", "--score-every", "3"]
 

@@ -11,8 +11,7 @@ from graftgan.assembly import prepare
 from graftgan.data import DataSettings
 from graftgan.errors import ImageSetError, SettingsError
 from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.games import GAMES, real_batches, real_classes
-from graftgan.games.players import Game
+from graftgan.games import real_batches, real_classes
 from graftgan.prepared import Prepared
 from graftgan.sampling import (
     CHUNK,
@@ -136,13 +135,10 @@ def test_settings_pictures_and_source_must_agree_about_classes(folders: Path):
     assert same.classes == ABC.classes
 
 
-def test_a_game_that_knows_no_classes_refuses_them(
-    folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blind = Game(GAMES["adversarial"].build, "one that knows no classes")
-    monkeypatch.setattr(GAMES, "_things", {"blind": blind})
-    with pytest.raises(SettingsError, match="'blind' does not tell classes apart"):
-        prepare(experiment_on(folders, game="blind"), CPU)
+def test_a_game_that_knows_no_classes_refuses_them(folders: Path):
+    source = {"source": "avatars-64", "network": NetworkSettings(), "game": "reconstruction"}
+    with pytest.raises(SettingsError, match="'reconstruction' does not tell classes apart"):
+        prepare(experiment_on(folders, **source), CPU)
 
 
 def test_the_settings_written_out_name_the_classes_and_can_be_run_again(prepared: Prepared):

@@ -259,7 +259,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
         ({"plan": "fine_tune"}, PlanError, r"does not train the discriminator.*D\(\*,0,0\)"),
         ({"plan": "D(*,0,0) G(*,0,0)"}, PlanError, "leaves the generator with nothing to train"),
         ({"reconstruction": {"perceptual_network": "vgg"}}, SettingsError, "no perceptual network"),
-        ({"source": None, "method": None, "plan": None}, SettingsError, "give a source"),
+        ({"source": None, "method": None, "plan": None}, SettingsError, "add a source"),
     ],
 )
 def test_what_means_nothing_without_a_discriminator_is_refused(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from feature_networks import save_brightness
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings
 from graftgan.errors import RunError, ScoreError, SettingsError, TrainingDiverged
@@ -21,13 +22,6 @@ from graftgan.training import TrainingSettings
 from tiny_networks import CPU, draw_pictures, image_set, tiny_pictures
 
 
-class Brightness(torch.nn.Module):
-    """A feature network one can follow: the mean of each channel."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
-
-
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
@@ -35,10 +29,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    path = tmp_path / "brightness.pt"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), path)
-    return path
+    return save_brightness(tmp_path)
 
 
 @pytest.fixture
@@ -219,7 +210,7 @@ def test_a_run_that_ends_at_its_start_is_whole(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def copies(*_: object) -> Verdict:
-        return Verdict(best=False, stop="the generator copies")
+        return Verdict(best=False, value=1.0, stop="the generator copies")
 
     monkeypatch.setattr(MetricScorer, "score", copies)
     folder = run(experiment, tmp_path / "run")

@@ -12,6 +12,7 @@ from graftgan.errors import SettingsError
 from graftgan.objectives import (
     OBJECTIVES,
     R1,
+    Drift,
     GradientPenalty,
     OptimizationSettings,
     clip_weights,
@@ -40,6 +41,29 @@ def test_gradient_penalty_of_a_linear_critic(slope: float):
     assert GradientPenalty(3.0)(critic, REAL, FAKE, rng()).item() == pytest.approx(
         0.3 * expected, rel=1e-5, abs=1e-9
     )
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 2, 3, 3)])
+def test_codes_of_any_shape_are_penalised_as_images_are(shape: tuple[int, ...]):
+    real, fake = torch.randn(shape, generator=rng()), torch.zeros(shape)
+    slope = torch.linspace(-1, 2, real[0].numel())
+    value = GradientPenalty()(lambda codes: codes.flatten(1) @ slope, real, fake, rng())
+    assert value.item() == pytest.approx(10 * (slope.norm().item() - 1) ** 2, rel=1e-5)
+    seen: list[Tensor] = []
+
+    def critic(codes: Tensor) -> Tensor:
+        seen.append(codes.detach())
+        return codes.flatten(1).square().sum(1)
+
+    GradientPenalty()(critic, real, fake, rng())
+    shares = (seen[0] / real).flatten(1)
+    torch.testing.assert_close(shares, shares[:, :1].expand_as(shares))
+    assert len(shares[:, 0].unique()) == len(real), "every code has a share of its own"
+
+
+def test_drift_is_the_mean_squared_score_of_the_real_alone():
+    value = Drift(0.01)(lambda x: x.flatten(1).sum(1), REAL, FAKE, rng())
+    torch.testing.assert_close(value, 0.01 * REAL.flatten(1).sum(1).square().mean())
 
 
 def test_gradient_penalty_looks_between_real_and_fake_with_one_share_per_image():

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from graftgan.reports import curve_svg
-from graftgan.reports.curves import in_words, smoothed, ticks
+from graftgan.reports.curves import smoothed
+from graftgan.reports.drawing import in_words, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 

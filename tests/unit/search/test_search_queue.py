@@ -5,26 +5,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
+from feature_networks import save_brightness
 from graftgan.composer import run
 from graftgan.data import DataSettings
 from graftgan.errors import GraftganError, RunError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.metrics import ScoringSettings
 from graftgan.run_folder import RunFolder
-from graftgan.search import Comparison, Job, resume_comparison, run_comparison
+from graftgan.search import (
+    Comparison,
+    Job,
+    extend_comparison,
+    further_seeds,
+    resume_comparison,
+    run_comparison,
+)
 from graftgan.search import queue as room
 from graftgan.search.results import gather
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures
-
-
-class Brightness(torch.nn.Module):
-    """A feature network one can follow: the mean of each channel."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
 
 
 class Notes(room.ComparisonWatcher):
@@ -44,9 +44,7 @@ class Notes(room.ComparisonWatcher):
 @pytest.fixture
 def comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
     monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
-    network = tmp_path / "brightness.pt"
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(Brightness(), torch.zeros(2, 3, 8, 8)), network)
+    network = save_brightness(tmp_path)
     scoring = ScoringSettings(score_every=2, score_count=12)
     extractor = replace(
         scoring.network,
@@ -136,3 +134,46 @@ def test_a_mistake_in_one_variant_is_found_before_anything_is_written(
     with pytest.raises(RunError, match="is not empty"):
         run_comparison(comparison, full, device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_grows_and_repeats_nothing(comparison: Comparison, tmp_path: Path):
+    out = tmp_path / "out"
+    run_comparison(comparison, out, device="cpu")
+    with pytest.raises(GraftganError, match="has gan already"):
+        extend_comparison(out, {"gan": {"objective": "gan"}}, device="cpu")
+    wrong = {"objective": "wgan_gp", "network.discriminator_normalisation": "batch"}
+    with pytest.raises(GraftganError, match="without batch normalisation"):
+        extend_comparison(out, {"wgan_gp": wrong}, device="cpu")
+    seeds = further_seeds("1", comparison.seeds)
+    assert seeds == (1,)
+    extend_comparison(out, {"wgan": {"objective": "wgan"}}, seeds, device="cpu")
+    notes = Notes()
+    results = resume_comparison(out, device="cpu", watcher=notes)
+    assert [name for name, _ in notes.started] == ["wgan-0", "gan-1", "hinge-1", "wgan-1"]
+    assert results.complete
+    assert results.seeds == (0, 1)
+    assert len(results.at_end) == 3
+
+    # A kill between the two writes of an extension leaves the old comparison, which goes on.
+    known = json.loads((out / "comparison.json").read_text())
+    (out / "comparison.json").write_text(json.dumps({**known, "extended_sha256": "later"}))
+    again = Notes()
+    resume_comparison(out, device="cpu", watcher=again)
+    assert again.started == []
+
+
+def test_equal_time_instead_of_equal_iterations(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    moments = iter(i / 2 for i in range(1000))  # half a second for every iteration
+    monkeypatch.setattr("graftgan.training.loop.time.perf_counter", lambda: next(moments))
+    limited = replace(comparison.base.training, iterations=50, seconds=1.5)
+    asked = replace(comparison, base=replace(comparison.base, training=limited))
+    results = run_comparison(asked, tmp_path / "out", device="cpu")
+    assert results.complete
+    assert results.seconds_limit == 1.5
+    assert [entry.iteration for entry in results.runs] == [3, 3]
+    assert all(entry.end is not None for entry in results.runs)  # its last score, at iteration 3
+    assert any("trained for 1.5 seconds" in note for note in results.notes)
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert "2 s of training each, 50 iterations at most" in page

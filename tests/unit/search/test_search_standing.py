@@ -1,39 +1,10 @@
 """Means, intervals, and what is within noise."""
 
-from dataclasses import replace
-
 import pytest
+from search_scores import score
 
-from graftgan.metrics import Score, ScoreProtocol
+from graftgan.metrics import Score
 from graftgan.search.standing import mean_interval, standings, t_quantile
-
-PROTOCOL = ScoreProtocol(
-    extractor="tiny",
-    weights_sha256="w",
-    resize="area",
-    side=8,
-    pixels="unit",
-    resolution=32,
-    truncation=1.0,
-    generated_count=100,
-    reference_count=50,
-    reference_sha256="r",
-    reference="held out",
-    settings={},
-    seed=0,
-)
-
-
-def score(value: float, half: float = 0.1, *, better: str = "lower", reference: str = "r") -> Score:
-    protocol = replace(PROTOCOL, reference_sha256=reference)
-    return Score(
-        name="KID",
-        value=value,
-        low=value - half,
-        high=value + half,
-        better=better,
-        protocol=protocol,
-    )
 
 
 def over_seeds(*values: float, better: str = "lower") -> dict[int, Score]:

@@ -24,7 +24,8 @@ def test_a_plan_means_the_same_with_and_without_classes(text: str):
     plain = resolve(parse_plan(text), tiny_pair())
     decided = resolve(parse_plan(text), tiny_pair(CONDITIONAL))
     for network, actions in decided.items():
-        assert dict(actions) == {**plain[network], ADDED[network]: "fine_tune"}
+        usual = "reset" if text == "scratch" else "fine_tune"
+        assert dict(actions) == {**plain[network], ADDED[network]: usual}
         layers = dict(tiny_pair(CONDITIONAL).items())[network].layers()
         assert describe(network, actions) == describe(network, plain[network])
         assert describe(network, actions).actions(list(layers), network=network) == actions

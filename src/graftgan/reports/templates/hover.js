@@ -1,4 +1,4 @@
-for (const drawing of document.querySelectorAll("svg.curves")) {
+for (const drawing of document.querySelectorAll("svg.curves[data-span]")) {
   const [x0, x1] = drawing.dataset.span.split(" ").map(Number);
   const [y0, y1] = drawing.dataset.span.split(" ").slice(2).map(Number);
   const [left, , width, height] = drawing.dataset.box.split(" ").map(Number);

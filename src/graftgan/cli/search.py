@@ -1,0 +1,285 @@
+"""``graftgan search``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from graftgan.cli.arguments import goes_on, parse_flags
+from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
+from graftgan.cli.transfer import DEFAULTS
+from graftgan.experiment import Experiment
+from graftgan.prepared import Prepared
+from graftgan.reports import TRIAL_HEADINGS, duration, in_words, trial_rows
+from graftgan.search import (
+    Budget,
+    Findings,
+    Forecast,
+    Judge,
+    Networks,
+    PlanSearch,
+    Proposal,
+    PrunerName,
+    SearchWatcher,
+    Trial,
+    check_search,
+    resume_search,
+    run_search,
+    split_list,
+)
+from graftgan.settings import read_toml, to_plain
+
+DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tune.
+
+Every trial is a transfer under another plan, scored against pictures that it is not trained on.
+
+  gradual  the papers' own way: freeze all but the most abstract layer of each network, release
+           one layer at a time, keep what helps, then try AdaFM on what is still frozen. At most
+           19 trials for two networks of five layers.
+  grid     every D(i,j,k) G(i,j,k). 400 plans for two networks of five layers: restrict it with
+           --networks or --grid-step, or cap it with --trials.
+  optuna   TPE over the action of every layer and over learning rates (--tune); trials that fall
+           behind are ended early (--pruner). Needs `pip install optuna`.
+
+The cost is bounded by --trials, --budget-seconds or --budget-images (--seconds and --iterations
+are the length of one trial), and is estimated after the first trial. The result is a page with
+all trials, the score over (i,j,k) and the best for each number of trained numbers, and
+winner.toml for `graftgan transfer --config`. The best of many noisy scores is partly luck:
+--confirm-seeds 3 runs the best three again with new seeds and lets their means decide.
+
+Stop whenever you like, also with kill -9: --resume goes on and repeats no finished trial. Several
+processes can share one search: start --resume in each.
+
+examples:
+  graftgan search my_pictures/ --held-out 0.2 --score-every 100
+  graftgan search my_pictures/ --strategy optuna --trials 40 --confirm-seeds 3 \\
+      --reference all_pictures.zip --score-every 100 --out searches/mine
+  graftgan search my_pictures/ --strategy grid --networks generator --dry-run \\
+      --held-out 0.2 --score-every 100
+  graftgan search --resume searches/mine
+  graftgan search --resume searches/mine --trials 80
+  graftgan transfer my_pictures/ --config searches/mine/winner.toml
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A new search."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    strategy: str = "gradual"
+    """gradual, grid or optuna."""
+    trials: int | None = None
+    """Begin at most so many trials."""
+    budget_seconds: float | None = None
+    """Begin no trial after so many seconds, of all trials together."""
+    budget_images: int | None = None
+    """Begin no trial after so many images shown, in all trials together."""
+    networks: Networks = "both"
+    """Whose layers are searched; the other network keeps its part of --plan."""
+    actions: str = "freeze,adafm,fine_tune"
+    """What a layer may be given, separated by commas; optuna takes any, such as lora."""
+    grid_step: int = 1
+    """The grid cuts a network at every so many layers only."""
+    tune: str = "modulation_rate=0.3:30"
+    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: no setting."""
+    pruner: PrunerName = "median"
+    """How optuna ends trials early: median, halving, hyperband or none."""
+    judge: Judge = "end"
+    """A trial counts by its score at its end, or at its best checkpoint."""
+    confirm_seeds: int = 0
+    """Run the best trials again with so many new seeds; their means choose the winner."""
+    confirm_top: int = 3
+    """How many trials are run again."""
+    out: Path | None = None
+    """The folder; without it, searches/<name of the pictures>."""
+    config: Path | None = None
+    """An experiment file (TOML) for what all trials share; flags given beside it win."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    dry_run: bool = False
+    """Check everything and list the trials that are known beforehand, but train nothing."""
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """A search to go on with, or to help with."""
+
+    resume: Path
+    """Its folder."""
+    trials: int | None = None
+    """A new limit, the trials so far included."""
+    budget_seconds: float | None = None
+    """A new limit, those so far included."""
+    budget_images: int | None = None
+    """A new limit, those so far included."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+class Screen(ScreenWatcher, SearchWatcher):
+    """Shows which trial is under way, and what all of them will about cost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = False
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Say nothing: the parts that all trials share were checked before the first."""
+
+    def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
+        """Print which trial begins, and what is left."""
+        self._waiting = False
+        plan = trial.overrides["plan"]
+        console.print(f"trial {trial.number} ({trial.why}): {plan}{_left(forecast)}")
+
+    def trial_ended(self, trial: Trial, value: float | None) -> None:
+        """Print how a trial ended."""
+        score = "no score" if value is None else in_words(value)
+        message = f": {trial.message}" if trial.message else ""
+        state = "" if trial.state == "finished" else f"; {trial.state}{message}"
+        console.print(f"trial {trial.number}: {score} in {duration(trial.wall)}{state}")
+
+    def waits(self) -> None:
+        """Print once that other processes are waited for."""
+        if not self._waiting:
+            console.print("waiting for the trials of other processes")
+        self._waiting = True
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan search PICTURES"
+    if goes_on(arguments):
+        options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
+        budget = _budget(options)
+        findings = resume_search(
+            options.resume,
+            budget=None if budget.unlimited else budget,
+            device=options.device,
+            watcher=Screen(),
+        )
+        return _finish(findings, options.resume)
+    config = value_of("config", arguments)
+    table = {} if config is None else read_toml(Path(config)).get("search", {})
+    start = parse_start(
+        lambda experiment: _start(
+            PlanSearch.around(experiment, table, where=f"{config}, [search]")
+        ),
+        arguments,
+        DEFAULTS,
+        prog=prog,
+        description=DESCRIPTION,
+    )
+    search = _search(start)
+    destination = start.out or folder_named_after(start.experiment.pictures, home="searches")
+    if start.dry_run:
+        return _show(search, check_search(search.located(), device=start.device), destination)
+    findings = run_search(search, destination, device=start.device, watcher=Screen())
+    return _finish(findings, destination)
+
+
+def _start(asked: PlanSearch) -> Start:
+    """Return the flags that stand for a search."""
+    return Start(
+        experiment=asked.base,
+        strategy=asked.strategy,
+        trials=asked.budget.trials,
+        budget_seconds=asked.budget.seconds,
+        budget_images=asked.budget.images,
+        networks=asked.networks,
+        actions=",".join(asked.actions),
+        grid_step=asked.step,
+        tune=",".join(asked.tune) or "none",
+        pruner=asked.pruner,
+        judge=asked.judge,
+        confirm_seeds=asked.confirm_seeds,
+        confirm_top=asked.confirm_top,
+    )
+
+
+def _budget(options: Start | GoOn) -> Budget:
+    return Budget(
+        trials=options.trials, seconds=options.budget_seconds, images=options.budget_images
+    )
+
+
+def _search(start: Start) -> PlanSearch:
+    return PlanSearch(
+        base=start.experiment,
+        strategy=start.strategy,
+        networks=start.networks,
+        actions=tuple(split_list(start.actions)),
+        step=start.grid_step,
+        tune=() if start.tune.strip() == "none" else tuple(split_list(start.tune)),
+        pruner=start.pruner,
+        judge=start.judge,
+        confirm_seeds=start.confirm_seeds,
+        confirm_top=start.confirm_top,
+        budget=_budget(start),
+    )
+
+
+def _left(forecast: Forecast) -> str:
+    """Return what is left in words; empty where that is unknown."""
+    parts: list[str] = []
+    if forecast.trials is not None:
+        count = f"{forecast.trials} trial{'' if forecast.trials == 1 else 's'}"
+        parts.append(f"at most {count} left")
+    if forecast.seconds is not None:
+        parts.append(f"about {duration(forecast.seconds)}")
+    if forecast.images is not None:
+        parts.append(f"{in_words(forecast.images)} images")
+    return f"; {', '.join(parts)}" if parts else ""
+
+
+def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> int:
+    title = f"{len(known)} trials known beforehand, in {destination}; nothing was trained"
+    listed = Table(title=title, title_justify="left")
+    for heading in ("why", "plan", "settings"):
+        listed.add_column(heading)
+    for proposal in known:
+        settings = {k: v for k, v in proposal.overrides.items() if k != "plan"}
+        told = ", ".join(f"{name} = {value}" for name, value in settings.items())
+        listed.add_row(proposal.why, str(proposal.overrides["plan"]), told)
+    console.print(listed)
+    training = search.base.training
+    console.print(
+        f"each {training.iterations} iterations of {training.batch_size} pictures at most; "
+        "what that costs is said after the first trial"
+    )
+    return 0
+
+
+def _finish(findings: Findings, destination: Path) -> int:
+    data = to_plain(findings)
+    shown = Table(title=_title(findings), title_justify="left")
+    chosen = ("trial", "why", "plan", "settings", "state", "score", "trains", "time")
+    positions = [TRIAL_HEADINGS.index(heading) for heading in chosen]
+    for heading in chosen:
+        shown.add_column(heading, overflow="fold")
+    for row in trial_rows(data):
+        shown.add_row(*(row[position] for position in positions))
+    console.print(shown)
+    for sentence in findings.says:
+        console.print(sentence)
+    for note in findings.notes:
+        console.print(f"note: {note}")
+    console.print(f"look at {destination / 'search.html'}")
+    if findings.winner is not None:
+        console.print(f"use it: graftgan transfer PICTURES --config {destination / 'winner.toml'}")
+    if findings.complete:
+        return 0 if findings.winner is not None else 1
+    console.print(f"go on with graftgan search --resume {destination}")
+    return 130
+
+
+def _title(findings: Findings) -> str:
+    if not findings.score:
+        return "no score yet"
+    where = "at the end" if findings.judge == "end" else "at the best checkpoint"
+    return f"{findings.score} {where}, {findings.better} is better"
