@@ -200,4 +200,4 @@ def test_a_network_trained_on_red_and_blue_draws_red_as_red_and_blue_as_blue(
         latents = latents_for(generator.architecture, 32, seed=1, of_class=name)
         mean = generate(generator, latents).float().mean(dim=(0, 2, 3))
         redness[name] = float(mean[0] - mean[2])
-    assert redness["red"] > 15 > -15 > redness["blue"], redness
+    assert redness["red"] - redness["blue"] > 20, redness  # 38 to 82 over three seeds
