@@ -62,7 +62,8 @@ class Experiment:
     objective: str = "hinge"
     """The adversarial loss: gan, wgan, wgan_gp or hinge."""
     game: str = DEFAULT_GAME
-    """Who trains what: adversarial on pictures, or codes, on what enters the frozen layers."""
+    """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or
+    reconstruction, the generator alone."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
