@@ -27,6 +27,14 @@ _SET_BY_THE_COMPARISON = {
 _LONGEST_NAME = 60
 
 
+def fingerprint(plain: Mapping[str, Any]) -> str:
+    """Return the sha256 of plain settings: of an object, or of a file as it was written.
+
+    The two differ where the file is older than a setting: the object has that one's default too.
+    """
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run of a comparison.
@@ -106,7 +114,7 @@ class Comparison:
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings."""
-        return hashlib.sha256(json.dumps(to_plain(self), sort_keys=True).encode()).hexdigest()
+        return fingerprint(to_plain(self))
 
     def check(self) -> None:
         """Check what makes the runs comparable, and the names in all of them.

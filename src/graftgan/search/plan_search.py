@@ -1,7 +1,5 @@
 """A search for a plan as plain data: what is tried, how it is judged, what it may cost."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +11,7 @@ from graftgan.metrics import METRICS
 from graftgan.search.comparison import (
     check_scored,
     dotted_setting,
+    fingerprint,
     located_with_source,
     overridden,
 )
@@ -159,5 +158,4 @@ class PlanSearch:
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings but the budget, which may grow."""
-        plain = to_plain(replace(self, budget=Budget()))
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        return fingerprint(to_plain(replace(self, budget=Budget())))

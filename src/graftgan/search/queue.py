@@ -14,7 +14,7 @@ from graftgan.files import read_json, remove_partial, write_json, write_text, wr
 from graftgan.reports import write_comparison_report
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
-from graftgan.search.comparison import Comparison, Job, Overrides, flat
+from graftgan.search.comparison import Comparison, Job, Overrides, fingerprint, flat
 from graftgan.search.results import ENDED, Results, gather
 from graftgan.settings import parse, read_toml, to_plain, to_toml
 from graftgan.training import choose_hardware
@@ -166,7 +166,8 @@ def _unchanged(path: Path) -> Comparison:
     comparison = read_comparison(path)
     known = read_json(path / RESULTS, error=RunError)
     hashes = (known.get("settings_sha256"), known.get(_EXTENDED)) if isinstance(known, dict) else ()
-    if comparison.sha256() not in hashes:
+    found = {comparison.sha256(), fingerprint(read_toml(path / SETTINGS))}
+    if not found & set(hashes):
         raise RunError(
             f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
             "new comparison"

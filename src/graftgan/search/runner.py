@@ -14,7 +14,7 @@ from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
-from graftgan.search.comparison import overridden
+from graftgan.search.comparison import fingerprint, overridden
 from graftgan.search.confirmation import ask_to_confirm
 from graftgan.search.desk import Desk, is_spent
 from graftgan.search.findings import Findings, gather_findings, winner_toml
@@ -123,7 +123,9 @@ def resume_search(
     """
     search = _read(path)
     known = read_json(path / FOUND, error=RunError)
-    if not isinstance(known, dict) or known.get("settings_sha256") != search.sha256():
+    written = {k: v for k, v in read_toml(path / SETTINGS).items() if k != "budget"}
+    found = {search.sha256(), fingerprint(written)}
+    if not isinstance(known, dict) or known.get("settings_sha256") not in found:
         raise RunError(
             f"{path / SETTINGS} was changed since the search began; put it back, or start a new "
             "search (the budget alone may be changed, by --trials and its companions)"

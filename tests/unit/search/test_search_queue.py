@@ -22,7 +22,9 @@ from graftgan.search import (
     run_comparison,
 )
 from graftgan.search import queue as room
+from graftgan.search.comparison import fingerprint
 from graftgan.search.results import gather
+from graftgan.settings import read_toml
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures
 
@@ -111,10 +113,22 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
     with pytest.raises(RunError, match="was changed since the comparison began"):
         resume_comparison(out, device="cpu")
     (out / "comparison.toml").write_text(settings)
+    _age(out / "comparison.toml", by="average_ramp_up = ")
+    assert resume_comparison(out, device="cpu").complete
     (out / "runs" / "gan-0").rename(out / "runs" / "aside")
     (out / "runs" / "hinge-0").rename(out / "runs" / "gan-0")
     with pytest.raises(RunError, match="objective is 'hinge', not 'gan'"):
         resume_comparison(out, device="cpu")
+
+
+def _age(settings: Path, *, by: str) -> None:
+    """Write a comparison's folder as it was before the setting of the line ``by`` existed."""
+    lines = settings.read_text().splitlines(keepends=True)
+    assert any(line.startswith(by) for line in lines)
+    settings.write_text("".join(line for line in lines if not line.startswith(by)))
+    results = settings.with_suffix(".json")
+    known = json.loads(results.read_text())
+    results.write_text(json.dumps({**known, "settings_sha256": fingerprint(read_toml(settings))}))
 
 
 def test_a_mistake_in_one_variant_is_found_before_anything_is_written(
