@@ -49,12 +49,14 @@ def prepare(
     *,
     processes: Processes | None = None,
     memory: Mapping[str, Tensor] | None = None,
+    only_check: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
     ``processes`` are those that train together; ``memory`` is what the anchors of a run that starts
-    over took from the source the first time.
+    over took from the source the first time. ``only_check`` leaves out the probe of filters, which
+    is a training of its own; what is returned then cannot be trained.
 
     Raises:
         GraftganError: Something does not fit.
@@ -78,7 +80,7 @@ def prepare(
     yardstick = _yardstick(experiment, progress)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
     GAMES[experiment.game].check(probe)
-    if needs_probe(plan):
+    if needs_probe(plan) and not only_check:
         filters = probed_filters(probe, processes or Processes(), progress)
         pair = copy.deepcopy(untouched)
         plan = put_in_force(experiment, pair, fresh, filters=filters)

@@ -129,7 +129,7 @@ def check_comparison(comparison: Comparison, *, device: str = "auto") -> None:
     for position, job in enumerate(comparison.jobs()[: len(comparison.variants)]):
         hardware = choose_hardware(device, job.experiment.training.precision)
         with _naming(job.variant):
-            prepared = prepare(job.experiment, hardware)
+            prepared = prepare(job.experiment, hardware, only_check=True)
             if position == 0:
                 build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
 

@@ -156,7 +156,7 @@ def check_search(search: PlanSearch, *, device: str = "auto") -> list[Proposal]:
     strategy.check()
     known = strategy.known()
     first = overridden(search.base, known[0].overrides if known else {})
-    prepared = prepare(first, choose_hardware(device, first.training.precision))
+    prepared = prepare(first, choose_hardware(device, first.training.precision), only_check=True)
     build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
     return known
 

@@ -78,6 +78,17 @@ def test_work_before_a_run_says_how_far_it_is(home: Path, method: str, wanted: d
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+def test_a_check_alone_does_not_probe(home: Path):
+    seen: set[str] = set()
+    prepare(
+        experiment_of(home, "adam"),
+        CPU,
+        only_check=True,
+        progress=lambda what, done, total: seen.add(what),
+    )
+    assert not {what for what in seen if "prob" in what}
+
+
 def test_progress_is_a_bar_on_a_terminal_and_a_line_elsewhere(
     monkeypatch: pytest.MonkeyPatch, terminal: bool
 ):
