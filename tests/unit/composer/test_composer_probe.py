@@ -77,7 +77,6 @@ def test_work_before_a_run_says_how_far_it_is(home: Path, method: str, wanted: d
     assert seen == {w: [(i, n) for i in range(1, n + 1)] for w, n in wanted.items()}
 
 
-@pytest.mark.parametrize("terminal", [True, False])
 def test_a_check_alone_does_not_probe(home: Path):
     seen: set[str] = set()
     prepare(
@@ -89,6 +88,7 @@ def test_a_check_alone_does_not_probe(home: Path):
     assert not {what for what in seen if "prob" in what}
 
 
+@pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_a_bar_on_a_terminal_and_a_line_elsewhere(
     monkeypatch: pytest.MonkeyPatch, terminal: bool
 ):
