@@ -38,10 +38,9 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     card = folder.card()
     return {
         **{name: run.get(name) for name in (*_KEPT, *_ALSO)},
-        "curve": [
+        "scores": [
             {key: line[key] for key in ("iteration", "name", "value")}
             for line in read_jsonl(path / "metrics.jsonl")
-            if line.get("decides")
         ],
         "settings": settings,
         "versions": card["versions"],
