@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         with_adapter,
     )
     from graftgan.augment import AugmentationSettings
-    from graftgan.composer import Watcher, resume, run
+    from graftgan.composer import resume, run
     from graftgan.data import DataSettings, load_image_set, render_avatars
     from graftgan.errors import GraftganError
     from graftgan.evaluation import EvaluationSettings, evaluate, floor
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         run_comparison,
         run_search,
     )
+    from graftgan.sitting import Watcher
     from graftgan.sources import list_sources, open_source, pack_run
     from graftgan.training import TrainingSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
@@ -77,7 +78,7 @@ _HOMES = {
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
     "TransferSettings": "transfer",
-    "Watcher": "composer",
+    "Watcher": "sitting",
     "apply_plan": "transfer",
     "compare": "metrics",
     "evaluate": "evaluation",

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.assembly import (
     build_training,
     prepare,
@@ -26,21 +24,17 @@ from graftgan.checkpoints import (
     save_tensors,
 )
 from graftgan.data import write_manifest
-from graftgan.errors import CheckpointError, GraftganError, RunError, TrainingDiverged
+from graftgan.errors import CheckpointError, RunError
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.prepared import Prepared
 from graftgan.recorder import Recorder
-from graftgan.reports import write_run_report
-from graftgan.run_folder import RunFolder, filters_of, load_run, versions
+from graftgan.run_folder import RunFolder, filters_of, versions
 from graftgan.settings import to_toml
+from graftgan.sitting import Watcher, train_to_the_end
 from graftgan.training import (
-    DivergenceGuard,
     Hardware,
     Processes,
-    ProgressBar,
-    ProgressLines,
-    StopOnSignal,
     Training,
     choose_hardware,
     forget_after,
@@ -52,29 +46,6 @@ from graftgan.transfer import is_anchored
 
 ANCHOR_FILE = "anchors.safetensors"
 GAME_FILE = "game.safetensors"
-
-
-class Watcher:
-    """What a person sees while a run is prepared and trained. This one shows nothing."""
-
-    draws_bar = False
-
-    def say(self, line: str) -> None:
-        """Show a line of progress, where no bar is drawn."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` of a work before the first iteration is done."""
-
-    def prepared(self, prepared: Prepared) -> None:
-        """Show what is about to be trained; everything has been checked by now."""
-
-    def scored(self, iteration: int, value: float) -> str:
-        """Take note of the score that decides; return why the run should end here, or nothing.
-
-        A run that is ended so is ``pruned``: it keeps its checkpoint and can be gone on with.
-        """
-        del iteration, value
-        return ""
 
 
 def run(
@@ -111,7 +82,7 @@ def run(
         if processes.leads:
             _write_start(destination, prepared, processes)
         processes.wait()
-        return _train(folder, prepared, training, recorder, watcher)
+        return train_to_the_end(folder, prepared, training, recorder, watcher)
 
 
 def resume(
@@ -192,7 +163,7 @@ def resume(
                 **_sitting(prepared, processes),
             )
         processes.wait()
-        return _train(folder, prepared, training, recorder, watcher)
+        return train_to_the_end(folder, prepared, training, recorder, watcher)
 
 
 def _recorder(
@@ -333,101 +304,3 @@ def _blaming(checkpoint: Path) -> Generator[None]:
         raise CheckpointError(
             f"{error}; remove the folder {checkpoint} to go on from the checkpoint before it"
         ) from None
-
-
-def _train(
-    folder: RunFolder,
-    prepared: Prepared,
-    training: Training,
-    recorder: Recorder | None,
-    watcher: Watcher,
-) -> RunFolder:
-    watcher.prepared(prepared)
-    stop = StopOnSignal()
-    bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
-    training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
-    if recorder is not None:
-        training.listeners += recorder.listeners()
-        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
-        training.listeners.append(lines if bar is None else bar)
-    failure: Exception | None = None
-    try:
-        training.run()
-    except Exception as error:
-        failure = _explained(error, folder.path)
-    finally:
-        if bar is not None:
-            bar.close()
-    try:  # signals wait until the end is written
-        if recorder is not None:
-            outcome = _outcome(training, stop, recorder, failure)
-            _write_end(folder, prepared, training, outcome, failure)
-    finally:
-        stop.close()
-    if failure is not None:
-        # Without waiting for the others: what the leader alone sees stops the leader alone.
-        raise failure
-    training.processes.wait()
-    return folder
-
-
-def _outcome(
-    training: Training, stop: StopOnSignal, recorder: Recorder, failure: Exception | None
-) -> dict[str, str]:
-    """Return how a run ended, for its card."""
-    if isinstance(failure, TrainingDiverged):
-        return {"state": "diverged", "message": str(failure)}
-    if failure is not None:
-        return {"state": "failed", "message": str(failure)}
-    if recorder.stopped_because:
-        message = f"{recorder.stopped_because}; {recorder.roll_back()}"
-        return {"state": "stopped", "message": message}
-    if recorder.pruned_because:
-        return {"state": "pruned", "message": recorder.pruned_because}
-    if training.time_is_up:
-        limit, done = training.seconds_limit, training.iteration
-        return {
-            "state": "finished",
-            "message": f"its {limit:g} seconds were up at iteration {done}",
-        }
-    if training.iteration < training.iterations:
-        who = stop.stopped_by or "a signal to another process"
-        return {"state": "interrupted", "message": f"stopped by {who}"}
-    return {"state": "finished", "message": ""}
-
-
-def _write_end(
-    folder: RunFolder,
-    prepared: Prepared,
-    training: Training,
-    outcome: dict[str, str],
-    failure: Exception | None,
-) -> None:
-    """Write card, adapter and page; after a failure as far as the disk allows."""
-    try:
-        folder.write_card(
-            **outcome,
-            iteration=training.iteration,
-            iterations=training.iterations,
-            seconds=training.seconds,
-        )
-        if failure is None and prepared.experiment.source is not None:
-            adapter = adapter_of(load_run(folder.path), prepared.base)
-            save_adapter(adapter, folder.path / FILE_NAME)
-        write_run_report(folder.path)
-    except GraftganError:
-        if failure is None:
-            raise
-
-
-def _explained(error: Exception, path: Path) -> Exception:
-    """Return what the person should read: where the last good state is, what to do about memory."""
-    if isinstance(error, TrainingDiverged):
-        kept = list_checkpoints(path)
-        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
-        return TrainingDiverged(f"{error}; {last}")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return RunError(
-            f"the machine has not enough memory; lower --batch-size or --width ({error})"
-        )
-    return error

@@ -42,6 +42,7 @@ COMPOSERS = {
     "games",
     "assembly",
     "recorder",
+    "sitting",
     "scorer",
     "evaluation",
     "composer",

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from graftgan.assembly import remarks_on
-from graftgan.composer import Watcher
 from graftgan.prepared import Prepared
+from graftgan.sitting import Watcher
 from graftgan.transfer import PlanReport
 
 _COLOURS = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from graftgan.assembly import prepare
-from graftgan.composer import Watcher, refuse_full, resume, run
+from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import GraftganError, RunError
 from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
 from graftgan.reports import write_comparison_report
@@ -17,6 +17,7 @@ from graftgan.scorer import build_scorer
 from graftgan.search.comparison import Comparison, Job, Overrides, fingerprint, flat
 from graftgan.search.results import ENDED, Results, gather
 from graftgan.settings import parse, read_toml, to_plain, to_toml
+from graftgan.sitting import Watcher
 from graftgan.training import choose_hardware
 
 SETTINGS, RESULTS = "comparison.toml", "comparison.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftgan.assembly import prepare
-from graftgan.composer import Watcher, refuse_full, resume, run
+from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import RunError
 from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
 from graftgan.prepared import Prepared
@@ -26,6 +26,7 @@ from graftgan.search.space import space_of
 from graftgan.search.strategy import STRATEGIES, Pause, Strategy
 from graftgan.search.trials import FAILED, PRUNED, Proposal, Trial, with_outcome
 from graftgan.settings import parse, read_toml, to_plain, to_toml
+from graftgan.sitting import Watcher
 from graftgan.training import choose_hardware
 
 SETTINGS, FOUND, WINNER = "search.toml", "search.json", "winner.toml"

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from graftgan.checkpoints import load_tensors
-from graftgan.composer import Watcher, resume, run
+from graftgan.composer import resume, run
 from graftgan.errors import RunError, SettingsError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import read_jsonl
 from graftgan.run_folder import RunFolder
+from graftgan.sitting import Watcher
 from graftgan.training import Training, TrainingSettings
 from tiny_networks import assert_same_tensors, draw_pictures, tiny_run
 

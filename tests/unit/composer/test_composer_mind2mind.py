@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graftgan.assembly import build_training, prepare, with_game_memory
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
-from graftgan.composer import GAME_FILE, Watcher, resume, run
+from graftgan.composer import GAME_FILE, resume, run
 from graftgan.errors import CheckpointError, GraftganError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
@@ -22,6 +22,7 @@ from graftgan.methods import with_method
 from graftgan.networks import Generator, Layers, draw_latents, tensors_of
 from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
+from graftgan.sitting import Watcher
 from graftgan.sources import open_source
 from graftgan.training import CodeSettings, Processes, TrainingSettings
 from tiny_networks import (

@@ -1,0 +1,153 @@
+"""One sitting of a run: train until it ends, and write how it ended."""
+
+from pathlib import Path
+
+import torch
+
+from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
+from graftgan.checkpoints import list_checkpoints
+from graftgan.errors import GraftganError, RunError, TrainingDiverged
+from graftgan.prepared import Prepared
+from graftgan.recorder import Recorder
+from graftgan.reports import write_run_report
+from graftgan.run_folder import RunFolder, load_run
+from graftgan.training import (
+    DivergenceGuard,
+    ProgressBar,
+    ProgressLines,
+    StopOnSignal,
+    Training,
+)
+
+
+class Watcher:
+    """What a person sees while a run is prepared and trained. This one shows nothing."""
+
+    draws_bar = False
+
+    def say(self, line: str) -> None:
+        """Show a line of progress, where no bar is drawn."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` of a work before the first iteration is done."""
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Show what is about to be trained; everything has been checked by now."""
+
+    def scored(self, iteration: int, value: float) -> str:
+        """Take note of the score that decides; return why the run should end here, or nothing.
+
+        A run that is ended so is ``pruned``: it keeps its checkpoint and can be gone on with.
+        """
+        del iteration, value
+        return ""
+
+
+def train_to_the_end(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    recorder: Recorder | None,
+    watcher: Watcher,
+) -> RunFolder:
+    """Train until the run ends, for whatever reason, and write how it ended.
+
+    Args:
+        folder: Of the run; what is known at its start is written.
+        prepared: The run's parts.
+        training: Where it stands.
+        recorder: Writes what happens; None in a process that does not lead.
+        watcher: Shows what happens.
+
+    Raises:
+        GraftganError: Training diverged, or the end cannot be written.
+    """
+    watcher.prepared(prepared)
+    stop = StopOnSignal()
+    bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
+    training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
+    if recorder is not None:
+        training.listeners += recorder.listeners()
+        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
+        training.listeners.append(lines if bar is None else bar)
+    failure: Exception | None = None
+    try:
+        training.run()
+    except Exception as error:
+        failure = _explained(error, folder.path)
+    finally:
+        if bar is not None:
+            bar.close()
+    try:  # signals wait until the end is written
+        if recorder is not None:
+            outcome = _outcome(training, stop, recorder, failure)
+            _write_end(folder, prepared, training, outcome, failure)
+    finally:
+        stop.close()
+    if failure is not None:
+        # Without waiting for the others: what the leader alone sees stops the leader alone.
+        raise failure
+    training.processes.wait()
+    return folder
+
+
+def _outcome(
+    training: Training, stop: StopOnSignal, recorder: Recorder, failure: Exception | None
+) -> dict[str, str]:
+    """Return how a run ended, for its card."""
+    if isinstance(failure, TrainingDiverged):
+        return {"state": "diverged", "message": str(failure)}
+    if failure is not None:
+        return {"state": "failed", "message": str(failure)}
+    if recorder.stopped_because:
+        message = f"{recorder.stopped_because}; {recorder.roll_back()}"
+        return {"state": "stopped", "message": message}
+    if recorder.pruned_because:
+        return {"state": "pruned", "message": recorder.pruned_because}
+    if training.time_is_up:
+        limit, done = training.seconds_limit, training.iteration
+        return {
+            "state": "finished",
+            "message": f"its {limit:g} seconds were up at iteration {done}",
+        }
+    if training.iteration < training.iterations:
+        who = stop.stopped_by or "a signal to another process"
+        return {"state": "interrupted", "message": f"stopped by {who}"}
+    return {"state": "finished", "message": ""}
+
+
+def _write_end(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    outcome: dict[str, str],
+    failure: Exception | None,
+) -> None:
+    """Write card, adapter and page; after a failure as far as the disk allows."""
+    try:
+        folder.write_card(
+            **outcome,
+            iteration=training.iteration,
+            iterations=training.iterations,
+            seconds=training.seconds,
+        )
+        if failure is None and prepared.experiment.source is not None:
+            adapter = adapter_of(load_run(folder.path), prepared.base)
+            save_adapter(adapter, folder.path / FILE_NAME)
+        write_run_report(folder.path)
+    except GraftganError:
+        if failure is None:
+            raise
+
+
+def _explained(error: Exception, path: Path) -> Exception:
+    """Return what the person should read: where the last good state is, what to do about memory."""
+    if isinstance(error, TrainingDiverged):
+        kept = list_checkpoints(path)
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        return TrainingDiverged(f"{error}; {last}")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return RunError(
+            f"the machine has not enough memory; lower --batch-size or --width ({error})"
+        )
+    return error
