@@ -70,8 +70,9 @@ def prepare(
     architecture = experiment.architecture(known, _classes(experiment))
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = _fresh_pair(architecture, experiment.seed)
-    pair = _fresh_pair(architecture, experiment.seed)
-    if source is not None:
+    if source is None:
+        pair = _fresh_pair(architecture, experiment.seed)
+    else:
         pair = _surrounded(source.pair, experiment)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair)
@@ -96,11 +97,11 @@ def with_game_memory(prepared: Prepared, progress: Progress = silent) -> Prepare
         SourceError: The source is not there any more.
     """
     experiment = prepared.experiment
-    if experiment.source is None:
+    remember = GAMES[experiment.game].remember
+    if remember is None or experiment.source is None:
         return prepared
-    game = GAMES[experiment.game]
     source = _surrounded(open_source(experiment.source).pair, experiment)
-    return replace(prepared, game_memory=game.remember(prepared, source, progress))
+    return replace(prepared, game_memory=remember(prepared, source, progress))
 
 
 def remarks_on(prepared: Prepared) -> list[str]:

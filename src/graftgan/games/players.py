@@ -40,11 +40,6 @@ def _accept(prepared: Prepared) -> None:
     del prepared
 
 
-def _nothing(prepared: Prepared, source: NetworkPair, progress: Progress) -> dict[str, Tensor]:
-    del prepared, source, progress
-    return {}
-
-
 def _silent(memory: Mapping[str, Tensor]) -> list[str]:
     del memory
     return []
@@ -62,7 +57,7 @@ class Game:
             in others.
         check: Raises a GraftganError where settings or plan do not fit it.
         remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
-            disk, so that a resume finds exactly that.
+            disk, so that a resume finds exactly that; None: it needs nothing.
         remarks: What a person should know of what it remembers, in sentences.
     """
 
@@ -71,7 +66,7 @@ class Game:
     takes_classes: bool = False
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
     check: Callable[[Prepared], None] = _accept
-    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] = _nothing
+    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] | None = None
     remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
 
 
