@@ -28,6 +28,7 @@ from graftgan.errors import CheckpointError, RunError
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
 from graftgan.prepared import Prepared
+from graftgan.progress import Progress
 from graftgan.recorder import Recorder
 from graftgan.run_folder import RunFolder, filters_of, versions
 from graftgan.settings import to_toml
@@ -109,45 +110,12 @@ def resume(
     folder = RunFolder(path)
     experiment, card = folder.experiment(), folder.card()
     _check_may_go_on(folder, card, iterations, seconds)
-    if iterations is not None:
-        training = replace(experiment.training, iterations=iterations)
-        experiment = replace(experiment, training=training)
-    if seconds is not None:
-        training = replace(experiment.training, seconds=seconds)
-        experiment = replace(experiment, training=training)
+    experiment = _lengthened(experiment, iterations, seconds)
     with _joined(device, experiment) as (hardware, processes):
-        memory = _remembered(path, experiment)
-        game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
         state = _newest_state(path)
-        if state is None:
-            prepared = prepare(
-                experiment,
-                hardware,
-                processes=processes,
-                memory=memory,
-                progress=watcher.progress,
-            )
-            prepared = replace(prepared, game_memory=game_memory)
-            if prepared.base != card["base"]:
-                raise RunError(
-                    f"the source {experiment.source} is not the one this run was started with; "
-                    "start a new run"
-                )
-        else:
-            prepared = prepare_again(
-                experiment,
-                hardware,
-                card["base"],
-                filters=filters_of(state),
-                memory=memory,
-                game_memory=game_memory,
-                progress=watcher.progress,
-            )
-        if prepared.images.sha256 != card["pictures_sha256"]:
-            raise RunError(
-                f"the pictures in {experiment.pictures} are not those this run was started with; "
-                "put them back, or start a new run"
-            )
+        prepared = _prepared_to_go_on(
+            path, card, experiment, hardware, processes, state, progress=watcher.progress
+        )
         training = build_training(prepared, processes)
         if state is not None:
             _restore(path, training, state)
@@ -164,6 +132,60 @@ def resume(
             )
         processes.wait()
         return train_to_the_end(folder, prepared, training, recorder, watcher)
+
+
+def _lengthened(
+    experiment: Experiment, iterations: int | None, seconds: float | None
+) -> Experiment:
+    """Return ``experiment`` with the new limits, where they are given."""
+    limits = {"iterations": iterations, "seconds": seconds}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return replace(experiment, training=replace(experiment.training, **given))
+
+
+def _prepared_to_go_on(
+    path: Path,
+    card: dict[str, Any],
+    experiment: Experiment,
+    hardware: Hardware,
+    processes: Processes,
+    state: SavedState | None,
+    *,
+    progress: Progress,
+) -> Prepared:
+    """Return the parts of a run that goes on from ``state``, or starts over without one.
+
+    Raises:
+        RunError: The source or the pictures are not those the run was started with.
+    """
+    memory = _remembered(path, experiment)
+    game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
+    if state is None:
+        prepared = prepare(
+            experiment, hardware, processes=processes, memory=memory, progress=progress
+        )
+        prepared = replace(prepared, game_memory=game_memory)
+        if prepared.base != card["base"]:
+            raise RunError(
+                f"the source {experiment.source} is not the one this run was started with; "
+                "start a new run"
+            )
+    else:
+        prepared = prepare_again(
+            experiment,
+            hardware,
+            card["base"],
+            filters=filters_of(state),
+            memory=memory,
+            game_memory=game_memory,
+            progress=progress,
+        )
+    if prepared.images.sha256 != card["pictures_sha256"]:
+        raise RunError(
+            f"the pictures in {experiment.pictures} are not those this run was started with; "
+            "put them back, or start a new run"
+        )
+    return prepared
 
 
 def _recorder(

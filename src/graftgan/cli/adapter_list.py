@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import tyro
-from rich.table import Table
 
 from graftgan.adapters import FILE_NAME, ListedAdapter, list_adapters
-from graftgan.cli.screen import console
+from graftgan.cli.screen import console, table_of
 from graftgan.errors import GraftganError
 
 _BASE_STATES = {
@@ -26,9 +25,8 @@ def show_adapters(places: tyro.conf.Positional[tuple[Path, ...]] = ()) -> None:
     if not found:
         console.print("no adapters here; each transfer leaves one in its run folder")
         return
-    table = Table(show_lines=True)
-    for heading in ("adapter", "base", "plan", "trains", "file", "pictures"):
-        table.add_column(heading, overflow="fold")
+    headings = ("adapter", "base", "plan", "trains", "file", "pictures")
+    table = table_of(headings, overflow="fold", show_lines=True)
     for path, adapter in found.items():
         if isinstance(adapter, ListedAdapter):
             name = path.parent if path.name == FILE_NAME and path.parent.name else path

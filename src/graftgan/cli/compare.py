@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.table import Table
 
 from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
+from graftgan.cli.screen import ScreenWatcher, console, table_of
+from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
@@ -31,7 +30,7 @@ from graftgan.search import (
     split_list,
     variants_of,
 )
-from graftgan.settings import parse, read_toml, to_plain
+from graftgan.settings import parse, to_plain
 
 DESCRIPTION = """Run methods or settings side by side, over several seeds, and say what is noise.
 
@@ -161,8 +160,7 @@ def _extend(options: GoOn) -> None:
 
 def _in_file(config: str | None) -> Varied:
     """Return what the table ``[compare]`` of an experiment file says."""
-    table = {} if config is None else read_toml(Path(config)).get("compare", {})
-    return parse(Varied, table, where=f"{config}, [compare]")
+    return parse(Varied, table_in_file(config, "compare"), where=f"{config}, [compare]")
 
 
 def _comparison(start: Start) -> Comparison:
@@ -179,13 +177,12 @@ def _comparison(start: Start) -> Comparison:
 def _show(comparison: Comparison, destination: Path) -> int:
     jobs = comparison.jobs()
     title = f"{len(jobs)} runs in {destination / 'runs'}; nothing was trained"
-    listed = Table(title=title, title_justify="left")
-    for heading in ("run", "seed", "settings that differ"):
-        listed.add_column(heading)
-    for job in jobs:
-        differs = ", ".join(f"{k} = {v}" for k, v in comparison.variants[job.variant].items())
-        listed.add_row(job.name, str(job.seed), differs)
-    console.print(listed)
+    differs = {
+        variant: ", ".join(f"{k} = {v}" for k, v in overrides.items())
+        for variant, overrides in comparison.variants.items()
+    }
+    lines = [(job.name, str(job.seed), differs[job.variant]) for job in jobs]
+    console.print(table_of(("run", "seed", "settings that differ"), lines, title=title))
     training = comparison.base.training
     limit = "" if training.seconds is None else f"{training.seconds:g} seconds, at most "
     console.print(
@@ -198,12 +195,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
 def _finish(results: Results, destination: Path) -> int:
     headings, lines = comparison_rows(to_plain(results))
     title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""
-    shown = Table(title=title, title_justify="left")
-    for heading in headings:
-        shown.add_column(heading)
-    for line in lines:
-        shown.add_row(*line)
-    console.print(shown)
+    console.print(table_of(headings, lines, title=title))
     if results.score:
         console.print("a best checkpoint is chosen by this very score, which flatters it")
     for sentence in results.says:

@@ -3,8 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -87,6 +88,23 @@ def plan_table(report: PlanReport) -> Table:
             numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
             table.add_row(f"{network[0].upper()} {row.layer}", row.kind, action, *numbers)
         table.add_section()
+    return table
+
+
+def table_of(
+    headings: Iterable[str],
+    lines: Iterable[Iterable[str]] = (),
+    *,
+    title: str | None = None,
+    overflow: Literal["ellipsis", "fold"] = "ellipsis",
+    show_lines: bool = False,
+) -> Table:
+    """Return a table of text under ``headings``."""
+    table = Table(title=title, title_justify="left", show_lines=show_lines)
+    for heading in headings:
+        table.add_column(heading, overflow=overflow)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.table import Table
 
 from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.cli.training_verb import folder_named_after, parse_start, value_of
+from graftgan.cli.screen import ScreenWatcher, console, table_of
+from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.experiment import Experiment
 from graftgan.prepared import Prepared
@@ -31,7 +30,7 @@ from graftgan.search import (
     run_search,
     split_list,
 )
-from graftgan.settings import read_toml, to_plain
+from graftgan.settings import to_plain
 
 DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tune.
 
@@ -165,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         return _finish(findings, options.resume)
     config = value_of("config", arguments)
-    table = {} if config is None else read_toml(Path(config)).get("search", {})
+    table = table_in_file(config, "search")
     start = parse_start(
         lambda experiment: _start(
             PlanSearch.around(experiment, table, where=f"{config}, [search]")
@@ -239,14 +238,8 @@ def _left(forecast: Forecast) -> str:
 
 def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> int:
     title = f"{len(known)} trials known beforehand, in {destination}; nothing was trained"
-    listed = Table(title=title, title_justify="left")
-    for heading in ("why", "plan", "settings"):
-        listed.add_column(heading)
-    for proposal in known:
-        settings = {k: v for k, v in proposal.overrides.items() if k != "plan"}
-        told = ", ".join(f"{name} = {value}" for name, value in settings.items())
-        listed.add_row(proposal.why, str(proposal.overrides["plan"]), told)
-    console.print(listed)
+    lines = [(p.why, str(p.overrides["plan"]), _beside_the_plan(p)) for p in known]
+    console.print(table_of(("why", "plan", "settings"), lines, title=title))
     training = search.base.training
     console.print(
         f"each {training.iterations} iterations of {training.batch_size} pictures at most; "
@@ -255,16 +248,17 @@ def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> i
     return 0
 
 
+def _beside_the_plan(proposal: Proposal) -> str:
+    settings = {k: v for k, v in proposal.overrides.items() if k != "plan"}
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
+
+
 def _finish(findings: Findings, destination: Path) -> int:
     data = to_plain(findings)
-    shown = Table(title=_title(findings), title_justify="left")
     chosen = ("trial", "why", "plan", "settings", "state", "score", "trains", "time")
     positions = [TRIAL_HEADINGS.index(heading) for heading in chosen]
-    for heading in chosen:
-        shown.add_column(heading, overflow="fold")
-    for row in trial_rows(data):
-        shown.add_row(*(row[position] for position in positions))
-    console.print(shown)
+    lines = [[row[position] for position in positions] for row in trial_rows(data)]
+    console.print(table_of(chosen, lines, title=_title(findings), overflow="fold"))
     for sentence in findings.says:
         console.print(sentence)
     for note in findings.notes:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from graftgan.checkpoints import SourceCard
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console
+from graftgan.cli.screen import console, table_of
 from graftgan.errors import SourceError
 from graftgan.sources import find_source, list_sources, open_source, pack_run
 
@@ -91,9 +91,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _table() -> Table:
-    table = Table()
-    for heading in ("name", "networks", "data", "licence", "objective", "iterations"):
-        table.add_column(heading)
+    table = table_of(("name", "networks", "data", "licence", "objective", "iterations"))
     for folder, card in list_sources():
         if isinstance(card, SourceError):
             table.add_row(folder.name, "unusable", str(card), "", "", "")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -150,6 +150,11 @@ def parse_start(
         description=description,
         config=_NO_PREFIXES,
     )
+
+
+def table_in_file(config: str | None, name: str) -> Any:
+    """Return the table ``name`` of an experiment file; empty where it or the file is not given."""
+    return {} if config is None else read_toml(Path(config)).get(name, {})
 
 
 def value_of(flag: str, arguments: Sequence[str]) -> str | None:

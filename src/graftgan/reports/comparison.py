@@ -11,12 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.files import write_bytes
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Point, in_words
 from graftgan.reports.files import read_for_page
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, evenly, render, share, short_name
+from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.reports.panels import Panel, Score, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
 
@@ -43,7 +42,7 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
     data = read_for_page(folder, "comparison.json", what="comparison")
     destination = destination or folder / "comparison.html"
     page = _page(folder, data)
-    write_bytes(destination, page.encode("utf-8", errors="replace"))
+    write_page(page, destination)
     return destination
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import jinja2
 from markupsafe import Markup, escape
 
-from graftgan.files import without_archive_ending
+from graftgan.files import without_archive_ending, write_bytes
 from graftgan.reports.drawing import in_words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,6 +24,15 @@ def render(template: str, **content: object) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = _environment().get_template(template)
     return page.render(script=Markup(script), script_hash=f"sha256-{digest}", **content)
+
+
+def write_page(page: str, destination: Path) -> None:
+    """Write a page whole; letters that are none in UTF-8 become question marks.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    write_bytes(destination, page.encode("utf-8", errors="replace"))
 
 
 def duration(seconds: float) -> str:

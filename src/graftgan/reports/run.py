@@ -9,9 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.files import write_bytes
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, evenly, render, share, short_name
+from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.reports.panels import Score, panels_of, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
 
@@ -57,7 +56,7 @@ def write_run_report(run: Path, destination: Path | None = None) -> Path:
     """
     page = _page(read_run(run))
     destination = destination or run / "report.html"
-    write_bytes(destination, page.encode("utf-8", errors="replace"))
+    write_page(page, destination)
     return destination
 
 

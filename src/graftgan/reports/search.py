@@ -9,12 +9,12 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.files import read_jsonl, write_bytes
+from graftgan.files import read_jsonl
 from graftgan.reports.drawing import Point, in_words
 from graftgan.reports.files import read_for_page
 from graftgan.reports.grid import EmbeddedPicture, embed
 from graftgan.reports.heatmap import heatmap_svg
-from graftgan.reports.page import duration, render, share, short_name
+from graftgan.reports.page import duration, render, share, short_name, write_page
 from graftgan.reports.panels import Panel, plain
 from graftgan.reports.record import number, rows, table
 from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
@@ -55,7 +55,7 @@ def write_search_report(folder: Path, destination: Path | None = None) -> Path:
     """
     data = read_for_page(folder, "search.json", what="search")
     destination = destination or folder / "search.html"
-    write_bytes(destination, _page(folder, data).encode("utf-8", errors="replace"))
+    write_page(_page(folder, data), destination)
     return destination
 
 
