@@ -75,6 +75,11 @@ def train_to_the_end(
         training.run()
     except Exception as error:
         failure = _explained(error, folder.path)
+    except KeyboardInterrupt:  # the second Ctrl-C: nothing but the card is written
+        stop.close()
+        if recorder is not None:
+            _write_cut_off(folder)
+        raise
     finally:
         if bar is not None:
             bar.close()
@@ -138,6 +143,13 @@ def _write_end(
     except GraftganError:
         if failure is None:
             raise
+
+
+def _write_cut_off(folder: RunFolder) -> None:
+    """Note on the card that a run goes on from its newest checkpoint, losing what came after."""
+    kept = max((int(path.name) for path in list_checkpoints(folder.path)), default=0)
+    message = f"stopped at once; what came after iteration {kept} is lost"
+    folder.write_card(state="interrupted", message=message, iteration=kept)
 
 
 def _explained(error: Exception, path: Path) -> Exception:

@@ -8,6 +8,7 @@ import tyro
 from graftgan.backbones import build_pair
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, plan_table
+from graftgan.games import GAMES
 from graftgan.methods import METHODS
 from graftgan.sources import DEFAULT_SOURCE, open_source
 from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, needs_probe, parse_plan
@@ -19,7 +20,7 @@ fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the 
 the next j, freeze the last i. Or give rules: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
 
 examples:
-  graftgan plan                                        every preset, action and method
+  graftgan plan                                        every preset, action, method and game
   graftgan plan combined
   graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
 """
@@ -30,7 +31,7 @@ class ShowPlan:
     """The plan and the source."""
 
     plan: tyro.conf.Positional[str] = ""
-    """A preset's name or the notation; without it, presets, actions and methods are listed."""
+    """A preset's name or the notation; without it, all there are, actions, methods and games too."""
     source: str = DEFAULT_SOURCE
     """The source's name or folder."""
     frozen_statistics: Statistics = "source"
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str]) -> int:
             console.print(f"{name:<20} {method.summary} ({method.paper})")
             stands_for = (f"{key}={value}" for key, value in method.settings.items())
             console.print(f"{'':<20} {', '.join(stands_for)}")
+        console.print("\ngames, for --game:")
+        for name, game in GAMES.items():
+            console.print(f"{name:<20} {game.summary}")
         return 0
     plan = parse_plan(options.plan)
     pair = open_source(options.source).pair

@@ -1,5 +1,7 @@
 """Runs that end by their time, or because who watches the scores ends them."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +56,35 @@ def test_a_pruned_run_says_so_and_can_be_gone_on_with_exactly(
     resume(folder.path, device="cpu", watcher=watcher)
     assert folder.card()["state"] == "finished"
     assert sorted(watcher.seen) == [3]
+    assert_same_tensors(weights(folder), weights(straight))
+
+
+class PressesCtrlCTwice(Watcher):
+    """Presses it in the middle of iteration 3."""
+
+    def scored(self, iteration: int, value: float) -> str:
+        if iteration == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return ""
+
+
+def test_a_second_ctrl_c_leaves_a_run_that_says_where_it_stands(
+    experiment: Experiment, tmp_path: Path
+):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path / "cut", device="cpu", watcher=PressesCtrlCTwice())
+    assert signal.getsignal(signal.SIGINT) is before
+    folder = RunFolder(tmp_path / "cut")
+    card, kept = folder.card(), int(folder.checkpoint().name)
+    assert kept in (2, 3)
+    assert (card["state"], card["iteration"]) == ("interrupted", kept)
+    assert f"after iteration {kept} is lost" in card["message"]
+
+    straight = run(experiment, tmp_path / "straight", device="cpu")
+    resume(folder.path, device="cpu")
+    assert folder.card()["state"] == "finished"
     assert_same_tensors(weights(folder), weights(straight))
 
 
