@@ -31,7 +31,7 @@ class ShowPlan:
     """The plan and the source."""
 
     plan: tyro.conf.Positional[str] = ""
-    """A preset's name or the notation; without it, all there are, actions, methods and games too."""
+    """A preset's name or the notation; without it, whatever there is to choose is listed."""
     source: str = DEFAULT_SOURCE
     """The source's name or folder."""
     frozen_statistics: Statistics = "source"
