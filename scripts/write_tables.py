@@ -45,12 +45,10 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
     }
     rows = [
         f"| variant | {lines[0]['end']['name']} at the end | less `{against}`, by seed | "
-        "at its best | trains | adapter | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "at its best | trains | adapter |",
+        "|---|---|---|---|---|---|",
     ]
-    ranked = sorted(ends, key=lambda variant: fmean(ends[variant].values() or [math.inf]))
-    for variant in ranked:
-        of = _by_variant(lines)[variant]
+    for variant, of in _ranked(lines).items():
         shared = sorted(ends[variant].keys() & ends[against].keys())
         less = [ends[variant][seed] - ends[against][seed] for seed in shared]
         best = [line["best"]["value"] for line in of if line["best"]]
@@ -62,10 +60,40 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
             _interval(best),
             f"{of[0]['trainable'] / of[0]['parameters']:.1%}",
             f"{fmean(adapters) / 2**20:.1f} MiB" if adapters else "",
-            f"{fmean(line['seconds'] for line in of):.0f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def curves_table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the deciding score of a comparison at every iteration, a mean over the seeds."""
+    name = lines[0]["end"]["name"]
+    ranked = {
+        variant: [
+            {score["iteration"]: score["value"] for score in line["scores"] if score["name"] == name}
+            for line in of
+        ]
+        for variant, of in _ranked(lines).items()
+    }
+    steps = sorted({step for of in ranked.values() for curve in of for step in curve})
+    rows = [
+        f"| {name} after iterations | {' | '.join(f'{step:,}' for step in steps)} |",
+        f"|{'---|' * (len(steps) + 1)}",
+    ]
+    for variant, of in ranked.items():
+        values = [[curve[step] for curve in of if step in curve] for step in steps]
+        means = (f"{fmean(found):.3f}" if found else "" for found in values)
+        rows.append(f"| `{variant}` | {' | '.join(means)} |")
+    return "\n".join(rows)
+
+
+def _ranked(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the runs of every variant, the best mean at the end first."""
+
+    def end(of: Sequence[Mapping[str, Any]]) -> float:
+        return fmean([line["end"]["value"] for line in of if line["end"]] or [math.inf])
+
+    return dict(sorted(_by_variant(lines).items(), key=lambda item: end(item[1])))
 
 
 def _by_variant(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -106,7 +134,8 @@ def tables() -> dict[Path, str]:
         "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
     }
     for name, against in COMPARISONS.items():
-        written[name] = comparison_table(read_jsonl(results / f"{name}.jsonl"), against) + "\n"
+        lines = read_jsonl(results / f"{name}.jsonl")
+        written[name] = f"{comparison_table(lines, against)}\n\n{curves_table(lines)}\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 
