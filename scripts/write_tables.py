@@ -70,7 +70,11 @@ def curves_table(lines: Sequence[Mapping[str, Any]]) -> str:
     name = lines[0]["end"]["name"]
     ranked = {
         variant: [
-            {score["iteration"]: score["value"] for score in line["scores"] if score["name"] == name}
+            {
+                score["iteration"]: score["value"]
+                for score in line["scores"]
+                if score["name"] == name
+            }
             for line in of
         ]
         for variant, of in _ranked(lines).items()

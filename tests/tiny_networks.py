@@ -42,8 +42,11 @@ CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
 
 def tiny_architecture(backbone: str = "dcgan", **changes: Any) -> Architecture:
-    usual = BACKBONES[backbone].normalisation
-    norms = {"generator_normalisation": usual, "discriminator_normalisation": usual}
+    kind = BACKBONES[backbone]
+    norms = {
+        "generator_normalisation": kind.normalisation,
+        "discriminator_normalisation": kind.discriminator_normalisation or kind.normalisation,
+    }
     sizes = {"resolution": 32, "width": 4, "latent_size": 8}
     return Architecture(backbone=backbone, **{**norms, **sizes, **changes})
 
@@ -62,7 +65,7 @@ def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> Net
                     tensor.uniform_(0.5, 2.0, generator=rng)
                 elif tensor.dim() == 1:  # biases, scales, shifts, running means
                     tensor.add_(torch.randn(tensor.shape, generator=rng), alpha=0.1)
-                else:
+                elif architecture.backbone in {"dcgan", "mlp"}:  # others start large enough
                     tensor.mul_(5.0)
     return pair
 
@@ -165,9 +168,9 @@ class TinyRun:
 
 def tiny_run(
     *,
-    objective: str = "gan",
+    objective: str | None = None,
     plan: str = "combined",
-    backbone: str = "dcgan",
+    backbone: str | None = None,
     statistics: str = "source",
     augment: str = "none",
     iterations: int = 2,
@@ -183,8 +186,8 @@ def tiny_run(
     asked = Experiment(
         pictures=Path("pictures"),
         source="tiny",
-        backbone=backbone,
-        objective=objective,
+        backbone=backbone or ("began" if objective == "began" else "dcgan"),
+        objective=objective or ("began" if backbone == "began" else "gan"),
         plan=plan,
         augment=augment,
         network=NetworkSettings(

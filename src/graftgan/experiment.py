@@ -60,7 +60,7 @@ class Experiment:
     backbone: str | None = None
     """The kind of network; without it the source's, or dcgan."""
     objective: str = "hinge"
-    """The adversarial loss: gan, wgan, wgan_gp or hinge."""
+    """The adversarial loss: gan, hinge, wgan, wgan_gp or began."""
     game: str = DEFAULT_GAME
     """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or
     reconstruction, the generator alone."""
@@ -149,13 +149,15 @@ class Experiment:
         _check_classes(known, classes, source, labelled=self.data.labels is not None)
         objective = OBJECTIVES[self.objective]
         if source is None:
-            given.setdefault("backbone", DEFAULT_BACKBONE)
-            usual = BACKBONES[given["backbone"]].normalisation
-            mixes = usual == "batch" and not objective.allows_batch_normalised_critic
+            usual = "began" if objective.needs_autoencoder else DEFAULT_BACKBONE
+            given.setdefault("backbone", usual)
+            backbone = BACKBONES[given["backbone"]]
+            judged = backbone.discriminator_normalisation or backbone.normalisation
+            mixes = judged == "batch" and not objective.allows_batch_normalised_critic
             defaults: dict[str, Any] = {
                 "resolution": 64,
-                "generator_normalisation": usual,
-                "discriminator_normalisation": "layer" if mixes else usual,
+                "generator_normalisation": backbone.normalisation,
+                "discriminator_normalisation": "layer" if mixes else judged,
             }
             architecture = Architecture(**{**defaults, **given})
         else:
@@ -173,6 +175,8 @@ class Experiment:
                 "is on single images; take another objective, or a source pre-trained with layer, "
                 "instance or no normalisation in its discriminator"
             )
+        if self.game == DEFAULT_GAME:
+            _refuse_other_scores(self.objective, architecture.backbone)
         return replace(architecture, classes=known)
 
     def located(self) -> "Experiment":
@@ -203,6 +207,25 @@ class Experiment:
                 sample_every=self.training.grid_every,
                 checkpoint_every=self.training.save_every,
             ),
+        )
+
+
+def _refuse_other_scores(objective: str, backbone: str) -> None:
+    """Refuse an objective on an auto-encoder's errors without one, and an auto-encoder elsewhere.
+
+    Raises:
+        SettingsError: The two do not fit.
+    """
+    needed, there = OBJECTIVES[objective].needs_autoencoder, BACKBONES[backbone].autoencodes
+    if needed and not there:
+        raise SettingsError(
+            f"{objective} needs a discriminator that is an auto-encoder, which {backbone} has not; "
+            "take the backbone began, or another objective"
+        )
+    if there and not needed:
+        raise SettingsError(
+            f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
+            "made for; take the objective began, or another backbone"
         )
 
 

@@ -14,6 +14,7 @@ from graftgan.registry import suggest
 from graftgan.tensors import ClassWeights, Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
+Steps = Mapping[str, Callable[[Tensor], Tensor]]
 NO_LATENT_MAP = "none"
 MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
 CLASS_LAYER = "classes"  # of a generator
@@ -96,17 +97,17 @@ class LayeredNetwork(nn.Module):
     def layers(self) -> Layers:
         """Return the layers by name, input first."""
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
-        """Return for each layer what leads to its output from the output of the one before.
-
-        One after the other they do what ``forward`` does, so a network can be run in parts. A
-        network that reshapes between its layers says so here.
-        """
-        return self.layers()
-
 
 class Generator(LayeredNetwork):
     """Turns latents into images."""
+
+    def steps(self) -> Steps:
+        """Return for each layer what leads to its output from the output of the one before.
+
+        One after the other they do what ``forward`` does, so a generator can be run in parts. One
+        that reshapes between its layers says so here.
+        """
+        return self.layers()
 
     @abstractmethod
     def forward(self, latents: Latents) -> Images:
@@ -119,6 +120,14 @@ class Generator(LayeredNetwork):
 
 class Discriminator(LayeredNetwork):
     """Scores how real images look. Without a sigmoid at its end, so also a critic."""
+
+    def feature_steps(self) -> Steps:
+        """Return the steps from images to the features that the score is made of.
+
+        These are all layers but the last; one that reshapes between its layers, or whose score is
+        made otherwise, says so here.
+        """
+        return dict(list(self.layers().items())[:-1])
 
     @abstractmethod
     def forward(self, images: Images) -> Logits:

@@ -17,7 +17,12 @@ from tiny_networks import (
     tiny_images,
 )
 
-SIDES = {"dcgan": (32, 64, 128, 256), "mlp": (8, 32)}
+SIDES = {
+    "dcgan": (32, 64, 128, 256),
+    "mlp": (8, 32),
+    "began": (32, 64),
+    "sngan": (32, 64, 128),
+}
 CASES = [(name, side) for name in BACKBONES for side in SIDES.get(name, (32,))]
 NORMALISED = [name for name in BACKBONES if BACKBONES[name].normalisation != "none"]
 NETWORKS = ("discriminator", "generator")
@@ -29,10 +34,10 @@ def build(name: str, side: int, *, seed: int = 0, **changes: object) -> NetworkP
 
 
 def test_there_are_backbones_to_hold_to_the_contract():
-    assert {"dcgan", "mlp"} <= set(BACKBONES)
+    assert {"dcgan", "mlp", "began", "sngan"} <= set(BACKBONES)
     assert "dcgan" in NORMALISED
     assert len(CASES) >= 6
-    assert {"batch", "instance", "layer", "none"} <= set(NORMALISATIONS)
+    assert {"batch", "instance", "layer", "spectral", "none"} <= set(NORMALISATIONS)
 
 
 @pytest.mark.parametrize(("name", "side"), CASES)
@@ -98,7 +103,7 @@ def test_a_score_can_go_up_for_real_and_is_no_probability(name: str, side: int):
     assert scores.min() < 0 or scores.max() > 1, "a sigmoid at the end makes no critic"
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", ["dcgan", "mlp"])
 def test_fresh_weights_are_normal_with_the_papers_spread(name: str):
     for _, network in build(name, 32, width=16, latent_size=50).items():
         kernels = torch.cat([p.detach().flatten() for p in kernels_of(network)])
@@ -142,10 +147,21 @@ def test_an_unknown_backbone_or_normalisation_is_explained():
         build("dcgan", 32, generator_normalisation="bach")
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_fresh_network_lets_the_signal_through(name: str):
+    pair = build(name, 64 if name != "mlp" else 32, width=16, latent_size=50)
+    pictures = pair.generator(latents(8, 50))
+    assert pictures.std() > 1e-4, "all pictures are one gray"
+    pair.discriminator(pictures).sum().backward()
+    first = next(iter(pair.generator.layers().values()))
+    assert sum(float(p.grad.abs().sum()) for p in first.parameters()) > 1e-6
+
+
 def kernels_of(network: LayeredNetwork) -> list[nn.Parameter]:
     return [p for p in network.parameters() if p.dim() > 1]
 
 
-def test_mlp_refuses_a_normalisation_it_would_ignore():
-    with pytest.raises(SettingsError, match="mlp has no normalisation"):
-        build("mlp", 8, discriminator_normalisation="batch")
+@pytest.mark.parametrize("name", ["mlp", "began"])
+def test_a_normalisation_that_would_be_ignored_is_refused(name: str):
+    with pytest.raises(SettingsError, match=f"{name} has no normalisation"):
+        build(name, 32, discriminator_normalisation="batch")

@@ -1,11 +1,15 @@
 """Parts that several backbones share: normalisations, and the papers' start of the weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from graftgan.errors import SettingsError
+from graftgan.networks import Architecture
 from graftgan.registry import Registry
+
+_LARGEST_MULTIPLE = 8  # no feature map has more than 8 x width channels
 
 Normalisation = Callable[[int], nn.Module]
 NORMALISATIONS: Registry[Normalisation] = Registry("normalisation")
@@ -39,6 +43,32 @@ def no_normalisation(channels: int) -> nn.Module:
     return nn.Identity()
 
 
+@NORMALISATIONS.register("spectral")
+def spectral_normalisation(channels: int) -> nn.Module:
+    """Leave the features as they are: the kernels before them have norm 1 (:mod:`spectral`)."""
+    del channels
+    return nn.Identity()
+
+
+def feature_maps(architecture: Architecture) -> list[int]:
+    """Return the channels of the hidden maps from the picture's side to the 4x4 side."""
+    halvings = architecture.resolution.bit_length() - 3
+    return [architecture.width * min(2**i, _LARGEST_MULTIPLE) for i in range(halvings)]
+
+
+def refuse_resolution(architecture: Architecture, possible: Sequence[int]) -> None:
+    """Refuse an ``architecture`` whose pictures are of another side than the ``possible`` ones.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if architecture.resolution not in possible:
+        raise SettingsError(
+            f"{architecture.backbone} makes pictures of {', '.join(map(str, possible))} px, "
+            f"not {architecture.resolution} px; choose one of those as the resolution"
+        )
+
+
 @torch.no_grad()
 def start_weights(module: nn.Module, rng: torch.Generator) -> None:
     """Draw the starting weights of DCGAN (Radford et al. 2016, section 3).
@@ -58,10 +88,15 @@ def start_weights(module: nn.Module, rng: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def start_before_relu(linear: nn.Linear, rng: torch.Generator) -> None:
-    """Draw weights that keep the size of the features through a ReLU; the bias is zero.
+def start_by_fan_in(module: nn.Module, rng: torch.Generator, *, gain: float = 2.0) -> None:
+    """Draw kernels that keep the size of the features through many layers; biases are zero.
 
-    Source: He et al. 2015, eq. 10 (arXiv:1502.01852).
+    Source: He et al. 2015, eq. 10 (arXiv:1502.01852): variance ``gain`` / inputs of a unit. A gain
+    of 2 undoes what a ReLU takes away.
     """
-    linear.weight.normal_(0.0, (2.0 / linear.in_features) ** 0.5, generator=rng)
-    linear.bias.zero_()
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            inputs = part.weight[0].numel()
+            part.weight.normal_(0.0, (gain / inputs) ** 0.5, generator=rng)
+            if part.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                part.bias.zero_()

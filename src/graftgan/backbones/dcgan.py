@@ -10,19 +10,26 @@ connected layer without a sigmoid, so that it serves as a critic too (papers 000
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from graftgan.backbones.blocks import NORMALISATIONS, start_weights
+from graftgan.backbones.blocks import (
+    NORMALISATIONS,
+    feature_maps,
+    refuse_resolution,
+    start_weights,
+)
 from graftgan.backbones.registry import BACKBONES, Backbone
-from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
+from graftgan.backbones.spectral import (
+    SpectralConv2d,
+    SpectralConvTranspose2d,
+    SpectralLinear,
+)
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
 from graftgan.tensors import Images, Latents, Logits
 
 RESOLUTIONS = (32, 64, 128, 256)
-_LARGEST_MULTIPLE = 8  # no feature map has more than 8 x width channels
 
 
 class DCGANGenerator(Generator):
@@ -31,11 +38,12 @@ class DCGANGenerator(Generator):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        maps = _feature_maps(architecture)[::-1]
-        normalisation = architecture.generator_normalisation
-        blocks = [_up(architecture.latent_size, maps[0], normalisation, stride=1, padding=0)]
-        blocks += [_up(a, b, normalisation) for a, b in itertools.pairwise(maps)]
-        last = nn.ConvTranspose2d(maps[-1], architecture.channels, 4, 2, 1)
+        maps = feature_maps(architecture)[::-1]
+        kind = architecture.generator_normalisation
+        blocks = [_up(architecture.latent_size, maps[0], kind, stride=1, padding=0)]
+        blocks += [_up(a, b, kind) for a, b in itertools.pairwise(maps)]
+        transposed = SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
+        last = transposed(maps[-1], architecture.channels, 4, 2, 1)
         blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
 
@@ -43,7 +51,7 @@ class DCGANGenerator(Generator):
         """Return ``layer1`` (latent to 4x4) to the last (to pixels)."""
         return dict(self.blocks.items())
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    def steps(self) -> Steps:
         """Return the layers; the first takes the latent as a picture of one pixel."""
         first = self.blocks["layer1"]
         return {**self.layers(), "layer1": lambda latents: first(latents[:, :, None, None])}
@@ -62,13 +70,14 @@ class DCGANDiscriminator(Discriminator):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        maps = _feature_maps(architecture)
-        normalisation = architecture.discriminator_normalisation
-        blocks = [_down(architecture.channels, maps[0], "none")]  # DCGAN: none on the input layer
-        blocks += [_down(a, b, normalisation) for a, b in itertools.pairwise(maps)]
-        score: OrderedDict[str, nn.Module] = OrderedDict(
-            flatten=nn.Flatten(), linear=nn.Linear(maps[-1] * 4 * 4, 1)
-        )
+        maps = feature_maps(architecture)
+        kind = architecture.discriminator_normalisation
+        spectral = kind == "spectral"
+        # DCGAN: no features are normalised on the input layer.
+        blocks = [_down(architecture.channels, maps[0], kind if spectral else "none")]
+        blocks += [_down(a, b, kind) for a, b in itertools.pairwise(maps)]
+        linear = (SpectralLinear if spectral else nn.Linear)(maps[-1] * 4 * 4, 1)
+        score: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
         blocks.append(nn.Sequential(score))
         self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
 
@@ -90,11 +99,7 @@ def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair
     Raises:
         SettingsError: The resolution is not 32, 64, 128 or 256.
     """
-    if architecture.resolution not in RESOLUTIONS:
-        raise SettingsError(
-            f"dcgan makes pictures of {', '.join(map(str, RESOLUTIONS))} px, "
-            f"not {architecture.resolution} px; choose one of those as the resolution"
-        )
+    refuse_resolution(architecture, RESOLUTIONS)
     pair = NetworkPair(DCGANGenerator(architecture), DCGANDiscriminator(architecture))
     for _, network in pair.items():
         start_weights(network, rng)
@@ -104,22 +109,19 @@ def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair
 BACKBONES.register("dcgan")(Backbone(build_dcgan, normalisation="batch"))
 
 
-def _feature_maps(architecture: Architecture) -> list[int]:
-    """Return the channels of the hidden maps from the picture's side to the 4x4 side."""
-    halvings = architecture.resolution.bit_length() - 3
-    return [architecture.width * min(2**i, _LARGEST_MULTIPLE) for i in range(halvings)]
-
-
 def _up(
     inputs: int, outputs: int, normalisation: str, *, stride: int = 2, padding: int = 1
 ) -> nn.Sequential:
-    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=normalisation == "none")
+    transposed = SpectralConvTranspose2d if normalisation == "spectral" else nn.ConvTranspose2d
+    biased = normalisation in {"none", "spectral"}
+    conv = transposed(inputs, outputs, 4, stride, padding, bias=biased)
     norm = NORMALISATIONS[normalisation](outputs)
     return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=nn.ReLU(inplace=True)))
 
 
 def _down(inputs: int, outputs: int, normalisation: str) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=normalisation == "none")
+    convolution = SpectralConv2d if normalisation == "spectral" else nn.Conv2d
+    conv = convolution(inputs, outputs, 4, 2, 1, bias=normalisation in {"none", "spectral"})
     norm = NORMALISATIONS[normalisation](outputs)
     activation = nn.LeakyReLU(0.2, inplace=True)
     return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=activation))

@@ -5,13 +5,13 @@ A latent map is then the generator's first layer, so that sampling, scoring, fol
 plan work as they do without one. To add a map: register it in ``LATENT_MAPS``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from graftgan.backbones.blocks import start_before_relu
+from graftgan.backbones.blocks import start_by_fan_in
 from graftgan.errors import SettingsError
 from graftgan.networks import (
     MAP_LAYER,
@@ -20,6 +20,7 @@ from graftgan.networks import (
     Generator,
     Layers,
     NetworkPair,
+    Steps,
 )
 from graftgan.registry import Registry
 from graftgan.tensors import Images, Latents
@@ -40,7 +41,7 @@ class MappedGenerator(Generator):
         """Return ``latent_map`` and the layers of the generator behind it."""
         return {MAP_LAYER: self.latent_map, **self.inner.layers()}
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    def steps(self) -> Steps:
         """Return the map and the steps of the generator behind it."""
         return {MAP_LAYER: self.latent_map, **self.inner.steps()}
 
@@ -76,7 +77,7 @@ class Miner(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(size, size)
         self.shift = nn.Linear(size, size)
-        start_before_relu(self.hidden, rng)  # as large as the draws, for V to learn from at once
+        start_by_fan_in(self.hidden, rng)  # as large as the draws, for V to learn from at once
         for start in (self.shift.weight, self.shift.bias):
             nn.init.zeros_(start)
 

@@ -6,15 +6,14 @@ at the generator's end (pictures live in [-1, 1]), weights N(0, 0.02), no normal
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from graftgan.backbones.blocks import start_weights
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
 from graftgan.tensors import Images, Latents, Logits
 
 
@@ -36,7 +35,7 @@ class MLPGenerator(Generator):
         """Return ``layer1`` (latent) to ``layer4`` (pixels)."""
         return dict(self.blocks.items())
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    def steps(self) -> Steps:
         """Return the layers; the last puts its numbers into the shape of pictures."""
         last, side = self.blocks["layer4"], self.architecture.resolution
         shape = (self.architecture.channels, side, side)
@@ -69,10 +68,10 @@ class MLPDiscriminator(Discriminator):
         """Return ``layer1`` (pixels) to ``layer4`` (score)."""
         return dict(self.blocks.items())
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
-        """Return the layers; the first takes all pixels of a picture in a row."""
+    def feature_steps(self) -> Steps:
+        """Return the hidden layers; the first takes all pixels of a picture in a row."""
         first = self.blocks["layer1"]
-        return {**self.layers(), "layer1": lambda images: first(images.flatten(start_dim=1))}
+        return {**super().feature_steps(), "layer1": lambda images: first(images.flatten(1))}
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""

@@ -27,10 +27,14 @@ class Backbone:
     Attributes:
         build: Makes one.
         normalisation: What its networks use where the settings say nothing.
+        discriminator_normalisation: The same for its discriminator alone; None: as the generator.
+        autoencodes: Whether its discriminator is an auto-encoder.
     """
 
     build: BackboneBuilder
     normalisation: str
+    discriminator_normalisation: str | None = None
+    autoencodes: bool = False
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")

@@ -21,9 +21,19 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
     """
     experiment, pair = prepared.experiment, prepared.pair
     settings = experiment.optimization
+    losses = OBJECTIVES[experiment.objective].begin(settings)
+    companions = dict[str, torch.nn.Module]()
+    if isinstance(losses, torch.nn.Module):  # it keeps something, which belongs in checkpoints
+        companions["objective"] = losses.to(prepared.hardware.device)
+
+    def settle() -> None:
+        losses.settle()
+        for kept in companions.values():
+            processes.average_buffers(kept)
+
     game = AdversarialGame(
         pair=pair,
-        losses=OBJECTIVES[experiment.objective],
+        losses=losses,
         penalties=penalties_of(settings),
         real_batch=real_batches(prepared, processes),
         real_classes=real_classes(prepared, processes),
@@ -42,8 +52,9 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
                 repeats=settings.critic_steps or 1,
                 before=_constraint(pair.discriminator, critic, settings),
             ),
-            update_of("generator", prepared, losses=game.generator_terms),
-        ]
+            update_of("generator", prepared, losses=game.generator_terms, after=settle),
+        ],
+        companions,
     )
 
 

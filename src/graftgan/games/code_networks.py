@@ -4,14 +4,14 @@ A code is what enters the first of the frozen layers at the end of the generator
 decoder, the layers before them are the head.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from graftgan.backbones.blocks import start_before_relu
-from graftgan.networks import Architecture, Discriminator, Generator, Layers
+from graftgan.backbones.blocks import start_by_fan_in
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, Steps
 from graftgan.tensors import Images, Latents, Logits
 
 _CRITIC_WIDTHS = (512, 256, 128)  # those of the authors' code
@@ -30,7 +30,7 @@ class Head(Generator):
         """Return the layers of the head."""
         return dict(self._parts.items())
 
-    def steps(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    def steps(self) -> Steps:
         """Return the generator's first steps."""
         return self._steps
 
@@ -49,7 +49,7 @@ class CodeCritic(Discriminator):
         self.linears = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
         for linear in self.linears:
             assert isinstance(linear, nn.Linear)
-            start_before_relu(linear, rng)
+            start_by_fan_in(linear, rng)
 
     def layers(self) -> Layers:
         """Return ``layer1`` (codes) to ``layer4`` (score)."""
@@ -75,7 +75,7 @@ class Decoder:
         return in_turn(self._steps, codes)
 
 
-def in_turn(steps: Mapping[str, Callable[[Tensor], Tensor]], features: Tensor) -> Tensor:
+def in_turn(steps: Steps, features: Tensor) -> Tensor:
     """Return what ``steps`` make of ``features``, one after the other."""
     for step in steps.values():
         features = step(features)

@@ -55,7 +55,7 @@ def build_codes(prepared: Prepared, processes: Processes) -> Players:
     chosen = sampled(codes, prepared, processes)
     game = AdversarialGame(
         pair=NetworkPair(head, critic),
-        losses=OBJECTIVES[experiment.objective],
+        losses=OBJECTIVES[experiment.objective].begin(experiment.optimization),
         penalties=(*penalties_of(settings), Drift(experiment.codes.critic_drift)),
         real_batch=lambda turn: chosen(turn)[1],
         views=build_augmenter("none", AugmentationSettings()),

@@ -33,8 +33,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self._discriminator = copy.deepcopy(discriminator).requires_grad_(True)
-        steps, shapes = dict(self._discriminator.steps()), list[torch.Size]()
-        steps.popitem()  # the score
+        steps, shapes = self._discriminator.feature_steps(), list[torch.Size]()
         features = images
         with torch.no_grad():
             for step in steps.values():

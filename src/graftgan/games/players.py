@@ -80,6 +80,7 @@ def update_of(
     losses: Callable[..., dict[str, torch.Tensor]],
     repeats: int = 1,
     before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
 ) -> Update:
     """Return the update of the network ``role``, with what its plan lets train."""
     layers = prepared.plan.trainable[role]
@@ -92,6 +93,7 @@ def update_of(
         losses=losses,
         repeats=repeats,
         before=before,
+        after=after,
         starts=[
             transfer.start_of(role, layer.layer, layer.action)
             for layer in layers

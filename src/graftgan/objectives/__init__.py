@@ -3,7 +3,7 @@
 To add an objective: a class like those in ``adversarial.py``, registered in ``OBJECTIVES``.
 """
 
-from graftgan.objectives.adversarial import OBJECTIVES, Objective
+from graftgan.objectives.adversarial import OBJECTIVES, Losses, Objective
 from graftgan.objectives.penalties import (
     R1,
     Drift,
@@ -27,6 +27,7 @@ __all__ = [
     "R1",
     "Drift",
     "GradientPenalty",
+    "Losses",
     "Objective",
     "OptimizationSettings",
     "Penalty",

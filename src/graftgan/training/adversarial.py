@@ -24,6 +24,10 @@ class Losses(Protocol):
         """Return what the generator minimises."""
         ...
 
+    def gauges(self) -> Terms:
+        """Return numbers for the log."""
+        ...
+
 
 class DiscriminatorPenalty(Protocol):
     """A term on the discriminator's slope, due every ``every`` turns."""
@@ -144,6 +148,7 @@ class AdversarialGame:
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
             logits = self.pair.discriminator.judging(classes)(fake).float()
             terms = {"loss": self.losses.generator_loss(logits)}
+            terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
             terms |= {a.name: a(None) for a in self._anchors_of("generator")}
         return terms
 
