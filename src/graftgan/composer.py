@@ -33,6 +33,7 @@ from graftgan.recorder import Recorder
 from graftgan.run_folder import RunFolder, filters_of, versions
 from graftgan.settings import to_toml
 from graftgan.sitting import Watcher, train_to_the_end
+from graftgan.starts import START, begin_with_decoder, in_words, vae_of
 from graftgan.training import (
     Hardware,
     Processes,
@@ -47,6 +48,7 @@ from graftgan.transfer import is_anchored
 
 ANCHOR_FILE = "anchors.safetensors"
 GAME_FILE = "game.safetensors"
+Place = tuple[Hardware, Processes]
 
 
 def run(
@@ -72,18 +74,9 @@ def run(
         GraftganError: Something does not fit (nothing is written then), or training diverged (the
             last good checkpoint and the report are there).
     """
-    watcher = watcher or Watcher()
     refuse_full(destination)
-    folder = RunFolder(destination)
-    with _joined(device, experiment) as (hardware, processes):
-        prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
-        prepared = with_game_memory(prepared, watcher.progress)
-        training = build_training(prepared, processes)
-        recorder = _recorder(folder, prepared, training, watcher)
-        if processes.leads:
-            _write_start(destination, prepared, processes)
-        processes.wait()
-        return train_to_the_end(folder, prepared, training, recorder, watcher)
+    with _joined(device, experiment) as place:
+        return _begin(RunFolder(destination), experiment, place, watcher or Watcher())
 
 
 def resume(
@@ -106,32 +99,82 @@ def resume(
         RunError: ``path`` is no run folder, or its pictures have changed.
         CheckpointError: The newest checkpoint is damaged.
     """
-    watcher = watcher or Watcher()
     folder = RunFolder(path)
     experiment, card = folder.experiment(), folder.card()
     _check_may_go_on(folder, card, iterations, seconds)
     experiment = _lengthened(experiment, iterations, seconds)
-    with _joined(device, experiment) as (hardware, processes):
-        state = _newest_state(path)
-        prepared = _prepared_to_go_on(
-            path, card, experiment, hardware, processes, state, progress=watcher.progress
+    with _joined(device, experiment) as place:
+        return _go_on(folder, experiment, place, watcher or Watcher())
+
+
+def _begin(folder: RunFolder, experiment: Experiment, place: Place, watcher: Watcher) -> RunFolder:
+    """Train an experiment into a new folder, among the processes that have joined."""
+    hardware, processes = place
+    prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
+    prepared = with_game_memory(prepared, watcher.progress)
+    training = build_training(prepared, processes)
+    recorder = _recorder(folder, prepared, training, watcher)
+    if processes.leads:
+        _write_start(folder.path, prepared, processes)
+    processes.wait()
+    if not _has_its_start(folder, prepared, training, watcher):
+        return folder
+    return train_to_the_end(folder, prepared, training, recorder, watcher)
+
+
+def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Watcher) -> RunFolder:
+    """Go on with the run in ``folder``, among the processes that have joined."""
+    hardware, processes = place
+    state = _newest_state(folder.path)
+    prepared = _prepared_to_go_on(
+        folder, experiment, hardware, processes, state, progress=watcher.progress
+    )
+    training = build_training(prepared, processes)
+    if state is not None:
+        _restore(folder.path, training, state)
+    del state  # else all of it stays in memory while training
+    recorder = _recorder(folder, prepared, training, watcher)
+    if processes.leads:
+        _tidy(folder.path, training.iteration)
+        write_text(folder.experiment_file, to_toml(prepared.experiment))
+        folder.write_card(
+            state="running",
+            message="",
+            settings_sha256=folder.settings_sha256(),
+            **_sitting(prepared, processes),
         )
-        training = build_training(prepared, processes)
-        if state is not None:
-            _restore(path, training, state)
-        del state  # else all of it stays in memory while training
-        recorder = _recorder(folder, prepared, training, watcher)
-        if processes.leads:
-            _tidy(path, training.iteration)
-            write_text(folder.experiment_file, to_toml(prepared.experiment))
-            folder.write_card(
-                state="running",
-                message="",
-                settings_sha256=folder.settings_sha256(),
-                **_sitting(prepared, processes),
-            )
-        processes.wait()
-        return train_to_the_end(folder, prepared, training, recorder, watcher)
+    processes.wait()
+    if not _has_its_start(folder, prepared, training, watcher):
+        return folder
+    return train_to_the_end(folder, prepared, training, recorder, watcher)
+
+
+def _has_its_start(
+    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
+) -> bool:
+    """Train the auto-encoder that the run begins with, if it asks for one, and take its decoder.
+
+    Returns:
+        False: the person stopped it, and the card says so.
+    """
+    if prepared.experiment.start == "fresh" or training.iteration > 0:
+        return True
+    place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
+    if not vae.experiment_file.is_file():
+        _begin(vae, vae_of(prepared.experiment), place, watcher)
+    elif vae.card()["state"] != "finished":
+        _go_on(vae, vae.experiment(), place, watcher)
+    ended = vae.card()
+    finished = ended["state"] == "finished"
+    if finished:
+        start = begin_with_decoder(training, vae)
+        entries = {"start": start, "remarks": [in_words(start)]}
+    else:
+        message = f"{ended['message']} while what it begins with was trained"
+        entries = {"state": ended["state"], "message": message}
+    if training.processes.leads:
+        folder.write_card(**entries)
+    return finished
 
 
 def _lengthened(
@@ -144,8 +187,7 @@ def _lengthened(
 
 
 def _prepared_to_go_on(
-    path: Path,
-    card: dict[str, Any],
+    folder: RunFolder,
     experiment: Experiment,
     hardware: Hardware,
     processes: Processes,
@@ -158,8 +200,9 @@ def _prepared_to_go_on(
     Raises:
         RunError: The source or the pictures are not those the run was started with.
     """
-    memory = _remembered(path, experiment)
-    game_memory = load_tensors(path / GAME_FILE) if (path / GAME_FILE).is_file() else {}
+    card, game_file = folder.card(), folder.path / GAME_FILE
+    memory = _remembered(folder.path, experiment)
+    game_memory = load_tensors(game_file) if game_file.is_file() else {}
     if state is None:
         prepared = prepare(
             experiment, hardware, processes=processes, memory=memory, progress=progress
@@ -235,7 +278,7 @@ def refuse_full(destination: Path) -> None:
 
 
 @contextmanager
-def _joined(device: str, experiment: Experiment) -> Generator[tuple[Hardware, Processes]]:
+def _joined(device: str, experiment: Experiment) -> Generator[Place]:
     """Join the other processes, if there are any, and choose the hardware of this one."""
     precision = experiment.training.precision
     kind = choose_hardware(device, precision).device.type

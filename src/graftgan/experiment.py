@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from graftgan.augment import POLICIES, AugmentationSettings
 from graftgan.backbones import BACKBONES, LATENT_MAPS, NORMALISATIONS
@@ -14,12 +14,14 @@ from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import NO_LATENT_MAP, Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
 from graftgan.settings import strict
-from graftgan.training import CodeSettings, TrainingSettings
+from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "combined"
 DEFAULT_GAME = "adversarial"
+FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
+"""What trains from fresh weights, by game. A game that is not here needs a source."""
 
 
 @strict
@@ -55,6 +57,9 @@ class Experiment:
     """A folder, zip or npz of pictures."""
     source: str | None = None
     """The source's name or folder; none: start from fresh weights."""
+    start: Literal["fresh", "vae"] = "fresh"
+    """Without a source: begin with fresh weights, or train a variational auto-encoder first and
+    begin with its decoder as the generator."""
     method: str | None = None
     """A named method, such as freezed: the settings it stands for; other flags win over them."""
     backbone: str | None = None
@@ -62,8 +67,8 @@ class Experiment:
     objective: str = "hinge"
     """The adversarial loss: gan, hinge, wgan, wgan_gp or began."""
     game: str = DEFAULT_GAME
-    """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or
-    reconstruction, the generator alone."""
+    """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or the
+    generator alone, by reconstruction or as the decoder of a vae."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
     augment: str = "none"
@@ -78,6 +83,7 @@ class Experiment:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     codes: CodeSettings = field(default_factory=CodeSettings)
+    vae: VAESettings = field(default_factory=VAESettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
@@ -107,6 +113,10 @@ class Experiment:
             raise SettingsError("; ".join(problems))
         if self.source is None:
             self._check_alone()
+        elif self.start != "fresh":
+            raise SettingsError(
+                f"start {self.start} is for runs without a source; remove one of the two"
+            )
         unseen = self.data.held_out > 0 or self.scoring.reference is not None
         if self.scoring.score_every is not None and not unseen:
             raise SettingsError(
@@ -116,7 +126,7 @@ class Experiment:
         parse_plan(self.plan or DEFAULT_PLAN)
 
     def _check_alone(self) -> None:
-        if self.plan not in (None, "fine_tune"):
+        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.game)):
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
             )
@@ -124,10 +134,14 @@ class Experiment:
             raise SettingsError(
                 "without a source a method or an anchor means nothing; remove it or add the source"
             )
-        if self.game != DEFAULT_GAME:
+        if self.game not in FRESH_PLANS:
             raise SettingsError(
                 f"the game {self.game} trains no pair from fresh weights; add a source, or leave "
                 "the game out"
+            )
+        if self.start == "vae" and self.game != DEFAULT_GAME:
+            raise SettingsError(
+                f"start vae is followed by an adversarial game, not by {self.game}; leave one out"
             )
 
     def architecture(
@@ -197,7 +211,7 @@ class Experiment:
         return replace(
             self.located(),
             backbone=architecture.backbone,
-            plan="fine_tune" if self.source is None else self.plan or DEFAULT_PLAN,
+            plan=FRESH_PLANS[self.game] if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=self.optimization.or_else(advice),

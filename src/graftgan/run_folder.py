@@ -14,7 +14,7 @@ from torch import Tensor
 from graftgan.backbones import build_pair
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
-from graftgan.experiment import DEFAULT_PLAN, Experiment
+from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, Experiment
 from graftgan.files import read_json, write_json
 from graftgan.games import GAMES
 from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
@@ -166,7 +166,10 @@ def put_in_force(
     )
     for network in applied.trainable:
         if network in game.trained:
-            _refuse_idle(network, applied, transfer)
+            warm_up = experiment.game == DEFAULT_GAME and not transfer.modulations_from
+            if network == "discriminator" or not warm_up:  # else only the discriminator may begin
+                _refuse_idle_start(network, applied, transfer)
+            _refuse_idle(network, applied)
         elif applied.trainable[network]:
             raise PlanError(
                 f"the game {experiment.game} does not train the {network}, but the plan "
@@ -175,14 +178,19 @@ def put_in_force(
     return applied
 
 
-def _refuse_idle(network: str, applied: AppliedPlan, transfer: TransferSettings) -> None:
-    layers = applied.trainable[network]
-    if not layers:
+def _refuse_idle(network: str, applied: AppliedPlan) -> None:
+    if not applied.trainable[network]:
         raise PlanError(
             f"the plan {applied.report.notation} leaves the {network} with nothing to train; "
             "let at least one of its layers be modulated or fine-tuned"
         )
-    if all(transfer.start_of(network, layer.layer, layer.action) > 0 for layer in layers):
+
+
+def _refuse_idle_start(network: str, applied: AppliedPlan, transfer: TransferSettings) -> None:
+    layers = applied.trainable[network]
+    if layers and all(
+        transfer.start_of(network, layer.layer, layer.action) > 0 for layer in layers
+    ):
         raise PlanError(
             f"under the plan {applied.report.notation} nothing of the {network} trains before "
             f"modulations_from ({transfer.modulations_from}) and generator_from "

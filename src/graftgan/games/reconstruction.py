@@ -12,6 +12,7 @@ from torch import nn
 from graftgan.backbones.latent_map import AffineMap, MappedGenerator
 from graftgan.errors import SettingsError
 from graftgan.games.players import GAMES, Game, Players, numbered_batches, update_of
+from graftgan.games.sheets import pairs_in_rows
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks import Generator, draw_latents
 from graftgan.objectives import (
@@ -32,7 +33,6 @@ from graftgan.transfer import is_anchored, modulations_in
 _PIXELS = {"l1": pixel_distance, "laplacian": laplacian_distance}
 _DRAWS = 10  # from N(0, I) for each latent of a batch
 _SHEET = 32  # pictures on a sheet of reconstructions
-_COLUMNS = 8
 
 
 class PictureLatents(nn.Module):
@@ -191,13 +191,7 @@ def reconstructions(
     assert isinstance(generator, MappedGenerator)
     count = min(_SHEET, len(pictures))
     drawn = generate(generator.inner, latents.weight.detach()[:count])
-    rows = zip(pictures[:count].split(_COLUMNS), drawn.split(_COLUMNS), strict=True)
-    return torch.cat([_filled(row) for pair in rows for row in pair])
-
-
-def _filled(row: PictureBytes) -> PictureBytes:
-    """Return ``row`` with black pictures up to its full length."""
-    return torch.cat([row, row.new_zeros(_COLUMNS - len(row), *row.shape[1:])])
+    return pairs_in_rows(pictures[:count], drawn)
 
 
 def _start(count: int, prepared: Prepared) -> Latents:

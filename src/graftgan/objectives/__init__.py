@@ -15,6 +15,7 @@ from graftgan.objectives.penalties import (
 from graftgan.objectives.reconstruction import (
     ReconstructionSettings,
     gaussian_of,
+    kl_to_standard_normal,
     laplacian_distance,
     neighbour_distance,
     pixel_distance,
@@ -34,6 +35,7 @@ __all__ = [
     "ReconstructionSettings",
     "clip_weights",
     "gaussian_of",
+    "kl_to_standard_normal",
     "laplacian_distance",
     "neighbour_distance",
     "penalties_of",

@@ -95,6 +95,15 @@ def _halved(images: Images) -> Images:
     return F.conv2d(padded, kernel, stride=2, groups=channels)
 
 
+def kl_to_standard_normal(mean: Latents, log_variance: Latents) -> Scalar:
+    """Return KL(N(mean, variance) | N(0, I)) in nats, a mean over the batch (b, z).
+
+    Source: Kingma and Welling 2014, appendix B (arXiv:1312.6114).
+    """
+    each = mean.square() + log_variance.exp() - 1.0 - log_variance
+    return 0.5 * each.sum(dim=1).mean()
+
+
 def within_ball(latents: Latents, radius: float) -> Latents:
     """Return ``latents`` (n, z) with those outside the ball of ``radius`` put on its surface."""
     return latents * (radius / latents.norm(dim=1, keepdim=True)).clamp(max=1.0)

@@ -16,7 +16,7 @@ from graftgan.training.listeners import (
     forget_after,
 )
 from graftgan.training.loop import Listener, Training
-from graftgan.training.settings import CodeSettings, TrainingSettings
+from graftgan.training.settings import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.state import restore, state_of
 from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
@@ -40,6 +40,7 @@ __all__ = [
     "Training",
     "TrainingSettings",
     "Update",
+    "VAESettings",
     "choose_hardware",
     "forget_after",
     "gradients_only_for",

@@ -87,6 +87,29 @@ class CodeSettings:
             )
 
 
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VAESettings:
+    """The variational auto-encoder whose decoder a run can start with."""
+
+    vae_iterations: int = 1000
+    """Steps of the auto-encoder before the adversarial run."""
+    vae_learning_rate: float = 1e-3
+    """Step size of encoder and decoder."""
+    kl_weight: float = 1.0
+    """Weight of the divergence from N(0, I); 1 is the evidence bound, less gives sharper
+    reconstructions and worse samples."""
+
+    def __post_init__(self) -> None:
+        _at_least_one("vae_iterations", self.vae_iterations)
+        if not 0 < self.vae_learning_rate < math.inf:
+            raise SettingsError(
+                f"vae_learning_rate must be finite and positive, got {self.vae_learning_rate}"
+            )
+        if not 0 <= self.kl_weight < math.inf:
+            raise SettingsError(f"kl_weight must be finite and not negative, got {self.kl_weight}")
+
+
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise SettingsError(f"{name} must be at least 1, got {value}")

@@ -78,12 +78,18 @@ class Update:
         trainable: Collection[Parameter],
         average_gradients: Callable[[Sequence[Parameter]], None],
     ) -> Terms:
-        """Take one step; return the detached terms of its loss."""
+        """Take one step; return the detached terms of its loss.
+
+        Before any of its parameters moves nothing is computed, and there are no terms.
+        """
+        moving = self.moving(moment.progress)
+        if not moving:
+            return {}
         self.before()
         self._set_rates(moment.progress)
         for layer, start in self.late:
             layer.train(start <= moment.progress)
-        with gradients_only_for(self.moving(moment.progress), trainable):
+        with gradients_only_for(moving, trainable):
             terms = self.losses(moment)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
             total.backward()

@@ -23,7 +23,8 @@ class TransferSettings:
     modulations_from: float = 0.0
     """Share of the run after which modulations begin to learn; the other layers learn at once."""
     generator_from: float = 0.0
-    """Share of the run after which the source's generator layers learn; added ones at once."""
+    """Share of the run after which the generator's layers learn, added ones at once: until then the
+    discriminator warms up."""
     class_rate: float = 10.0
     """Learning rate of the generator's classes, as a multiple of the network's."""
     lora_rank: int = 4
