@@ -48,6 +48,7 @@ COMPOSERS = {
     "composer",
     "adapters",
     "films",
+    "starts",
 }
 SEARCH = {"search"}
 TOP = {"launch", "cli", "__main__"}

@@ -20,6 +20,7 @@ VERBS = {
     "preview": "see your pictures as the discriminator would",
     "sources": "list, show and pack sources",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",
+    "converge": "say when runs converged: stable losses, a score reached",
     "report": "write a run's page again",
     "demo": "draw 100 CC0 pictures and transfer the bundled source to them",
 }

@@ -6,6 +6,7 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 """
 
 from graftgan.reports.comparison import comparison_rows, write_comparison_report
+from graftgan.reports.convergence import Convergence, Reached, convergence_of
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
@@ -17,7 +18,10 @@ from graftgan.reports.strip import labelled_strip
 
 __all__ = [
     "TRIAL_HEADINGS",
+    "Convergence",
+    "Reached",
     "comparison_rows",
+    "convergence_of",
     "curve_svg",
     "duration",
     "in_words",

@@ -1,0 +1,72 @@
+"""``graftgan converge``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from graftgan.cli.arguments import parse_flags
+from graftgan.cli.screen import console, table_of
+from graftgan.reports import Convergence, Reached, convergence_of
+
+DESCRIPTION = """Say when runs converged: when their losses became stable, when a score was reached.
+
+Losses are stable from the first iteration after which they never leave a narrow band around the
+level of the run's last quarter; a run that still moves there has not converged. For a run that
+began with the decoder of a VAE (--start vae) seconds include the VAE's; its iterations and pictures
+stand beside.
+
+examples:
+  graftgan converge runs/fresh runs/from_vae
+  graftgan converge runs/fresh runs/from_vae --score 0.2
+"""
+
+
+@dataclass(frozen=True)
+class Converge:
+    """The runs."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    score: float | None = None
+    """Also say when the score that decides, such as KID, was first as good as this."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan converge"
+    options = parse_flags(Converge, arguments, prog=prog, description=DESCRIPTION)
+    found = {run: convergence_of(run, threshold=options.score) for run in options.runs}
+    headings = ["run", "losses stable after", "ended after", "began with"]
+    if options.score is not None:
+        headings.insert(2, f"score {options.score:g} after")
+    table = table_of(headings, overflow="fold", show_lines=True)
+    for run, convergence in found.items():
+        cells = [
+            str(run),
+            _in_words(convergence.losses),
+            _in_words(convergence.end),
+            _start_in_words(convergence),
+        ]
+        if options.score is not None:
+            cells.insert(2, f"{_in_words(convergence.score)}\n{convergence.score_name}")
+        table.add_row(*cells)
+    console.print(table)
+    return 0
+
+
+def _in_words(moment: Reached | None) -> str:
+    if moment is None:
+        return "not in this run"
+    return f"{moment.iteration:,} iterations\n{moment.images:,} pictures\n{moment.seconds:,.0f} s"
+
+
+def _start_in_words(convergence: Convergence) -> str:
+    start = convergence.start
+    if start is None:
+        return "fresh weights or a source"
+    return (
+        f"a {start['kind']}: {start['iterations']:,} iterations\n{start['images']:,} pictures\n"
+        f"{start['seconds']:,.0f} s, counted in"
+    )
