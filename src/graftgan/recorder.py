@@ -146,8 +146,8 @@ class Recorder:
         save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
         self._saved_at = training.iteration
         best = best_iteration(path / "metrics.jsonl")
-        keep = self._prepared.experiment.training.keep_checkpoints
-        prune_checkpoints(path, keep=keep, best=best)
+        kept = self._prepared.experiment.training
+        prune_checkpoints(path, keep=kept.keep_checkpoints, best=best, every=kept.keep_every)
         self._folder.write_card(iteration=training.iteration, best=best)
 
     def _leak_warning(self, generated: PictureBytes) -> str | None:

@@ -36,11 +36,12 @@ def source_folders() -> dict[str, Path]:
 
 
 def find_source(name: str) -> Path:
-    """Return the folder of a source, or of a run that can serve as one.
+    """Return the folder of a source, or of a run that can serve as one, also of ``RUN@4000``.
 
     Raises:
         SourceError: There is nothing by that name or at that path.
     """
+    name, _ = _split_snapshot(name)
     known = source_folders()
     if name in known:
         return known[name]
@@ -55,19 +56,33 @@ def find_source(name: str) -> Path:
 
 def settled_name(name: str) -> str:
     """Return a name that means the same source from every folder: known names as they are."""
-    return name if name in source_folders() else str(find_source(name).resolve())
+    if name in source_folders():
+        return name
+    _, iteration = _split_snapshot(name)
+    at = "" if iteration is None else f"@{iteration}"
+    return f"{find_source(name).resolve()}{at}"
+
+
+def _split_snapshot(name: str) -> tuple[str, int | None]:
+    """Return the name of a run and the iteration after its ``@``, if there is one."""
+    run, at, iteration = name.rpartition("@")
+    if not at or not iteration.isdecimal() or Path(name).exists():
+        return name, None
+    return run, int(iteration)
 
 
 def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     """Load a source by name, by folder, or from a run folder.
 
-    ``iteration`` chooses a checkpoint of a run; without it, the newest.
+    ``iteration`` chooses a checkpoint of a run, as ``RUN@4000`` does; without it, the newest.
 
     Raises:
         SourceError: There is no such source, or it is damaged.
         CheckpointError: The run holds no usable checkpoint.
     """
     folder = find_source(name)
+    if iteration is None:
+        _, iteration = _split_snapshot(name)
     if RunFolder(folder).experiment_file.is_file():
         run = load_run(folder, iteration=iteration)
         pair = fold(run.pair)

@@ -50,9 +50,18 @@ def list_checkpoints(run: Path) -> list[Path]:
     return sorted(found, key=lambda folder: int(folder.name))
 
 
-def prune_checkpoints(run: Path, *, keep: int, best: int | None) -> None:
-    """Delete all but the ``keep`` newest checkpoints and that of iteration ``best``."""
+def prune_checkpoints(run: Path, *, keep: int, best: int | None, every: int | None) -> None:
+    """Delete all checkpoints but some.
+
+    Args:
+        run: The run folder.
+        keep: So many of the newest stay.
+        best: That of this iteration stays.
+        every: Those of its multiples stay.
+    """
     for folder in list_checkpoints(run)[:-keep]:
-        if int(folder.name) != best:
+        iteration = int(folder.name)
+        stays = iteration == best or (every is not None and iteration % every == 0)
+        if not stays:
             shutil.rmtree(folder)
     remove_partial(run / "checkpoints")

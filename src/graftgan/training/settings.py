@@ -30,18 +30,26 @@ class TrainingSettings:
     sample_every: int | None = None
     """Iterations between two picture grids; without it, ten grids a run."""
     checkpoint_every: int | None = None
-    """Iterations between two checkpoints; without it, 1,000, or a tenth of a shorter run."""
+    """Iterations between two checkpoints; without it, keep_every, else 1,000, or a tenth of a
+    shorter run."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay, beside the best."""
+    keep_every: int | None = None
+    """The checkpoints of every so many iterations stay for good: --source RUN@4000 takes one."""
     log_every: int = 10
     """Iterations between two lines of the log."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_size", "keep_checkpoints", "log_every"):
             _at_least_one(name, getattr(self, name))
-        for name in ("sample_every", "checkpoint_every"):
+        for name in ("sample_every", "checkpoint_every", "keep_every"):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
+        if (self.keep_every or 0) % (self.checkpoint_every or 1):
+            raise SettingsError(
+                f"keep_every ({self.keep_every}) must be a multiple of checkpoint_every "
+                f"({self.checkpoint_every}): only what is written can stay"
+            )
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise SettingsError(f"seconds must be finite and positive, got {self.seconds}")
         if self.batch_size < 2:
@@ -59,7 +67,8 @@ class TrainingSettings:
     @property
     def save_every(self) -> int:
         """Iterations between two checkpoints."""
-        return self.checkpoint_every or min(1000, max(1, self.iterations // 10))
+        usual = min(1000, max(1, self.iterations // 10))
+        return self.checkpoint_every or self.keep_every or usual
 
 
 @strict

@@ -71,6 +71,13 @@ def test_the_newest_and_the_best_stay(tmp_path: Path, keep: int, best: int | Non
         save(tmp_path, iteration)
     leftover = tmp_path / "checkpoints" / ".000050.partial-123"
     leftover.mkdir()
-    prune_checkpoints(tmp_path, keep=keep, best=best)
+    prune_checkpoints(tmp_path, keep=keep, best=best, every=None)
     assert kept(tmp_path) == left
     assert not leftover.exists()
+
+
+def test_snapshots_stay_for_good(tmp_path: Path):
+    for iteration in (10, 20, 30, 40, 50):
+        save(tmp_path, iteration)
+    prune_checkpoints(tmp_path, keep=1, best=10, every=20)
+    assert kept(tmp_path) == [10, 20, 40, 50]

@@ -1,12 +1,15 @@
 """Sources by name and folder, and what their cards carry over."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from graftgan.checkpoints import SourceCard, save_source
-from graftgan.errors import SourceError
+from graftgan.checkpoints import SourceCard, list_checkpoints, save_source
+from graftgan.composer import run
+from graftgan.errors import CheckpointError, SettingsError, SourceError
+from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.sources import (
     DEFAULT_SOURCE,
     batch_statistics_of,
@@ -15,8 +18,9 @@ from graftgan.sources import (
     settled_name,
     source_folders,
 )
+from graftgan.training import TrainingSettings
 from graftgan.transfer import use_batch_statistics
-from tiny_networks import tiny_architecture, tiny_pair
+from tiny_networks import draw_pictures, tiny_architecture, tiny_pair
 
 
 @pytest.fixture
@@ -85,3 +89,37 @@ def test_a_card_of_wrong_types_is_explained(home: Path, entries: dict[str, objec
     put_source(home / "odd", **entries)
     with pytest.raises(SourceError, match=r"odd|x names layers"):
         open_source("odd")
+
+
+def test_a_transfer_can_begin_with_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
+    pictures = draw_pictures(tmp_path / "pictures", count=8, hue=1)
+    experiment = Experiment(
+        pictures=pictures,
+        network=NetworkSettings(resolution=32, width=4, latent_size=8),
+        training=TrainingSettings(
+            iterations=6, batch_size=4, checkpoint_every=1, keep_checkpoints=1, keep_every=2
+        ),
+    )
+    run(experiment, tmp_path / "source", device="cpu")
+    kept = [int(folder.name) for folder in list_checkpoints(tmp_path / "source")]
+    assert kept == [2, 4, 6]
+    monkeypatch.chdir(tmp_path)
+    early, late = open_source("source@2"), open_source("source")
+    assert (early.card.iterations, late.card.iterations) == (2, 6)
+    assert early.card.fingerprints != late.card.fingerprints
+    training = TrainingSettings(iterations=1, batch_size=4)
+    transfer = replace(experiment, source="source@2", network=NetworkSettings(), training=training)
+    folder = run(transfer, tmp_path / "run", device="cpu")
+    assert folder.card()["base"] == early.card.fingerprints
+    assert folder.experiment().source == str(tmp_path / "source@2")
+    with pytest.raises(CheckpointError, match="keeps no checkpoint 3; it has: 2, 4, 6"):
+        open_source("source@3")
+    with pytest.raises(SourceError, match="no source 'nowhere'"):
+        open_source("nowhere@3")
+
+
+def test_what_is_not_written_cannot_stay():
+    with pytest.raises(SettingsError, match="must be a multiple of checkpoint_every"):
+        TrainingSettings(checkpoint_every=300, keep_every=1000)
+    assert TrainingSettings(keep_every=400).save_every == 400
