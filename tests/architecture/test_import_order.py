@@ -49,6 +49,7 @@ COMPOSERS = {
     "adapters",
     "films",
     "starts",
+    "sets",
 }
 SEARCH = {"search"}
 TOP = {"launch", "cli", "__main__"}

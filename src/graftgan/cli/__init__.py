@@ -17,6 +17,8 @@ VERBS = {
     "evaluate": "score a run, a source or pictures against real ones",
     "floor": "what real pictures score against each other",
     "plan": "show what a plan would do to a source, layer by layer",
+    "mix": "mix sets into one with known proportions",
+    "data": "how diverse sets are, and how much of one another they cover",
     "preview": "see your pictures as the discriminator would",
     "sources": "list, show and pack sources",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",

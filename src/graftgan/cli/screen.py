@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -29,6 +29,7 @@ _COLOURS = {
 
 _REDRAW_S, _LINE_S = 0.1, 20.0  # between two shows of progress: a bar on a terminal, a line
 
+T = TypeVar("T")
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
@@ -108,11 +109,11 @@ def table_of(
     return table
 
 
-def with_bar(description: str, work: Callable[[Callable[[int, int], None]], object]) -> None:
+def with_bar(description: str, work: Callable[[Callable[[int, int], None]], T]) -> T:
     """Do ``work`` with a function that moves a progress bar to (done, total)."""
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(description, total=None)
-        work(lambda done, total: bar.update(task, completed=done, total=total))
+        return work(lambda done, total: bar.update(task, completed=done, total=total))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from graftgan.data.avatars import CC0_STYLES, render_avatars
 from graftgan.data.classes import find_classes
 from graftgan.data.collect import Skipped
 from graftgan.data.image_set import ImageSet, load_image_set, write_manifest
+from graftgan.data.mix import Mixture, Part, mix, parse_part
 from graftgan.data.sampler import EndlessSampler
 from graftgan.data.settings import DataSettings
 
@@ -12,9 +13,13 @@ __all__ = [
     "DataSettings",
     "EndlessSampler",
     "ImageSet",
+    "Mixture",
+    "Part",
     "Skipped",
     "find_classes",
     "load_image_set",
+    "mix",
+    "parse_part",
     "render_avatars",
     "write_manifest",
 ]

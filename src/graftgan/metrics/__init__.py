@@ -24,6 +24,7 @@ from graftgan.metrics.extractors import (
     user_extractor,
 )
 from graftgan.metrics.features import Features
+from graftgan.metrics.manifold import precision_and_recall
 from graftgan.metrics.measure import (
     HEADLINE,
     check_metrics,
@@ -72,6 +73,7 @@ __all__ = [
     "inception_extractor",
     "measure",
     "perceptual_distance",
+    "precision_and_recall",
     "protocol_of",
     "sliced_wasserstein",
     "user_extractor",

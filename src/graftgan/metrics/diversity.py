@@ -45,6 +45,16 @@ def intra_cluster_distance(generated_features: Tensor, real_features: Tensor) ->
     return float(_cluster_means(rows, _nearest(rows, real_features), ones))
 
 
+def pairwise_distance(features: Tensor) -> float:
+    """Return the mean cosine distance of two pictures among (n, d), n at least 2; in [0, 2].
+
+    Raises:
+        ScoreError: There are fewer than two pictures, or a row is zero.
+    """
+    ones = torch.ones(1, len(features), dtype=torch.float64)
+    return float(_pairwise_means(_directions(features), ones))
+
+
 def _measure_vendi(
     generated: Features, reference: Features, resampling: Resampling
 ) -> Mapping[str, Estimate]:
@@ -73,6 +83,25 @@ def _measure_intra_cluster(
     ones = torch.ones(1, len(rows), dtype=torch.float64)
     means = _cluster_means(rows, nearest, torch.cat([ones, weights]))
     return {"intra-cluster distance": resampling.interval(float(means[0]), means[1:])}
+
+
+def _measure_pairwise(
+    generated: Features, reference: Features, resampling: Resampling
+) -> Mapping[str, Estimate]:
+    """Return the distance with an exact bootstrap interval over the generated pictures.
+
+    A picture drawn twice is not paired with itself.
+    """
+    rows = _directions(generated.values)
+    weights = resampling.weights(len(rows), "generated")
+    ones = torch.ones(1, len(rows), dtype=torch.float64)
+    means = _pairwise_means(rows, torch.cat([ones, weights]))
+    return {"pairwise distance": resampling.interval(float(means[0]), means[1:])}
+
+
+def _pairwise_means(directions: Tensor, weights: Tensor) -> Tensor:
+    """Return (r,): the mean distance of all pairs under each row of ``weights``."""
+    return _cluster_means(directions, torch.zeros(len(directions), dtype=torch.long), weights)
 
 
 def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,6 +183,16 @@ METRICS.register("vendi")(
         settings={
             "kernel": "cosine",
             "interval": "linearised bootstrap of the generated set",
+        },
+    )
+)
+METRICS.register("pairwise_distance")(
+    Metric(
+        measure=_measure_pairwise,
+        better={"pairwise distance": "higher"},
+        settings={
+            "distance": "1 - cosine",
+            "interval": "bootstrap of the generated set",
         },
     )
 )

@@ -14,12 +14,21 @@ from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.page import duration
 from graftgan.reports.run import write_run_report
 from graftgan.reports.search import TRIAL_HEADINGS, trial_rows, write_search_report
+from graftgan.reports.sets import (
+    SET_HEADINGS,
+    SetEntry,
+    recall_rows,
+    set_rows,
+    write_sets_report,
+)
 from graftgan.reports.strip import labelled_strip
 
 __all__ = [
+    "SET_HEADINGS",
     "TRIAL_HEADINGS",
     "Convergence",
     "Reached",
+    "SetEntry",
     "comparison_rows",
     "convergence_of",
     "curve_svg",
@@ -28,10 +37,13 @@ __all__ = [
     "labelled_strip",
     "neighbour_gallery",
     "picture_grid",
+    "recall_rows",
     "save_png",
+    "set_rows",
     "strip_of",
     "trial_rows",
     "write_comparison_report",
     "write_run_report",
     "write_search_report",
+    "write_sets_report",
 ]
