@@ -20,6 +20,7 @@ VERBS = {
     "mix": "mix sets into one with known proportions",
     "data": "how diverse sets are, and how much of one another they cover",
     "preview": "see your pictures as the discriminator would",
+    "rank": "which source for these pictures, without training",
     "sources": "list, show and pack sources",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",
     "converge": "say when runs converged: stable losses, a score reached",

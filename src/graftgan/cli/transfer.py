@@ -1,17 +1,23 @@
 """``graftgan transfer``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import tyro
 
-from graftgan.cli.training_verb import train
+from graftgan.cli.arguments import goes_on
+from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.training_verb import short_flags, train, value_of
 from graftgan.experiment import Experiment
-from graftgan.sources import DEFAULT_SOURCE
+from graftgan.search import rank_sources
+from graftgan.settings import read_toml
+from graftgan.sources import DEFAULT_SOURCE, source_folders
 
 DESCRIPTION = """Graft a source onto your pictures.
 
 Each layer of the source's discriminator and generator is frozen, modulated (AdaFM) or fine-tuned,
-as the plan says. Stop with Ctrl-C whenever you like: the state and the report are written, and
+as the plan says. Without --source the most promising of the local sources is taken (graftgan rank).
+Stop with Ctrl-C whenever you like: the state and the report are written, and
 --resume goes on exactly there.
 
 examples:
@@ -30,4 +36,30 @@ DEFAULTS = Experiment(
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    return train(arguments, DEFAULTS, verb="transfer", description=DESCRIPTION)
+    chosen = [*arguments, *_ranked_source(arguments)]
+    return train(chosen, DEFAULTS, verb="transfer", description=DESCRIPTION)
+
+
+def _ranked_source(arguments: Sequence[str]) -> list[str]:
+    """Return the flag for the most promising local source, where none is named and there are two.
+
+    Raises:
+        GraftganError: The pictures cannot be read.
+    """
+    words = short_flags(arguments)
+    pictures = words[0] if words and not words[0].startswith("-") else value_of("pictures", words)
+    config = value_of("config", words)
+    named = value_of("source", words) or (config and read_toml(Path(config)).get("source"))
+    if named or not pictures or goes_on(words) or {"-h", "--help"} & {*words}:
+        return []
+    if len(source_folders()) < 2:
+        return []
+    watcher = ScreenWatcher()
+    ranking = rank_sources(Path(pictures), progress=watcher.progress)
+    first = ranking.candidates[0]
+    if watcher.leads:
+        console.print(
+            f"source {first.name}: {first.reason} (`graftgan rank {pictures}` shows all; --source "
+            "takes another)"
+        )
+    return ["--source", first.name]

@@ -7,6 +7,8 @@ A search: ``plan_search.py`` is the plain data, ``space.py`` what can be tried, 
 interface of ``gradual.py``, ``grid.py`` and ``optuna_strategy.py``; ``desk.py`` hands out trials to
 one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the best again with new
 seeds, ``surface.py`` and ``findings.py`` say what was found.
+
+Sources for a target, without training: ``source_ranking.py``.
 """
 
 from graftgan.search.comparison import (
@@ -39,6 +41,7 @@ from graftgan.search.runner import (
     resume_search,
     run_search,
 )
+from graftgan.search.source_ranking import Candidate, Experience, Ranking, rank_sources
 from graftgan.search.standing import Standing, mean_interval
 from graftgan.search.strategy import STRATEGIES, Pause, Strategy
 from graftgan.search.trials import Proposal, Trial
@@ -46,8 +49,10 @@ from graftgan.search.trials import Proposal, Trial
 __all__ = [
     "STRATEGIES",
     "Budget",
+    "Candidate",
     "Comparison",
     "ComparisonWatcher",
+    "Experience",
     "Findings",
     "Forecast",
     "Gradual",
@@ -60,6 +65,7 @@ __all__ = [
     "PlanSearch",
     "Proposal",
     "PrunerName",
+    "Ranking",
     "Results",
     "RunResult",
     "SearchWatcher",
@@ -73,6 +79,7 @@ __all__ = [
     "further_seeds",
     "mean_interval",
     "parse_seeds",
+    "rank_sources",
     "read_comparison",
     "resume_comparison",
     "resume_search",

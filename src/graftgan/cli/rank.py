@@ -1,0 +1,90 @@
+"""``graftgan rank``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from graftgan.cli.arguments import parse_flags
+from graftgan.cli.screen import console, table_of, with_bars
+from graftgan.metrics import Estimate
+from graftgan.search import Ranking, rank_sources
+from graftgan.training import choose_hardware
+
+DESCRIPTION = """Which source for these pictures? Ranks the local sources without training.
+
+First by recall, the share of your pictures that lie within what a source draws; where that does
+not tell sources apart, by KID, the distance between the two. Beside it stands how diverse a source
+is: more diverse pre-training pictures often transfer better.
+
+With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
+it also says what KID to expect at the end, with an interval.
+
+examples:
+  graftgan rank my_pictures/
+  graftgan rank my_pictures/ --sources avatars-64 runs/faces runs/rooms@4000
+"""
+LEARN_FROM = (Path("runs"), Path("comparisons"), Path("searches"))
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The pictures and the sources."""
+
+    pictures: tyro.conf.Positional[Path]
+    """A folder, zip or npz of pictures."""
+    sources: tuple[str, ...] = ()
+    """Names or folders; without it, all local ones (`graftgan sources list`)."""
+    learn_from: tuple[Path, ...] = LEARN_FROM
+    """Folders of finished runs, or recorded results, that expectations come from."""
+    samples: int = 250
+    """Pictures drawn from each source."""
+    seed: int = 0
+    """Of latents, choice and resamples."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    prog = "graftgan rank"
+    options = parse_flags(Rank, arguments, prog=prog, description=DESCRIPTION)
+    with with_bars() as progress:
+        ranking = rank_sources(
+            options.pictures,
+            options.sources or None,
+            learn_from=options.learn_from,
+            samples=options.samples,
+            seed=options.seed,
+            device=str(choose_hardware(options.device, "float32").device),
+            progress=progress,
+        )
+    show(ranking)
+    first = ranking.candidates[0].name
+    console.print(f"go on with: graftgan transfer {options.pictures} --source {first}")
+    return 0
+
+
+def show(ranking: Ranking) -> None:
+    """Print a ranking."""
+    expects = any(one.expected for one in ranking.candidates)
+    headings = ["", "source", "recall", "KID", "Vendi", *(["expected KID"] if expects else [])]
+    table = table_of(headings, overflow="fold")
+    for place, one in enumerate(ranking.candidates, start=1):
+        expected = "too far from these runs" if one.expected is None else _words(one.expected)
+        cells = [_words(one.recall), _words(one.kid), _words(one.vendi)]
+        table.add_row(str(place), one.name, *cells, *([expected] if expects else []))
+    console.print(table)
+    for place, one in enumerate(ranking.candidates, start=1):
+        console.print(f"{place} {one.name}: {one.reason}")
+    for name, why in ranking.unusable.items():
+        console.print(f"left out: {name}: {why}")
+    learnt = f"; expectations from {ranking.learnt_from} finished runs" if expects else ""
+    console.print(
+        f"{ranking.samples} samples of each source beside {ranking.pictures} pictures{learnt}"
+    )
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
