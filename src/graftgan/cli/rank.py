@@ -14,9 +14,9 @@ from graftgan.training import choose_hardware
 
 DESCRIPTION = """Which source for these pictures? Ranks the local sources without training.
 
-First by recall, the share of your pictures that lie within what a source draws; where that does
-not tell sources apart, by KID, the distance between the two. Beside it stands how diverse a source
-is: more diverse pre-training pictures often transfer better.
+First by KID, the distance between your pictures and what a source draws; where that does not tell
+sources apart, by recall, the share of your pictures that lie within what it draws. Beside them
+stands how diverse a source is: more diverse pre-training pictures often transfer better.
 
 With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
 it also says what KID to expect at the end, with an interval.

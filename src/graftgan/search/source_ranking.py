@@ -95,10 +95,11 @@ def rank_sources(
 ) -> Ranking:
     """Rank sources for a target without training.
 
-    The rule is that of Grigoryev et al. 2022 (arXiv:2202.08937): the source that recalls the most
-    of the target, k = 5. Sources whose recall is not beyond chance below the largest count as
-    equal, and the smaller KID decides between them. Differs: the source's samples stand for its
-    pictures, which are rarely at hand.
+    The nearest by KID comes first; where intervals do not tell sources apart, the one with the
+    larger recall of the target. Grigoryev et al. 2022 (arXiv:2202.08937) take the largest recall
+    between whole training sets, k = 5. Differs, because a source's few samples stand for its set
+    here: few and varied samples have balls so wide that they recall a target they look nothing
+    like.
 
     Args:
         pictures: The target: a folder, zip or npz.
@@ -248,11 +249,11 @@ class _Look:
 
 def _ranked(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Return the candidates in order, each with its reason."""
-    largest = max(found, key=lambda one: one.recall.value)
-    level = [one for one in found if one.recall.high >= largest.recall.low]
+    nearest = min(found, key=lambda one: one.kid.value)
+    level = [one for one in found if one.kid.low <= nearest.kid.high]
     behind = [one for one in found if one not in level]
-    level.sort(key=lambda one: one.kid.value)
-    behind.sort(key=lambda one: (-one.recall.value, one.kid.value))
+    level.sort(key=lambda one: (-one.recall.value, one.kid.value))
+    behind.sort(key=lambda one: one.kid.value)
     most_diverse = max(found, key=lambda one: one.vendi.value).name
     ranked: list[Candidate] = []
     for place, one in enumerate([*level, *behind]):
@@ -272,16 +273,15 @@ def _ranked(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 def _reason(one: Candidate, place: int, level: Sequence[Candidate], most_diverse: str) -> str:
     if one not in level:
-        words = f"recalls less of the pictures ({one.recall.value:.0%})"
+        words = "farther by KID"
     elif len(level) == 1:
-        words = f"recalls the most of the pictures ({one.recall.value:.0%})"
+        words = "the nearest by KID"
     elif place == 0:
-        words = "none recalls more, and it is the nearest by KID"
-    elif one.kid.low <= level[0].kid.high:
-        words = "none recalls more, and by KID as near as the first, within noise"
+        words = f"of {len(level)} as near by KID, the one that recalls the most"
     else:
-        words = "none recalls more, and it is farther by KID"
-    return f"{words}; the most diverse" if one.name == most_diverse else words
+        words = "as near by KID as the first, within noise, and recalls no more"
+    recalled = f"; recalls {one.recall.value:.0%} of the pictures" if one.recall.value else ""
+    return f"{words}{recalled}{'; the most diverse' if one.name == most_diverse else ''}"
 
 
 def _is_transfer(line: Mapping[str, Any]) -> bool:

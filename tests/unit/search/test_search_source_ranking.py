@@ -13,9 +13,12 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.cli import rank, transfer
 from graftgan.errors import SettingsError
 from graftgan.files import write_text
+from graftgan.metrics import Estimate
 from graftgan.sampling import generate, random_latents
 from graftgan.search.source_ranking import (
+    Candidate,
     Experience,
+    _ranked,
     expected_after,
     experience_in,
     rank_sources,
@@ -62,19 +65,34 @@ def test_the_source_that_the_target_was_drawn_from_is_first(home: Path, planted:
     first, *others = ranking.candidates
     assert first.name == planted
     assert first.recall.value > 0.5
-    assert "recalls the most" in first.reason
+    assert first.reason.startswith("the nearest by KID; recalls")
     for other in others:
         assert other.kid.low > first.kid.high
-        assert "recalls less" in other.reason
+        assert other.reason.startswith("farther by KID")
     assert (ranking.samples, ranking.pictures, ranking.learnt_from) == (60, 30, 0)
 
 
-def test_kid_decides_where_recall_does_not(home: Path):
-    ranking = rank_sources(pictures_of(home, "red"), ["blue", "green"], samples=60)
-    assert [one.recall.value for one in ranking.candidates] == [0, 0]
-    near, far = ranking.candidates
-    assert near.kid.value < far.kid.value
-    assert near.reason.startswith("none recalls more, and it is the nearest by KID")
+def test_recall_decides_where_kid_does_not():
+    def one(name: str, kid: float, recall: float) -> Candidate:
+        around = Estimate(kid, kid - 0.05, kid + 0.05)
+        return Candidate(
+            name=name, kid=around, recall=Estimate(recall, 0, 1), vendi=Estimate(2, 1, 3)
+        )
+
+    ranked = _ranked([one("far", 0.9, 1.0), one("a", 0.30, 0.1), one("b", 0.34, 0.5)])
+    assert [candidate.name for candidate in ranked] == ["b", "a", "far"]
+    assert ranked[0].reason.startswith("of 2 as near by KID, the one that recalls the most; re")
+    assert ranked[1].reason.startswith("as near by KID as the first, within noise")
+
+
+def test_a_varied_source_far_away_does_not_win_by_the_width_of_its_balls(home: Path):
+    # Twenty samples of eight styles recall every green picture; by KID they are far.
+    ranking = rank_sources(
+        pictures_of(home, "green", count=10), ["avatars-64", "green"], samples=20
+    )
+    first, far = ranking.candidates
+    assert (first.name, far.name) == ("green", "avatars-64")
+    assert far.recall.value > 0.9
 
 
 def test_a_damaged_source_is_left_out_and_named(home: Path):
@@ -101,7 +119,7 @@ def test_a_transfer_without_a_source_takes_the_first(home: Path, capsys, monkeyp
     words = [str(pictures_of(home, planted, count=10)), "--iterations", "1", "--batch-size", "2"]
     assert transfer.main([*words, "--dry-run", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
-    assert f"source {planted}: recalls the most" in said
+    assert f"source {planted}: the nearest by KID" in said
     assert f'source = "{planted}"' in said
     assert transfer.main([*words, "--dry-run", "--device", "cpu", "--source", "blue"]) == 0
     assert 'source = "blue"' in capsys.readouterr().out
@@ -109,7 +127,7 @@ def test_a_transfer_without_a_source_takes_the_first(home: Path, capsys, monkeyp
     assert transfer.main([words[0], "--config", "x.toml", "--dry-run", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert 'source = "blue"' in said
-    assert "recalls" not in said
+    assert "by KID" not in said
 
 
 def line_through(*, noise: float, count: int = 40) -> list[Experience]:
