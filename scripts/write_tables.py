@@ -15,7 +15,10 @@ from graftgan.search import mean_interval
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("same", "near", "far")
-COMPARISONS: dict[str, str] = {}
+COMPARISONS = {
+    "anime_methods": "combined",
+    "anime_light": "combined",
+}
 """The recorded comparisons, each with the variant that the others are held against."""
 
 
@@ -67,28 +70,52 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
 
 def curves_table(lines: Sequence[Mapping[str, Any]]) -> str:
     """Return the deciding score of a comparison at every iteration, a mean over the seeds."""
-    name = lines[0]["end"]["name"]
-    ranked = {
-        variant: [
-            {
-                score["iteration"]: score["value"]
-                for score in line["scores"]
-                if score["name"] == name
-            }
-            for line in of
-        ]
-        for variant, of in _ranked(lines).items()
-    }
-    steps = sorted({step for of in ranked.values() for curve in of for step in curve})
-    rows = [
-        f"| {name} after iterations | {' | '.join(f'{step:,}' for step in steps)} |",
-        f"|{'---|' * (len(steps) + 1)}",
-    ]
-    for variant, of in ranked.items():
-        values = [[curve[step] for curve in of if step in curve] for step in steps]
+    curves, name = _curves(lines), lines[0]["end"]["name"]
+    rows, steps = _by_iteration(curves, f"{name} after iterations")
+    for variant, of in curves.items():
+        values = [[curve[step] for curve in of.values() if step in curve] for step in steps]
         means = (f"{fmean(found):.3f}" if found else "" for found in values)
         rows.append(f"| `{variant}` | {' | '.join(means)} |")
     return "\n".join(rows)
+
+
+def differences_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
+    """Return by how much each variant is ahead (-) or behind at every iteration, by seed."""
+    curves = _curves(lines)
+    rows, steps = _by_iteration(curves, f"less `{against}` after iterations")
+    for variant, of in curves.items():
+        if variant == against:
+            continue
+        cells: list[str] = []
+        for step in steps:
+            pairs = [
+                (of[seed], curves[against][seed]) for seed in of.keys() & curves[against].keys()
+            ]
+            less = [one[step] - two[step] for one, two in pairs if step in one and step in two]
+            cells.append(_interval(less, sign="+") if step else "")
+        rows.append(f"| `{variant}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, dict[int, float]]]:
+    """Return the deciding score by variant, the best at the end first, by seed and iteration."""
+    name = lines[0]["end"]["name"]
+    return {
+        variant: {
+            line["seed"]: {s["iteration"]: s["value"] for s in line["scores"] if s["name"] == name}
+            for line in of
+        }
+        for variant, of in _ranked(lines).items()
+    }
+
+
+def _by_iteration(
+    curves: Mapping[str, Mapping[int, Mapping[int, float]]], heading: str
+) -> tuple[list[str], list[int]]:
+    """Return the head of a table with a column for each scored iteration, and these."""
+    steps = sorted({step for of in curves.values() for curve in of.values() for step in curve})
+    head = f"| {heading} | {' | '.join(f'{step:,}' for step in steps)} |"
+    return [head, f"|{'---|' * (len(steps) + 1)}"], steps
 
 
 def _ranked(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -139,7 +166,12 @@ def tables() -> dict[Path, str]:
     }
     for name, against in COMPARISONS.items():
         lines = read_jsonl(results / f"{name}.jsonl")
-        written[name] = f"{comparison_table(lines, against)}\n\n{curves_table(lines)}\n"
+        parts = [
+            comparison_table(lines, against),
+            curves_table(lines),
+            differences_table(lines, against),
+        ]
+        written[name] = "\n\n".join(parts) + "\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 

@@ -52,3 +52,7 @@ def test_a_comparison_is_a_table_of_means_and_of_differences_by_seed():
         "| `tuned` | 0.900 | 0.400 |",
         "| `lost` |  |  |",
     ]
+
+    differences = scripts["differences_table"](lines, "tuned").splitlines()
+    assert differences[0] == "| less `tuned` after iterations | 0 | 1,000 |"
+    assert differences[2:] == ["| `frozen` |  | -0.150 [-0.785, +0.485] |", "| `lost` |  |  |"]

@@ -169,8 +169,6 @@ def _comparison(start: Start) -> Comparison:
         raise SettingsError(
             "a comparison has several seeds: --seeds 3, or --seeds 3,5 to list them"
         )
-    if base.source is None:
-        raise SettingsError("compare is for transfers: it needs a --source")
     return Varied(methods=start.methods, vary=start.vary, seeds=start.seeds).around(base)
 
 
