@@ -18,7 +18,7 @@ from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
-DEFAULT_PLAN = "combined"
+DEFAULT_PLAN = "fine_tune"
 DEFAULT_GAME = "adversarial"
 FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
 """What trains from fresh weights, by game. A game that is not here needs a source."""
@@ -70,7 +70,7 @@ class Experiment:
     """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or the
     generator alone, by reconstruction or as the decoder of a vae."""
     plan: str | None = None
-    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, combined."""
+    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
     augment: str = "none"
     """The augmentation policy, such as diffaugment_color_translation, light or none."""
     seed: int = 0

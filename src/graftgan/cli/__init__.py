@@ -36,7 +36,7 @@ usage: graftgan VERB ...        graftgan VERB --help explains a verb
 {verbs}
 
 start here:
-  graftgan transfer my_pictures/                     the bundled source, the papers' plan
+  graftgan transfer my_pictures/                     fine-tune the most promising source
   graftgan transfer my_pictures/ --plan "D(2,1,2) G(1,2,2)" --iterations 2000
   graftgan transfer --resume runs/my_pictures        go on where it stopped
   graftgan sample runs/my_pictures --count 64        pictures from the result

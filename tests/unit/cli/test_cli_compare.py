@@ -48,3 +48,18 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     for words in ("--methods", "--vary", "--seeds", "--resume", "within noise", "--iterations"):
         assert words in said
+
+
+def test_starts_are_compared_without_a_source(
+    pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "x.toml").write_text(
+        '[compare]\nvary = ["start=fresh,vae"]\nseeds = "1"\n[network]\nresolution = 32\nwidth = 4\n'
+    )
+    words = ["compare", pictures, "--config", "x.toml", *SCORED, "--dry-run", "--device", "cpu"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "start-fresh-0" in said
+    assert "start-vae-0" in said
+    assert main([*words, "--methods", "freeze"]) == 2
+    assert "without a source a plan means nothing" in capsys.readouterr().err
