@@ -89,6 +89,24 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(
     assert not list(broken.rglob(".*partial*"))
 
 
+def test_killed_while_what_it_begins_with_is_trained(cli, pictures: Path, tmp_path: Path) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    run = [*RUN, "--start", "vae", "--vae-iterations", 40]
+    cli("pretrain", pictures, *run, "--out", straight)
+    process = start(["pretrain", pictures, *run, "--out", broken])
+    while process.poll() is None and iteration_of(broken / "start") < 8:
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (broken / "log.jsonl").exists()
+    cli("pretrain", "--resume", broken)
+    assert_equal_weights(straight, broken)
+    assert json.loads((broken / "card.json").read_text())["start"]["iterations"] == 40
+    shown = cli("converge", straight, broken).stdout
+    assert "a vae: 40" in " ".join(shown.split())
+
+
 def test_interrupt_saves_and_resume_equals_uninterrupted(
     cli, pictures: Path, tmp_path: Path
 ) -> None:

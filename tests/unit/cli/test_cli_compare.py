@@ -53,8 +53,9 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]):
 def test_starts_are_compared_without_a_source(
     pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
+    network = "[network]\nresolution = 32\nwidth = 4\n"
     (tmp_path / "x.toml").write_text(
-        '[compare]\nvary = ["start=fresh,vae"]\nseeds = "1"\n[network]\nresolution = 32\nwidth = 4\n'
+        f'[compare]\nvary = ["start=fresh,vae"]\nseeds = "1"\n{network}'
     )
     words = ["compare", pictures, "--config", "x.toml", *SCORED, "--dry-run", "--device", "cpu"]
     assert main(words) == 0
