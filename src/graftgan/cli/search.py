@@ -255,9 +255,9 @@ def _beside_the_plan(proposal: Proposal) -> str:
 
 def _finish(findings: Findings, destination: Path) -> int:
     data = to_plain(findings)
-    chosen = ("trial", "why", "plan", "settings", "state", "score", "trains", "time")
+    chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
     positions = [TRIAL_HEADINGS.index(heading) for heading in chosen]
-    lines = [[row[position] for position in positions] for row in trial_rows(data)]
+    lines = [[row[position].split(":")[0] for position in positions] for row in trial_rows(data)]
     console.print(table_of(chosen, lines, title=_title(findings), overflow="fold"))
     for sentence in findings.says:
         console.print(sentence)

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
         says=[str(sentence) for sentence in data.get("says", [])],
         notes=[str(sentence) for sentence in data.get("notes", [])],
         sheet=_sheet(folder, data),
-        surfaces=_surfaces(data),
+        surfaces=_surfaces(data, "surface", {"best": "best score", "mean": "mean score"}),
+        early=_surfaces(data, "early", {"best": "best score there"}),
+        early_iteration=in_words(number(data.get("early_iteration"))),
         front=_front(data),
         front_rows=_front_rows(data),
         curves=_curves(folder, data),
@@ -164,13 +166,13 @@ def _sheet(folder: Path, data: dict[str, Any]) -> EmbeddedPicture | None:
     return embed(sheet, alt=alt, exact_up_to=_SHEET_BYTES)
 
 
-def _surfaces(data: dict[str, Any]) -> list[Panel]:
-    """Return two heat maps for each network: the best score in each field, and the mean."""
+def _surfaces(data: dict[str, Any], kind: str, shown: Mapping[str, str]) -> list[Panel]:
+    """Return heat maps for each network, of what is ``shown`` of each field of a surface."""
     layers, lower = table(data.get("layers")), data.get("better") != "higher"
     found: list[Panel] = []
-    for role, cells in table(data.get("surface")).items():
+    for role, cells in table(data.get(kind)).items():
         size = len(layers.get(role, ()))
-        for key, words in (("best", "best score"), ("mean", "mean score")):
+        for key, words in shown.items():
             values = {
                 (int(cell["freeze"]), int(cell["tune"])): (
                     _value(data, cell[key]),

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graftgan.experiment import Experiment
@@ -13,7 +13,7 @@ from graftgan.search.desk import spent
 from graftgan.search.plan_search import Budget, PlanSearch
 from graftgan.search.space import Space
 from graftgan.search.standing import WITHIN, Standing
-from graftgan.search.surface import Cell, pareto_front, surface
+from graftgan.search.surface import Cell, early_trials, pareto_front, surface
 from graftgan.search.trials import FINISHED, PRUNED, Trial, ranked
 from graftgan.settings import to_plain, to_toml
 from graftgan.transfer import PRESETS
@@ -49,6 +49,8 @@ class Findings:
         spent: What it has cost, without the confirmation.
         trials: All, those of the confirmation too.
         surface: For each searched network, the costs over (i,k).
+        early_iteration: Where all trials can still be compared; None: all have reached the end.
+        early: For each searched network, the costs over (i,k) there.
         front: Numbers of the trials on the Pareto front of score against trained numbers.
         importances: How much each choice matters, where the strategy can tell.
         ranking: Numbers of the trials with a score, the best first.
@@ -74,6 +76,8 @@ class Findings:
     spent: Budget
     trials: tuple[Trial, ...]
     surface: Mapping[str, tuple[Cell, ...]]
+    early_iteration: int | None = None
+    early: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict[str, tuple[Cell, ...]])
     front: tuple[int, ...]
     importances: Mapping[str, float]
     ranking: tuple[int, ...]
@@ -98,6 +102,9 @@ def gather_findings(
     standings = confirmed(search, trials)
     winner = _winner(order, standings)
     scores = [score for t in trials if (score := t.end or t.best) is not None]
+    ended = [trial for trial in trials if trial.stage == "search" and not trial.is_open]
+    early_at, early = early_trials(ended, -1 if search.better == "higher" else 1)
+    cut = early_at and any(trial.state == PRUNED for trial in ended)
     varied = {name for trial in trials for name in trial.overrides} | {"seed"}
     return Findings(
         settings_sha256=search.sha256(),
@@ -113,6 +120,8 @@ def gather_findings(
         spent=spent(trials),
         trials=tuple(trials),
         surface={role: tuple(surface(order, role)) for role in space.searched},
+        early_iteration=early_at if cut else None,
+        early={role: tuple(surface(early, role)) for role in space.searched} if cut else {},
         front=tuple(trial.number for trial in pareto_front(order)),
         importances=importances,
         ranking=tuple(trial.number for trial in order),

@@ -1,7 +1,7 @@
 """What all trials together say: the score over (i,j,k), and what it costs in trained numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from graftgan.search.trials import Trial
@@ -50,6 +50,23 @@ def surface(trials: Sequence[Trial], network: str) -> list[Cell]:
         )
         for (freeze, modulate, tune), found in sorted(costs.items())
     ]
+
+
+def early_trials(trials: Sequence[Trial], sign: int) -> tuple[int, list[Trial]]:
+    """Return the last iteration that every scored trial has reached, and the trials as they stood.
+
+    Where trials were ended early, this is where all of them can be compared. Iteration 0, which is
+    the untouched source, does not count; 0 is returned where there is no other.
+
+    Args:
+        trials: Those that have ended.
+        sign: What a score is multiplied with to be a cost.
+    """
+    curves = [(trial, dict(trial.curve)) for trial in trials if len(trial.curve) > 1]
+    reached = [set(curve) - {0} for _, curve in curves]
+    last = max(set.intersection(*reached), default=0) if reached else 0
+    found = [replace(trial, cost=sign * curve[last]) for trial, curve in curves if last]
+    return last, found
 
 
 def counts_of(actions: Mapping[str, str]) -> tuple[int, int, int]:

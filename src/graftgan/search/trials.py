@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graftgan.errors import RunError
-from graftgan.files import read_json, write_json
+from graftgan.files import read_json, read_jsonl, write_json
 from graftgan.metrics import Score
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import best_iteration
@@ -57,6 +57,7 @@ class Trial:
         end: Its score at the end; None where it did not get there.
         best: Its score at its best checkpoint.
         best_iteration: Where that is.
+        curve: Iterations with the score that decides, as it went.
         iteration: Reached.
         images: Real pictures shown.
         seconds: In the training loop.
@@ -79,6 +80,7 @@ class Trial:
     end: Score | None = None
     best: Score | None = None
     best_iteration: int | None = None
+    curve: tuple[tuple[int, float], ...] = ()
     iteration: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -144,6 +146,11 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         end=ended,
         best=best,
         best_iteration=best_at,
+        curve=tuple(
+            (int(line["iteration"]), float(line["value"]))
+            for line in read_jsonl(file)
+            if line.get("decides")
+        ),
         iteration=iteration,
         images=images_shown(experiment, iteration),
         seconds=float(card["seconds"]),

@@ -50,6 +50,8 @@ def data_of(*trials: dict[str, Any]) -> dict[str, Any]:
         "layers": {"discriminator": ["layer1", "layer2"], "generator": ["layer1", "layer2"]},
         "trials": list(trials),
         "surface": {"generator": cells},
+        "early": {"generator": cells[:1]},
+        "early_iteration": 300,
         "front": [1, 0],
         "ranking": [0, 1],
         "importances": {"generator.layer1": 0.75, "discriminator.layer2": 0.25},
@@ -80,7 +82,8 @@ def folder(tmp_path: Path) -> Path:
 def test_the_page_shows_trials_surface_front_and_curves(folder: Path):
     page = write_search_report(folder).read_text(encoding="utf-8")
     assert page.count("<img") == 1
-    assert page.count('class="curves"') == 4
+    assert page.count('class="curves"') == 5
+    assert "The surface at iteration 300" in page
     for words in ("3 of 3 ended", "trial 0 has the best score.", "pruned: fell behind",
                   "modulation_rate 3.0", "10 (25.0 %)", "7.5 [7, 8]", "75 %", "Generator: best",
                   "winner.toml", "graftgan search --resume", "cats"):  # fmt: skip

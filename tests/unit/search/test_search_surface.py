@@ -13,7 +13,7 @@ from graftgan.metrics import ScoringSettings
 from graftgan.search import Budget, Pause, PlanSearch, Trial
 from graftgan.search.confirmation import ask_to_confirm, confirmed
 from graftgan.search.desk import is_spent, spent
-from graftgan.search.surface import Cell, pareto_front, surface
+from graftgan.search.surface import Cell, early_trials, pareto_front, surface
 
 TUNED, FROZEN, SCALED = "fine_tune", "freeze", "adafm"
 
@@ -54,6 +54,21 @@ def test_a_field_of_the_surface_takes_all_trials_with_its_counts_together():
         Cell(freeze=1, modulate=1, tune=1, count=3, best=1.0, mean=3.0),
     ]
     assert [cell.count for cell in surface(trials, "discriminator")] == [4]
+
+
+def test_trials_that_were_ended_are_compared_where_all_still_ran():
+    trials = [
+        replace(trial(0, 0.2, 1, TUNED), curve=((0, 0.9), (10, 0.8), (20, 0.4), (30, 0.2))),
+        replace(trial(1, None, 1, FROZEN), curve=((0, 0.9), (10, 0.7))),
+        replace(trial(2, None, 1, SCALED), curve=((0, 0.9), (10, 0.6), (20, 0.5))),
+        trial(3, None, 1, SCALED),  # failed before any score
+    ]
+    iteration, found = early_trials(trials, 1)
+    assert iteration == 10
+    assert [(one.number, one.cost) for one in found] == [(0, 0.8), (1, 0.7), (2, 0.6)]
+    assert early_trials(trials, -1)[1][0].cost == -0.8
+    assert early_trials(trials[3:], 1) == (0, [])
+    assert early_trials([replace(trials[1], curve=((0, 0.9),))], 1) == (0, [])
 
 
 def test_the_front_holds_what_nothing_beats_in_both():
