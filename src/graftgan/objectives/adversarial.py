@@ -110,8 +110,8 @@ _BEGAN_ADAM = OptimizationSettings(
     beta2=0.999,
     critic_steps=1,
     diversity_ratio=0.5,
+    balance_gain=1e-3,
 )
-_BALANCE_GAIN = 1e-3  # lambda_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,21 +195,22 @@ class BoundaryEquilibrium:
     def begin(self, settings: OptimizationSettings) -> "BoundaryEquilibriumLosses":
         """Return the losses with their balance at 0."""
         assert settings.diversity_ratio is not None  # resolved
-        return BoundaryEquilibriumLosses(settings.diversity_ratio)
+        assert settings.balance_gain is not None
+        return BoundaryEquilibriumLosses(settings.diversity_ratio, settings.balance_gain)
 
 
 class BoundaryEquilibriumLosses(nn.Module):
     """L_D = L(x) - k L(G(z)) and L_G = L(G(z)), L an auto-encoder's error: minus the score.
 
     Source: Berthelot et al. 2017, section 3.4. The balance k holds E L(G(z)) at the share
-    ``diversity_ratio`` (gamma) of E L(x): k += 0.001 (gamma L(x) - L(G(z))), kept in [0, 1]. It is
-    a buffer, so that checkpoints have it. L(x) is that of the discriminator's last turn, L(G(z))
-    that of the generator's own batch, as in the paper.
+    ``diversity_ratio`` (gamma) of E L(x): k += gain (gamma L(x) - L(G(z))), kept in [0, 1], with a
+    gain of 0.001 (lambda_k). It is a buffer, so that checkpoints have it. L(x) is that of the
+    discriminator's last turn, L(G(z)) that of the generator's own batch, as in the paper.
     """
 
-    def __init__(self, diversity_ratio: float) -> None:
+    def __init__(self, diversity_ratio: float, gain: float) -> None:
         super().__init__()
-        self._ratio = diversity_ratio
+        self._ratio, self._gain = diversity_ratio, gain
         self.register_buffer("balance", torch.zeros(()))
         self.balance: Tensor
         self._real_error = torch.zeros(())
@@ -234,7 +235,7 @@ class BoundaryEquilibriumLosses(nn.Module):
     def settle(self) -> None:
         """Move k by the errors of this iteration."""
         gap = self._ratio * self._real_error - self._fake_error
-        self.balance.add_(gap, alpha=_BALANCE_GAIN).clamp_(0.0, 1.0)
+        self.balance.add_(gap, alpha=self._gain).clamp_(0.0, 1.0)
 
 
 OBJECTIVES.register("gan")(NonSaturatingGAN())

@@ -35,6 +35,8 @@ class OptimizationSettings:
     """Weight of the gradient penalty (wgan_gp only)."""
     diversity_ratio: float | None = None
     """Error of generated pictures as a share of that of real ones, low for sharp (began only)."""
+    balance_gain: float | None = None
+    """How fast the balance follows the errors; more for short runs (began only)."""
     r1_gamma: float = 0.0
     """Weight of the R1 penalty on real pictures; 0: none."""
     r1_every: int = 16
@@ -63,7 +65,7 @@ class OptimizationSettings:
             SettingsError: A setting is given that means nothing under this advice.
         """
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("weight_clip", "gradient_penalty", "diversity_ratio"):
+        for name in ("weight_clip", "gradient_penalty", "diversity_ratio", "balance_gain"):
             if given[name] is not None and getattr(advice, name) is None:
                 raise SettingsError(f"{name} means nothing for this objective; remove it")
         filled = {n: getattr(advice, n) for n, v in given.items() if v is None}
