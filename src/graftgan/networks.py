@@ -164,6 +164,13 @@ class NetworkPair:
         yield "generator", self.generator
 
 
+def in_turn(steps: Steps, features: Tensor) -> Tensor:
+    """Return what ``steps`` make of ``features``, one after the other."""
+    for step in steps.values():
+        features = step(features)
+    return features
+
+
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     """Return every parameter and buffer of ``module`` by name, detached, sharing memory."""
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}

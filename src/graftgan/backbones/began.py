@@ -17,33 +17,21 @@ from torch import nn
 
 from graftgan.backbones.blocks import refuse_resolution, start_by_fan_in
 from graftgan.backbones.registry import BACKBONES, Backbone
+from graftgan.backbones.stacked import StackedGenerator, numbered
 from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.networks import Architecture, Discriminator, Layers, NetworkPair, Steps, in_turn
+from graftgan.tensors import Images, Logits
 
 RESOLUTIONS = (32, 64, 128, 256)
 _SMALLEST = 8  # pixels: where the linear layers are
 _ELU_GAIN = 1.55  # 1 / E elu(x)^2 for x ~ N(0, 1)
 
 
-class BEGANGenerator(Generator):
+class BEGANGenerator(StackedGenerator):
     """``layer1`` takes the latent to 8x8, each further one doubles the size, the last draws."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.blocks = nn.ModuleDict(_numbered(_decoder(architecture)))
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (latent to 8x8) to the last (to pixels)."""
-        return dict(self.blocks.items())
-
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
-        features = latents
-        for block in self.blocks.values():
-            features = block(features)
-        return features
+        super().__init__(architecture, _decoder(architecture))
 
 
 class BEGANDiscriminator(Discriminator):
@@ -56,7 +44,7 @@ class BEGANDiscriminator(Discriminator):
         super().__init__()
         self.architecture = architecture
         encoder, decoder = _encoder(architecture), _decoder(architecture)
-        self.blocks = nn.ModuleDict(_numbered([*encoder, *decoder]))
+        self.blocks = numbered([*encoder, *decoder])
         self._code = len(encoder)  # so many layers lead to it
 
     def layers(self) -> Layers:
@@ -69,10 +57,7 @@ class BEGANDiscriminator(Discriminator):
 
     def reconstruct(self, images: Images) -> Images:
         """Return what the auto-encoder makes of images (b, c, h, w)."""
-        features = images
-        for block in self.blocks.values():
-            features = block(features)
-        return features
+        return in_turn(self.layers(), images)
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) to scores (b,): the negative of L(v) = mean |v - D(v)|."""
@@ -141,7 +126,3 @@ def _two_convolutions(inputs: int, outputs: int) -> OrderedDict[str, nn.Module]:
         conv2=nn.Conv2d(outputs, outputs, 3, padding=1),
         activation2=nn.ELU(),
     )
-
-
-def _numbered(layers: list[nn.Module]) -> dict[str, nn.Module]:
-    return {f"layer{number}": layer for number, layer in enumerate(layers, start=1)}

@@ -26,18 +26,16 @@ from graftgan.backbones.spectral import (
     SpectralConvTranspose2d,
     SpectralLinear,
 )
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.backbones.stacked import StackedDiscriminator, StackedGenerator
+from graftgan.networks import Architecture, NetworkPair, Steps
 
 RESOLUTIONS = (32, 64, 128, 256)
 
 
-class DCGANGenerator(Generator):
+class DCGANGenerator(StackedGenerator):
     """``layer1`` takes the latent to 4x4; every further layer doubles the size."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         maps = feature_maps(architecture)[::-1]
         kind = architecture.generator_normalisation
         blocks = [_up(architecture.latent_size, maps[0], kind, stride=1, padding=0)]
@@ -45,31 +43,18 @@ class DCGANGenerator(Generator):
         transposed = SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
         last = transposed(maps[-1], architecture.channels, 4, 2, 1)
         blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
-        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (latent to 4x4) to the last (to pixels)."""
-        return dict(self.blocks.items())
+        super().__init__(architecture, blocks)
 
     def steps(self) -> Steps:
         """Return the layers; the first takes the latent as a picture of one pixel."""
         first = self.blocks["layer1"]
         return {**self.layers(), "layer1": lambda latents: first(latents[:, :, None, None])}
 
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
-        features = latents[:, :, None, None]
-        for block in self.blocks.values():
-            features = block(features)
-        return features
 
-
-class DCGANDiscriminator(Discriminator):
+class DCGANDiscriminator(StackedDiscriminator):
     """Every layer but the last halves the size; the last is fully connected."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         maps = feature_maps(architecture)
         kind = architecture.discriminator_normalisation
         spectral = kind == "spectral"
@@ -79,18 +64,7 @@ class DCGANDiscriminator(Discriminator):
         linear = (SpectralLinear if spectral else nn.Linear)(maps[-1] * 4 * 4, 1)
         score: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
         blocks.append(nn.Sequential(score))
-        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (pixels) to the last (the fully connected score)."""
-        return dict(self.blocks.items())
-
-    def forward(self, images: Images) -> Logits:
-        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
-        features = images
-        for block in self.blocks.values():
-            features = block(features)
-        return features.flatten()
+        super().__init__(architecture, blocks)
 
 
 def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:

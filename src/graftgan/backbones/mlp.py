@@ -12,28 +12,22 @@ from torch import nn
 
 from graftgan.backbones.blocks import start_weights
 from graftgan.backbones.registry import BACKBONES, Backbone
+from graftgan.backbones.stacked import StackedDiscriminator, StackedGenerator
 from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.networks import Architecture, NetworkPair, Steps
 
 
-class MLPGenerator(Generator):
+class MLPGenerator(StackedGenerator):
     """Three growing hidden layers (4, 8 and 16 times the width), then the pixels."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         width = architecture.width
         sizes = [architecture.latent_size, 4 * width, 8 * width, 16 * width]
         blocks: list[nn.Module] = [
             _dense(a, b, nn.ReLU(inplace=True)) for a, b in itertools.pairwise(sizes)
         ]
         blocks.append(_dense(sizes[-1], _pixels(architecture), nn.Tanh()))
-        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (latent) to ``layer4`` (pixels)."""
-        return dict(self.blocks.items())
+        super().__init__(architecture, blocks)
 
     def steps(self) -> Steps:
         """Return the layers; the last puts its numbers into the shape of pictures."""
@@ -41,44 +35,23 @@ class MLPGenerator(Generator):
         shape = (self.architecture.channels, side, side)
         return {**self.layers(), "layer4": lambda features: last(features).unflatten(1, shape)}
 
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
-        features = latents
-        for block in self.blocks.values():
-            features = block(features)
-        side = self.architecture.resolution
-        return features.view(len(latents), self.architecture.channels, side, side)
 
-
-class MLPDiscriminator(Discriminator):
+class MLPDiscriminator(StackedDiscriminator):
     """Three shrinking hidden layers (16, 8 and 4 times the width), then the score."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         width = architecture.width
         sizes = [_pixels(architecture), 16 * width, 8 * width, 4 * width]
         blocks: list[nn.Module] = [
             _dense(a, b, nn.LeakyReLU(0.2, inplace=True)) for a, b in itertools.pairwise(sizes)
         ]
         blocks.append(_dense(sizes[-1], 1, nn.Identity()))
-        self.blocks = nn.ModuleDict({f"layer{i}": b for i, b in enumerate(blocks, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (pixels) to ``layer4`` (score)."""
-        return dict(self.blocks.items())
+        super().__init__(architecture, blocks)
 
     def feature_steps(self) -> Steps:
         """Return the hidden layers; the first takes all pixels of a picture in a row."""
         first = self.blocks["layer1"]
         return {**super().feature_steps(), "layer1": lambda images: first(images.flatten(1))}
-
-    def forward(self, images: Images) -> Logits:
-        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
-        features = images.flatten(start_dim=1)
-        for block in self.blocks.values():
-            features = block(features)
-        return features.flatten()
 
 
 def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:

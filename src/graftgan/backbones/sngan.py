@@ -25,8 +25,8 @@ from graftgan.backbones.blocks import (
 )
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.spectral import SpectralConv2d, SpectralLinear
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, NetworkPair, Steps
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.backbones.stacked import StackedDiscriminator, StackedGenerator
+from graftgan.networks import Architecture, NetworkPair, Steps
 
 RESOLUTIONS = (32, 64, 128, 256)
 _SMALLEST = 4  # pixels: where the linear layers are
@@ -77,12 +77,10 @@ class DownBlock(nn.Module):
         return F.avg_pool2d(changed, 2) + self.shortcut(F.avg_pool2d(features, 2))
 
 
-class SNGANGenerator(Generator):
+class SNGANGenerator(StackedGenerator):
     """``layer1`` takes the latent to 4x4, each block doubles the size, the last layer draws."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         kind = architecture.generator_normalisation
         maps = feature_maps(architecture)[::-1]
         linear = _linear(kind)(architecture.latent_size, maps[0] * _SMALLEST**2)
@@ -96,50 +94,26 @@ class SNGANGenerator(Generator):
             pixels=nn.Tanh(),
         )
         layers.append(nn.Sequential(pixels))
-        self.blocks = nn.ModuleDict({f"layer{i}": part for i, part in enumerate(layers, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (latent to 4x4) to the last (to pixels)."""
-        return dict(self.blocks.items())
-
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
-        features = latents
-        for block in self.blocks.values():
-            features = block(features)
-        return features
+        super().__init__(architecture, layers)
 
 
-class SNGANDiscriminator(Discriminator):
+class SNGANDiscriminator(StackedDiscriminator):
     """Every block but the last one halves the size; the last layer is the linear score."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
         kind = architecture.discriminator_normalisation
         maps = feature_maps(architecture)
         layers: list[nn.Module] = [DownBlock(architecture.channels, maps[0], kind, first=True)]
         layers += [DownBlock(a, b, kind) for a, b in itertools.pairwise(maps)]
         layers.append(DownBlock(maps[-1], maps[-1], kind, halves=False))
         layers.append(_linear(kind)(maps[-1], 1))
-        self.blocks = nn.ModuleDict({f"layer{i}": part for i, part in enumerate(layers, start=1)})
-
-    def layers(self) -> Layers:
-        """Return ``layer1`` (pixels) to the last (the linear score)."""
-        return dict(self.blocks.items())
+        super().__init__(architecture, layers)
 
     def feature_steps(self) -> Steps:
         """Return the blocks; the features of the last are summed over all places."""
         steps = dict(super().feature_steps())
         name, last = steps.popitem()
         return {**steps, name: lambda features: F.relu(last(features)).sum(dim=(2, 3))}
-
-    def forward(self, images: Images) -> Logits:
-        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
-        features = images
-        for step in self.feature_steps().values():
-            features = step(features)
-        return self.blocks[f"layer{len(self.blocks)}"](features).flatten()
 
 
 def build_sngan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:

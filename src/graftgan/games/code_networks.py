@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.backbones.blocks import start_by_fan_in
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, Steps
+from graftgan.networks import Architecture, Discriminator, Generator, Layers, Steps, in_turn
 from graftgan.tensors import Images, Latents, Logits
 
 _CRITIC_WIDTHS = (512, 256, 128)  # those of the authors' code
@@ -73,13 +73,6 @@ class Decoder:
     def __call__(self, codes: Tensor) -> Images:
         """Map codes (b, ...) to images (b, c, h, w)."""
         return in_turn(self._steps, codes)
-
-
-def in_turn(steps: Steps, features: Tensor) -> Tensor:
-    """Return what ``steps`` make of ``features``, one after the other."""
-    for step in steps.values():
-        features = step(features)
-    return features
 
 
 def head_and_decoder(actions: Mapping[str, str]) -> tuple[list[str], list[str]]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.backbones.blocks import start_weights
-from graftgan.games.code_networks import Decoder, Head, in_turn
-from graftgan.networks import Discriminator, draw_latents
+from graftgan.games.code_networks import Decoder, Head
+from graftgan.networks import Discriminator, draw_latents, in_turn
 from graftgan.randomness import Randomness
 from graftgan.tensors import Images, PictureBytes, Scalar, to_images
 from graftgan.training import CodeSettings

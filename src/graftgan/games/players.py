@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.data import EndlessSampler
+from graftgan.experiment import Experiment
 from graftgan.networks import Generator, NetworkPair, class_weights
 from graftgan.prepared import Prepared
 from graftgan.progress import Progress
 from graftgan.registry import Registry
 from graftgan.tensors import ClassWeights, Images, PictureBytes, to_images
 from graftgan.training import Processes, Update
-from graftgan.transfer import ACTIONS, TrainableLayer
+from graftgan.transfer import ACTIONS, TrainableLayer, is_anchored
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,18 @@ class Game:
 
 
 GAMES: Registry[Game] = Registry("game")
+
+
+def meaningless_alone(experiment: Experiment) -> list[str]:
+    """Return what an experiment asks for that means nothing without a discriminator's loss."""
+    asked = {
+        "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
+        f"augment '{experiment.augment}' changes what a discriminator sees": (
+            experiment.augment != "none"
+        ),
+        "r1_gamma is a penalty on the discriminator": experiment.optimization.r1_gamma > 0,
+    }
+    return [f"{what}; leave it out" for what, present in asked.items() if present]
 
 
 def update_of(

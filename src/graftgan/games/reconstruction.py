@@ -11,7 +11,14 @@ from torch import nn
 
 from graftgan.backbones.latent_map import AffineMap, MappedGenerator
 from graftgan.errors import SettingsError
-from graftgan.games.players import GAMES, Game, Players, numbered_batches, update_of
+from graftgan.games.players import (
+    GAMES,
+    Game,
+    Players,
+    meaningless_alone,
+    numbered_batches,
+    update_of,
+)
 from graftgan.games.sheets import pairs_in_rows
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks import Generator, draw_latents
@@ -28,7 +35,7 @@ from graftgan.randomness import Randomness
 from graftgan.sampling import generate
 from graftgan.tensors import Images, Latents, PictureBytes, Scalar
 from graftgan.training import Hardware, Moment, Processes, Terms
-from graftgan.transfer import is_anchored, modulations_in
+from graftgan.transfer import modulations_in
 
 _PIXELS = {"l1": pixel_distance, "laplacian": laplacian_distance}
 _DRAWS = 10  # from N(0, I) for each latent of a batch
@@ -160,14 +167,7 @@ def check_reconstruction(prepared: Prepared) -> None:
         SettingsError: Lists what does not.
     """
     experiment = prepared.experiment
-    asked = {
-        "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
-        f"augment '{experiment.augment}' changes what a discriminator sees": (
-            experiment.augment != "none"
-        ),
-        "r1_gamma is a penalty on the discriminator": experiment.optimization.r1_gamma > 0,
-    }
-    problems = [f"{what}; leave it out" for what, present in asked.items() if present]
+    problems = meaningless_alone(experiment)
     if experiment.network.latent_map != "affine":
         problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
     if problems:

@@ -13,17 +13,15 @@ from torch import nn
 from graftgan.backbones import build_pair
 from graftgan.backbones.blocks import start_by_fan_in
 from graftgan.errors import SettingsError
-from graftgan.games.code_networks import in_turn
-from graftgan.games.players import GAMES, Game, Players, real_batches, update_of
+from graftgan.games.players import GAMES, Game, Players, meaningless_alone, real_batches, update_of
 from graftgan.games.sheets import pairs_in_rows
-from graftgan.networks import Architecture, Generator, draw_latents
+from graftgan.networks import Architecture, Generator, draw_latents, in_turn
 from graftgan.objectives import OptimizationSettings, kl_to_standard_normal
 from graftgan.prepared import Prepared
 from graftgan.randomness import Randomness
 from graftgan.sampling import generate
 from graftgan.tensors import Images, Latents, PictureBytes, to_images
 from graftgan.training import Hardware, Moment, Processes, Terms, VAESettings
-from graftgan.transfer import is_anchored
 
 _SHEET = 32  # pictures on a sheet of reconstructions
 
@@ -134,15 +132,7 @@ def check_vae(prepared: Prepared) -> None:
     Raises:
         SettingsError: Lists what does not.
     """
-    experiment = prepared.experiment
-    asked = {
-        "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
-        f"augment '{experiment.augment}' changes what a discriminator sees": (
-            experiment.augment != "none"
-        ),
-        "r1_gamma is a penalty on the discriminator": experiment.optimization.r1_gamma > 0,
-    }
-    problems = [f"{what}; leave it out" for what, present in asked.items() if present]
+    problems = meaningless_alone(prepared.experiment)
     if problems:
         raise SettingsError(f"the game vae: {'; '.join(problems)}")
 

@@ -16,10 +16,10 @@ from graftgan.composer import GAME_FILE, resume, run
 from graftgan.errors import CheckpointError, GraftganError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
-from graftgan.games.code_networks import Decoder, Head, head_and_decoder, in_turn
+from graftgan.games.code_networks import Decoder, Head, head_and_decoder
 from graftgan.games.encoder import CodedSource, train_encoder, unexplained
 from graftgan.methods import with_method
-from graftgan.networks import Generator, Layers, draw_latents, tensors_of
+from graftgan.networks import Generator, Layers, draw_latents, in_turn, tensors_of
 from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
 from graftgan.sitting import Watcher
