@@ -18,6 +18,7 @@ KINDS = ("same", "near", "far")
 COMPARISONS = {
     "anime_methods": "combined",
     "anime_light": "combined",
+    "anime_batch": "fine_tune batch_size=64",
 }
 """The recorded comparisons, each with the variant that the others are held against."""
 
