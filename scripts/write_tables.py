@@ -167,11 +167,9 @@ def tables() -> dict[Path, str]:
     }
     for name, against in COMPARISONS.items():
         lines = read_jsonl(results / f"{name}.jsonl")
-        parts = [
-            comparison_table(lines, against),
-            curves_table(lines),
-            differences_table(lines, against),
-        ]
+        parts = [comparison_table(lines, against)]
+        if len({line["iteration"] for line in lines}) == 1:  # else the iterations do not compare
+            parts += [curves_table(lines), differences_table(lines, against)]
         written[name] = "\n\n".join(parts) + "\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 

@@ -13,7 +13,7 @@ def test_every_table_is_what_its_results_give(monkeypatch: pytest.MonkeyPatch):
     tables = runpy.run_path(str(SCRIPT))["tables"]()
     assert tables
     for path, text in tables.items():
-        assert text.count("\n| ") > 10
+        assert text.count("\n| ") >= 3
         assert path.read_text(encoding="utf-8") == text, f"run {SCRIPT.name} and commit {path.name}"
 
 
