@@ -18,6 +18,8 @@ KINDS = ("same", "near", "far")
 COMPARISONS = {
     "anime_methods": "combined",
     "anime_light": "combined",
+    "avatars_methods": "combined",
+    "anime_search": "fine_tune",
     "anime_batch": "fine_tune batch_size=64",
 }
 """The recorded comparisons, each with the variant that the others are held against."""

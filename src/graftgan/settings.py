@@ -117,7 +117,8 @@ def _explain(cls: type, problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in location)
     if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = list(dotted_names(cls))
-        return f"unknown setting '{key}'; {suggest(key, known)}"
+        elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+        return f"unknown setting '{key}'; {suggest(key, elsewhere or known)}"
     if problem["type"] in {"missing", "missing_argument"}:
         return f"the setting '{key}' is missing"
     message = problem["msg"].removeprefix("Value error, ")

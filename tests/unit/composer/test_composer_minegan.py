@@ -119,7 +119,7 @@ def test_a_layer_that_starts_anew_does_not_wait():
     ) == pytest.approx(0.6)
 
 
-def test_without_a_miner_a_late_generator_is_refused(home: Path):
+def test_a_late_generator_needs_someone_who_learns_meanwhile(home: Path):
     plain = Experiment(
         pictures=home / "pictures",
         source=str(home / "tiny"),
@@ -127,8 +127,10 @@ def test_without_a_miner_a_late_generator_is_refused(home: Path):
         transfer=TransferSettings(generator_from=0.3),
         training=TEN,
     )
+    prepare(plain, CPU)  # the discriminator warms up
+    alone = replace(plain, source=None, plan=None, game="vae")
     with pytest.raises(PlanError, match=r"generator_from \(0\.3\).*--latent-map miner"):
-        prepare(plain, CPU)
+        prepare(alone, CPU)
     with pytest.raises(SettingsError, match="generator_from must be in"):
         TransferSettings(generator_from=1.0)
 
