@@ -1,6 +1,7 @@
 """Choose the action of every layer, and rates, with Optuna's TPE; end trials that fall behind."""
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ _NAME = "plan"
 _RANDOM_TRIALS = 8  # the presets among them, before TPE models anything
 _BEFORE_PRUNING = 4  # trials that have ended before the median says anything
 _UNPRUNED_SHARE = 0.2  # of each trial, at its start
+_FIRST_RUNG = 0.4  # share of a trial before halving ends any: what starts badly may end best
 _MODELLED_REPEATS = 10  # samples in a row that are no new plan, before they are drawn at random
 _MOST_REPEATS = 50  # samples in a row that are no new plan, before the space counts as exhausted
 _MODULATION_RATE = "transfer.modulation_rate"
@@ -234,13 +236,18 @@ _PRUNERS: dict[str, Callable[[Any, tuple[int, int]], Any]] = {
         n_startup_trials=_BEFORE_PRUNING, n_warmup_steps=int(_UNPRUNED_SHARE * steps[1])
     ),
     "halving": lambda optuna, steps: optuna.pruners.SuccessiveHalvingPruner(
-        min_resource=steps[0], reduction_factor=2
+        min_resource=_first_rung(*steps), reduction_factor=2
     ),
     "hyperband": lambda optuna, steps: optuna.pruners.HyperbandPruner(
-        min_resource=steps[0], max_resource=steps[1], reduction_factor=2
+        min_resource=_first_rung(*steps), max_resource=steps[1], reduction_factor=2
     ),
     "none": lambda optuna, steps: optuna.pruners.NopPruner(),
 }
+
+
+def _first_rung(every: int, iterations: int) -> int:
+    """Return the first scored iteration at which trials may be compared."""
+    return min(iterations, every * math.ceil(_FIRST_RUNG * iterations / every))
 
 
 def _optuna() -> Any:

@@ -13,6 +13,7 @@ from graftgan.experiment import Experiment
 from graftgan.metrics import ScoringSettings
 from graftgan.search import STRATEGIES, Budget, Pause, PlanSearch, Strategy, Trial
 from graftgan.search.grid import MOST_UNASKED
+from graftgan.search.optuna_strategy import _first_rung
 from graftgan.search.space import Space
 from graftgan.search.surface import counts_of
 from graftgan.transfer import parse_plan
@@ -287,3 +288,11 @@ def test_optuna_needs_an_end_and_its_package(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SettingsError, match="needs optuna, which is missing; run 'pip install"):
         strategy("optuna", tmp_path, budget=Budget(trials=3))
+
+
+@pytest.mark.parametrize(
+    ("every", "iterations", "rung"),
+    [(100, 500, 200), (200, 800, 400), (50, 100, 50), (90, 100, 90)],
+)
+def test_halving_waits_until_a_start_is_over(every: int, iterations: int, rung: int):
+    assert _first_rung(every, iterations) == rung
