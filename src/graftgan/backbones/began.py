@@ -15,10 +15,9 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from graftgan.backbones.blocks import refuse_resolution, start_by_fan_in
+from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution, start_by_fan_in
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stacked import StackedGenerator, numbered
-from graftgan.errors import SettingsError
 from graftgan.networks import Architecture, Discriminator, Layers, NetworkPair, Steps, in_turn
 from graftgan.tensors import Images, Logits
 
@@ -71,9 +70,7 @@ def build_began(architecture: Architecture, rng: torch.Generator) -> NetworkPair
         SettingsError: The resolution is not 32, 64, 128 or 256, or a normalisation is asked for.
     """
     refuse_resolution(architecture, RESOLUTIONS)
-    norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
-    if norms != {"none"}:
-        raise SettingsError("began has no normalisation; leave it out, or choose dcgan")
+    refuse_normalisation(architecture)
     pair = NetworkPair(BEGANGenerator(architecture), BEGANDiscriminator(architecture))
     for _, network in pair.items():
         start_by_fan_in(network, rng, gain=_ELU_GAIN)

@@ -69,6 +69,19 @@ def refuse_resolution(architecture: Architecture, possible: Sequence[int]) -> No
         )
 
 
+def refuse_normalisation(architecture: Architecture) -> None:
+    """Refuse an ``architecture`` that asks for a normalisation where its backbone has none.
+
+    Raises:
+        SettingsError: It does.
+    """
+    norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
+    if norms != {"none"}:
+        raise SettingsError(
+            f"{architecture.backbone} has no normalisation; leave it out, or choose dcgan"
+        )
+
+
 @torch.no_grad()
 def start_weights(module: nn.Module, rng: torch.Generator) -> None:
     """Draw the starting weights of DCGAN (Radford et al. 2016, section 3).

@@ -10,10 +10,9 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from graftgan.backbones.blocks import start_weights
+from graftgan.backbones.blocks import refuse_normalisation, start_weights
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stacked import StackedDiscriminator, StackedGenerator
-from graftgan.errors import SettingsError
 from graftgan.networks import Architecture, NetworkPair, Steps
 
 
@@ -60,9 +59,7 @@ def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
     Raises:
         SettingsError: A normalisation is asked for.
     """
-    norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
-    if norms != {"none"}:
-        raise SettingsError("mlp has no normalisation; leave it out, or choose dcgan")
+    refuse_normalisation(architecture)
     pair = NetworkPair(MLPGenerator(architecture), MLPDiscriminator(architecture))
     for _, network in pair.items():
         start_weights(network, rng)

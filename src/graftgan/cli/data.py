@@ -44,16 +44,11 @@ def stats(
             sets, resolution=resolution, count=count, seed=seed, device=where, progress=progress
         )
     entries = [_entry(one) for one in found]
-    table = table_of(SET_HEADINGS, overflow="fold")
-    for row in set_rows(entries):
-        table.add_row(*row)
-    console.print(table)
+    console.print(table_of(SET_HEADINGS, set_rows(entries), overflow="fold"))
     if len(entries) > 1:
         console.print("share of each row's set that lies within the column's:")
-        table = table_of(["of", *(entry.name for entry in entries)], overflow="fold")
-        for row in recall_rows(entries):
-            table.add_row(*row)
-        console.print(table)
+        headings = ["of", *(entry.name for entry in entries)]
+        console.print(table_of(headings, recall_rows(entries), overflow="fold"))
     protocol = {
         "pictures measured of each": str(found[0].measured),
         "resolution": f"{resolution} px",

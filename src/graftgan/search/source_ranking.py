@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,20 +255,11 @@ def _ranked(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
     level.sort(key=lambda one: (-one.recall.value, one.kid.value))
     behind.sort(key=lambda one: one.kid.value)
     most_diverse = max(found, key=lambda one: one.vendi.value).name
-    ranked: list[Candidate] = []
-    for place, one in enumerate([*level, *behind]):
-        reason = _reason(one, place, level, most_diverse if len(found) > 1 else "")
-        ranked.append(
-            Candidate(
-                name=one.name,
-                recall=one.recall,
-                kid=one.kid,
-                vendi=one.vendi,
-                expected=one.expected,
-                reason=reason,
-            )
-        )
-    return tuple(ranked)
+    diverse = most_diverse if len(found) > 1 else ""
+    return tuple(
+        replace(one, reason=_reason(one, place, level, diverse))
+        for place, one in enumerate([*level, *behind])
+    )
 
 
 def _reason(one: Candidate, place: int, level: Sequence[Candidate], most_diverse: str) -> str:
