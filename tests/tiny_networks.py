@@ -65,7 +65,7 @@ def tiny_pair(architecture: Architecture | None = None, *, seed: int = 1) -> Net
                     tensor.uniform_(0.5, 2.0, generator=rng)
                 elif tensor.dim() == 1:  # biases, scales, shifts, running means
                     tensor.add_(torch.randn(tensor.shape, generator=rng), alpha=0.1)
-                elif architecture.backbone in {"dcgan", "mlp"}:  # others start large enough
+                elif architecture.backbone == "dcgan":  # others start large enough
                     tensor.mul_(5.0)
     return pair
 

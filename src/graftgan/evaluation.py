@@ -29,10 +29,11 @@ from graftgan.metrics import (
     features_of,
     floors_of,
     full_name,
+    guarded_pictures,
     measure,
     protocol_of,
 )
-from graftgan.randomness import Randomness
+from graftgan.randomness import Randomness, some_of
 from graftgan.reports import neighbour_gallery, save_png, write_run_report
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, latents_for
@@ -325,8 +326,9 @@ def _look_for_copies(
     none of the training ones.
     """
     trained_on = _trained_on(candidate, settings)
-    training = look.at(trained_on.pictures, "training pictures")
-    mirrored = look.at(trained_on.pictures.flip(3), "training pictures, mirrored")
+    guarded = guarded_pictures(trained_on.pictures, seed=settings.seed)
+    training = look.at(guarded, "training pictures")
+    mirrored = look.at(guarded.flip(3), "training pictures, mirrored")
     real, reference = against
     if len(trained_on.held_out) >= LEAST_HELD_OUT:
         honest = look.at(trained_on.held_out, "pictures held out")
@@ -334,7 +336,7 @@ def _look_for_copies(
         honest = reference.subset(_unseen(real.pictures, trained_on.pictures))
     report = copy_report(generated, training, honest, mirrored=mirrored, seed=settings.seed)
     rows, nearest = copy_gallery_indices(generated, training, _GALLERY_ROWS, mirrored=mirrored)
-    return report, neighbour_gallery(candidate.pictures[rows], trained_on.pictures[nearest])
+    return report, neighbour_gallery(candidate.pictures[rows], guarded[nearest])
 
 
 def _unseen(real: PictureBytes, trained_on: PictureBytes) -> Tensor:
@@ -357,10 +359,7 @@ def _unseen(real: PictureBytes, trained_on: PictureBytes) -> Tensor:
 
 def _at_most(pictures: PictureBytes, count: int, seed: int) -> PictureBytes:
     """Return ``count`` of the pictures, chosen by ``seed``; all, if there are no more."""
-    if len(pictures) <= count:
-        return pictures
-    rng = Randomness(seed).generator("chosen for scores")
-    return pictures[torch.randperm(len(pictures), generator=rng)[:count].sort().values]
+    return some_of(pictures, count, Randomness(seed).generator("chosen for scores"))
 
 
 def _show_nothing(what: str, done: int, total: int) -> None:

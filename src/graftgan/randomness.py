@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,8 @@ class Randomness:
         number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
         # torch takes signed 64-bit seeds; keep 63 bits.
         return torch.Generator(device=device).manual_seed(number >> 1)
+
+
+def some_of(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return ``count`` rows of a tensor in random order; all as they are, if there are no more."""
+    return rows if len(rows) <= count else rows[torch.randperm(len(rows), generator=rng)[:count]]

@@ -16,6 +16,7 @@ from graftgan.metrics import (
     copy_scores,
     features_of,
     floors_of,
+    guarded_pictures,
     measure,
     protocol_of,
     sliced_wasserstein,
@@ -111,8 +112,9 @@ class MetricScorer:
         )
         self._training: Features | None = None
         if self._settings.copy_guard and len(images.held_out) >= LEAST_HELD_OUT:
-            self._training = self._features(images.pictures)
-            self._mirrored = self._features(images.pictures.flip(3))
+            guarded = guarded_pictures(images.pictures, seed=self._seed)
+            self._training = self._features(guarded)
+            self._mirrored = self._features(guarded.flip(3))
             self._held_out = self._features(images.held_out)
 
     def score(self, iteration: int, generated: PictureBytes) -> Verdict:

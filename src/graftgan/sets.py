@@ -81,9 +81,7 @@ def set_statistics(
         SettingsError: No set is given, or two have one name.
         ScoreError: A set has too few pictures.
     """
-    names = [without_archive_ending(path.resolve().name) for path in paths]
-    if not paths or len(set(names)) < len(names):
-        raise SettingsError(f"give sets with different names, got: {', '.join(names) or 'none'}")
+    names = _different_names(paths)
     extractor = build_extractor(network or ExtractorSettings())
     settings = DataSettings(channels=3)
     sets = [
@@ -119,6 +117,13 @@ def set_statistics(
         )
         for name, pictures in zip(names, sets, strict=True)
     ]
+
+
+def _different_names(paths: Sequence[Path]) -> list[str]:
+    names = [without_archive_ending(path.resolve().name) for path in paths]
+    if not paths or len(set(names)) < len(names):
+        raise SettingsError(f"give sets with different names, got: {', '.join(names) or 'none'}")
+    return names
 
 
 def recall_of(target: Features, within: Features, resampling: Resampling) -> Estimate:

@@ -103,9 +103,8 @@ def test_a_score_can_go_up_for_real_and_is_no_probability(name: str, side: int):
     assert scores.min() < 0 or scores.max() > 1, "a sigmoid at the end makes no critic"
 
 
-@pytest.mark.parametrize("name", ["dcgan", "mlp"])
-def test_fresh_weights_are_normal_with_the_papers_spread(name: str):
-    for _, network in build(name, 32, width=16, latent_size=50).items():
+def test_fresh_weights_are_normal_with_the_papers_spread():
+    for _, network in build("dcgan", 32, width=16, latent_size=50).items():
         kernels = torch.cat([p.detach().flatten() for p in kernels_of(network)])
         n = len(kernels)
         assert n > 40_000
@@ -119,6 +118,17 @@ def test_fresh_weights_are_normal_with_the_papers_spread(name: str):
                 assert 0 < part.weight.std() < 0.05
                 assert not part.bias.any()
             elif isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                assert part.bias is None or not part.bias.any()
+
+
+@pytest.mark.parametrize("name", ["mlp", "sngan"])
+def test_fresh_weights_are_normal_by_fan_in(name: str):
+    for _, network in build(name, 32, width=16, latent_size=50).items():
+        for part in network.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                kernel = part.weight.detach()
+                spread = math.sqrt(2 / kernel[0].numel())
+                assert abs(kernel.std() - spread) < 5 * spread / math.sqrt(2 * kernel.numel())
                 assert part.bias is None or not part.bias.any()
 
 

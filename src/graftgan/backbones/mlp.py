@@ -1,7 +1,8 @@
 """The original GAN (Goodfellow et al. 2014, arXiv:1406.2661): fully connected networks.
 
 Differs from the paper: LeakyReLU 0.2 where the paper's discriminator had maxout and dropout, Tanh
-at the generator's end (pictures live in [-1, 1]), weights N(0, 0.02), no normalisation.
+at the generator's end (pictures live in [-1, 1]), weights normal by fan-in, no normalisation. (From
+DCGAN's N(0, 0.02) the features shrink from layer to layer: on MNIST the generator then collapses.)
 """
 
 import itertools
@@ -10,7 +11,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from graftgan.backbones.blocks import refuse_normalisation, start_weights
+from graftgan.backbones.blocks import refuse_normalisation, start_by_fan_in
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stacked import StackedDiscriminator, StackedGenerator
 from graftgan.networks import Architecture, NetworkPair, Steps
@@ -62,7 +63,7 @@ def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
     refuse_normalisation(architecture)
     pair = NetworkPair(MLPGenerator(architecture), MLPDiscriminator(architecture))
     for _, network in pair.items():
-        start_weights(network, rng)
+        start_by_fan_in(network, rng)
     return pair
 
 

@@ -7,7 +7,7 @@ import tyro
 
 from graftgan.cli.arguments import call_subcommand
 from graftgan.cli.screen import console, table_of, with_bars
-from graftgan.metrics import Estimate
+from graftgan.metrics import Estimate, ExtractorSettings
 from graftgan.reports import SET_HEADINGS, SetEntry, recall_rows, set_rows, write_sets_report
 from graftgan.sets import NEIGHBOURS, SetStatistics, set_statistics
 from graftgan.training import choose_hardware
@@ -52,7 +52,7 @@ def stats(
     protocol = {
         "pictures measured of each": str(found[0].measured),
         "resolution": f"{resolution} px",
-        "features": "EfficientNet-Lite0",
+        "features": ExtractorSettings().extractor,
         "neighbours of the recall": str(NEIGHBOURS),
         "seed": str(seed),
     }

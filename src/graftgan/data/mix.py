@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from graftgan.data.collect import Content, Contents, Skipped, find_source
+from graftgan.data.collect import Content, Contents, Skipped, Source, find_source
 from graftgan.data.decode import Decoded, Shape, decode_all
 from graftgan.errors import ImageSetError, SettingsError
 from graftgan.files import without_archive_ending, written_whole
@@ -89,24 +89,11 @@ def mix(
         ImageSetError: A set cannot be read, or has too few usable pictures.
         SettingsError: There is something at the destination, or there are not two sets.
     """
-    if len(parts) < 2:
-        raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
-    if destination.suffix.lower() != ".zip":
-        raise SettingsError(
-            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
-        )
-    if destination.exists():
-        raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
+    _check(parts, destination)
     names, sources = _names(parts), [find_source(part.path) for part in parts]
-    sizes: list[int] = []
-    for source in sources:
-        with source.open() as contents:
-            sizes.append(len(contents.members))
     total = sum(part.share for part in parts)
     shares = [part.share / total for part in parts]
-    count = count or max(
-        1, int(min(n / share for n, share in zip(sizes, shares, strict=True)) + 1e-9)
-    )
+    count = count or _most(sources, shares)
     wanted = _whole_numbers(shares, count)
     skipped: list[Skipped] = []
     listed: list[dict[str, str]] = []
@@ -136,6 +123,27 @@ def mix(
         }
         archive.writestr(zipfile.ZipInfo("mix.json", _LONG_AGO), json.dumps(known, indent=1))
     return Mixture(counts=dict(zip(names, wanted, strict=True)), skipped=tuple(skipped))
+
+
+def _check(parts: Sequence[Part], destination: Path) -> None:
+    if len(parts) < 2:
+        raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
+    if destination.suffix.lower() != ".zip":
+        raise SettingsError(
+            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
+        )
+    if destination.exists():
+        raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
+
+
+def _most(sources: Sequence[Source], shares: Sequence[float]) -> int:
+    """Return how many pictures there can be in all without repeating one."""
+    sizes: list[int] = []
+    for source in sources:
+        with source.open() as contents:
+            sizes.append(len(contents.members))
+    # A share such as 0.1 is no whole binary number: 30 pictures at 0.1 are 300, not 299.
+    return max(1, int(min(n / share for n, share in zip(sizes, shares, strict=True)) + 1e-9))
 
 
 def _usable(

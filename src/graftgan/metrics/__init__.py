@@ -14,6 +14,7 @@ from graftgan.metrics.copying import (
     CopyReport,
     copy_gallery_indices,
     copy_report,
+    guarded_pictures,
 )
 from graftgan.metrics.extractors import (
     EXTRACTORS,
@@ -70,6 +71,7 @@ __all__ = [
     "features_of",
     "floors_of",
     "full_name",
+    "guarded_pictures",
     "inception_extractor",
     "measure",
     "perceptual_distance",

@@ -15,9 +15,13 @@ from graftgan.metrics.data_copying import data_copying_test
 from graftgan.metrics.features import Features
 from graftgan.metrics.resampling import Estimate, Resampling
 from graftgan.proportions import clearly_more
+from graftgan.randomness import Randomness, some_of
+from graftgan.tensors import PictureBytes
 
 LEAST_HELD_OUT = 5
 LEAST_TRAINING = 3
+MOST_TRAINING = 5_000
+"""Of a larger training set so many pictures, chosen at random, stand for the others."""
 _LOW_QUANTILE = 0.05  # of the distances of held-out pictures: as near as honest pictures come
 _NEAR = 0.5  # a near copy lies below this part of it
 _SINGLED_OUT = 0.8  # nearest distance over the next picture's; new pictures' median is above 0.9
@@ -106,6 +110,14 @@ class CopyReport:
             self.held_out_count,
             standard_errors=_STANDARD_ERRORS,
         )
+
+
+def guarded_pictures(training: PictureBytes, *, seed: int) -> PictureBytes:
+    """Return the training pictures that the copy guard looks at: all, or 5,000 of them.
+
+    A generator that copies them evenly then shows fewer of its copies, by the share left out.
+    """
+    return some_of(training, MOST_TRAINING, Randomness(seed).generator("copy guard"))
 
 
 def copy_report(

@@ -21,7 +21,7 @@ from graftgan.metrics import (
     build_extractor,
     features_of,
 )
-from graftgan.randomness import Randomness
+from graftgan.randomness import Randomness, some_of
 from graftgan.sampling import generate, latents_for
 from graftgan.search.standing import t_quantile
 from graftgan.sets import recall_of
@@ -229,7 +229,7 @@ class _Look:
                 self._path, settings, resolution=resolution, seed=self._seed
             ).pictures
             rng = Randomness(self._seed).generator("pictures to rank sources by")
-            chosen = whole[torch.randperm(len(whole), generator=rng)[: self._most]]
+            chosen = some_of(whole, self._most, rng)
             self._targets[key] = self._features(chosen, f"pictures of {self._path.name}")
             self.count = len(chosen)
         return self._targets[key]

@@ -194,6 +194,15 @@ def test_the_copy_guard_stops_a_generator_that_gives_its_pictures_back(scorer: M
     assert "copies" in copies.stop
 
 
+def test_the_copy_guard_looks_at_a_part_of_a_large_training_set(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("graftgan.metrics.copying.MOST_TRAINING", 20)
+    scorer: MetricScorer = request.getfixturevalue("scorer")
+    copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
+    assert "a single one of 20," in copies.stop
+
+
 def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
     scorer.score(10, distinct(60, seed=3))
     deciding = [

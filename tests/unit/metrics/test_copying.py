@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from graftgan.errors import ScoreError
-from graftgan.metrics.copying import CopyReport, copy_gallery_indices, copy_report
+from graftgan.metrics import copying
+from graftgan.metrics.copying import (
+    CopyReport,
+    copy_gallery_indices,
+    copy_report,
+    guarded_pictures,
+)
 from graftgan.metrics.data_copying import data_copying_test, k_means, mann_whitney_z
 from graftgan.metrics.features import Features
 from graftgan.metrics.resampling import Estimate, Resampling
@@ -290,3 +296,13 @@ def test_features_of_two_networks_are_refused() -> None:
         report_on(torch.randn(9, 40), torch.randn(9, 40), torch.randn(9, 39))
     with pytest.raises(ScoreError, match="one feature network"):
         copy_gallery_indices(as_features(torch.randn(9, 4)), as_features(torch.randn(9, 5)), 1)
+
+
+def test_of_a_large_training_set_a_part_stands_for_the_others(monkeypatch: pytest.MonkeyPatch):
+    pictures = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1)
+    assert guarded_pictures(pictures, seed=0) is pictures
+    monkeypatch.setattr(copying, "MOST_TRAINING", 30)
+    chosen = guarded_pictures(pictures, seed=0)
+    assert chosen.unique().numel() == len(chosen) == 30
+    assert torch.equal(guarded_pictures(pictures, seed=0), chosen)
+    assert not torch.equal(guarded_pictures(pictures, seed=1), chosen)
