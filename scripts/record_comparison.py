@@ -1,25 +1,29 @@
 """Record a comparison in one file that the tables of the docs are written from.
 
-Writes a line for every run: its settings, versions, hardware, seed, and its scores with their
-protocol. Paths become names, so the file is the same wherever the comparison was run.
+Writes a line for every run: its settings, versions, hardware, seed, scores, losses, and when these
+became stable. Paths become names, so the file is the same wherever the comparison was run.
 
     python scripts/record_comparison.py comparisons/avatars experiments/results/avatars.jsonl
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from graftgan.errors import GraftganError, RunError
 from graftgan.files import read_json, read_jsonl, write_text
+from graftgan.reports import convergence_of
 from graftgan.run_folder import RunFolder
 from graftgan.search.comparison import flat
 from graftgan.settings import to_plain
 
 _KEPT = ("variant", "seed", "state", "message", "iteration", "images", "seconds", "trainable")
 _ALSO = ("parameters", "adapter_bytes", "best_iteration", "base", "end", "best")
+_POINTS = 40  # of a curve
 _PATHS = ("pictures", "source", "scoring.reference")
 
 
@@ -35,9 +39,12 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     for name in _PATHS:
         if name in settings:
             settings[name] = Path(settings[name]).name
-    card = folder.card()
+    card, converged = folder.card(), convergence_of(path)
     return {
         **{name: run.get(name) for name in (*_KEPT, *_ALSO)},
+        "losses": _losses(read_jsonl(path / "log.jsonl")),
+        "losses_stable": None if converged.losses is None else asdict(converged.losses),
+        "start": converged.start,
         "scores": [
             {key: line[key] for key in ("iteration", "name", "value")}
             for line in read_jsonl(path / "metrics.jsonl")
@@ -46,6 +53,20 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
         "versions": card["versions"],
         "hardware": card["hardware"],
     }
+
+
+def _losses(log: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Return the curve of each loss as medians over a fortieth of its lines, by last iteration."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for name in sorted({name for line in log for name in line if name.endswith(".loss")}):
+        known = [line for line in log if name in line]
+        size = -(-len(known) // _POINTS)
+        windows = [known[i : i + size] for i in range(0, len(known), size)]
+        found[name] = [
+            (window[-1]["iteration"], round(median(line[name] for line in window), 5))
+            for window in windows
+        ]
+    return found
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""Write the tables of the docs from recorded results and from the code; nobody types a result.
+"""Write the tables and plots of the docs from recorded results and from the code.
+
+Nobody types a result.
 
 python scripts/write_tables.py
 """
@@ -10,8 +12,10 @@ from statistics import fmean
 from typing import Any
 
 from adapter_tables import adapter_tables
+from diversity_tables import diversity_table
 from graftgan.files import read_jsonl, write_text
-from graftgan.search import mean_interval
+from intervals import mean_in_words
+from start_tables import loss_svg, start_table
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("same", "near", "far")
@@ -21,8 +25,18 @@ COMPARISONS = {
     "avatars_methods": "combined",
     "anime_search": "fine_tune",
     "anime_batch": "fine_tune batch_size=64",
+    "anime_sizes": "fine_tune",
 }
-"""The recorded comparisons, each with the variant that the others are held against."""
+"""The recorded comparisons, each with the variant that the others are held against.
+
+Where settings vary beside the methods, a method's name holds for each of them.
+"""
+
+
+STARTS: tuple[str, ...] = ()
+"""The recorded comparisons of fresh weights with the decoder of a VAE."""
+DIVERSITY: tuple[str, ...] = ()
+"""The recorded comparisons of sources that have seen one kind of picture or several."""
 
 
 def floors_table(lines: Sequence[Mapping[str, Any]], label: str) -> str:
@@ -43,6 +57,22 @@ def floors_table(lines: Sequence[Mapping[str, Any]], label: str) -> str:
     return "\n".join(rows)
 
 
+def by_setting(
+    lines: Sequence[Mapping[str, Any]], against: str
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the lines apart by a varied setting, where ``against`` names a method alone.
+
+    "combined limit=25" is then the variant "combined" of the setting "limit=25".
+    """
+    if any(line["variant"] == against for line in lines):
+        return {"": list(lines)}
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        method, _, setting = line["variant"].rpartition(" ")
+        found.setdefault(setting, []).append({**line, "variant": method})
+    return found
+
+
 def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
     """Return a recorded comparison as a Markdown table, best first, each less ``against``."""
     ends = {
@@ -61,9 +91,9 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
         adapters = [line["adapter_bytes"] for line in of if line["adapter_bytes"]]
         cells = [
             f"`{variant}`",
-            _interval(list(ends[variant].values())),
-            "" if variant == against else _interval(less, sign="+"),
-            _interval(best),
+            mean_in_words(list(ends[variant].values())),
+            "" if variant == against else mean_in_words(less, sign="+"),
+            mean_in_words(best),
             f"{of[0]['trainable'] / of[0]['parameters']:.1%}",
             f"{fmean(adapters) / 2**20:.1f} MiB" if adapters else "",
         ]
@@ -95,7 +125,7 @@ def differences_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
                 (of[seed], curves[against][seed]) for seed in of.keys() & curves[against].keys()
             ]
             less = [one[step] - two[step] for one, two in pairs if step in one and step in two]
-            cells.append(_interval(less, sign="+") if step else "")
+            cells.append(mean_in_words(less, sign="+") if step else "")
         rows.append(f"| `{variant}` | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -137,14 +167,6 @@ def _by_variant(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[st
     return found
 
 
-def _interval(values: Sequence[float], sign: str = "") -> str:
-    """Return the mean with its 95 % interval over the seeds, if there are two or more."""
-    if len(values) < 2:
-        return ", ".join(f"{value:{sign}.3f}" for value in values)
-    mean, low, high = mean_interval(values)
-    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
 def _cell(line: Mapping[str, Any], count: int) -> str:
     mean, low, high = (_number(line[key]) for key in ("mean", "low", "high"))
     fewer = "" if line["count"] == count else f" ({line['count']})"
@@ -168,14 +190,32 @@ def tables() -> dict[Path, str]:
         "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
     }
     for name, against in COMPARISONS.items():
-        lines = read_jsonl(results / f"{name}.jsonl")
-        parts = [comparison_table(lines, against)]
-        if len({line["iteration"] for line in lines}) == 1:  # else the iterations do not compare
-            parts += [curves_table(lines), differences_table(lines, against)]
+        parts = []
+        for setting, lines in by_setting(read_jsonl(results / f"{name}.jsonl"), against).items():
+            parts += [f"**{setting}**"] if setting else []
+            parts.append(comparison_table(lines, against))
+            if len({line["iteration"] for line in lines}) == 1:  # else iterations do not compare
+                parts += [curves_table(lines), differences_table(lines, against)]
         written[name] = "\n\n".join(parts) + "\n"
+    for name in STARTS:
+        lines = read_jsonl(results / f"{name}.jsonl")
+        written[name] = f"{start_table(lines)}\n\n{curves_table(lines)}\n"
+    for name in DIVERSITY:
+        lines = read_jsonl(results / f"{name}.jsonl")
+        written[name] = f"{diversity_table(lines)}\n\n{curves_table(lines)}\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 
+def plots() -> dict[Path, str]:
+    """Return the SVG text of every plot by its file."""
+    return {
+        ROOT / "docs" / "pictures" / f"{name}_losses.svg": loss_svg(
+            read_jsonl(ROOT / "experiments" / "results" / f"{name}.jsonl")
+        )
+        for name in STARTS
+    }
+
+
 if __name__ == "__main__":
-    for path, text in tables().items():
+    for path, text in {**tables(), **plots()}.items():
         write_text(path, text)
