@@ -33,7 +33,7 @@ Where settings vary beside the methods, a method's name holds for each of them.
 """
 
 
-STARTS: tuple[str, ...] = ()
+STARTS: tuple[str, ...] = ("cifar_start",)
 """The recorded comparisons of fresh weights with the decoder of a VAE."""
 DIVERSITY: tuple[str, ...] = ()
 """The recorded comparisons of sources that have seen one kind of picture or several."""
