@@ -25,6 +25,7 @@ COMPARISONS = {
     "avatars_methods": "combined",
     "anime_search": "fine_tune",
     "anime_batch": "fine_tune batch_size=64",
+    "avatars_search": "fine_tune",
     "anime_sizes": "fine_tune",
 }
 """The recorded comparisons, each with the variant that the others are held against.
