@@ -7,13 +7,12 @@ python scripts/draw_comparison.py comparisons/avatars_methods docs/pictures/meth
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from graftgan.errors import RunError
 from graftgan.files import read_json
 from graftgan.reports import labelled_strip
+from sheets import first_of_sheet
 
 _ROWS = 6  # latents
 
@@ -23,9 +22,7 @@ def first_pictures(run: Path, side: int) -> torch.Tensor:
     sheets = sorted((run / "samples").glob("*.png"))
     if not sheets:
         raise SystemExit(f"{run} holds no sample sheet")
-    with Image.open(sheets[-1]) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))[:side, : _ROWS * side]
-    return torch.from_numpy(pixels.copy()).unflatten(1, (_ROWS, side)).permute(1, 3, 0, 2)
+    return first_of_sheet(sheets[-1], _ROWS, side)
 
 
 def main() -> None:

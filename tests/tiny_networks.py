@@ -21,6 +21,7 @@ from graftgan.networks import (
     Discriminator,
     Generator,
     NetworkPair,
+    StyleArchitecture,
     draw_latents,
     tensors_of,
 )
@@ -47,7 +48,9 @@ def tiny_architecture(backbone: str = "dcgan", **changes: Any) -> Architecture:
         "generator_normalisation": kind.normalisation,
         "discriminator_normalisation": kind.discriminator_normalisation or kind.normalisation,
     }
-    sizes = {"resolution": 32, "width": 4, "latent_size": 8}
+    sizes: dict[str, Any] = {"resolution": 32, "width": 4, "latent_size": 8}
+    if backbone.startswith("stylegan"):
+        sizes["style"] = StyleArchitecture(style_size=8, mapping_layers=2, most_channels=16)
     return Architecture(backbone=backbone, **{**norms, **sizes, **changes})
 
 

@@ -11,7 +11,7 @@ from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
 from graftgan.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import NO_LATENT_MAP, Architecture
+from graftgan.networks import NO_LATENT_MAP, Architecture, StyleArchitecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
 from graftgan.settings import strict
 from graftgan.training import CodeSettings, TrainingSettings, VAESettings
@@ -20,6 +20,8 @@ from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, par
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
 DEFAULT_GAME = "adversarial"
+STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
+"""Those of the networks' settings that are of a StyleGAN alone."""
 FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
 """What trains from fresh weights, by game. A game that is not here needs a source."""
 
@@ -39,6 +41,16 @@ class NetworkSettings:
     """batch, instance, layer or none."""
     discriminator_normalisation: str | None = None
     """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
+    style_size: int | None = None
+    """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
+    mapping_layers: int | None = None
+    """Of a StyleGAN: layers from latent to style."""
+    most_channels: int | None = None
+    """Of a StyleGAN: no feature map has more channels, however small it is."""
+    clamp: float | None = None
+    """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
+    minibatch_group: int | None = None
+    """Of a StyleGAN: pictures whose deviation the discriminator sees together."""
     latent_map: str | None = None
     """What draws pass before the generator: none, affine or miner; some methods need one."""
     classes: tuple[str, ...] | None = None
@@ -159,25 +171,29 @@ class Experiment:
         asked["channels"] = self.data.channels
         asked["backbone"] = self.backbone
         given = {name: value for name, value in asked.items() if value is not None}
+        style = {name: given.pop(name) for name in STYLE_SETTINGS if name in given}
         known = tuple(given.pop("classes", classes or ()))
         _check_classes(known, classes, source, labelled=self.data.labels is not None)
         objective = OBJECTIVES[self.objective]
         if source is None:
             usual = "began" if objective.needs_autoencoder else DEFAULT_BACKBONE
-            given.setdefault("backbone", usual)
-            backbone = BACKBONES[given["backbone"]]
+            backbone = BACKBONES[given.setdefault("backbone", usual)]
+            _refuse_styles(given["backbone"], style)
             judged = backbone.discriminator_normalisation or backbone.normalisation
             mixes = judged == "batch" and not objective.allows_batch_normalised_critic
             defaults: dict[str, Any] = {
                 "resolution": 64,
                 "generator_normalisation": backbone.normalisation,
                 "discriminator_normalisation": "layer" if mixes else judged,
+                "style": StyleArchitecture(**style) if backbone.has_styles else None,
             }
             architecture = Architecture(**{**defaults, **given})
         else:
             if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
                 source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
             _refuse_contradictions(source, given)
+            _refuse_styles(source.backbone, style)
+            _refuse_contradictions(source.style or source, style)
             architecture = source
         if (
             self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
@@ -205,7 +221,10 @@ class Experiment:
 
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
-        network = {f.name: getattr(architecture, f.name) for f in fields(NetworkSettings)}
+        names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
+        network = {name: getattr(architecture, name) for name in names}
+        if architecture.style is not None:
+            network |= {name: getattr(architecture.style, name) for name in STYLE_SETTINGS}
         network["classes"] = architecture.classes or None
         advice = OBJECTIVES[self.objective].advice
         return replace(
@@ -221,6 +240,19 @@ class Experiment:
                 sample_every=self.training.grid_every,
                 checkpoint_every=self.training.save_every,
             ),
+        )
+
+
+def _refuse_styles(backbone: str, style: Mapping[str, int]) -> None:
+    """Refuse settings of styles for networks that have none.
+
+    Raises:
+        SettingsError: There are some.
+    """
+    if style and not BACKBONES[backbone].has_styles:
+        raise SettingsError(
+            f"{backbone} has no styles, so {' and '.join(style)} can say nothing; leave it out, or "
+            "take the backbone stylegan2"
         )
 
 
@@ -281,7 +313,7 @@ def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
     return replace(scoring, network=network, reference=whole)
 
 
-def _refuse_contradictions(source: Architecture, given: dict[str, Any]) -> None:
+def _refuse_contradictions(source: Architecture | StyleArchitecture, given: dict[str, Any]) -> None:
     wrong = [
         f"{name} is {getattr(source, name)} in the source, {value} in the settings"
         for name, value in given.items()

@@ -14,13 +14,33 @@ from graftgan.registry import suggest
 from graftgan.tensors import ClassWeights, Images, Latents, Logits
 
 Layers = Mapping[str, nn.Module]
-Steps = Mapping[str, Callable[[Tensor], Tensor]]
+Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
 NO_LATENT_MAP = "none"
 MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
 CLASS_LAYER = "classes"  # of a generator
 PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
+STYLE_PART = "affine"  # the linear part of a convolution that makes its scales from a style
 ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleArchitecture:
+    """What a StyleGAN needs beside the common sizes.
+
+    Attributes:
+        style_size: Length of a style.
+        mapping_layers: From latent to style.
+        most_channels: No feature map has more.
+        clamp: Where features are cut, as training in half precision wants it; 0: nowhere.
+        minibatch_group: Pictures whose deviation the discriminator sees together.
+    """
+
+    style_size: int = 512
+    mapping_layers: int = 8
+    most_channels: int = 512
+    clamp: float = 0.0
+    minibatch_group: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,7 @@ class Architecture:
         discriminator_normalisation: The same for the discriminator.
         latent_map: What the generator maps draws from N(0, I) with before its own first layer.
         classes: Names of the classes that the pair tells apart; empty: it knows none.
+        style: Of a StyleGAN; None: the backbone has no styles, or the usual ones.
     """
 
     backbone: str
@@ -48,9 +69,12 @@ class Architecture:
     discriminator_normalisation: str = "batch"
     latent_map: str = NO_LATENT_MAP
     classes: tuple[str, ...] = ()
+    style: StyleArchitecture | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
+        if isinstance(self.style, dict):  # and a table
+            object.__setattr__(self, "style", StyleArchitecture(**self.style))
         for name in ("resolution", "channels", "latent_size", "width"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -117,6 +141,14 @@ class Generator(LayeredNetwork):
         """Run the network."""
         return super().__call__(latents)
 
+    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
+        """Map latents (b, z) to images as training wants them: with the network's own noise.
+
+        Most networks have none, and then this is the network itself.
+        """
+        del rng
+        return self(latents)
+
 
 class Discriminator(LayeredNetwork):
     """Scores how real images look. Without a sigmoid at its end, so also a critic."""
@@ -164,7 +196,7 @@ class NetworkPair:
         yield "generator", self.generator
 
 
-def in_turn(steps: Steps, features: Tensor) -> Tensor:
+def in_turn(steps: Steps, features: Any) -> Any:
     """Return what ``steps`` make of ``features``, one after the other."""
     for step in steps.values():
         features = step(features)

@@ -14,10 +14,10 @@ from torch import Tensor
 from graftgan.backbones import build_pair
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
-from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, Experiment
+from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
 from graftgan.files import read_json, write_json
 from graftgan.games import GAMES
-from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
+from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
 from graftgan.settings import parse, read_toml
 from graftgan.transfer import (
     AppliedPlan,
@@ -125,6 +125,8 @@ class TrainedRun:
 def architecture_of(experiment: Experiment) -> Architecture:
     """Return the networks of a resolved experiment."""
     network = experiment.network
+    style = {name: getattr(network, name) for name in STYLE_SETTINGS}
+    has_styles = None not in style.values()
     return Architecture(
         backbone=experiment.backbone or "",
         channels=experiment.data.channels or 0,
@@ -135,6 +137,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         discriminator_normalisation=network.discriminator_normalisation or "",
         latent_map=network.latent_map or NO_LATENT_MAP,
         classes=network.classes or (),
+        style=StyleArchitecture(**style) if has_styles else None,
     )
 
 

@@ -7,6 +7,7 @@ from graftgan.backbones import began as began
 from graftgan.backbones import dcgan as dcgan
 from graftgan.backbones import mlp as mlp
 from graftgan.backbones import sngan as sngan
+from graftgan.backbones import stylegan as stylegan
 from graftgan.backbones.blocks import NORMALISATIONS
 from graftgan.backbones.latent_map import LATENT_MAPS, behind_latent_map
 from graftgan.backbones.registry import BACKBONES, build_pair, surrounded

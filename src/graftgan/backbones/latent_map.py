@@ -49,6 +49,10 @@ class MappedGenerator(Generator):
         """Map draws (b, z) from N(0, I) to images (b, c, h, w) in [-1, 1]."""
         return self.inner(self.latent_map(latents))
 
+    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
+        """Map draws to images with the noise of the generator behind the map."""
+        return self.inner.in_training(self.latent_map(latents), rng)
+
 
 class AffineMap(nn.Module):
     """z = mean + factor u: draws from N(mean, factor factor^T). It starts as the identity."""

@@ -29,12 +29,16 @@ class Backbone:
         normalisation: What its networks use where the settings say nothing.
         discriminator_normalisation: The same for its discriminator alone; None: as the generator.
         autoencodes: Whether its discriminator is an auto-encoder.
+        has_styles: Whether ``Architecture.style`` says something of it.
+        bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
     """
 
     build: BackboneBuilder
     normalisation: str
     discriminator_normalisation: str | None = None
     autoencodes: bool = False
+    has_styles: bool = False
+    bounded: bool = True
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")

@@ -164,6 +164,6 @@ class AdversarialGame:
         rng = moment.generator("latents")
         size = self.pair.architecture.latent_size
         latents = draw_latents(self.batch_size, size, rng, self.hardware.device)
-        return self.pair.generator(
-            latents if classes is None else torch.cat([latents, classes], dim=1)
-        )
+        if classes is not None:
+            latents = torch.cat([latents, classes], dim=1)
+        return self.pair.generator.in_training(latents, moment.generator("noise"))

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.utils import parametrize
 
 from graftgan.errors import CheckpointError
+from graftgan.networks import STYLE_PART
 from graftgan.registry import Registry
 from graftgan.transfer.modulation import (
     USUAL_LOW_RANK,
@@ -157,18 +158,20 @@ def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
     """Scale and shift the layer's output channels (Noguchi and Harada 2019, arXiv:1904.01774).
 
     Theirs is gamma * h + beta on the output h = w x + b; here gamma w x + (b + beta), which reaches
-    the same functions and folds into weight and bias.
+    the same functions and folds into weight and bias. Where styles scale the channels, it is they
+    that are scaled and shifted: the norm of a demodulated kernel would undo a scale of its own.
     """
     if context.statistics == "source":
         hold_buffers(layer, "source")
-    target = _output_affine(layer)
-    assert target is not None  # `problem` was asked first
-    assert target.bias is not None
-    scale = ChannelScale(target.weight, output_axis(target))
-    shift = ChannelShift(target.bias)
-    parametrize.register_parametrization(target, "weight", scale)
-    parametrize.register_parametrization(target, "bias", shift)
-    return [scale.gamma, shift.beta]
+    chosen: list[Parameter] = []
+    for target in _output_affines(layer):
+        assert target.bias is not None
+        scale = ChannelScale(target.weight, output_axis(target))
+        shift = ChannelShift(target.bias)
+        parametrize.register_parametrization(target, "weight", scale)
+        parametrize.register_parametrization(target, "bias", shift)
+        chosen += [scale.gamma, shift.beta]
+    return chosen
 
 
 def _always(layer: nn.Module) -> None:
@@ -181,8 +184,7 @@ def _needs_kernel(layer: nn.Module) -> str | None:
 
 
 def _needs_output_affine(layer: nn.Module) -> str | None:
-    found = _output_affine(layer)
-    return None if found is not None else "has no affine output to scale and shift"
+    return None if _output_affines(layer) else "has no affine output to scale and shift"
 
 
 ACTIONS.register("freeze")(
@@ -238,16 +240,20 @@ def convolutions(layer: nn.Module) -> Iterator[Convolution]:
             yield part
 
 
-def _output_affine(layer: nn.Module) -> Convolution | _BatchNorm | nn.GroupNorm | None:
-    """Return the last part that scales and shifts channels.
+def _output_affines(layer: nn.Module) -> list[Convolution | _BatchNorm | nn.GroupNorm]:
+    """Return the parts that make styles, or else the last part that scales and shifts channels.
 
     A scale before a batch normalisation would be undone by it, so the norm comes first.
     """
+    named = layer.named_modules()
+    styles = [part for name, part in named if name.split(".")[-1] == STYLE_PART]
+    if styles:
+        return [part for part in styles if isinstance(part, nn.Linear)]
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, _BatchNorm, nn.GroupNorm)
     for part in reversed(list(layer.modules())):
         if isinstance(part, kinds) and part.bias is not None:
-            return part
-    return None
+            return [part]
+    return []
 
 
 def output_axis(part: nn.Module) -> int:

@@ -1,0 +1,49 @@
+"""Convolutions whose kernel each picture's style scales.
+
+Source: StyleGAN2 (arXiv:1912.04958, section 2.2). Differs in the order of the products: styles
+scale the features before one convolution for all pictures, and the demodulation scales them after
+it, which is the same function and asks for no kernel of each picture's own.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from graftgan.backbones.stylegan.resample import convolved_up
+
+_EPSILON = 1e-8
+
+
+def modulated(
+    features: Tensor,
+    kernel: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    padding: int = 0,
+    up_taps: Tensor | None = None,
+) -> Tensor:
+    """Convolve with a kernel that each picture's styles scale.
+
+    Args:
+        features: (b, i, h, w).
+        kernel: (o, i, k, k).
+        styles: (b, i).
+        demodulate: Whether to divide by the norm of each output channel's scaled kernel.
+        padding: Zeros around the features; with ``up_taps`` that of a kernel of three.
+        up_taps: Doubles the size with this filter.
+
+    Returns:
+        (b, o, h', w').
+    """
+    if demodulate:  # neither scale changes the result; both keep squares within range
+        kernel = kernel * kernel.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
+        styles = styles * styles.square().mean(dim=1, keepdim=True).add(_EPSILON).rsqrt()
+    features = features * styles.to(features)[:, :, None, None]
+    if up_taps is None:
+        features = F.conv2d(features, kernel.to(features), padding=padding)
+    else:
+        features = convolved_up(features, kernel.to(features), up_taps)
+    if not demodulate:
+        return features
+    squares = styles.square() @ kernel.square().sum(dim=(2, 3)).T
+    return features * (squares + _EPSILON).rsqrt().to(features)[:, :, None, None]

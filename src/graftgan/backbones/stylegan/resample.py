@@ -1,0 +1,111 @@
+"""Resampling with a filter, convolutions that resample, and the nonlinearity.
+
+Source: StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix B). All in plain
+convolutions, whose gradients of any order PyTorch has.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+LEAK = 0.2
+GAIN = math.sqrt(2)  # undoes what a leaky ReLU takes away
+
+
+def resample(
+    images: Tensor,
+    taps: Tensor,
+    *,
+    up: int | Sequence[int] = 1,
+    down: int | Sequence[int] = 1,
+    padding: Sequence[int] = (0, 0, 0, 0),
+    gain: float = 1.0,
+) -> Tensor:
+    """Insert zeros, pad, convolve, keep every ``down``-th: images (b, c, h, w) to (b, c, h', w').
+
+    Args:
+        images: Of any number of channels; each is filtered alone.
+        taps: The filter, (n, m).
+        up: For x and y.
+        down: The same.
+        padding: Zeros after the upsampling: left, right, top, bottom. Fewer than none crop.
+        gain: Of the result.
+    """
+    (up_x, up_y), (down_x, down_y) = _both(up), _both(down)
+    images = _padded(_with_zeros(images, up_x, up_y), padding)
+    return _filtered(images, taps.to(images) * gain, (down_y, down_x))
+
+
+def upsampled(images: Tensor, taps: Tensor, factor: int = 2) -> Tensor:
+    """Return images (b, c, h, w) as (b, c, factor h, factor w), of the same mean."""
+    width = taps.shape[-1]
+    before, after = (width + factor - 1) // 2, (width - factor) // 2
+    return resample(images, taps, up=factor, padding=(before, after, before, after), gain=factor**2)
+
+
+def convolved_up(images: Tensor, kernel: Tensor, taps: Tensor) -> Tensor:
+    """Convolve while doubling the size: (b, i, h, w) with (o, i, 3, 3) to (b, o, 2h, 2w).
+
+    Equal to inserting zeros, convolving with ``kernel`` in the strict sense (so mirrored), and then
+    with ``taps``.
+    """
+    doubled = F.conv_transpose2d(images, kernel.transpose(0, 1), stride=2)
+    return resample(doubled, taps, padding=_around(kernel, taps, 2), gain=4.0)
+
+
+def convolved_down(images: Tensor, kernel: Tensor, taps: Tensor) -> Tensor:
+    """Convolve while halving the size: (b, i, h, w) with (o, i, k, k) to (b, o, h/2, w/2)."""
+    width, side = taps.shape[-1], kernel.shape[-1]
+    before = side // 2 + (width - 1) // 2
+    after = side // 2 + (width - 2) // 2
+    if side == 1:  # then it may come last, on a quarter of the pixels
+        return F.conv2d(
+            resample(images, taps, down=2, padding=(before, after, before, after)), kernel
+        )
+    blurred = resample(images, taps, padding=(before, after, before, after))
+    return F.conv2d(blurred, kernel, stride=2)
+
+
+def leaky(
+    features: Tensor, bias: Tensor | None = None, *, gain: float = GAIN, clamp: float = 0.0
+) -> Tensor:
+    """Add a bias (c,), apply leaky ReLU and a gain, and cut at +- ``clamp``, unless that is 0."""
+    if bias is not None:
+        features = features + bias.to(features).view(1, -1, *[1] * (features.ndim - 2))
+    features = F.leaky_relu(features, LEAK) * gain
+    return features.clamp(-clamp, clamp) if clamp else features
+
+
+def _both(factor: int | Sequence[int]) -> tuple[int, int]:
+    return (factor, factor) if isinstance(factor, int) else (factor[0], factor[1])
+
+
+def _with_zeros(images: Tensor, up_x: int, up_y: int) -> Tensor:
+    if up_x == up_y == 1:
+        return images
+    batch, channels, height, width = images.shape
+    spread = F.pad(
+        images.view(batch, channels, height, 1, width, 1), (0, up_x - 1, 0, 0, 0, up_y - 1)
+    )
+    return spread.reshape(batch, channels, height * up_y, width * up_x)
+
+
+def _padded(images: Tensor, padding: Sequence[int]) -> Tensor:
+    return F.pad(images, tuple(padding)) if any(padding) else images
+
+
+def _filtered(images: Tensor, taps: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Convolve each channel with ``taps`` (n, m); a convolution in the strict sense, so flipped."""
+    channels = images.shape[1]
+    kernel = taps.flip((0, 1)).expand(channels, 1, *taps.shape)
+    return F.conv2d(images, kernel, stride=stride, groups=channels)
+
+
+def _around(kernel: Tensor, taps: Tensor, up: int) -> tuple[int, int, int, int]:
+    """Return the padding after a transposed convolution, which has grown the image by itself."""
+    width, side = taps.shape[-1], kernel.shape[-1]
+    before = side // 2 + (width + up - 1) // 2 - (side - 1)
+    after = side // 2 + (width - up) // 2 - (side - up)
+    return before, after, before, after
