@@ -27,6 +27,7 @@ COMPARISONS = {
     "anime_batch": "fine_tune batch_size=64",
     "avatars_search": "fine_tune",
     "anime_sizes": "fine_tune",
+    "anime_few": "fine_tune",
 }
 """The recorded comparisons, each with the variant that the others are held against.
 
@@ -34,7 +35,7 @@ Where settings vary beside the methods, a method's name holds for each of them.
 """
 
 
-STARTS: tuple[str, ...] = ("cifar_start",)
+STARTS = ("mnist_start", "cifar_start")
 """The recorded comparisons of fresh weights with the decoder of a VAE."""
 DIVERSITY: tuple[str, ...] = ()
 """The recorded comparisons of sources that have seen one kind of picture or several."""
