@@ -49,8 +49,8 @@ def tiny_architecture(backbone: str = "dcgan", **changes: Any) -> Architecture:
         "discriminator_normalisation": kind.discriminator_normalisation or kind.normalisation,
     }
     sizes: dict[str, Any] = {"resolution": 32, "width": 4, "latent_size": 8}
-    if backbone.startswith("stylegan"):
-        sizes["style"] = StyleArchitecture(style_size=8, mapping_layers=2, most_channels=16)
+    if kind.style is not None:
+        sizes["style"] = StyleArchitecture(style_size=8, mapping_layers=2, most_channels=8)
     return Architecture(backbone=backbone, **{**norms, **sizes, **changes})
 
 

@@ -185,7 +185,7 @@ class Experiment:
                 "resolution": 64,
                 "generator_normalisation": backbone.normalisation,
                 "discriminator_normalisation": "layer" if mixes else judged,
-                "style": StyleArchitecture(**style) if backbone.has_styles else None,
+                "style": replace(backbone.style, **style) if backbone.style else None,
             }
             architecture = Architecture(**{**defaults, **given})
         else:
@@ -249,7 +249,7 @@ def _refuse_styles(backbone: str, style: Mapping[str, int]) -> None:
     Raises:
         SettingsError: There are some.
     """
-    if style and not BACKBONES[backbone].has_styles:
+    if style and BACKBONES[backbone].style is None:
         raise SettingsError(
             f"{backbone} has no styles, so {' and '.join(style)} can say nothing; leave it out, or "
             "take the backbone stylegan2"

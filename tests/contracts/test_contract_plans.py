@@ -13,7 +13,10 @@ from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
 from tiny_networks import TinyRun, everything_in, tiny_architecture, tiny_run
 
 STATISTICS = ("source", "batch")
-CONSTANT = ("resample_filter", "noise_const")  # buffers that no training moves
+CONSTANT = (  # buffers that no training moves
+    *("resample_filter", "noise_const"),
+    *("up_filter", "down_filter", "transform", "freqs", "phases"),
+)
 
 
 def test_there_are_actions_and_presets_to_hold_to_the_contract():

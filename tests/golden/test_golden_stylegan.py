@@ -2,7 +2,8 @@
 
 ``stylegan/`` holds numbers alone: random weights and inputs, and what an official implementation
 computes from them on a CPU in float32.
-Whole networks are compared where GRAFTGAN_GOLDEN names a folder with ``stylegan2_64.safetensors``.
+Whole networks are compared where GRAFTGAN_GOLDEN names a folder with
+``stylegan2_64.safetensors`` and ``stylegan3t_64.safetensors``.
 """
 
 import math
@@ -16,11 +17,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graftgan.backbones import build_pair
-from graftgan.backbones.stylegan.filters import binomial_filter
+from graftgan.backbones.stylegan.filters import binomial_filter, lowpass_filter
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import (
     convolved_down,
     convolved_up,
+    filtered_leaky,
     leaky,
     resample,
     upsampled,
@@ -31,6 +33,8 @@ from graftgan.networks import Architecture, NetworkPair, StyleArchitecture
 HERE = Path(__file__).parent / "stylegan"
 NUMBERS = load_file(HERE / "operators.safetensors")
 TAPS = binomial_filter()
+KAISER = lowpass_filter(12, cutoff=4.0, width=6.0, rate=32)
+RADIAL = lowpass_filter(12, cutoff=4.0, width=6.0, rate=32, radial=True)
 
 
 def given(case: str) -> dict[str, Tensor]:
@@ -55,7 +59,20 @@ CASES: dict[str, Callable[..., Tensor]] = {
         x, w, styles, padding=1, demodulate=False
     ),
     "modulated_conv_up2": lambda x, w, styles: modulated(x, w, styles, padding=1, up_taps=TAPS),
+    "modulated_conv_sg3": lambda x, w, styles: modulated(
+        x, w, styles, padding=2, input_gain=torch.tensor(0.7)
+    ),
+    "filtered_lrelu": lambda x, b: filtered_leaky(
+        x, b, up_taps=KAISER, down_taps=KAISER, up=2, down=2, padding=(9, 8, 9, 8), clamp=256.0
+    ),
+    "filtered_lrelu_radial": lambda x, b: filtered_leaky(
+        x, b, up_taps=KAISER, down_taps=RADIAL, up=4, down=2, padding=(12, 11, 12, 11), clamp=256.0
+    ),
 }
+
+
+def test_every_operator_of_the_numbers_is_compared():
+    assert {name.split("/")[0] for name in NUMBERS if "/in/" in name} == set(CASES)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -65,20 +82,24 @@ def test_an_operator_gives_the_official_numbers(case: str):
     )
 
 
-def test_the_filter_is_the_official_one():
-    torch.testing.assert_close(TAPS, NUMBERS["filter_1331"], rtol=1e-6, atol=1e-8)
+@pytest.mark.parametrize(
+    ("name", "taps"),
+    [("filter_1331", TAPS), ("lowpass_kaiser", KAISER), ("lowpass_radial", RADIAL)],
+)
+def test_filters_are_the_official_ones(name: str, taps: Tensor):
+    torch.testing.assert_close(taps, NUMBERS[name], rtol=1e-6, atol=1e-8)
 
 
-def pair_of_the_numbers() -> NetworkPair:
+def pair_of_the_numbers(backbone: str) -> NetworkPair:
     style = StyleArchitecture(style_size=64, mapping_layers=2, most_channels=64)
     sizes = {"resolution": 64, "latent_size": 64, "width": 32}
     norms = {"generator_normalisation": "none", "discriminator_normalisation": "none"}
-    return build_pair(Architecture(backbone="stylegan2", style=style, **sizes, **norms))
+    return build_pair(Architecture(backbone=backbone, style=style, **sizes, **norms))
 
 
 def test_mapping_and_first_block_give_the_official_numbers():
     numbers = load_file(HERE / "stylegan2_first_block.safetensors")
-    layers = pair_of_the_numbers().generator.layers()
+    layers = pair_of_the_numbers("stylegan2").generator.layers()
     for name, prefix in (("mapping", "G.mapping."), ("b4", "G.synthesis.b4.")):
         state = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
         layers[name].load_state_dict(state)  # strict: names map one to one
@@ -93,9 +114,10 @@ def test_mapping_and_first_block_give_the_official_numbers():
 
 
 @pytest.mark.skipif("GRAFTGAN_GOLDEN" not in os.environ, reason="needs the whole networks' numbers")
-def test_whole_networks_give_the_official_numbers():
-    numbers = load_file(Path(os.environ["GRAFTGAN_GOLDEN"]) / "stylegan2_64.safetensors")
-    pair = pair_of_the_numbers()
+@pytest.mark.parametrize("backbone", ["stylegan2", "stylegan3t"])
+def test_whole_networks_give_the_official_numbers(backbone: str):
+    numbers = load_file(Path(os.environ["GRAFTGAN_GOLDEN"]) / f"{backbone}_64.safetensors")
+    pair = pair_of_the_numbers(backbone)
     for network, prefix in ((pair.generator, "G."), (pair.discriminator, "D.")):
         state = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
         network.load_state_dict(state)

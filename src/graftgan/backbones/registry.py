@@ -8,7 +8,7 @@ import torch
 from graftgan.backbones.class_conditional import with_classes
 from graftgan.backbones.latent_map import behind_latent_map
 from graftgan.errors import SettingsError
-from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair
+from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
 from graftgan.registry import Registry
 
 
@@ -29,7 +29,7 @@ class Backbone:
         normalisation: What its networks use where the settings say nothing.
         discriminator_normalisation: The same for its discriminator alone; None: as the generator.
         autoencodes: Whether its discriminator is an auto-encoder.
-        has_styles: Whether ``Architecture.style`` says something of it.
+        style: The usual ``Architecture.style``; None: it has no styles.
         bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
     """
 
@@ -37,7 +37,7 @@ class Backbone:
     normalisation: str
     discriminator_normalisation: str | None = None
     autoencodes: bool = False
-    has_styles: bool = False
+    style: StyleArchitecture | None = None
     bounded: bool = True
 
 

@@ -12,7 +12,7 @@ from graftgan.errors import RunError
 
 DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw; graft it onto them.
 
-Takes about six minutes on two cores. Leaves the pictures, the run and its page in one folder.
+Takes about four minutes on two cores. Leaves the pictures, the run and its page in one folder.
 """
 
 

@@ -1,5 +1,6 @@
 """StyleGAN2's operators against the published equations, written naively in float64."""
 
+import math
 from itertools import product
 
 import pytest
@@ -8,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graftgan.backbones import build_pair
-from graftgan.backbones.stylegan.filters import binomial_filter
+from graftgan.backbones.stylegan.filters import binomial_filter, lowpass_filter
 from graftgan.backbones.stylegan.judgement import with_deviation
 from graftgan.backbones.stylegan.mapping import Mapping
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import (
     convolved_down,
     convolved_up,
+    filtered_leaky,
     resample,
 )
 from graftgan.backbones.stylegan.stylegan2 import StyleGAN2Generator
@@ -66,8 +68,10 @@ def test_resampling_is_the_plain_sum(up, down, padding):
     expected = naive_resample(x, taps, up, down, padding)
     ours = resample(x, taps, up=up, down=down, padding=padding)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
-    ours = resample(x, taps, up=up, down=down, padding=padding, gain=4.0)
-    torch.testing.assert_close(ours, 4 * expected, rtol=1e-10, atol=1e-10)
+    line = normal(4)
+    both = naive_resample(x, torch.outer(line, line), up, down, padding)
+    ours = resample(x, line, up=up, down=down, padding=padding, gain=4.0)
+    torch.testing.assert_close(ours, 4 * both, rtol=1e-10, atol=1e-10)
 
 
 def test_a_convolution_up_is_zeros_kernel_and_filter_in_turn():
@@ -94,14 +98,46 @@ def test_a_convolution_down_filters_first(side: int):
 @pytest.mark.parametrize("demodulate", [True, False])
 def test_a_modulated_convolution_is_one_with_each_pictures_own_kernel(demodulate: bool):
     x, kernel, styles = normal(3, 4, 6, 6), normal(5, 4, 3, 3), normal(3, 4)
+    gain = torch.tensor(0.7, dtype=torch.float64)
     expected: list[Tensor] = []
     for picture, style in zip(x, styles, strict=True):
         scaled = kernel * style[None, :, None, None]  # eq. 1
         if demodulate:  # eq. 3
             scaled = scaled / (scaled.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
-        expected.append(F.conv2d(picture[None], scaled, padding=1)[0])
-    ours = modulated(x, kernel, styles, demodulate=demodulate, padding=1)
+        expected.append(F.conv2d(picture[None] * gain, scaled, padding=1)[0])
+    ours = modulated(x, kernel, styles, demodulate=demodulate, padding=1, input_gain=gain)
     torch.testing.assert_close(ours, torch.stack(expected), rtol=1e-6, atol=1e-6)
+
+
+def test_a_filtered_nonlinearity_is_its_three_steps():
+    x, bias, taps = normal(2, 3, 6, 6), normal(3), normal(4, 4)
+    higher = naive_resample(x + bias[:, None, None], taps * 4, (2, 2), (1, 1), (3, 2, 3, 2))
+    bent = torch.where(higher > 0, higher, 0.2 * higher) * math.sqrt(2)
+    expected = naive_resample(bent.clamp(-1.5, 1.5), taps, (1, 1), (2, 2), (0, 0, 0, 0))
+    ours = filtered_leaky(
+        x, bias, up_taps=taps, down_taps=taps, up=2, down=2, padding=(3, 2, 3, 2), clamp=1.5
+    )
+    torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("taps", "cutoff", "width"), [(12, 4.0, 6.0), (24, 2.0, 1.0), (6, 3.0, 9.0)]
+)
+def test_low_pass_filters_are_those_of_scipy(taps: int, cutoff: float, width: float):
+    signal = pytest.importorskip("scipy.signal")
+    expected = torch.from_numpy(signal.firwin(taps, cutoff, width=width, fs=32)).float()
+    ours = lowpass_filter(taps, cutoff=cutoff, width=width, rate=32)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7)
+    assert lowpass_filter(1, cutoff=cutoff, width=width, rate=32) is None
+
+
+def test_a_radial_filter_is_round():
+    taps = lowpass_filter(24, cutoff=4.0, width=6.0, rate=32, radial=True)
+    assert taps is not None
+    assert float(taps.sum()) == pytest.approx(1.0, abs=1e-6)
+    padded = torch.fft.fft2(taps, s=(96, 96)).abs()
+    across, diagonal = padded[9, 0], padded[4, 8]  # radii of 9 and 8.94
+    assert float(across) == pytest.approx(float(diagonal), rel=0.05)
 
 
 def test_the_deviation_is_that_within_groups():
@@ -146,3 +182,44 @@ def test_noise_is_kept_when_sampling_and_fresh_in_training():
 def test_impossible_sizes_are_refused(resolution: int):
     with pytest.raises(SettingsError, match=r"not \d+ px"):
         build_pair(tiny_architecture("stylegan2", resolution=resolution))
+
+
+@pytest.mark.parametrize("name", ["stylegan3t", "stylegan3r"])
+def test_stylegan3_follows_what_goes_in(name: str):
+    generator = build_pair(tiny_architecture(name)).generator.train()
+    before = {n: b.clone() for n, b in generator.named_buffers()}
+    generator(latents(4, 8))
+    moved = {n.rsplit(".", 1)[1] for n, b in generator.named_buffers() if (b != before[n]).any()}
+    assert moved == {"w_avg", "magnitude_ema"}
+    kept = {n: b.clone() for n, b in generator.eval().named_buffers()}
+    generator(latents(4, 8))
+    assert all(torch.equal(b, kept[n]) for n, b in generator.named_buffers())
+
+
+def test_the_rotating_form_has_kernels_of_one_pixel_and_round_filters():
+    tiny = {
+        name: build_pair(tiny_architecture(name)).generator for name in ("stylegan3t", "stylegan3r")
+    }
+    sides = {name: pair.layers()["L3"].kernel_size[0] for name, pair in tiny.items()}
+    assert sides == {"stylegan3t": 3, "stylegan3r": 1}
+    dims = {
+        name: {b.ndim for n, b in net.named_buffers() if n.endswith("down_filter")}
+        for name, net in tiny.items()
+    }
+    assert dims == {"stylegan3t": {1}, "stylegan3r": {1, 2}}, "critical layers have separable ones"
+
+
+def test_a_shifted_wave_field_draws_a_shifted_picture():
+    """The point of StyleGAN3: what goes in moved by whole pixels comes out moved by as many."""
+    generator = build_pair(tiny_architecture("stylegan3t", width=16)).generator.eval()
+    given = latents(2, 8)
+    with torch.no_grad():
+        still = generator(given)
+        generator.layers()["input"].transform[0, 2] = 4 / 32  # of the side, so 4 pixels
+        moved = generator(given)
+    inner = slice(8, 24)
+    shifted = still[:, :, inner, 8 + 4 : 24 + 4]
+    other = still[:, :, inner, 8 - 4 : 24 - 4]
+    middle = moved[:, :, inner, inner]
+    gap = min(float((middle - place).square().mean()) for place in (shifted, other))
+    assert gap < 0.05 * float((middle - still[:, :, inner, inner]).square().mean())

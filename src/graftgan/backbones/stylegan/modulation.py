@@ -21,6 +21,7 @@ def modulated(
     demodulate: bool = True,
     padding: int = 0,
     up_taps: Tensor | None = None,
+    input_gain: Tensor | None = None,
 ) -> Tensor:
     """Convolve with a kernel that each picture's styles scale.
 
@@ -31,6 +32,7 @@ def modulated(
         demodulate: Whether to divide by the norm of each output channel's scaled kernel.
         padding: Zeros around the features; with ``up_taps`` that of a kernel of three.
         up_taps: Doubles the size with this filter.
+        input_gain: (), of the features and not of the norm.
 
     Returns:
         (b, o, h', w').
@@ -38,7 +40,8 @@ def modulated(
     if demodulate:  # neither scale changes the result; both keep squares within range
         kernel = kernel * kernel.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
         styles = styles * styles.square().mean(dim=1, keepdim=True).add(_EPSILON).rsqrt()
-    features = features * styles.to(features)[:, :, None, None]
+    scales = styles if input_gain is None else styles * input_gain
+    features = features * scales.to(features)[:, :, None, None]
     if up_taps is None:
         features = F.conv2d(features, kernel.to(features), padding=padding)
     else:

@@ -1,7 +1,8 @@
-"""Resampling with a filter, convolutions that resample, and the nonlinearity.
+"""Resampling with a filter, convolutions that resample, and nonlinearities.
 
-Source: StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix B). All in plain
-convolutions, whose gradients of any order PyTorch has.
+Sources: StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix B); StyleGAN3 (Karras et al.
+2021, arXiv:2106.12423, section 3.2). All in plain convolutions, whose gradients of any order
+PyTorch has.
 """
 
 import math
@@ -16,7 +17,7 @@ GAIN = math.sqrt(2)  # undoes what a leaky ReLU takes away
 
 def resample(
     images: Tensor,
-    taps: Tensor,
+    taps: Tensor | None,
     *,
     up: int | Sequence[int] = 1,
     down: int | Sequence[int] = 1,
@@ -27,7 +28,7 @@ def resample(
 
     Args:
         images: Of any number of channels; each is filtered alone.
-        taps: The filter, (n, m).
+        taps: The filter: (n,) for both directions one after the other, (n, m) at once; None: none.
         up: For x and y.
         down: The same.
         padding: Zeros after the upsampling: left, right, top, bottom. Fewer than none crop.
@@ -35,7 +36,13 @@ def resample(
     """
     (up_x, up_y), (down_x, down_y) = _both(up), _both(down)
     images = _padded(_with_zeros(images, up_x, up_y), padding)
-    return _filtered(images, taps.to(images) * gain, (down_y, down_x))
+    if taps is None:
+        return images[:, :, ::down_y, ::down_x] * gain
+    taps = taps.to(images)
+    if taps.ndim == 1:
+        images = _filtered(images, taps[None, :] * gain, (1, down_x))
+        return _filtered(images, taps[:, None], (down_y, 1))
+    return _filtered(images, taps * gain, (down_y, down_x))
 
 
 def upsampled(images: Tensor, taps: Tensor, factor: int = 2) -> Tensor:
@@ -76,6 +83,41 @@ def leaky(
         features = features + bias.to(features).view(1, -1, *[1] * (features.ndim - 2))
     features = F.leaky_relu(features, LEAK) * gain
     return features.clamp(-clamp, clamp) if clamp else features
+
+
+def filtered_leaky(
+    features: Tensor,
+    bias: Tensor,
+    *,
+    up_taps: Tensor | None,
+    down_taps: Tensor | None,
+    up: int,
+    down: int,
+    padding: Sequence[int],
+    gain: float = GAIN,
+    leak: float = LEAK,
+    clamp: float = 0.0,
+) -> Tensor:
+    """Apply leaky ReLU at a higher rate, so that the new frequencies it makes can be cut away.
+
+    Args:
+        features: (b, c, h, w).
+        bias: (c,), added first.
+        up_taps: Of the upsampling.
+        down_taps: Of the downsampling.
+        up: By how much the rate rises.
+        down: By how much it falls then.
+        padding: After the upsampling: left, right, top, bottom.
+        gain: Of the nonlinearity.
+        leak: Slope below zero.
+        clamp: Where the values are cut; 0: nowhere.
+    """
+    features = features + bias.to(features).view(1, -1, 1, 1)
+    features = resample(features, up_taps, up=up, padding=padding, gain=up**2)
+    features = F.leaky_relu(features, leak) * gain
+    if clamp:
+        features = features.clamp(-clamp, clamp)
+    return resample(features, down_taps, down=down)
 
 
 def _both(factor: int | Sequence[int]) -> tuple[int, int]:

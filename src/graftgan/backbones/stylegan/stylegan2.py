@@ -15,15 +15,8 @@ from torch import Tensor, nn
 from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.judgement import Epilogue, ResidualBlock
-from graftgan.backbones.stylegan.linear import ScaledConv2d, ScaledLinear
 from graftgan.backbones.stylegan.mapping import Mapping
-from graftgan.backbones.stylegan.synthesis import (
-    Block,
-    Drawing,
-    FirstBlock,
-    StyledConv2d,
-    ToPixels,
-)
+from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
 from graftgan.networks import (
     Architecture,
     Discriminator,
@@ -159,12 +152,13 @@ def build_stylegan2(architecture: Architecture, rng: torch.Generator) -> Network
 
 
 def start_scaled(network: nn.Module, rng: torch.Generator) -> None:
-    """Draw the fresh weights of every part."""
+    """Draw the fresh weights of every part that knows how its own start."""
     for part in network.modules():
-        if isinstance(part, ScaledLinear | ScaledConv2d | StyledConv2d | ToPixels | FirstBlock):
-            part.start(rng)
+        start = getattr(part, "start", None)
+        if callable(start):
+            start(rng)
 
 
 BACKBONES.register("stylegan2")(
-    Backbone(build_stylegan2, normalisation="none", has_styles=True, bounded=False)
+    Backbone(build_stylegan2, normalisation="none", style=StyleArchitecture(), bounded=False)
 )
