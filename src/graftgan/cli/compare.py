@@ -191,9 +191,12 @@ def _show(comparison: Comparison, destination: Path) -> int:
 
 
 def _finish(results: Results, destination: Path) -> int:
-    headings, lines = comparison_rows(to_plain(results))
+    headings, rows = comparison_rows(to_plain(results))
+    chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
+    positions = [headings.index(heading) for heading in chosen]  # the page has them all
+    lines = [[row[position] for position in positions] for row in rows]
     title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""
-    console.print(table_of(headings, lines, title=title))
+    console.print(table_of(chosen, lines, title=title, overflow="fold"))
     if results.score:
         console.print("a best checkpoint is chosen by this very score, which flatters it")
     for sentence in results.says:
