@@ -5,6 +5,7 @@ scale the features before one convolution for all pictures, and the demodulation
 it, which is the same function and asks for no kernel of each picture's own.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,5 +49,6 @@ def modulated(
         features = convolved_up(features, kernel.to(features), up_taps)
     if not demodulate:
         return features
-    squares = styles.square() @ kernel.square().sum(dim=(2, 3)).T
+    with torch.autocast(features.device.type, enabled=False):  # small, and decides every pixel
+        squares = styles.square() @ kernel.square().sum(dim=(2, 3)).T
     return features * (squares + _EPSILON).rsqrt().to(features)[:, :, None, None]
