@@ -49,6 +49,7 @@ COMPOSERS = {
     "adapters",
     "films",
     "starts",
+    "official_import",
     "sets",
 }
 SEARCH = {"search"}

@@ -1,8 +1,9 @@
 """Weights and cards on disk: safetensors and JSON, whole or not at all, bound by hash.
 
-Nothing here reads a pickle.
+Pickles of others are read by :mod:`official`, which runs nothing in them.
 """
 
+from graftgan.checkpoints.official import StoredNetwork, read_official
 from graftgan.checkpoints.receipt import LoadReceipt, copy_matching
 from graftgan.checkpoints.run_state import (
     SavedState,
@@ -31,6 +32,7 @@ __all__ = [
     "SavedState",
     "SourceCard",
     "SourceModel",
+    "StoredNetwork",
     "as_stored",
     "copy_matching",
     "fingerprint",
@@ -41,6 +43,7 @@ __all__ = [
     "load_tensors",
     "prune_checkpoints",
     "read_card",
+    "read_official",
     "save_source",
     "save_state",
     "save_tensors",

@@ -22,6 +22,7 @@ VERBS = {
     "preview": "see your pictures as the discriminator would",
     "rank": "which source for these pictures, without training",
     "sources": "list, show and pack sources",
+    "import": "an official StyleGAN file as a source, without running anything in it",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",
     "converge": "say when runs converged: stable losses, a score reached",
     "report": "write a run's page again",

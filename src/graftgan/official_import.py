@@ -1,0 +1,157 @@
+"""Turn an official StyleGAN pickle into a source folder."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graftgan.backbones import build_pair
+from graftgan.checkpoints import (
+    SourceCard,
+    StoredNetwork,
+    copy_matching,
+    read_official,
+    save_source,
+)
+from graftgan.errors import CheckpointError, RunError
+from graftgan.networks import Architecture, StyleArchitecture
+from graftgan.progress import Progress, silent
+
+_USUAL_BASE, _USUAL_MOST, _USUAL_GROUP = 32768, 512, 4
+_LICENCE = (
+    "that of the file, which does not say; NVIDIA's own networks are under NVIDIA's licence, "
+    "for non-commercial use"
+)
+
+
+def import_official(
+    file: Path, destination: Path, *, licence: str = _LICENCE, progress: Progress = silent
+) -> SourceCard:
+    """Write the averaged generator and the discriminator of an official pickle as a source folder.
+
+    Nothing in the file is run. The networks are built from what is stored, and every tensor has to
+    find its place in them.
+
+    Args:
+        file: A pickle of StyleGAN2-ADA or StyleGAN3 with ``G_ema`` and ``D``.
+        destination: The new source folder; its name is the source's name.
+        licence: Of the weights.
+        progress: Called with (what is done, done, in all).
+
+    Raises:
+        RunError: There is something at the destination.
+        CheckpointError: The file cannot be used; the message says why.
+    """
+    if destination.exists():
+        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    progress("reading", 0, 3)
+    networks = read_official(file)
+    missing = [key for key in ("G_ema", "D") if key not in networks]
+    if missing:
+        raise CheckpointError(
+            f"{file} has no {' and no '.join(missing)}, which a transfer needs; take a file that "
+            "was saved in training"
+        )
+    generator, discriminator = networks.pop("G_ema"), networks.pop("D")
+    networks.clear()  # files and networks are large: nothing is held longer than it is needed
+    progress("checking", 1, 3)
+    try:
+        architecture = architecture_of_official(generator, discriminator, file)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"the settings of the networks in {file} are not as the official programs store them "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    pair = build_pair(architecture)
+    for role, stored in (("generator", generator), ("discriminator", discriminator)):
+        network = dict(pair.items())[role]
+        copy_matching(network, stored.tensors).require_complete(what=f"the {role} in {file}")
+        stored.tensors.clear()
+    progress("writing", 2, 3)
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    card = SourceCard(
+        name=destination.name,
+        architecture=architecture,
+        licence=licence,
+        objective="gan",
+        command=f"graftgan import {file.name}",
+        notes=(
+            f"From {file.name}, sha256 {sha256}, whose modules (sha256 "
+            f"{generator.source_sha256} and {discriminator.source_sha256}) were not run."
+        ),
+    )
+    card = save_source(destination, pair, card)
+    progress("writing", 3, 3)
+    return card
+
+
+def architecture_of_official(
+    generator: StoredNetwork, discriminator: StoredNetwork, file: Path
+) -> Architecture:
+    """Return the architecture of two stored networks, from their settings and tensors.
+
+    Raises:
+        CheckpointError: It is not one of ours; the message says in what.
+    """
+    ours, theirs = generator.settings, discriminator.settings
+    synthesis = {**ours, **_part(ours, "synthesis_kwargs")}
+    resolution = int(ours["img_resolution"]) if "img_resolution" in ours else 0
+    bases = {int(part.get("channel_base", _USUAL_BASE)) for part in (synthesis, theirs)}
+    mosts = {int(part.get("channel_max", _USUAL_MOST)) for part in (synthesis, theirs)}
+    problems = [
+        *(["its pictures have no size"] if resolution < 1 else []),
+        *(["it has classes"] if ours.get("c_dim") or theirs.get("c_dim") else []),
+        *(
+            ["generator and discriminator are of different width"]
+            if len(bases) > 1 or len(mosts) > 1
+            else []
+        ),
+        *(
+            f"its {role} is of the form '{part['architecture']}'"
+            for role, part, form in (
+                ("generator", synthesis, "skip"),
+                ("discriminator", theirs, "resnet"),
+            )
+            if part.get("architecture", form) != form
+        ),
+    ]
+    base, most = max(bases), max(mosts)
+    if resolution and base % resolution:
+        problems.append(f"its {base} channels do not go evenly into {resolution} px")
+    if problems:
+        raise CheckpointError(f"{file} cannot be used yet: {'; '.join(problems)}")
+    mapping = [name for name in generator.tensors if name.startswith("mapping.fc")]
+    return Architecture(
+        backbone=_backbone_of(generator),
+        resolution=resolution,
+        channels=int(ours.get("img_channels", 3)),
+        latent_size=int(ours["z_dim"]),
+        width=base // resolution,
+        generator_normalisation="none",
+        discriminator_normalisation="none",
+        style=StyleArchitecture(
+            style_size=int(ours["w_dim"]),
+            mapping_layers=len({name.split(".")[1] for name in mapping}),
+            most_channels=most,
+            clamp=float(theirs.get("conv_clamp") or 0.0),
+            minibatch_group=int(
+                _part(theirs, "epilogue_kwargs").get("mbstd_group_size") or _USUAL_GROUP
+            ),
+        ),
+    )
+
+
+def _backbone_of(generator: StoredNetwork) -> str:
+    if "synthesis.input.freqs" not in generator.tensors:
+        return "stylegan2"
+    rotates = any(
+        name.startswith("synthesis.L0_") and name.endswith(".weight") and tensor.shape[-1] == 1
+        for name, tensor in generator.tensors.items()
+        if ".affine." not in name
+    )
+    return "stylegan3r" if rotates else "stylegan3t"
+
+
+def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return settings.get(name) or {}

@@ -1,0 +1,118 @@
+"""An official file becomes a source: same pictures, same scores; what does not fit is said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graftgan.backbones import build_pair
+from graftgan.errors import CheckpointError, RunError
+from graftgan.networks import NetworkPair, tensors_of
+from graftgan.official_import import import_official
+from graftgan.sources import open_source
+from official_pickles import Stored, stored, write_official
+from tiny_networks import latents, tiny_architecture, tiny_images
+
+BACKBONES = ("stylegan2", "stylegan3t", "stylegan3r")
+
+
+@pytest.fixture(autouse=True)
+def _no_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRAFTGAN_SENTINEL", str(tmp_path / "was_run"))
+    yield
+    assert not (tmp_path / "was_run").exists()
+
+
+def settings_of(pair: NetworkPair) -> dict[str, Any]:
+    """Return what an official program would have built ``pair`` with."""
+    architecture = pair.architecture
+    assert architecture.style is not None
+    return {
+        "c_dim": 0,
+        "img_resolution": architecture.resolution,
+        "img_channels": architecture.channels,
+        "channel_base": architecture.width * architecture.resolution,
+        "channel_max": architecture.style.most_channels,
+    }
+
+
+def networks_of(pair: NetworkPair, **changes: Any) -> dict[str, Stored]:
+    architecture = pair.architecture
+    assert architecture.style is not None
+    common = {**settings_of(pair), **changes}
+    sizes = {"z_dim": architecture.latent_size, "w_dim": architecture.style.style_size}
+    return {
+        "G": stored({}, **common),
+        "D": stored(tensors_of(pair.discriminator), "Discriminator", **common),
+        "G_ema": stored(tensors_of(pair.generator), **common, **sizes),
+    }
+
+
+def started(backbone: str) -> NetworkPair:
+    pair = build_pair(tiny_architecture(backbone), torch.Generator().manual_seed(3))
+    for _, network in pair.items():
+        network.eval()
+    return pair
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
+    pair = started(backbone)
+    file = write_official(tmp_path / "faces.pkl", networks_of(pair))
+    card = import_official(file, tmp_path / "faces", licence="CC0 1.0")
+    assert card.architecture == pair.architecture
+    assert card.licence == "CC0 1.0"
+    assert "faces.pkl" in card.notes
+    source = open_source(str(tmp_path / "faces")).pair
+    for _, network in source.items():
+        network.eval()
+    with torch.no_grad():
+        given, pictures = latents(2, 8), tiny_images(2)
+        assert torch.equal(source.generator(given), pair.generator(given))
+        assert torch.equal(source.discriminator(pictures), pair.discriminator(pictures))
+
+
+def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path):
+    pair = started("stylegan2")
+    networks = networks_of(pair)
+    settings = networks["G_ema"].meta["state"]["_init_kwargs"]
+    inner = {name: settings.pop(name) for name in ("channel_base", "channel_max")}
+    settings["synthesis_kwargs"] = {**inner, "num_fp16_res": 4, "conv_clamp": 256}
+    critic = networks["D"].meta["state"]["_init_kwargs"]
+    critic.update(conv_clamp=256, epilogue_kwargs={"mbstd_group_size": 8})
+    file = write_official(tmp_path / "x.pkl", networks)
+    style = import_official(file, tmp_path / "x").architecture.style
+    assert style is not None
+    assert (style.clamp, style.minibatch_group) == (256.0, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"c_dim": 10}, "it has classes"),
+        ({"architecture": "orig"}, "generator is of the form 'orig'"),
+        ({"img_resolution": "large"}, "are not as the official programs store them"),
+        ({"channel_base": 1000}, "do not go evenly into 32 px"),
+        ({"channel_max": 4}, "does not fit the network"),
+    ],
+)
+def test_what_does_not_fit_is_said_and_nothing_is_written(
+    tmp_path: Path, changes: dict[str, Any], says: str
+):
+    file = write_official(tmp_path / "x.pkl", networks_of(started("stylegan2"), **changes))
+    with pytest.raises(CheckpointError, match=says):
+        import_official(file, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_without_a_discriminator_is_refused(tmp_path: Path):
+    networks = networks_of(started("stylegan2"))
+    file = write_official(tmp_path / "x.pkl", {"G_ema": networks["G_ema"]})
+    with pytest.raises(CheckpointError, match="has no D, which a transfer needs"):
+        import_official(file, tmp_path / "x")
+
+
+def test_nothing_is_written_over(tmp_path: Path):
+    with pytest.raises(RunError, match="exists already"):
+        import_official(tmp_path / "x.pkl", tmp_path)
