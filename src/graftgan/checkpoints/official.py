@@ -173,6 +173,8 @@ class _Machine:
         for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
             if opcode.name == "STOP":
                 (content,) = self._stack
+                self._stack.clear()  # the machine refers to itself, and would keep all of it
+                self._memo.clear()
                 return content
             if opcode.name not in self._steps:
                 raise _RefusedError(f"has the instruction {opcode.name}, which no network needs")
