@@ -1,10 +1,12 @@
 """Official pickles: read whole from honest files, refused from others, never run."""
 
+import gc
 import io
 import os
 import pickle
 import struct
 import subprocess
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +51,19 @@ def test_an_honest_file_is_read_whole(tmp_path: Path, protocol: int):
     assert read.tensors.keys() == expected.keys()
     assert all(torch.equal(read.tensors[name], expected[name]) for name in expected)
     assert all(read.tensors[name].dtype == expected[name].dtype for name in expected)
+
+
+def test_nothing_of_a_file_stays_in_memory(tmp_path: Path):
+    file = write_official(tmp_path / "x.pkl", {"G_ema": stored(TENSORS, z_dim=4)})
+    gc.disable()  # a cycle would keep hundreds of megabytes until it ran
+    try:
+        found = read_official(file)
+        left = weakref.ref(found["G_ema"].tensors["mapping.fc0.weight"])
+        assert left() is not None
+        del found
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 class Calls:
