@@ -61,6 +61,19 @@ def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0)
     return truncation * draw_latents(count, size, rng)
 
 
+def check_truncation(architecture: Architecture, truncation: float) -> None:
+    """Refuse to truncate by the scale of latents where the networks take their direction alone.
+
+    Raises:
+        SettingsError: The networks have styles, whose mapping normalises latents.
+    """
+    if architecture.style is not None and truncation != 1:
+        raise SettingsError(
+            f"{architecture.backbone} normalises its latents, so that their scale changes nothing; "
+            "leave truncation out (towards the mean style it is not here yet)"
+        )
+
+
 def latents_for(
     architecture: Architecture,
     count: int,
@@ -75,8 +88,10 @@ def latents_for(
     differ by one picture at most.
 
     Raises:
-        SettingsError: A number is out of range, or there is no such class.
+        SettingsError: A number is out of range, there is no such class, or truncation would do
+            nothing.
     """
+    check_truncation(architecture, truncation)
     plain = random_latents(count, architecture.latent_size, seed=seed, truncation=truncation)
     if of_class is None:
         return architecture.with_labels(plain, labels_in_parts(architecture, count))

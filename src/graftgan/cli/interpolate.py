@@ -11,7 +11,12 @@ from graftgan.cli.arguments import parse_flags
 from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console
 from graftgan.films import write_film
-from graftgan.sampling import generate, interpolation_latents, interpolation_through_classes
+from graftgan.sampling import (
+    check_truncation,
+    generate,
+    interpolation_latents,
+    interpolation_through_classes,
+)
 
 DESCRIPTION = """Make a film that walks between random pictures and ends where it began.
 
@@ -58,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
     generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     architecture = generator.architecture
+    check_truncation(architecture, options.truncation)
     walk = interpolation_latents(
         options.stops,
         options.frames,
