@@ -88,18 +88,19 @@ def set_statistics(
         load_image_set(path, settings, resolution=resolution, seed=seed).pictures for path in paths
     ]
     measured = min(count, *(len(pictures) for pictures in sets))
-    features: dict[str, Features] = {}
-    walls: dict[str, PictureBytes] = {}
-    for name, pictures in zip(names, sets, strict=True):
-        rng = Randomness(seed).generator(f"statistics of {name}")
-        chosen = pictures[torch.randperm(len(pictures), generator=rng)[:measured]]
-        walls[name] = chosen[:_WALL]
-        features[name] = features_of(
-            chosen,
+    chosen = {
+        name: _chosen(pictures, measured, name=name, seed=seed)
+        for name, pictures in zip(names, sets, strict=True)
+    }
+    features = {
+        name: features_of(
+            pictures,
             extractor,
             device=device,
             progress=lambda done, total, name=name: progress(f"pictures of {name}", done, total),
         )
+        for name, pictures in chosen.items()
+    }
     resampling = Resampling(seed=seed)
     return [
         SetStatistics(
@@ -113,7 +114,7 @@ def set_statistics(
                 for other, within in features.items()
                 if other != name
             },
-            wall=walls[name],
+            wall=chosen[name][:_WALL],
         )
         for name, pictures in zip(names, sets, strict=True)
     ]
@@ -124,6 +125,12 @@ def _different_names(paths: Sequence[Path]) -> list[str]:
     if not paths or len(set(names)) < len(names):
         raise SettingsError(f"give sets with different names, got: {', '.join(names) or 'none'}")
     return names
+
+
+def _chosen(pictures: PictureBytes, count: int, *, name: str, seed: int) -> PictureBytes:
+    """Return ``count`` pictures in random order, even where these are all: the first are shown."""
+    rng = Randomness(seed).generator(f"statistics of {name}")
+    return pictures[torch.randperm(len(pictures), generator=rng)[:count]]
 
 
 def recall_of(target: Features, within: Features, resampling: Resampling) -> Estimate:

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from graftgan.networks import Architecture, Discriminator, Generator, Layers, in_turn
+from graftgan.networks import (
+    Architecture,
+    Discriminator,
+    Generator,
+    LayeredNetwork,
+    Layers,
+    in_turn,
+)
 from graftgan.tensors import Images, Latents, Logits
 
 
-class StackedGenerator(Generator):
-    """A generator whose steps, one after the other, are all it does."""
+class Stacked(LayeredNetwork):
+    """Holds the layers, input first."""
 
     def __init__(self, architecture: Architecture, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -17,25 +24,20 @@ class StackedGenerator(Generator):
         self.blocks = numbered(layers)
 
     def layers(self) -> Layers:
-        """Return the layers, from the latent to the pixels."""
+        """Return the layers, input first."""
         return dict(self.blocks.items())
+
+
+class StackedGenerator(Stacked, Generator):
+    """A generator whose steps, one after the other, are all it does."""
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
         return in_turn(self.steps(), latents)
 
 
-class StackedDiscriminator(Discriminator):
+class StackedDiscriminator(Stacked, Discriminator):
     """A discriminator whose last layer makes the score of the features."""
-
-    def __init__(self, architecture: Architecture, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.blocks = numbered(layers)
-
-    def layers(self) -> Layers:
-        """Return the layers, from the pixels to the score."""
-        return dict(self.blocks.items())
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""

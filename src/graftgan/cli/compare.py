@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.screen import ScreenWatcher, console, table_of
+from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
@@ -193,8 +193,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
 def _finish(results: Results, destination: Path) -> int:
     headings, rows = comparison_rows(to_plain(results))
     chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
-    positions = [headings.index(heading) for heading in chosen]  # the page has them all
-    lines = [[row[position] for position in positions] for row in rows]
+    lines = columns_of(headings, rows, chosen)  # the page has them all
     title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""
     console.print(table_of(chosen, lines, title=title, overflow="fold"))
     if results.score:

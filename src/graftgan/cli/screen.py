@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeVar
 
@@ -107,6 +107,14 @@ def table_of(
     for line in lines:
         table.add_row(*line)
     return table
+
+
+def columns_of(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], chosen: Iterable[str]
+) -> list[list[str]]:
+    """Return of each row the cells under the ``chosen`` headings, which suit a narrow screen."""
+    positions = [headings.index(heading) for heading in chosen]
+    return [[row[position] for position in positions] for row in rows]
 
 
 def with_bar(description: str, work: Callable[[Callable[[int, int], None]], T]) -> T:

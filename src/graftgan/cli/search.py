@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.screen import ScreenWatcher, console, table_of
+from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.experiment import Experiment
@@ -256,8 +256,8 @@ def _beside_the_plan(proposal: Proposal) -> str:
 def _finish(findings: Findings, destination: Path) -> int:
     data = to_plain(findings)
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
-    positions = [TRIAL_HEADINGS.index(heading) for heading in chosen]
-    lines = [[row[position].split(":")[0] for position in positions] for row in trial_rows(data)]
+    cells = columns_of(TRIAL_HEADINGS, trial_rows(data), chosen)
+    lines = [[cell.split(":")[0] for cell in row] for row in cells]
     console.print(table_of(chosen, lines, title=_title(findings), overflow="fold"))
     for sentence in findings.says:
         console.print(sentence)

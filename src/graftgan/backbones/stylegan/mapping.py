@@ -11,6 +11,11 @@ _EPSILON = 1e-8
 _KEPT = 0.998  # of the mean style, at each batch seen in training
 
 
+def for_each_layer(styles: Tensor, layers: int) -> Tensor:
+    """Return styles (b, n, w), one for each layer: the same for all, unless they are so already."""
+    return styles[:, None].expand(-1, layers, -1) if styles.ndim == 2 else styles
+
+
 class Mapping(nn.Module):
     """Linear layers from latents (b, z) to styles (b, w).
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.judgement import Epilogue, ResidualBlock
-from graftgan.backbones.stylegan.mapping import Mapping
+from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
 from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
 from graftgan.networks import (
     Architecture,
@@ -83,9 +83,7 @@ class StyleGAN2Generator(Generator):
         first, last = self.synthesis[names[0]], self.synthesis[names[-1]]
 
         def begin(styles: Tensor) -> Drawing:
-            if styles.ndim == 2:
-                styles = styles[:, None].expand(-1, self._styles, -1)
-            return first(Drawing(styles, noise=noise))
+            return first(Drawing(for_each_layer(styles, self._styles), noise=noise))
 
         return {
             **self.layers(),

@@ -18,7 +18,7 @@ from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.filters import lowpass_filter
 from graftgan.backbones.stylegan.fourier import FourierFeatures
 from graftgan.backbones.stylegan.linear import ScaledLinear
-from graftgan.backbones.stylegan.mapping import Mapping
+from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import GAIN, LEAK, filtered_leaky
 from graftgan.backbones.stylegan.stylegan2 import (
@@ -220,8 +220,7 @@ class StyleGAN3Generator(Generator):
 
     def _begin(self, styles: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and styles from styles (b, w), or (b, 16, w): one for each layer."""
-        if styles.ndim == 2:
-            styles = styles[:, None].expand(-1, len(self.synthesis), -1)
+        styles = for_each_layer(styles, len(self.synthesis))
         return self.synthesis["input"](styles[:, 0]), styles[:, 1:]
 
 
