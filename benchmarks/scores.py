@@ -62,7 +62,7 @@ def _fid_part(options: argparse.Namespace) -> dict[str, Any]:
     generator = open_source("avatars-64").pair.generator
     size = generator.architecture.latent_size
     generated, reference = (
-        generate(generator, random_latents(count, size, seed=seed, truncation=truncation))
+        generate(generator, random_latents(count, size, seed=seed), truncation=truncation)
         for count, seed, truncation in ((options.count, 0, 0.8), (options.reference_count, 1, 1.0))
     )
     counts = {"count": options.count, "reference_count": options.reference_count}

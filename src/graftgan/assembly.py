@@ -214,7 +214,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
     """
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
     settings = experiment.training
-    if settings.batch_size % processes.count:
+    if settings.batch % processes.count:
         raise SettingsError(
             f"a batch of {settings.batch_size} cannot be shared by {processes.count} processes; "
             f"choose a multiple of {processes.count} as --batch-size"
@@ -239,7 +239,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         hardware=hardware,
         processes=processes,
         iterations=settings.iterations,
-        batch_size=settings.batch_size,
+        batch_size=settings.batch,
         seconds_limit=settings.seconds,
         companions=players.companions,
         sheet=players.sheet,

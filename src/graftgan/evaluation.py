@@ -62,7 +62,7 @@ class EvaluationSettings:
     seed: int = 0
     """Of the latents, the resamples and the splits."""
     truncation: float = 1.0
-    """Scale of the latents; 1 is the model as it is."""
+    """Below 1 pictures lie nearer to the average one; 1 is the model as it is."""
     iteration: int | None = None
     """The checkpoint of a run; without it, the newest."""
     resolution: int | None = None
@@ -260,10 +260,9 @@ def open_candidate(
         source.card.architecture,
         settings.count,
         seed=settings.seed,
-        truncation=settings.truncation,
         of_class=of_class,
     )
-    pictures = generate(source.pair.generator, latents)
+    pictures = generate(source.pair.generator, latents, truncation=settings.truncation)
     if settings.resolution not in (None, pictures.shape[-1]):
         raise SettingsError(
             f"{model} draws at {pictures.shape[-1]} px, and is compared at that; "

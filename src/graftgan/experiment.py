@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from graftgan.advice import DEFAULT_GAME, advised, usual_batch_size, usual_objective
 from graftgan.augment import POLICIES, AugmentationSettings
 from graftgan.backbones import BACKBONES, LATENT_MAPS, NORMALISATIONS
 from graftgan.data import DataSettings
@@ -19,7 +20,6 @@ from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, par
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
-DEFAULT_GAME = "adversarial"
 STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
 """Those of the networks' settings that are of a StyleGAN alone."""
 FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
@@ -76,8 +76,9 @@ class Experiment:
     """A named method, such as freezed: the settings it stands for; other flags win over them."""
     backbone: str | None = None
     """The kind of network; without it the source's, or dcgan."""
-    objective: str = "hinge"
-    """The adversarial loss: gan, hinge, wgan, wgan_gp or began."""
+    objective: str | None = None
+    """The adversarial loss: gan, hinge, wgan, wgan_gp or began; without it that of the network's
+    authors for a StyleGAN or began, else hinge."""
     game: str = DEFAULT_GAME
     """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or the
     generator alone, by reconstruction or as the decoder of a vae."""
@@ -174,40 +175,60 @@ class Experiment:
         style = {name: given.pop(name) for name in STYLE_SETTINGS if name in given}
         known = tuple(given.pop("classes", classes or ()))
         _check_classes(known, classes, source, labelled=self.data.labels is not None)
-        objective = OBJECTIVES[self.objective]
         if source is None:
-            usual = "began" if objective.needs_autoencoder else DEFAULT_BACKBONE
-            backbone = BACKBONES[given.setdefault("backbone", usual)]
-            _refuse_styles(given["backbone"], style)
-            judged = backbone.discriminator_normalisation or backbone.normalisation
-            mixes = judged == "batch" and not objective.allows_batch_normalised_critic
-            defaults: dict[str, Any] = {
-                "resolution": 64,
-                "generator_normalisation": backbone.normalisation,
-                "discriminator_normalisation": "layer" if mixes else judged,
-                "style": replace(backbone.style, **style) if backbone.style else None,
-            }
-            architecture = Architecture(**{**defaults, **given})
+            architecture = self._fresh_architecture(given, style)
         else:
             if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
                 source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
             _refuse_contradictions(source, given)
             _refuse_styles(source.backbone, style)
-            _refuse_contradictions(source.style or source, style)
+            if source.style is not None:
+                _refuse_contradictions(source.style, style)
             architecture = source
+        name = self.played_with(architecture.backbone)
+        objective = OBJECTIVES[name]
         if (
             self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
             and not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"
         ):
             raise SettingsError(
-                f"{self.objective} needs a discriminator without batch normalisation: its penalty "
+                f"{name} needs a discriminator without batch normalisation: its penalty "
                 "is on single images; take another objective, or a source pre-trained with layer, "
                 "instance or no normalisation in its discriminator"
             )
         if self.game == DEFAULT_GAME:
-            _refuse_other_scores(self.objective, architecture.backbone)
+            _refuse_other_scores(name, architecture.backbone)
         return replace(architecture, classes=known)
+
+    def _fresh_architecture(
+        self, given: Mapping[str, Any], style: Mapping[str, Any]
+    ) -> Architecture:
+        """Return the networks of the settings, with the defaults of their backbone."""
+        named = self.objective is not None and OBJECTIVES[self.objective].needs_autoencoder
+        name = given.get("backbone") or ("began" if named else DEFAULT_BACKBONE)
+        backbone, objective = BACKBONES[name], OBJECTIVES[self.played_with(name)]
+        _refuse_styles(name, style)
+        judged = backbone.discriminator_normalisation or backbone.normalisation
+        mixes = judged == "batch" and not objective.allows_batch_normalised_critic
+        defaults: dict[str, Any] = {
+            "backbone": name,
+            "resolution": 64,
+            "generator_normalisation": backbone.normalisation,
+            "discriminator_normalisation": "layer" if mixes else judged,
+            "style": replace(backbone.style, **style) if backbone.style else None,
+        }
+        return Architecture(**{**defaults, **given})
+
+    def played_with(self, backbone: str) -> str:
+        """Return the objective on networks of ``backbone``."""
+        return self.objective or usual_objective(backbone)
+
+    @property
+    def resolved_objective(self) -> str:
+        """The objective, of a resolved experiment."""
+        assert self.objective is not None
+        return self.objective
 
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and feature networks absolute."""
@@ -226,19 +247,29 @@ class Experiment:
         if architecture.style is not None:
             network |= {name: getattr(architecture.style, name) for name in STYLE_SETTINGS}
         network["classes"] = architecture.classes or None
-        advice = OBJECTIVES[self.objective].advice
+        objective = self.played_with(architecture.backbone)
+        training = self.training.in_iterations(
+            self.training.batch_size or usual_batch_size(architecture)
+        )
         return replace(
             self.located(),
             backbone=architecture.backbone,
+            objective=objective,
             plan=FRESH_PLANS[self.game] if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
-            optimization=self.optimization.or_else(advice),
+            optimization=advised(
+                self.optimization,
+                architecture,
+                objective=objective,
+                batch_size=training.batch,
+                game=self.game,
+            ),
             training=replace(
-                self.training,
+                training,
                 precision="bfloat16" if bfloat16 else "float32",
-                sample_every=self.training.grid_every,
-                checkpoint_every=self.training.save_every,
+                sample_every=training.grid_every,
+                checkpoint_every=training.save_every,
             ),
         )
 

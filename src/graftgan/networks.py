@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graftgan.errors import SettingsError
 from graftgan.registry import suggest
-from graftgan.tensors import ClassWeights, Images, Latents, Logits
+from graftgan.tensors import ClassWeights, Images, Latents, Logits, Styles
 
 Layers = Mapping[str, nn.Module]
 Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
@@ -57,7 +57,7 @@ class Architecture:
         discriminator_normalisation: The same for the discriminator.
         latent_map: What the generator maps draws from N(0, I) with before its own first layer.
         classes: Names of the classes that the pair tells apart; empty: it knows none.
-        style: Of a StyleGAN; None: the backbone has no styles, or the usual ones.
+        style: Of a StyleGAN; None: the backbone has no styles.
     """
 
     backbone: str
@@ -150,6 +150,31 @@ class Generator(LayeredNetwork):
         return self(latents)
 
 
+class StyledGenerator(Generator):
+    """A generator that draws a picture from styles, which it makes of a latent."""
+
+    @property
+    @abstractmethod
+    def mean_style(self) -> Tensor:
+        """The mean (w,) of the styles of latents seen in training."""
+
+    @abstractmethod
+    def styles(self, latents: Latents) -> Styles:
+        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+
+    @abstractmethod
+    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
+
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w), with the noise that the network keeps."""
+        return self.drawn(self.styles(latents))
+
+    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
+        """Map latents (b, z) to images with fresh noise for each picture."""
+        return self.drawn(self.styles(latents), rng)
+
+
 class Discriminator(LayeredNetwork):
     """Scores how real images look. Without a sigmoid at its end, so also a critic."""
 
@@ -211,6 +236,22 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 def class_weights(labels: Tensor, count: int) -> ClassWeights:
     """Return the weights of single classes: labels (b,) in [0, count) become one-hot (b, count)."""
     return F.one_hot(labels, count).float()
+
+
+def mixed_styles(
+    styles: Styles, others: Styles, probability: float, rng: torch.Generator
+) -> Styles:
+    """Return styles (b, n, w) whose last layers, in a share of the batch, are those of ``others``.
+
+    Where they begin is random for each picture. Source: Karras et al. 2019, section 3.1
+    (arXiv:1812.04948). A picture keeps one style with probability 1 - ``probability``.
+    """
+    batch, layers = styles.shape[:2]
+    chances = torch.rand(2, batch, generator=rng, device=rng.device).to(styles.device)
+    first = 1 + (chances[0] * (layers - 1)).long()
+    first = first.masked_fill(chances[1] >= probability, layers)
+    swapped = torch.arange(layers, device=styles.device) >= first[:, None]
+    return torch.where(swapped[:, :, None], others, styles)
 
 
 def draw_latents(

@@ -101,7 +101,11 @@ def architecture_of_official(
     mosts = {int(part.get("channel_max", _USUAL_MOST)) for part in (synthesis, theirs)}
     problems = [
         *(["its pictures have no size"] if resolution < 1 else []),
-        *(["it has classes"] if ours.get("c_dim") or theirs.get("c_dim") else []),
+        *(
+            ["only one of its networks knows its classes"]
+            if int(ours.get("c_dim", 0)) != int(theirs.get("c_dim", 0))
+            else []
+        ),
         *(
             ["generator and discriminator are of different width"]
             if len(bases) > 1 or len(mosts) > 1
@@ -130,6 +134,7 @@ def architecture_of_official(
         width=base // resolution,
         generator_normalisation="none",
         discriminator_normalisation="none",
+        classes=tuple(str(number) for number in range(int(ours.get("c_dim", 0)))),
         style=StyleArchitecture(
             style_size=int(ours["w_dim"]),
             mapping_layers=len({name.split(".")[1] for name in mapping}),

@@ -1,6 +1,7 @@
 """Pictures from a generator."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Generator as AbcGenerator
 from contextlib import contextmanager
 
@@ -8,21 +9,32 @@ import torch
 from torch import Tensor
 
 from graftgan.errors import SettingsError
-from graftgan.networks import Architecture, Generator, class_weights, draw_latents
+from graftgan.networks import (
+    Architecture,
+    Generator,
+    StyledGenerator,
+    class_weights,
+    draw_latents,
+)
 from graftgan.randomness import Randomness
-from graftgan.tensors import Latents, PictureBytes, to_pictures
+from graftgan.tensors import Images, Latents, PictureBytes, to_pictures
 from graftgan.transfer import evaluation_mode, layers_on_batch_statistics
 
 CHUNK = 64  # pictures generated at once; where a layer follows the batch, every chunk is this large
 
 
 @torch.no_grad()
-def generate(generator: Generator, latents: Latents) -> PictureBytes:
+def generate(generator: Generator, latents: Latents, *, truncation: float = 1.0) -> PictureBytes:
     """Return the pictures of ``latents`` (n, z) as uint8 (n, c, h, w) on the CPU.
 
     A picture depends on its latent alone, unless the generator has layers that follow the batch's
-    statistics; then it also depends on the others of its 64.
+    statistics; then it also depends on the others of its 64. ``truncation`` below 1 brings pictures
+    nearer to the average one, see :func:`truncated`.
+
+    Raises:
+        SettingsError: ``truncation`` is negative or not finite.
     """
+    draw = truncated(generator, truncation)
     device = next(generator.parameters()).device
     follows_batch = bool(layers_on_batch_statistics(generator.layers().items()))
     pictures: list[PictureBytes] = []
@@ -30,9 +42,35 @@ def generate(generator: Generator, latents: Latents) -> PictureBytes:
         for chunk in latents.to(device).split(CHUNK):
             missing = CHUNK - len(chunk) if follows_batch else 0
             filling = _filling(missing, generator.architecture, device)
-            images = generator(torch.cat([chunk, filling]))[: len(chunk)]
+            images = draw(torch.cat([chunk, filling]))[: len(chunk)]
             pictures.append(to_pictures(images).cpu())
     return torch.cat(pictures)
+
+
+def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Images]:
+    """Return the function from latents to images that are nearer to the average picture.
+
+    Styles are drawn towards their mean, so that 0 is the mean picture (Karras et al. 2019, appendix
+    B, arXiv:1812.04948: w' = mean + truncation (w - mean), here in all layers). A generator without
+    styles takes smaller latents.
+
+    Raises:
+        SettingsError: ``truncation`` is negative or not finite.
+    """
+    if not 0 <= truncation < math.inf:
+        raise SettingsError(f"truncation must be finite and not negative, got {truncation}")
+    if truncation == 1:
+        return generator
+    if isinstance(generator, StyledGenerator):
+        return lambda latents: generator.drawn(
+            torch.lerp(generator.mean_style, generator.styles(latents), truncation)
+        )
+    size = generator.architecture.latent_size
+
+    def nearer(latents: Latents) -> Images:
+        return generator(torch.cat([truncation * latents[:, :size], latents[:, size:]], dim=1))
+
+    return nearer
 
 
 @contextmanager
@@ -47,40 +85,19 @@ def _evaluating(generator: Generator) -> AbcGenerator[None]:
             module.training = training
 
 
-def random_latents(count: int, size: int, *, seed: int, truncation: float = 1.0) -> Latents:
-    """Return ``count`` latents from N(0, truncation^2 I): smaller ones lie nearer to the average.
+def random_latents(count: int, size: int, *, seed: int) -> Latents:
+    """Return ``count`` latents (count, size) from N(0, I).
 
     Raises:
-        SettingsError: ``count`` or ``truncation`` is not positive.
+        SettingsError: ``count`` is not positive.
     """
     if count < 1:
         raise SettingsError(f"the number of pictures must be at least 1, got {count}")
-    if not 0 < truncation < math.inf:
-        raise SettingsError(f"truncation must be positive and finite, got {truncation}")
-    rng = Randomness(seed).generator("samples")
-    return truncation * draw_latents(count, size, rng)
-
-
-def check_truncation(architecture: Architecture, truncation: float) -> None:
-    """Refuse to truncate by the scale of latents where the networks take their direction alone.
-
-    Raises:
-        SettingsError: The networks have styles, whose mapping normalises latents.
-    """
-    if architecture.style is not None and truncation != 1:
-        raise SettingsError(
-            f"{architecture.backbone} normalises its latents, so that their scale changes nothing; "
-            "leave truncation out (towards the mean style it is not here yet)"
-        )
+    return draw_latents(count, size, Randomness(seed).generator("samples"))
 
 
 def latents_for(
-    architecture: Architecture,
-    count: int,
-    *,
-    seed: int,
-    truncation: float = 1.0,
-    of_class: str | None = None,
+    architecture: Architecture, count: int, *, seed: int, of_class: str | None = None
 ) -> Latents:
     """Return ``count`` random latents as a generator of ``architecture`` takes them.
 
@@ -88,11 +105,9 @@ def latents_for(
     differ by one picture at most.
 
     Raises:
-        SettingsError: A number is out of range, there is no such class, or truncation would do
-            nothing.
+        SettingsError: The number is out of range, or there is no such class.
     """
-    check_truncation(architecture, truncation)
-    plain = random_latents(count, architecture.latent_size, seed=seed, truncation=truncation)
+    plain = random_latents(count, architecture.latent_size, seed=seed)
     if of_class is None:
         return architecture.with_labels(plain, labels_in_parts(architecture, count))
     return architecture.with_labels(plain, torch.full((count,), architecture.label_of(of_class)))
@@ -114,9 +129,7 @@ def labels_in_parts(architecture: Architecture, count: int) -> Tensor:
     return torch.arange(count) * max(1, len(architecture.classes)) // count
 
 
-def interpolation_latents(
-    stops: int, frames_between: int, size: int, *, seed: int, truncation: float = 1.0
-) -> Latents:
+def interpolation_latents(stops: int, frames_between: int, size: int, *, seed: int) -> Latents:
     """Return a closed walk on the sphere through ``stops`` random latents.
 
     Source: spherical interpolation, White 2016 (arXiv:1609.04468). The norm is interpolated too.
@@ -125,7 +138,7 @@ def interpolation_latents(
         raise SettingsError(f"an interpolation needs at least 2 stops, got {stops}")
     if frames_between < 1:
         raise SettingsError(f"a stop needs at least 1 frame to the next, got {frames_between}")
-    anchors = random_latents(stops, size, seed=seed, truncation=truncation)
+    anchors = random_latents(stops, size, seed=seed)
     shares = torch.arange(frames_between) / frames_between
     legs = zip(anchors, anchors.roll(-1, dims=0), strict=True)
     return torch.cat([_great_circle(a, b, shares) for a, b in legs])

@@ -102,7 +102,7 @@ def card_of_run(name: str, run: TrainedRun) -> SourceCard:
         name=name,
         architecture=run.pair.architecture,
         data=experiment.pictures.name,
-        objective=experiment.objective,
+        objective=experiment.resolved_objective,
         iterations=run.iteration,
         images_seen=run.images_seen,
         batch_statistics=batch_statistics_of(run.pair),

@@ -1,6 +1,7 @@
 """The shapes that travel through the house, by name.
 
-b: batch, c: channels, h: height, w: width, z: latent size, k: classes.
+b: batch, c: channels, h: height, w: width, z: latent size, k: classes,
+w: style size.
 
 Latents of a class-conditional generator end in the class weights of their pictures, so that
 whatever carries latents carries the classes too.
@@ -11,6 +12,7 @@ from torch import Tensor
 Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
 PictureBytes = Tensor  # (n, c, h, w), uint8 in [0, 255]: an image set in memory
 Latents = Tensor  # (b, z), standard normal; with classes (b, z + k)
+Styles = Tensor  # (b, n, w), one for each of n layers
 ClassWeights = Tensor  # (b, k), the share of each class in a picture: 1 for its own, 0 for others
 Logits = Tensor  # (b,), higher means more real
 Scalar = Tensor  # (), a loss term

@@ -33,6 +33,7 @@ ROOMS = {
     "training",
 }
 COMPOSERS = {
+    "advice",
     "experiment",
     "methods",
     "run_folder",

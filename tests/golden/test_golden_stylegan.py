@@ -29,6 +29,7 @@ from graftgan.backbones.stylegan.resample import (
 )
 from graftgan.backbones.stylegan.synthesis import Drawing
 from graftgan.networks import Architecture, NetworkPair, StyleArchitecture
+from graftgan.sampling import truncated
 
 HERE = Path(__file__).parent / "stylegan"
 NUMBERS = load_file(HERE / "operators.safetensors")
@@ -124,8 +125,10 @@ def test_whole_networks_give_the_official_numbers(backbone: str):
         network.eval()
     with torch.no_grad():
         images = pair.generator(numbers["out.z"])
+        near = truncated(pair.generator, 0.7)(numbers["out.z"])
         logits = pair.discriminator(numbers["out.img"])
     torch.testing.assert_close(images, numbers["out.img"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(near, numbers["out.img_psi0.7"], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits, numbers["out.logits"].flatten(), rtol=1e-4, atol=1e-4)
 
 

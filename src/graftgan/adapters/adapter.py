@@ -93,7 +93,7 @@ def adapter_of(run: TrainedRun, base_fingerprints: Mapping[str, str]) -> Adapter
         statistics=run.applied.report.statistics,
         iteration=run.iteration,
         images_seen=run.images_seen,
-        objective=run.experiment.objective,
+        objective=run.experiment.resolved_objective,
         pictures=run.experiment.pictures.name,
         lora_rank=run.experiment.transfer.lora_rank,
         lora_scale=run.experiment.transfer.lora_scale,

@@ -16,6 +16,7 @@ def slide(
     *,
     positions: Sequence[float],
     latents: Latents,
+    truncation: float = 1.0,
 ) -> PictureBytes:
     """Return the pictures of ``latents`` at each position, as (position, latent, c, h, w).
 
@@ -25,13 +26,14 @@ def slide(
         end: What stands at 1.
         positions: Where to look; below 0 and above 1 lies what is beyond the ends.
         latents: One for each row (n, z).
+        truncation: Below 1 pictures lie nearer to the average one.
 
     Raises:
         UnknownName: No adapter of the bank has a name in ``start`` or ``end``.
         SettingsError: A weight is out of range.
     """
-    columns = [generate(bank.generator(between(start, end, p)), latents) for p in positions]
-    return torch.stack(columns)
+    generators = (bank.generator(between(start, end, position)) for position in positions)
+    return torch.stack([generate(g, latents, truncation=truncation) for g in generators])
 
 
 def between(start: Weights, end: Weights, position: float) -> dict[str, float]:

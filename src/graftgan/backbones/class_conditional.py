@@ -163,6 +163,11 @@ def with_classes(pair: NetworkPair, classes: tuple[str, ...]) -> NetworkPair:
             f"the source draws the classes {', '.join(present)} and cannot take others "
             f"({', '.join(classes) or 'none'}); give the same ones, or choose another source"
         )
+    if pair.architecture.style is not None:
+        raise SettingsError(
+            f"{pair.architecture.backbone} learns classes from the start, and the source was "
+            "trained without any; leave --labels out, or choose a source with these classes"
+        )
     architecture = replace(pair.architecture, classes=classes)
     return NetworkPair(
         ConditionalGenerator(pair.generator, architecture),

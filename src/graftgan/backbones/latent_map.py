@@ -21,9 +21,10 @@ from graftgan.networks import (
     Layers,
     NetworkPair,
     Steps,
+    StyledGenerator,
 )
 from graftgan.registry import Registry
-from graftgan.tensors import Images, Latents
+from graftgan.tensors import Images, Latents, Styles
 
 LATENT_MAPS: Registry[Callable[[int, torch.Generator], nn.Module]] = Registry("latent map")
 
@@ -52,6 +53,25 @@ class MappedGenerator(Generator):
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
         """Map draws to images with the noise of the generator behind the map."""
         return self.inner.in_training(self.latent_map(latents), rng)
+
+
+class MappedStyledGenerator(MappedGenerator, StyledGenerator):
+    """The same for a generator with styles."""
+
+    inner: StyledGenerator
+
+    @property
+    def mean_style(self) -> torch.Tensor:
+        """The mean (w,) of the styles of latents seen in training."""
+        return self.inner.mean_style
+
+    def styles(self, latents: Latents) -> Styles:
+        """Map draws (b, z) to styles (b, n, w)."""
+        return self.inner.styles(self.latent_map(latents))
+
+    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+        """Map styles (b, n, w) to images."""
+        return self.inner.drawn(styles, rng)
 
 
 class AffineMap(nn.Module):
@@ -123,6 +143,6 @@ def behind_latent_map(pair: NetworkPair, name: str, rng: torch.Generator) -> Net
     architecture = replace(pair.architecture, latent_map=name)
     latent_map = LATENT_MAPS[name](architecture.latent_size, rng)
     pair.discriminator.architecture = architecture
-    return NetworkPair(
-        MappedGenerator(pair.generator, latent_map, architecture), pair.discriminator
-    )
+    styled = isinstance(pair.generator, StyledGenerator)
+    mapped_kind = MappedStyledGenerator if styled else MappedGenerator
+    return NetworkPair(mapped_kind(pair.generator, latent_map, architecture), pair.discriminator)

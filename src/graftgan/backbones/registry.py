@@ -51,8 +51,11 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
         SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
-    bare = replace(architecture, latent_map=NO_LATENT_MAP, classes=())
-    pair = BACKBONES[architecture.backbone].build(bare, rng)
+    backbone = BACKBONES[architecture.backbone]
+    bare = replace(architecture, latent_map=NO_LATENT_MAP)
+    if backbone.style is None:  # networks with styles have classes of their own
+        bare = replace(bare, classes=())
+    pair = backbone.build(bare, rng)
     return surrounded(pair, architecture, rng)
 
 

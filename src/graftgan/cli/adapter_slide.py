@@ -41,7 +41,7 @@ def draw_slide(
         start: Where the first column lies: 0 is the source, or the first of two adapters.
         to: Where the last column lies: 1 is the adapter, or the second of two; 1.3 goes further.
         seed: Of the latents.
-        truncation: Scale of the latents: below 1 they lie nearer to the average picture.
+        truncation: Below 1 pictures lie nearer to the average one.
         source: The base, if it is not found under the name it had.
         out: The .png file.
         video: Also a film of the way there and back: a .gif file, or .mp4 (needs the extra
@@ -54,9 +54,14 @@ def draw_slide(
 
     def pictures(positions: int, count: int) -> PictureBytes:
         architecture = bank.base.pair.architecture
-        latents = latents_for(architecture, count, seed=seed, truncation=truncation)
-        places = _line(start, to, positions)
-        return slide(bank, first, last, positions=places, latents=latents)
+        return slide(
+            bank,
+            first,
+            last,
+            positions=_line(start, to, positions),
+            latents=latents_for(architecture, count, seed=seed),
+            truncation=truncation,
+        )
 
     at_0, at_1 = ["the source", *map(str, adapters)][-2:]
     headings = [f"{round(position, 2):g}" for position in _line(start, to, steps)]

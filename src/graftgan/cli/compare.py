@@ -183,8 +183,9 @@ def _show(comparison: Comparison, destination: Path) -> int:
     console.print(table_of(("run", "seed", "settings that differ"), lines, title=title))
     training = comparison.base.training
     limit = "" if training.seconds is None else f"{training.seconds:g} seconds, at most "
+    batch = training.batch_size or "the usual number of"
     console.print(
-        f"each {limit}{training.iterations} iterations of {training.batch_size} pictures, unless "
+        f"each {limit}{training.iterations} iterations of {batch} pictures, unless "
         "its settings say otherwise"
     )
     return 0

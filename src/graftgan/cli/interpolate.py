@@ -12,7 +12,6 @@ from graftgan.cli.models import open_generator
 from graftgan.cli.screen import console
 from graftgan.films import write_film
 from graftgan.sampling import (
-    check_truncation,
     generate,
     interpolation_latents,
     interpolation_through_classes,
@@ -52,7 +51,7 @@ class Interpolate:
     seed: int = 0
     """The seed of the stops."""
     truncation: float = 1.0
-    """Scale of the latents: below 1 they lie nearer to the average picture."""
+    """Below 1 pictures lie nearer to the average one: fewer surprises, less variety."""
     out: Path = Path("walk.gif")
     """A .gif file, or a .mp4 file (needs the extra `video`)."""
 
@@ -63,19 +62,17 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_flags(Interpolate, arguments, prog=prog, description=DESCRIPTION)
     generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     architecture = generator.architecture
-    check_truncation(architecture, options.truncation)
     walk = interpolation_latents(
         options.stops,
         options.frames,
         architecture.latent_size,
         seed=options.seed,
-        truncation=options.truncation,
     )
     latents = interpolation_through_classes(
         architecture, walk, frames_between=options.frames, of_class=options.of_class
     )
     write_film(
-        generate(generator, latents),
+        generate(generator, latents, truncation=options.truncation),
         options.out,
         frames_per_second=options.frames_per_second,
         size=options.size,

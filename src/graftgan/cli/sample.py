@@ -48,7 +48,7 @@ class Sample:
     seed: int = 0
     """The seed; the same seed gives the same pictures."""
     truncation: float = 1.0
-    """Scale of the latents: below 1 they lie nearer to the average picture."""
+    """Below 1 pictures lie nearer to the average one: fewer surprises, less variety."""
     out: Path = Path("samples.png")
     """A .png file for one grid, or a folder for single files."""
 
@@ -65,10 +65,9 @@ def main(arguments: Sequence[str]) -> int:
         generator.architecture,
         options.count,
         seed=options.seed,
-        truncation=options.truncation,
         of_class=options.of_class,
     )
-    pictures = generate(generator, latents)
+    pictures = generate(generator, latents, truncation=options.truncation)
     parts = {"": pictures}
     if generator.architecture.classes and options.of_class is None:
         parts = _by_class(pictures, generator.architecture)

@@ -241,8 +241,9 @@ def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> i
     lines = [(p.why, str(p.overrides["plan"]), _beside_the_plan(p)) for p in known]
     console.print(table_of(("why", "plan", "settings"), lines, title=title))
     training = search.base.training
+    batch = training.batch_size or "the usual number of"
     console.print(
-        f"each {training.iterations} iterations of {training.batch_size} pictures at most; "
+        f"each {training.iterations} iterations of {batch} pictures at most; "
         "what that costs is said after the first trial"
     )
     return 0

@@ -9,6 +9,7 @@ import tyro
 
 from graftgan.assembly import prepare
 from graftgan.cli.arguments import goes_on, parse_flags
+from graftgan.cli.familiar import in_our_words
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
@@ -95,11 +96,13 @@ def folder_named_after(pictures: Path, *, home: str) -> Path:
 def short_flags(arguments: Sequence[str]) -> list[str]:
     """Turn dotted flags such as ``--training.iterations`` into ``--iterations``.
 
+    Flags of other programs that are known here become ours.
+
     Raises:
         SettingsError: A dotted flag names no setting.
     """
     known = list(dotted_names(Experiment))
-    return [_short(argument, known) for argument in arguments]
+    return [_short(argument, known) for argument in in_our_words(arguments)]
 
 
 def _short(argument: str, known: list[str]) -> str:

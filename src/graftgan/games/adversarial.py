@@ -7,7 +7,13 @@ import torch
 from graftgan.augment import build_augmenter
 from graftgan.backbones import build_pair
 from graftgan.games.players import GAMES, Game, Players, real_batches, real_classes, update_of
-from graftgan.objectives import OBJECTIVES, OptimizationSettings, clip_weights, penalties_of
+from graftgan.objectives import (
+    OBJECTIVES,
+    OptimizationSettings,
+    clip_weights,
+    path_length_of,
+    penalties_of,
+)
 from graftgan.prepared import Prepared
 from graftgan.training import AdversarialGame, Processes
 from graftgan.transfer import AnchorSetup, AnchorTerm, build_anchors, factors_in, is_anchored
@@ -21,10 +27,13 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
     """
     experiment, pair = prepared.experiment, prepared.pair
     settings = experiment.optimization
-    losses = OBJECTIVES[experiment.objective].begin(settings)
+    losses = OBJECTIVES[experiment.resolved_objective].begin(settings)
     companions = dict[str, torch.nn.Module]()
     if isinstance(losses, torch.nn.Module):  # it keeps something, which belongs in checkpoints
         companions["objective"] = losses.to(prepared.hardware.device)
+    path_length = path_length_of(settings)
+    if path_length is not None:
+        companions["path_length"] = path_length.to(prepared.hardware.device)
 
     def settle() -> None:
         losses.settle()
@@ -39,8 +48,10 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
         real_classes=real_classes(prepared, processes),
         views=build_augmenter(experiment.augment, experiment.augmentation),
         hardware=prepared.hardware,
-        batch_size=experiment.training.batch_size // processes.count,
+        batch_size=experiment.training.batch // processes.count,
         anchors=anchors_of(prepared),
+        style_mixing=settings.style_mixing or 0.0,
+        path_length=path_length,
     )
     critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
     return Players(

@@ -55,12 +55,12 @@ def build_codes(prepared: Prepared, processes: Processes) -> Players:
     chosen = sampled(codes, prepared, processes)
     game = AdversarialGame(
         pair=NetworkPair(head, critic),
-        losses=OBJECTIVES[experiment.objective].begin(experiment.optimization),
+        losses=OBJECTIVES[experiment.resolved_objective].begin(experiment.optimization),
         penalties=(*penalties_of(settings), Drift(experiment.codes.critic_drift)),
         real_batch=lambda turn: chosen(turn)[1],
         views=build_augmenter("none", AugmentationSettings()),
         hardware=hardware,
-        batch_size=experiment.training.batch_size // processes.count,
+        batch_size=experiment.training.batch // processes.count,
         anchors=anchors_of(prepared),
     )
     layers = [TrainableLayer("critic", "fine_tune", list(critic.parameters()))]
@@ -127,7 +127,7 @@ def remember_codes(
         coded,
         source.discriminator,
         experiment.codes,
-        batch_size=experiment.training.batch_size,
+        batch_size=experiment.training.batch,
         seed=experiment.seed,
         progress=trained,
     )

@@ -81,7 +81,7 @@ def meaningless_alone(experiment: Experiment) -> list[str]:
         f"augment '{experiment.augment}' changes what a discriminator sees": (
             experiment.augment != "none"
         ),
-        "r1_gamma is a penalty on the discriminator": experiment.optimization.r1_gamma > 0,
+        "r1_gamma is a penalty on the discriminator": (experiment.optimization.r1_gamma or 0) > 0,
     }
     return [f"{what}; leave it out" for what, present in asked.items() if present]
 
@@ -182,7 +182,7 @@ def sampled(
         rows = rows.to(device)
     sampler = EndlessSampler(
         len(rows),
-        prepared.experiment.training.batch_size,
+        prepared.experiment.training.batch,
         seed=prepared.experiment.seed,
         rank=processes.rank,
         processes=processes.count,

@@ -18,7 +18,8 @@ class ScoreProtocol:
         side: Its input's height and width, in pixels.
         pixels: The range it takes.
         resolution: Height and width of the pictures before, in pixels.
-        truncation: Scale of the latents; 1 also for pictures that were not drawn here.
+        truncation: Share of the way from the average picture; 1 also for pictures that were not
+            drawn here.
         generated_count: Pictures measured.
         reference_count: Real pictures they are measured against.
         reference_sha256: Of those pictures.

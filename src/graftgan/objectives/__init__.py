@@ -4,6 +4,7 @@ To add an objective: a class like those in ``adversarial.py``, registered in ``O
 """
 
 from graftgan.objectives.adversarial import OBJECTIVES, Losses, Objective
+from graftgan.objectives.path_length import PathLength, path_length_of
 from graftgan.objectives.penalties import (
     R1,
     Drift,
@@ -31,6 +32,7 @@ __all__ = [
     "Losses",
     "Objective",
     "OptimizationSettings",
+    "PathLength",
     "Penalty",
     "ReconstructionSettings",
     "clip_weights",
@@ -38,6 +40,7 @@ __all__ = [
     "kl_to_standard_normal",
     "laplacian_distance",
     "neighbour_distance",
+    "path_length_of",
     "penalties_of",
     "pixel_distance",
     "within_ball",

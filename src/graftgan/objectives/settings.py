@@ -9,6 +9,8 @@ from graftgan.settings import strict
 
 _USUAL_BETAS = (0.5, 0.999)  # DCGAN's, for Adam under an objective that advises another optimizer
 
+_ZERO_IF_OPEN = ("r1_gamma", "path_length", "style_mixing")
+
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
 
 
@@ -37,10 +39,16 @@ class OptimizationSettings:
     """Error of generated pictures as a share of that of real ones, low for sharp (began only)."""
     balance_gain: float | None = None
     """How fast the balance follows the errors; more for short runs (began only)."""
-    r1_gamma: float = 0.0
-    """Weight of the R1 penalty on real pictures; 0: none."""
+    r1_gamma: float | None = None
+    """Weight of the R1 penalty on real pictures; 0: none. StyleGANs have one by themselves."""
     r1_every: int = 16
     """Discriminator steps between two R1 penalties (lazy regularisation)."""
+    path_length: float | None = None
+    """Weight of the penalty on uneven path lengths; 0: none (networks with styles only)."""
+    path_length_every: int = 4
+    """Generator steps between two penalties on path lengths."""
+    style_mixing: float | None = None
+    """Share of generated pictures whose coarse and fine layers get the styles of two latents."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -50,13 +58,14 @@ class OptimizationSettings:
         for name in ("beta1", "beta2"):
             if (getattr(self, name) or 0.0) >= 1:
                 raise SettingsError(f"{name} must be below 1, got {getattr(self, name)}")
+        if (self.style_mixing or 0.0) > 1:
+            raise SettingsError(f"style_mixing must be at most 1, got {self.style_mixing}")
         for name in ("generator_learning_rate", "discriminator_learning_rate"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} must be positive; a plan can freeze layers")
-        if self.critic_steps is not None and self.critic_steps < 1:
-            raise SettingsError(f"critic_steps must be at least 1, got {self.critic_steps}")
-        if self.r1_every < 1:
-            raise SettingsError(f"r1_every must be at least 1, got {self.r1_every}")
+        for name in ("critic_steps", "r1_every", "path_length_every"):
+            if getattr(self, name) == 0:
+                raise SettingsError(f"{name} must be at least 1, got 0")
 
     def or_else(self, advice: "OptimizationSettings") -> "OptimizationSettings":
         """Fill what is not given from ``advice``.
@@ -70,6 +79,8 @@ class OptimizationSettings:
                 raise SettingsError(f"{name} means nothing for this objective; remove it")
         filled = {n: getattr(advice, n) for n, v in given.items() if v is None}
         merged = replace(self, **filled)
+        absent = {n: 0.0 for n in _ZERO_IF_OPEN if getattr(merged, n) is None}
+        merged = replace(merged, **absent)
         if merged.optimizer == "adam":
             beta1 = _USUAL_BETAS[0] if merged.beta1 is None else merged.beta1
             beta2 = _USUAL_BETAS[1] if merged.beta2 is None else merged.beta2

@@ -9,13 +9,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast
 
+from graftgan.advice import advised, usual_batch_size
 from graftgan.errors import SettingsError
-from graftgan.objectives import OBJECTIVES
 from graftgan.search.comparison import flat
 from graftgan.search.space import Choices
 from graftgan.search.strategy import STRATEGIES, Pause, Strategy
 from graftgan.search.trials import FINISHED, Proposal, Trial
 from graftgan.settings import to_plain
+from graftgan.sources import open_source
 from graftgan.transfer import ACTIONS, PRESETS
 
 STUDY = "study.db"
@@ -218,8 +219,17 @@ class OptunaStrategy(Strategy):
     def _usual(self) -> dict[str, float]:
         """Return the values of the tuned settings in the base, moved into their ranges."""
         base = self.search.base
-        advice = OBJECTIVES[base.objective].advice
-        settled = replace(base, optimization=base.optimization.or_else(advice))
+        assert base.source is not None  # checked
+        architecture = open_source(base.source).card.architecture
+        settled = replace(
+            base,
+            optimization=advised(
+                base.optimization,
+                architecture,
+                objective=base.played_with(architecture.backbone),
+                batch_size=base.training.batch_size or usual_batch_size(architecture),
+            ),
+        )
         usual = flat(to_plain(settled))
         return {
             name: min(high, max(low, float(usual.get(name, low))))

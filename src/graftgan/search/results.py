@@ -190,7 +190,7 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
 def images_shown(experiment: Experiment, iteration: int) -> int:
     """Return how many real pictures a run has been shown by ``iteration``."""
     critic_steps = experiment.optimization.critic_steps or 1
-    return iteration * experiment.training.batch_size * critic_steps
+    return iteration * experiment.training.batch * critic_steps
 
 
 def deciding_score(file: Path, iteration: int | None) -> Score | None:

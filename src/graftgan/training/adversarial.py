@@ -7,8 +7,14 @@ from typing import Protocol
 
 import torch
 
-from graftgan.networks import NetworkPair, draw_latents
-from graftgan.tensors import ClassWeights, Images, Logits, Scalar
+from graftgan.networks import (
+    Generator,
+    NetworkPair,
+    StyledGenerator,
+    draw_latents,
+    mixed_styles,
+)
+from graftgan.tensors import ClassWeights, Images, Latents, Logits, Scalar
 from graftgan.training.hardware import Hardware
 from graftgan.training.updates import Moment, Terms
 
@@ -48,6 +54,21 @@ class DiscriminatorPenalty(Protocol):
         real: Images,
         fake: Images,
         rng: torch.Generator,
+    ) -> Scalar:
+        """Return the weighted term."""
+        ...
+
+
+class StylePenalty(Protocol):
+    """A term on how the generator's pictures follow its styles, due every ``every`` turns."""
+
+    @property
+    def every(self) -> int:
+        """Turns between two uses."""
+        ...
+
+    def __call__(
+        self, generator: StyledGenerator, latents: Latents, rng: torch.Generator
     ) -> Scalar:
         """Return the weighted term."""
         ...
@@ -101,6 +122,8 @@ class AdversarialGame:
         batch_size: Pictures in a batch of this process.
         anchors: Terms added to either loss.
         real_classes: Returns the classes of the n-th real batch; None: the pair knows no classes.
+        style_mixing: Share of generated pictures drawn from the styles of two latents.
+        path_length: The penalty on uneven path lengths; None: there is none.
     """
 
     pair: NetworkPair
@@ -112,6 +135,8 @@ class AdversarialGame:
     batch_size: int
     anchors: Sequence[Anchor] = ()
     real_classes: Callable[[int], ClassWeights | None] = lambda turn: None
+    style_mixing: float = 0.0
+    path_length: StylePenalty | None = None
 
     def discriminator_terms(self, moment: Moment) -> Terms:
         """Return the terms of the discriminator's loss on one real and one generated batch."""
@@ -150,7 +175,15 @@ class AdversarialGame:
             terms = {"loss": self.losses.generator_loss(logits)}
             terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
             terms |= {a.name: a(None) for a in self._anchors_of("generator")}
+            if self.path_length is not None and moment.turn % self.path_length.every == 0:
+                terms["path_length"] = self._path_length(moment, classes)
         return terms
+
+    def _path_length(self, moment: Moment, classes: ClassWeights | None) -> Scalar:
+        assert self.path_length is not None
+        latents = self._draw_latents(moment, "path length latents", classes)
+        rng = moment.generator("path length")
+        return self.path_length(_styled(self.pair.generator), latents, rng)
 
     def _anchors_of(self, role: str) -> list[Anchor]:
         return [anchor for anchor in self.anchors if anchor.role == role]
@@ -161,9 +194,23 @@ class AdversarialGame:
         So classes are as frequent among generated pictures as among real ones, and a penalty on
         mixes of the two mixes pictures of one class.
         """
-        rng = moment.generator("latents")
-        size = self.pair.architecture.latent_size
+        latents = self._draw_latents(moment, "latents", classes)
+        noise = moment.generator("noise")
+        if not self.style_mixing:
+            return self.pair.generator.in_training(latents, noise)
+        generator = _styled(self.pair.generator)
+        others = self._draw_latents(moment, "latents of mixed styles", classes)
+        pair = generator.styles(latents), generator.styles(others)
+        rng = moment.generator("style mixing")
+        return generator.drawn(mixed_styles(*pair, self.style_mixing, rng), noise)
+
+    def _draw_latents(self, moment: Moment, stream: str, classes: ClassWeights | None) -> Latents:
+        """Return a batch of latents (b, z), or (b, z + k) with ``classes``."""
+        size, rng = self.pair.architecture.latent_size, moment.generator(stream)
         latents = draw_latents(self.batch_size, size, rng, self.hardware.device)
-        if classes is not None:
-            latents = torch.cat([latents, classes], dim=1)
-        return self.pair.generator.in_training(latents, moment.generator("noise"))
+        return latents if classes is None else torch.cat([latents, classes], dim=1)
+
+
+def _styled(generator: Generator) -> StyledGenerator:
+    assert isinstance(generator, StyledGenerator)  # the settings were checked
+    return generator

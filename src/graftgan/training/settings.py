@@ -1,11 +1,13 @@
 """How long and how a run trains."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from graftgan.errors import SettingsError
 from graftgan.settings import strict
+
+_TICK = 4000  # pictures
 
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 
@@ -17,10 +19,13 @@ class TrainingSettings:
 
     iterations: int = 900
     """Generator steps; each has its critic steps."""
+    kimg: int | None = None
+    """Thousands of pictures to show, which is then what decides the iterations."""
     seconds: float | None = None
     """Stop after so many seconds of training, scoring not counted; --iterations still limits."""
-    batch_size: int = 64
-    """Pictures in a batch, over all processes."""
+    batch_size: int | None = None
+    """Pictures in a batch, over all processes; without it 64, for a StyleGAN 4096 over the
+    resolution, at most 32."""
     precision: PrecisionName = "auto"
     """auto, float32 or bfloat16; auto takes bfloat16 where the hardware computes in it."""
     average_half_life_images: int = 10_000
@@ -32,6 +37,8 @@ class TrainingSettings:
     checkpoint_every: int | None = None
     """Iterations between two checkpoints; without it, keep_every, else 1,000, or a tenth of a
     shorter run."""
+    snap: int | None = None
+    """Ticks of 4,000 pictures between two checkpoints that stay, instead of keep_every."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints stay, beside the best."""
     keep_every: int | None = None
@@ -40,9 +47,16 @@ class TrainingSettings:
     """Iterations between two lines of the log."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "keep_checkpoints", "log_every"):
+        for name in ("iterations", "keep_checkpoints", "log_every"):
             _at_least_one(name, getattr(self, name))
-        for name in ("sample_every", "checkpoint_every", "keep_every"):
+        for name in (
+            "batch_size",
+            "kimg",
+            "snap",
+            "sample_every",
+            "checkpoint_every",
+            "keep_every",
+        ):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
         if (self.keep_every or 0) % (self.checkpoint_every or 1):
@@ -52,12 +66,28 @@ class TrainingSettings:
             )
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise SettingsError(f"seconds must be finite and positive, got {self.seconds}")
-        if self.batch_size < 2:
+        if self.batch_size is not None and self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
         if self.average_half_life_images < 0:
             raise SettingsError("average_half_life_images must not be negative")
         if not 0 < self.average_ramp_up <= 1:
             raise SettingsError(f"average_ramp_up must be in (0, 1], got {self.average_ramp_up}")
+
+    def in_iterations(self, batch_size: int) -> "TrainingSettings":
+        """Return the settings for batches of ``batch_size``, with pictures turned to iterations."""
+        changed: dict[str, int] = {}
+        if self.kimg is not None:
+            changed["iterations"] = math.ceil(self.kimg * 1000 / batch_size)
+        if self.snap is not None:
+            every = max(1, self.snap * _TICK // batch_size)
+            changed |= {"keep_every": every, "checkpoint_every": every}
+        return replace(self, batch_size=batch_size, kimg=None, snap=None, **changed)
+
+    @property
+    def batch(self) -> int:
+        """Pictures in a batch, of resolved settings."""
+        assert self.batch_size is not None
+        return self.batch_size
 
     @property
     def grid_every(self) -> int:

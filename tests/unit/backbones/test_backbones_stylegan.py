@@ -11,7 +11,8 @@ from torch import Tensor
 from graftgan.backbones import build_pair
 from graftgan.backbones.stylegan.filters import binomial_filter, lowpass_filter
 from graftgan.backbones.stylegan.judgement import with_deviation
-from graftgan.backbones.stylegan.mapping import Mapping
+from graftgan.backbones.stylegan.linear import ScaledLinear
+from graftgan.backbones.stylegan.mapping import ClassDirections, Mapping
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import (
     convolved_down,
@@ -21,7 +22,8 @@ from graftgan.backbones.stylegan.resample import (
 )
 from graftgan.backbones.stylegan.stylegan2 import StyleGAN2Generator
 from graftgan.errors import SettingsError
-from tiny_networks import latents, tiny_architecture
+from graftgan.networks import PROJECTION_LAYER, class_weights
+from tiny_networks import latents, tiny_architecture, tiny_images
 
 RNG = torch.Generator().manual_seed(0)
 
@@ -223,3 +225,45 @@ def test_a_shifted_wave_field_draws_a_shifted_picture():
     middle = moved[:, :, inner, inner]
     gap = min(float((middle - place).square().mean()) for place in (shifted, other))
     assert gap < 0.05 * float((middle - still[:, :, inner, inner]).square().mean())
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan3t"])
+def test_classes_are_drawn_and_judged(name: str):
+    architecture = tiny_architecture(name, classes=("a", "b", "c"))
+    pair = build_pair(architecture, torch.Generator().manual_seed(1))
+    assert next(iter(pair.generator.layers())) == "mapping", "classes are no layer of its own"
+    assert list(pair.discriminator.layers())[-1] == PROJECTION_LAYER
+    given, seen = latents(2, 8), tiny_images(2)
+    with torch.no_grad():
+        drawn = [
+            pair.generator.eval()(architecture.with_labels(given, torch.full((2,), label)))
+            for label in range(3)
+        ]
+        weights = [class_weights(torch.full((2,), label), 3) for label in range(3)]
+        scores = [pair.discriminator.judging(of)(seen) for of in weights]
+        of_none = pair.discriminator(seen)
+        mixed = pair.discriminator.judging(torch.full((2, 3), 1 / 3))(seen)
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(scores[0], scores[1])
+    assert scores[0].shape == of_none.shape == (2,)
+    assert torch.equal(of_none, mixed)
+
+
+def test_the_score_of_a_class_is_a_projection():
+    """Against the published equation, by hand: y / |y| through the layers, times features."""
+    directions = ClassDirections(3, 5)
+    for part in directions.modules():
+        if isinstance(part, ScaledLinear):
+            part.start(RNG)
+    features, classes = normal(2, 5), class_weights(torch.tensor([2, 0]), 3)
+    embed = directions.embed.weight / math.sqrt(3)
+    hidden = (classes @ embed.T).double()
+    hidden = hidden / hidden.square().mean(dim=1, keepdim=True).sqrt()
+    for number in range(8):
+        weight = directions.get_submodule(f"fc{number}").weight.double() * 0.01 / math.sqrt(5)
+        hidden = hidden @ weight.T
+        hidden = torch.where(hidden > 0, hidden, 0.2 * hidden) * math.sqrt(2)
+    expected = (features.double() * hidden).sum(dim=1) / math.sqrt(5)
+    torch.testing.assert_close(
+        directions.score(features.float(), classes).double(), expected, rtol=1e-4, atol=1e-6
+    )

@@ -8,7 +8,7 @@ import torch
 
 from graftgan.backbones import build_pair
 from graftgan.errors import CheckpointError, RunError
-from graftgan.networks import NetworkPair, tensors_of
+from graftgan.networks import NetworkPair, class_weights, tensors_of
 from graftgan.official_import import import_official
 from graftgan.sources import open_source
 from official_pickles import Stored, stored, write_official
@@ -29,7 +29,7 @@ def settings_of(pair: NetworkPair) -> dict[str, Any]:
     architecture = pair.architecture
     assert architecture.style is not None
     return {
-        "c_dim": 0,
+        "c_dim": len(architecture.classes),
         "img_resolution": architecture.resolution,
         "img_channels": architecture.channels,
         "channel_base": architecture.width * architecture.resolution,
@@ -49,8 +49,9 @@ def networks_of(pair: NetworkPair, **changes: Any) -> dict[str, Stored]:
     }
 
 
-def started(backbone: str) -> NetworkPair:
-    pair = build_pair(tiny_architecture(backbone), torch.Generator().manual_seed(3))
+def started(backbone: str, classes: tuple[str, ...] = ()) -> NetworkPair:
+    architecture = tiny_architecture(backbone, classes=classes)
+    pair = build_pair(architecture, torch.Generator().manual_seed(3))
     for _, network in pair.items():
         network.eval()
     return pair
@@ -73,6 +74,35 @@ def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
         assert torch.equal(source.discriminator(pictures), pair.discriminator(pictures))
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_classes_come_along(tmp_path: Path, backbone: str):
+    pair = started(backbone, classes=("0", "1", "2"))
+    file = write_official(tmp_path / "kinds.pkl", networks_of(pair))
+    assert import_official(file, tmp_path / "kinds").architecture == pair.architecture
+    source = open_source(str(tmp_path / "kinds")).pair
+    pictures = []
+    for label in (0, 2):
+        classes = class_weights(torch.full((2,), label), 3)
+        given = torch.cat([latents(2, 8), classes], dim=1)
+        with torch.no_grad():
+            pictures.append(source.generator.eval()(given))
+            assert torch.equal(pictures[-1], pair.generator(given))
+            seen = tiny_images(2)
+            assert torch.equal(
+                source.discriminator.eval().judging(classes)(seen),
+                pair.discriminator.judging(classes)(seen),
+            )
+    assert not torch.equal(*pictures)
+
+
+def test_one_network_that_knows_classes_is_not_enough(tmp_path: Path):
+    networks = networks_of(started("stylegan2", classes=("0", "1")))
+    networks["D"] = networks_of(started("stylegan2"))["D"]
+    file = write_official(tmp_path / "x.pkl", networks)
+    with pytest.raises(CheckpointError, match="only one of its networks knows its classes"):
+        import_official(file, tmp_path / "x")
+
+
 def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path):
     pair = started("stylegan2")
     networks = networks_of(pair)
@@ -90,7 +120,7 @@ def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"c_dim": 10}, "it has classes"),
+        ({"c_dim": 10}, "does not fit the network"),
         ({"architecture": "orig"}, "generator is of the form 'orig'"),
         ({"img_resolution": "large"}, "are not as the official programs store them"),
         ({"channel_base": 1000}, "do not go evenly into 32 px"),

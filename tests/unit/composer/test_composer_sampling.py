@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from graftgan.errors import SettingsError
+from graftgan.networks import StyledGenerator
 from graftgan.sampling import CHUNK, generate, interpolation_latents, random_latents
+from graftgan.tensors import to_pictures
 from graftgan.transfer import use_batch_statistics
-from tiny_networks import latents, tiny_pair
+from tiny_networks import latents, tiny_architecture, tiny_pair
 
 
 def test_drawing_pictures_leaves_a_training_generator_in_training_mode():
@@ -37,14 +39,40 @@ def test_a_layer_that_follows_the_batch_always_gets_a_whole_chunk():
     assert len(pictures) == CHUNK + 5
 
 
-def test_truncation_scales_the_latents():
-    plain, near = (random_latents(500, 8, seed=1, truncation=t) for t in (1.0, 0.5))
-    assert torch.equal(near, 0.5 * plain)
-    assert float(plain.std()) == pytest.approx(1.0, abs=0.05)
-    with pytest.raises(SettingsError, match="truncation"):
-        random_latents(1, 8, seed=0, truncation=0)
+def test_latents_are_standard_normal():
+    assert float(random_latents(500, 8, seed=1).std()) == pytest.approx(1.0, abs=0.05)
     with pytest.raises(SettingsError, match="at least 1"):
         random_latents(0, 8, seed=0)
+
+
+def test_truncation_scales_the_latents_and_leaves_the_classes():
+    generator = tiny_pair(tiny_architecture(classes=("a", "b"))).generator
+    given = generator.architecture.with_labels(random_latents(4, 8, seed=1))
+    halved = torch.cat([0.5 * given[:, :8], given[:, 8:]], dim=1)
+    near = generate(generator, given, truncation=0.5)
+    assert torch.equal(near, generate(generator, halved))
+    assert not torch.equal(near, generate(generator, given))
+    for refused in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(SettingsError, match="truncation must be finite"):
+            generate(generator, given, truncation=refused)
+
+
+@pytest.mark.parametrize("latent_map", ["none", "affine"])
+def test_truncation_draws_styles_towards_their_mean(latent_map: str):
+    generator = tiny_pair(tiny_architecture("stylegan2", latent_map=latent_map)).generator
+    assert isinstance(generator, StyledGenerator)
+    generator.train()
+    generator(latents(64, 8))  # so that the mean is not zero
+    given = latents(3, 8, seed=2)
+    mean = generator.mean_style.clone()
+    assert mean.abs().max() > 0
+    styles = generator.eval().styles(given)
+    expected = to_pictures(generator.drawn(mean + 0.7 * (styles - mean)).detach())
+    near = generate(generator, given, truncation=0.7)
+    assert (near.int() - expected.int()).abs().max() <= 1  # mean + 0.7 x rounds otherwise
+    assert (near != generate(generator, given)).float().mean() > 0.2
+    first, *others = generate(generator, given, truncation=0.0)
+    assert all(torch.equal(first, other) for other in others), "all are the mean picture"
 
 
 def test_a_walk_is_closed_passes_its_stops_and_stays_on_the_sphere():

@@ -8,7 +8,6 @@ from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture, StyleArchitecture
 from graftgan.run_folder import architecture_of
-from graftgan.sampling import latents_for
 
 
 def asked(backbone: str | None = "stylegan2", **network: int) -> Experiment:
@@ -37,10 +36,3 @@ def test_a_sources_styles_are_its_own():
     assert asked(None, style_size=16).architecture(source) == source
     with pytest.raises(SettingsError, match="style_size is 16 in the source, 8 in the settings"):
         asked(None, style_size=8).architecture(source)
-
-
-def test_truncation_that_would_do_nothing_is_refused():
-    styled, plain = asked().architecture(None), asked("dcgan").architecture(None)
-    with pytest.raises(SettingsError, match="stylegan2 normalises its latents"):
-        latents_for(styled, 4, seed=0, truncation=0.7)
-    assert len(latents_for(styled, 4, seed=0)) == len(latents_for(plain, 4, seed=0, truncation=0.7))

@@ -7,6 +7,9 @@ down, so that freezing the first is FreezeD.
 Differs from the paper in the order of products of a modulated convolution (:mod:`modulation`).
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -15,9 +18,10 @@ from torch import Tensor, nn
 from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution
 from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.judgement import Epilogue, ResidualBlock
-from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
+from graftgan.backbones.stylegan.mapping import ClassDirections, Mapping, for_each_layer
 from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
 from graftgan.networks import (
+    PROJECTION_LAYER,
     Architecture,
     Discriminator,
     Generator,
@@ -25,15 +29,16 @@ from graftgan.networks import (
     NetworkPair,
     Steps,
     StyleArchitecture,
+    StyledGenerator,
     in_turn,
 )
-from graftgan.tensors import Images, Latents, Logits
+from graftgan.tensors import ClassWeights, Images, Latents, Logits, Styles
 
 RESOLUTIONS = (16, 32, 64, 128, 256, 512, 1024)
 _SMALLEST = 4  # pixels
 
 
-class StyleGAN2Generator(Generator):
+class StyleGAN2Generator(StyledGenerator):
     """Mapping, then a block for each size from 4 px on."""
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
@@ -43,6 +48,7 @@ class StyleGAN2Generator(Generator):
             architecture.latent_size,
             style.style_size,
             style.mapping_layers,
+            classes=len(architecture.classes),
         )
         sides, widths = sides_of(architecture), widths_of(architecture, style)
         blocks: dict[str, nn.Module] = {
@@ -62,23 +68,28 @@ class StyleGAN2Generator(Generator):
         self.synthesis = nn.ModuleDict(blocks)
         self._styles = 2 * len(sides)
 
+    @property
+    def mean_style(self) -> Tensor:
+        """The mean (w,) of the styles of latents seen in training."""
+        return self.mapping.w_avg
+
     def layers(self) -> Layers:
         """Return the mapping, then the blocks ``b4``, ``b8``, ... by their size."""
         return {"mapping": self.mapping, **dict(self.synthesis.items())}
 
     def steps(self) -> Steps:
         """Return the layers; between them goes a drawing, after the mapping a style (b, w)."""
-        return self._steps(noise=None)
+        return {"mapping": self.mapping, **self._drawing(noise=None)}
 
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w), with the noise that the network keeps."""
-        return in_turn(self.steps(), latents)
+    def styles(self, latents: Latents) -> Styles:
+        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+        return for_each_layer(self.mapping(latents), self._styles)
 
-    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
-        """Map latents to images with fresh noise for each picture."""
-        return in_turn(self._steps(noise=rng), latents)
+    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
+        return in_turn(self._drawing(noise=rng), styles)
 
-    def _steps(self, noise: torch.Generator | None) -> Steps:
+    def _drawing(self, noise: torch.Generator | None) -> Steps:
         names = list(self.synthesis)
         first, last = self.synthesis[names[0]], self.synthesis[names[-1]]
 
@@ -86,19 +97,23 @@ class StyleGAN2Generator(Generator):
             return first(Drawing(for_each_layer(styles, self._styles), noise=noise))
 
         return {
-            **self.layers(),
+            **dict(self.synthesis.items()),
             names[0]: begin,
             names[-1]: lambda drawing: last(drawing).pixels.float(),
         }
 
 
 class StyleGAN2Discriminator(Discriminator):
-    """A block for each size down to 8 px, then the epilogue at 4 px."""
+    """A block for each size down to 8 px, then the epilogue at 4 px.
+
+    With classes the epilogue gives features, which are projected on the direction of the class.
+    """
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
         super().__init__()
         self.architecture = architecture
         sides, widths = sides_of(architecture)[::-1], widths_of(architecture, style)
+        classes, features = len(architecture.classes), widths[_SMALLEST]
         for large, small in pairwise(sides):
             block = ResidualBlock(
                 widths[large],
@@ -108,16 +123,48 @@ class StyleGAN2Discriminator(Discriminator):
             )
             self.add_module(f"b{large}", block)
         self.b4 = Epilogue(
-            widths[_SMALLEST], 1, _SMALLEST, group=style.minibatch_group, clamp=style.clamp
+            features,
+            features if classes else 1,
+            _SMALLEST,
+            group=style.minibatch_group,
+            clamp=style.clamp,
         )
+        if classes:
+            self.mapping = ClassDirections(classes, features)
 
     def layers(self) -> Layers:
-        """Return the blocks by their size, the pixels first."""
-        return dict(self.named_children())
+        """Return the blocks by their size, the pixels first; with classes then their directions."""
+        return {
+            PROJECTION_LAYER if name == "mapping" else name: part
+            for name, part in self.named_children()
+        }
 
-    def forward(self, images: Images) -> Logits:
-        """Map images (b, c, h, w) to logits (b,)."""
-        return in_turn(self.layers(), images).flatten().float()
+    def feature_steps(self) -> Steps:
+        """Return the blocks before the epilogue."""
+        return {name: part for name, part in self._blocks().items() if part is not self.b4}
+
+    def forward(self, images: Images, classes: ClassWeights | None = None) -> Logits:
+        """Map images (b, c, h, w), and their classes (b, k), to logits (b,).
+
+        Without classes, where it knows some, they are judged as a little of each.
+        """
+        features = in_turn(self._blocks(), images)
+        if not self.architecture.classes:
+            return features.flatten().float()
+        count = len(self.architecture.classes)
+        judged = features.new_full((len(images), count), 1 / count) if classes is None else classes
+        return self.mapping.score(features, judged)
+
+    def __call__(self, images: Images, classes: ClassWeights | None = None) -> Logits:
+        """Run the network."""
+        return nn.Module.__call__(self, images, classes)
+
+    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+        """Return the critic of pictures of ``classes``."""
+        return self if classes is None else partial(self, classes=classes)
+
+    def _blocks(self) -> Layers:
+        return {name: part for name, part in self.layers().items() if name != PROJECTION_LAYER}
 
 
 def sides_of(architecture: Architecture) -> list[int]:
@@ -131,8 +178,14 @@ def widths_of(architecture: Architecture, style: StyleArchitecture) -> dict[int,
     return {side: min(total // side, style.most_channels) for side in sides_of(architecture)}
 
 
-def build_stylegan2(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights.
+def build_styled(
+    architecture: Architecture,
+    rng: torch.Generator,
+    *,
+    generator: Callable[[Architecture, StyleArchitecture], Generator],
+    usual: StyleArchitecture,
+) -> NetworkPair:
+    """Build ``generator`` and the discriminator of StyleGAN2 with fresh weights.
 
     Raises:
         SettingsError: The resolution is no power of two from 16 to 1024, or a normalisation is
@@ -140,10 +193,9 @@ def build_stylegan2(architecture: Architecture, rng: torch.Generator) -> Network
     """
     refuse_resolution(architecture, RESOLUTIONS)
     refuse_normalisation(architecture)
-    style = architecture.style or StyleArchitecture()
-    pair = NetworkPair(
-        StyleGAN2Generator(architecture, style), StyleGAN2Discriminator(architecture, style)
-    )
+    style = architecture.style or usual
+    architecture = replace(architecture, style=style)
+    pair = NetworkPair(generator(architecture, style), StyleGAN2Discriminator(architecture, style))
     for _, network in pair.items():
         start_scaled(network, rng)
     return pair
@@ -157,6 +209,14 @@ def start_scaled(network: nn.Module, rng: torch.Generator) -> None:
             start(rng)
 
 
-BACKBONES.register("stylegan2")(
-    Backbone(build_stylegan2, normalisation="none", style=StyleArchitecture(), bounded=False)
-)
+def register_styled(
+    name: str,
+    generator: Callable[[Architecture, StyleArchitecture], Generator],
+    usual: StyleArchitecture,
+) -> None:
+    """Register the backbone ``name``."""
+    build = partial(build_styled, generator=generator, usual=usual)
+    BACKBONES.register(name)(Backbone(build, normalisation="none", style=usual, bounded=False))
+
+
+register_styled("stylegan2", StyleGAN2Generator, StyleArchitecture())

@@ -13,29 +13,22 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution
-from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.filters import lowpass_filter
 from graftgan.backbones.stylegan.fourier import FourierFeatures
 from graftgan.backbones.stylegan.linear import ScaledLinear
 from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import GAIN, LEAK, filtered_leaky
-from graftgan.backbones.stylegan.stylegan2 import (
-    RESOLUTIONS,
-    StyleGAN2Discriminator,
-    start_scaled,
-)
+from graftgan.backbones.stylegan.stylegan2 import register_styled
 from graftgan.networks import (
     Architecture,
-    Generator,
     Layers,
-    NetworkPair,
     Steps,
     StyleArchitecture,
+    StyledGenerator,
     in_turn,
 )
-from graftgan.tensors import Images, Latents
+from graftgan.tensors import Images, Latents, Styles
 
 _LAYERS, _CRITICAL = 14, 2  # before the colours; of these the last are sampled critically
 _FIRST_CUTOFF, _FIRST_STOPBAND = 2.0, 2.0**2.1  # waves along a side
@@ -167,7 +160,7 @@ class FilteredConv2d(nn.Conv2d):
         self.bias.zero_()
 
 
-class StyleGAN3Generator(Generator):
+class StyleGAN3Generator(StyledGenerator):
     """Mapping, waves, and fifteen filtered convolutions."""
 
     def __init__(
@@ -176,7 +169,12 @@ class StyleGAN3Generator(Generator):
         super().__init__()
         self.architecture = architecture
         size = style.style_size
-        self.mapping = Mapping(architecture.latent_size, size, style.mapping_layers)
+        self.mapping = Mapping(
+            architecture.latent_size,
+            size,
+            style.mapping_layers,
+            classes=len(architecture.classes),
+        )
         bands = bands_of(architecture, style)
         first = bands[0]
         parts: dict[str, nn.Module] = {
@@ -194,6 +192,11 @@ class StyleGAN3Generator(Generator):
             )
         self.synthesis = nn.ModuleDict(parts)
 
+    @property
+    def mean_style(self) -> Tensor:
+        """The mean (w,) of the styles of latents seen in training."""
+        return self.mapping.w_avg
+
     def layers(self) -> Layers:
         """Return ``mapping``, ``input`` and ``L0`` to ``L14``."""
         drawing = {name.partition("_")[0]: part for name, part in self.synthesis.items()}
@@ -201,6 +204,18 @@ class StyleGAN3Generator(Generator):
 
     def steps(self) -> Steps:
         """Return the layers; with the features go the styles of the layers that are left."""
+        return {"mapping": self.mapping, **self._drawing()}
+
+    def styles(self, latents: Latents) -> Styles:
+        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+        return for_each_layer(self.mapping(latents), len(self.synthesis))
+
+    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+        """Map styles (b, n, w) to images; there is no noise, so ``rng`` changes nothing."""
+        del rng
+        return in_turn(self._drawing(), styles)
+
+    def _drawing(self) -> Steps:
         steps = {
             name: partial(_with_the_next_style, part)
             for name, part in self.layers().items()
@@ -208,15 +223,10 @@ class StyleGAN3Generator(Generator):
         }
         last, draw = steps.popitem()
         return {
-            "mapping": self.mapping,
             "input": self._begin,
             **steps,
             last: lambda drawing: draw(drawing)[0].float() * _OUTPUT_SCALE,
         }
-
-    def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w)."""
-        return in_turn(self.steps(), latents)
 
     def _begin(self, styles: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and styles from styles (b, w), or (b, 16, w): one for each layer."""
@@ -229,34 +239,6 @@ def _with_the_next_style(part: nn.Module, drawing: tuple[Tensor, Tensor]) -> tup
     return part(features, styles[:, 0]), styles[:, 1:]
 
 
-def build_stylegan3(
-    architecture: Architecture, rng: torch.Generator, *, rotates: bool
-) -> NetworkPair:
-    """Build the pair with fresh weights.
-
-    Raises:
-        SettingsError: The resolution is no power of two from 16 to 1024, or a normalisation is
-            asked for.
-    """
-    refuse_resolution(architecture, RESOLUTIONS)
-    refuse_normalisation(architecture)
-    style = architecture.style or _USUAL
-    pair = NetworkPair(
-        StyleGAN3Generator(architecture, style, rotates=rotates),
-        StyleGAN2Discriminator(architecture, style),
-    )
-    for _, network in pair.items():
-        start_scaled(network, rng)
-    return pair
-
-
 _USUAL = StyleArchitecture(mapping_layers=2)
-for _name, _rotates in (("stylegan3t", False), ("stylegan3r", True)):
-    BACKBONES.register(_name)(
-        Backbone(
-            partial(build_stylegan3, rotates=_rotates),
-            normalisation="none",
-            style=_USUAL,
-            bounded=False,
-        )
-    )
+register_styled("stylegan3t", partial(StyleGAN3Generator, rotates=False), _USUAL)
+register_styled("stylegan3r", partial(StyleGAN3Generator, rotates=True), _USUAL)
