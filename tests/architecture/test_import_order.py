@@ -49,7 +49,7 @@ COMPOSERS = {
     "adapters",
     "films",
     "starts",
-    "official_import",
+    "imports",
     "sets",
 }
 SEARCH = {"search"}
