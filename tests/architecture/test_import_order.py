@@ -50,7 +50,7 @@ COMPOSERS = {
     "adapters",
     "films",
     "starts",
-    "official_import",
+    "imports",
     "sets",
 }
 SEARCH = {"search"}

@@ -1,6 +1,6 @@
 """Weights and cards on disk: safetensors and JSON, whole or not at all, bound by hash.
 
-Pickles of others are read by :mod:`official`, which runs nothing in them.
+Files of others are read by :mod:`official` and :mod:`state_dicts`, which run nothing in them.
 """
 
 from graftgan.checkpoints.official import StoredNetwork, read_official
@@ -19,6 +19,7 @@ from graftgan.checkpoints.source import (
     read_card,
     save_source,
 )
+from graftgan.checkpoints.state_dicts import is_torch_file, read_torch_file, tensors_in
 from graftgan.checkpoints.tensors import (
     as_stored,
     fingerprint,
@@ -36,6 +37,7 @@ __all__ = [
     "as_stored",
     "copy_matching",
     "fingerprint",
+    "is_torch_file",
     "list_checkpoints",
     "load_note",
     "load_source",
@@ -44,7 +46,9 @@ __all__ = [
     "prune_checkpoints",
     "read_card",
     "read_official",
+    "read_torch_file",
     "save_source",
     "save_state",
     "save_tensors",
+    "tensors_in",
 ]

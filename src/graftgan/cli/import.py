@@ -9,17 +9,20 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bars
-from graftgan.official_import import import_official
+from graftgan.imports import import_source
 
-DESCRIPTION = """Make a source of an official StyleGAN2-ADA or StyleGAN3 file (.pkl), safely.
+DESCRIPTION = """Make a source of a file that another program saved, safely.
 
-Such files hold Python code that the official programs run when they open them. Here nothing in the
-file is run: numbers and settings are read, and anything else is refused. The averaged generator and
-the discriminator become a source folder of safetensors with a card.
+Known are official pickles of StyleGAN2-ADA and StyleGAN3, training files of
+rosinality/stylegan2-pytorch, and the two files of PyTorch's example dcgan; which one it is, its
+content says. Files of torch and pickles can hold code that other programs run when they open them.
+Here nothing in the file is run: numbers and settings are read, and anything else is refused. The
+generator and the discriminator become a source folder of safetensors with a card.
 
 examples:
   graftgan import ffhq-256.pkl
-  graftgan import ffhq-256.pkl --out ~/.graftgan/sources/ffhq-256
+  graftgan import 550000.pt --out ~/.graftgan/sources/ffhq-256
+  graftgan import netG_epoch_24.pth --discriminator netD_epoch_24.pth --out sources/bedrooms
   graftgan transfer my_pictures/ --source sources/ffhq-256 --method freezed
 """
 
@@ -29,7 +32,9 @@ class Import:
     """The file and the source."""
 
     file: tyro.conf.Positional[Path]
-    """The .pkl file."""
+    """The file: .pkl, .pt or .pth."""
+    discriminator: Path | None = None
+    """The file of the discriminator, if it has one of its own."""
     out: Path | None = None
     """The new source folder; without it, sources/ and the name of the file."""
     licence: str | None = None
@@ -40,9 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     options = parse_flags(Import, arguments, prog="graftgan import", description=DESCRIPTION)
     destination = options.out or Path("sources") / options.file.stem
-    known = {} if options.licence is None else {"licence": options.licence}
     with with_bars() as progress:
-        card = import_official(options.file, destination, progress=progress, **known)
+        card = import_source(
+            options.file,
+            destination,
+            discriminator=options.discriminator,
+            licence=options.licence,
+            progress=progress,
+        )
     networks = card.architecture
     console.print(
         f"{networks.backbone}, {networks.resolution} px: generator and discriminator in "

@@ -8,8 +8,8 @@ import torch
 
 from graftgan.backbones import build_pair
 from graftgan.errors import CheckpointError, RunError
+from graftgan.imports import import_source
 from graftgan.networks import NetworkPair, class_weights, tensors_of
-from graftgan.official_import import import_official
 from graftgan.sources import open_source
 from official_pickles import Stored, stored, write_official
 from tiny_networks import latents, tiny_architecture, tiny_images
@@ -61,7 +61,7 @@ def started(backbone: str, classes: tuple[str, ...] = ()) -> NetworkPair:
 def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
     pair = started(backbone)
     file = write_official(tmp_path / "faces.pkl", networks_of(pair))
-    card = import_official(file, tmp_path / "faces", licence="CC0 1.0")
+    card = import_source(file, tmp_path / "faces", licence="CC0 1.0")
     assert card.architecture == pair.architecture
     assert card.licence == "CC0 1.0"
     assert "faces.pkl" in card.notes
@@ -78,7 +78,7 @@ def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
 def test_classes_come_along(tmp_path: Path, backbone: str):
     pair = started(backbone, classes=("0", "1", "2"))
     file = write_official(tmp_path / "kinds.pkl", networks_of(pair))
-    assert import_official(file, tmp_path / "kinds").architecture == pair.architecture
+    assert import_source(file, tmp_path / "kinds").architecture == pair.architecture
     source = open_source(str(tmp_path / "kinds")).pair
     pictures = []
     for label in (0, 2):
@@ -100,7 +100,7 @@ def test_one_network_that_knows_classes_is_not_enough(tmp_path: Path):
     networks["D"] = networks_of(started("stylegan2"))["D"]
     file = write_official(tmp_path / "x.pkl", networks)
     with pytest.raises(CheckpointError, match="only one of its networks knows its classes"):
-        import_official(file, tmp_path / "x")
+        import_source(file, tmp_path / "x")
 
 
 def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path):
@@ -112,7 +112,7 @@ def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path
     critic = networks["D"].meta["state"]["_init_kwargs"]
     critic.update(conv_clamp=256, epilogue_kwargs={"mbstd_group_size": 8})
     file = write_official(tmp_path / "x.pkl", networks)
-    style = import_official(file, tmp_path / "x").architecture.style
+    style = import_source(file, tmp_path / "x").architecture.style
     assert style is not None
     assert (style.clamp, style.minibatch_group) == (256.0, 8)
 
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(
 ):
     file = write_official(tmp_path / "x.pkl", networks_of(started("stylegan2"), **changes))
     with pytest.raises(CheckpointError, match=says):
-        import_official(file, tmp_path / "x")
+        import_source(file, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -140,9 +140,9 @@ def test_a_file_without_a_discriminator_is_refused(tmp_path: Path):
     networks = networks_of(started("stylegan2"))
     file = write_official(tmp_path / "x.pkl", {"G_ema": networks["G_ema"]})
     with pytest.raises(CheckpointError, match="has no D, which a transfer needs"):
-        import_official(file, tmp_path / "x")
+        import_source(file, tmp_path / "x")
 
 
 def test_nothing_is_written_over(tmp_path: Path):
     with pytest.raises(RunError, match="exists already"):
-        import_official(tmp_path / "x.pkl", tmp_path)
+        import_source(tmp_path / "x.pkl", tmp_path)

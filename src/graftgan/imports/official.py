@@ -1,50 +1,26 @@
-"""Turn an official StyleGAN pickle into a source folder."""
+"""From an official StyleGAN pickle to a pair of networks."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graftgan.backbones import build_pair
-from graftgan.checkpoints import (
-    SourceCard,
-    StoredNetwork,
-    copy_matching,
-    read_official,
-    save_source,
-)
-from graftgan.errors import CheckpointError, RunError
+from graftgan.checkpoints import StoredNetwork, read_official
+from graftgan.errors import CheckpointError
+from graftgan.imports.found import LICENCE, Found
 from graftgan.networks import Architecture, StyleArchitecture
-from graftgan.progress import Progress, silent
 
 _USUAL_BASE, _USUAL_MOST, _USUAL_GROUP = 32768, 512, 4
-_LICENCE = (
-    "that of the file, which does not say; NVIDIA's own networks are under NVIDIA's licence, "
-    "for non-commercial use"
-)
+_LICENCE = f"{LICENCE}; NVIDIA's own networks are under NVIDIA's licence, for non-commercial use"
 
 
-def import_official(
-    file: Path, destination: Path, *, licence: str = _LICENCE, progress: Progress = silent
-) -> SourceCard:
-    """Write the averaged generator and the discriminator of an official pickle as a source folder.
+def pair_of_official(file: Path) -> Found:
+    """Return the averaged generator and the discriminator of an official pickle.
 
-    Nothing in the file is run. The networks are built from what is stored, and every tensor has to
-    find its place in them.
-
-    Args:
-        file: A pickle of StyleGAN2-ADA or StyleGAN3 with ``G_ema`` and ``D``.
-        destination: The new source folder; its name is the source's name.
-        licence: Of the weights.
-        progress: Called with (what is done, done, in all).
+    Nothing in the file is run.
 
     Raises:
-        RunError: There is something at the destination.
         CheckpointError: The file cannot be used; the message says why.
     """
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another name or remove it first")
-    progress("reading", 0, 3)
     networks = read_official(file)
     missing = [key for key in ("G_ema", "D") if key not in networks]
     if missing:
@@ -52,9 +28,7 @@ def import_official(
             f"{file} has no {' and no '.join(missing)}, which a transfer needs; take a file that "
             "was saved in training"
         )
-    generator, discriminator = networks.pop("G_ema"), networks.pop("D")
-    networks.clear()  # files and networks are large: nothing is held longer than it is needed
-    progress("checking", 1, 3)
+    generator, discriminator = networks["G_ema"], networks["D"]
     try:
         architecture = architecture_of_official(generator, discriminator, file)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -62,28 +36,15 @@ def import_official(
             f"the settings of the networks in {file} are not as the official programs store them "
             f"({type(error).__name__}: {error})"
         ) from None
-    pair = build_pair(architecture)
-    for role, stored in (("generator", generator), ("discriminator", discriminator)):
-        network = dict(pair.items())[role]
-        copy_matching(network, stored.tensors).require_complete(what=f"the {role} in {file}")
-        stored.tensors.clear()
-    progress("writing", 2, 3)
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    card = SourceCard(
-        name=destination.name,
+    return Found(
         architecture=architecture,
-        licence=licence,
-        objective="gan",
-        command=f"graftgan import {file.name}",
-        notes=(
-            f"From {file.name}, sha256 {sha256}, whose modules (sha256 "
-            f"{generator.source_sha256} and {discriminator.source_sha256}) were not run."
+        tensors={"generator": generator.tensors, "discriminator": discriminator.tensors},
+        remark=(
+            f"an official pickle, whose modules (sha256 {generator.source_sha256} and "
+            f"{discriminator.source_sha256}) were not run."
         ),
+        licence=_LICENCE,
     )
-    card = save_source(destination, pair, card)
-    progress("writing", 3, 3)
-    return card
 
 
 def architecture_of_official(

@@ -1,0 +1,137 @@
+"""``graftgan styles``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from graftgan.checkpoints import save_tensors
+from graftgan.cli.arguments import call_subcommand
+from graftgan.cli.models import open_generator
+from graftgan.cli.screen import console, with_bars
+from graftgan.data import DataSettings, load_image_set
+from graftgan.errors import RunError, SettingsError
+from graftgan.files import write_json, written_whole
+from graftgan.projection import ProjectionSettings, project
+from graftgan.reports import pairs_in_rows, picture_grid, save_png
+from graftgan.styles import mixed_sheet, styled
+
+DESCRIPTION = """Work with the styles of a StyleGAN.
+
+examples:
+  graftgan styles mix runs/my_pictures --rows 1-4 --columns 5-10      mixed.png
+  graftgan styles mix runs/my_pictures --rows 3 --columns 5-10 --layers 4-9 --truncation 0.7
+  graftgan styles project runs/my_pictures portrait.png               projected/
+  graftgan styles project runs/my_pictures portraits/ --space w+ --steps 1000
+"""
+
+_SHOWN = 32  # pictures on the sheet of a projection
+
+
+def mix(
+    model: tyro.conf.Positional[str],
+    rows: str = "0-3",
+    columns: str = "4-9",
+    layers: str | None = None,
+    truncation: float = 1.0,
+    iteration: int | None = None,
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    out: Path = Path("mixed.png"),
+) -> None:
+    """Draw a sheet whose pictures take the styles of some layers from above, the rest from the left.
+
+    Args:
+        model: A run folder, a source's name, or a source folder.
+        rows: Seeds of the pictures on the left, such as 1,5,8-10.
+        columns: Seeds of the pictures above.
+        layers: Which layers take the style from above, such as 0-3; without it, the coarse half.
+        truncation: Below 1 pictures lie nearer to the average one.
+        iteration: The checkpoint of a run; without it, the newest.
+        adapter: A run folder or adapter file made on the model; may be given several times.
+        out: The .png file.
+    """
+    if out.suffix.lower() != ".png":
+        raise SettingsError(f"'{out}' is no picture: its name must end in .png")
+    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    chosen = None if layers is None else whole_numbers(layers, flag="--layers")
+    sheet = mixed_sheet(
+        generator,
+        whole_numbers(rows, flag="--rows"),
+        whole_numbers(columns, flag="--columns"),
+        layers=chosen,
+        truncation=truncation,
+    )
+    save_png(picture_grid(sheet.flatten(0, 1), columns=sheet.shape[1]), out)
+    console.print(f"{sheet.shape[0] - 1} x {sheet.shape[1] - 1} mixed pictures in {out}")
+
+
+def find(
+    model: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[Path],
+    search: tyro.conf.OmitArgPrefixes[ProjectionSettings] = ProjectionSettings(),
+    of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None,
+    iteration: int | None = None,
+    adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    out: Path = Path("projected"),
+) -> None:
+    """Find the styles whose pictures are nearest to yours; write them and a sheet.
+
+    Args:
+        model: A run folder, a source's name, or a source folder.
+        pictures: A picture, or a folder, zip or npz of pictures.
+        search: How to look.
+        of_class: Where the search begins, for a model with classes.
+        iteration: The checkpoint of a run; without it, the newest.
+        adapter: A run folder or adapter file made on the model; may be given several times.
+        out: The folder for styles.safetensors, projected.png and projection.json.
+    """
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another --out")
+    generator = styled(open_generator(model, iteration=iteration, adapters=adapter))
+    known = generator.architecture
+    data = DataSettings(channels=known.channels)
+    images = load_image_set(pictures, data, resolution=known.resolution, seed=0)
+    with with_bars() as progress:
+        found = project(generator, images.pictures, search, of_class=of_class, progress=progress)
+    with written_whole(out) as partial:
+        partial.mkdir()
+        save_tensors(partial / "styles.safetensors", {"styles": found.styles})
+        sheet = pairs_in_rows(images.pictures[:_SHOWN], found.drawn[:_SHOWN])
+        save_png(picture_grid(sheet, columns=8), partial / "projected.png")
+        distances = zip(images.names, found.distances, found.mean_distances, strict=True)
+        write_json(
+            partial / "projection.json",
+            {
+                name: {"distance": float(end), "of the mean style": float(start)}
+                for name, end, start in distances
+            },
+        )
+    console.print(
+        f"{len(images.pictures)} pictures: distance {float(found.distances.mean()):.3f}, that of "
+        f"the mean style {float(found.mean_distances.mean()):.3f}; look at {out}"
+    )
+
+
+def whole_numbers(words: str, *, flag: str) -> list[int]:
+    """Return the numbers in words such as ``1,5,8-10``.
+
+    Raises:
+        SettingsError: There is something else in them.
+    """
+    found: list[int] = []
+    for part in words.split(","):
+        first, _, last = part.partition("-")
+        ends = [first, last or first]
+        if not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
+            raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
+        found += range(int(ends[0]), int(ends[1]) + 1)
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    call_subcommand(
+        {"mix": mix, "project": find}, arguments, prog="graftgan styles", description=DESCRIPTION
+    )
+    return 0
