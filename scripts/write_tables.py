@@ -37,7 +37,7 @@ Where settings vary beside the methods, a method's name holds for each of them.
 
 STARTS = ("mnist_start", "cifar_start")
 """The recorded comparisons of fresh weights with the decoder of a VAE."""
-DIVERSITY: tuple[str, ...] = ()
+DIVERSITY = ("diverse_dcgan",)
 """The recorded comparisons of sources that have seen one kind of picture or several."""
 
 

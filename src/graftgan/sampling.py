@@ -1,7 +1,7 @@
 """Pictures from a generator."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Generator as AbcGenerator
 from contextlib import contextmanager
 
@@ -38,7 +38,7 @@ def generate(generator: Generator, latents: Latents, *, truncation: float = 1.0)
     device = next(generator.parameters()).device
     follows_batch = bool(layers_on_batch_statistics(generator.layers().items()))
     pictures: list[PictureBytes] = []
-    with _evaluating(generator):
+    with evaluating(generator):
         for chunk in latents.to(device).split(CHUNK):
             missing = CHUNK - len(chunk) if follows_batch else 0
             filling = _filling(missing, generator.architecture, device)
@@ -74,7 +74,7 @@ def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Im
 
 
 @contextmanager
-def _evaluating(generator: Generator) -> AbcGenerator[None]:
+def evaluating(generator: Generator) -> AbcGenerator[None]:
     """Set the generator to evaluation for a while; it may be one that is being trained."""
     before = [(module, module.training) for module in generator.modules()]
     evaluation_mode(generator)
@@ -107,10 +107,31 @@ def latents_for(
     Raises:
         SettingsError: The number is out of range, or there is no such class.
     """
-    plain = random_latents(count, architecture.latent_size, seed=seed)
+    return _labelled(
+        architecture, random_latents(count, architecture.latent_size, seed=seed), of_class
+    )
+
+
+def latents_of_seeds(
+    architecture: Architecture, seeds: Sequence[int], *, of_class: str | None = None
+) -> Latents:
+    """Return one random latent for each seed, whatever the other seeds are.
+
+    Raises:
+        SettingsError: There is no such class, or no seed.
+    """
+    if not seeds:
+        raise SettingsError("at least one seed is needed")
+    plain = [random_latents(1, architecture.latent_size, seed=seed) for seed in seeds]
+    return _labelled(architecture, torch.cat(plain), of_class)
+
+
+def _labelled(architecture: Architecture, plain: Latents, of_class: str | None) -> Latents:
+    """Return ``plain`` as a generator takes them: of one class, or class after class."""
     if of_class is None:
-        return architecture.with_labels(plain, labels_in_parts(architecture, count))
-    return architecture.with_labels(plain, torch.full((count,), architecture.label_of(of_class)))
+        return architecture.with_labels(plain, labels_in_parts(architecture, len(plain)))
+    label = architecture.label_of(of_class)
+    return architecture.with_labels(plain, torch.full((len(plain),), label))
 
 
 def sheet_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:

@@ -6,7 +6,7 @@ import torch
 
 from graftgan.errors import SettingsError
 from graftgan.networks import Generator, StyledGenerator
-from graftgan.sampling import evaluating, random_latents
+from graftgan.sampling import evaluating, latents_of_seeds
 from graftgan.tensors import PictureBytes, Styles, to_pictures
 
 
@@ -56,7 +56,7 @@ def mixed_sheet(
         raise SettingsError("a sheet needs at least one seed for rows and one for columns")
     with evaluating(generator):
         rows, columns = (
-            _styles_of_seeds(generator, seeds, truncation) for seeds in (row_seeds, column_seeds)
+            _styles_of(generator, seeds, truncation) for seeds in (row_seeds, column_seeds)
         )
         count = rows.shape[1]
         layers = range(count // 2) if layers is None else layers
@@ -80,8 +80,7 @@ def pictures_of(generator: StyledGenerator, styles: Styles) -> PictureBytes:
     return to_pictures(generator.drawn(styles)).cpu()
 
 
-def _styles_of_seeds(generator: StyledGenerator, seeds: Sequence[int], truncation: float) -> Styles:
-    size, mean = generator.architecture.latent_size, generator.mean_style
-    plain = torch.cat([random_latents(1, size, seed=seed) for seed in seeds])
-    styles = generator.styles(generator.architecture.with_labels(plain).to(mean.device))
-    return torch.lerp(mean, styles, truncation)
+def _styles_of(generator: StyledGenerator, seeds: Sequence[int], truncation: float) -> Styles:
+    latents = latents_of_seeds(generator.architecture, seeds)
+    mean = generator.mean_style
+    return torch.lerp(mean, generator.styles(latents.to(mean.device)), truncation)

@@ -52,6 +52,8 @@ COMPOSERS = {
     "starts",
     "imports",
     "sets",
+    "styles",
+    "projection",
 }
 SEARCH = {"search"}
 TOP = {"launch", "cli", "__main__"}

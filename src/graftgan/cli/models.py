@@ -55,6 +55,22 @@ def numbers_in(words: str, *, flag: str) -> list[float]:
         raise SettingsError(f"{flag} takes numbers separated by commas, got '{words}'") from None
 
 
+def whole_numbers(words: str, *, flag: str) -> list[int]:
+    """Return the numbers in words such as ``1,5,8-10``.
+
+    Raises:
+        SettingsError: There is something else in them.
+    """
+    found: list[int] = []
+    for part in words.split(","):
+        first, _, last = part.partition("-")
+        ends = [first, last or first]
+        if not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
+            raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
+        found += range(int(ends[0]), int(ends[1]) + 1)
+    return found
+
+
 def _path_and_weight(words: str) -> tuple[Path, float]:
     path, colon, number = words.rpartition(":")
     if not colon or Path(words).exists():

@@ -9,14 +9,14 @@ import torch
 import tyro
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.models import open_generator
+from graftgan.cli.models import open_generator, whole_numbers
 from graftgan.cli.screen import console, with_bar
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
 from graftgan.networks import Architecture
 from graftgan.reports import picture_grid, save_png
-from graftgan.sampling import generate, labels_in_parts, latents_for
-from graftgan.tensors import PictureBytes
+from graftgan.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
+from graftgan.tensors import Latents, PictureBytes
 
 DESCRIPTION = """Draw pictures from a run or a source.
 
@@ -24,6 +24,7 @@ examples:
   graftgan sample runs/my_pictures                            a grid of 64 as samples.png
   graftgan sample avatars-64 --count 9 --seed 3 --out nine.png
   graftgan sample runs/my_pictures --count 500 --out pictures/   single files
+  graftgan sample runs/my_pictures --seeds 3,7,20-29      a picture for each seed
   graftgan sample runs/my_pictures --truncation 0.7           fewer surprises, less variety
   graftgan sample runs/my_classes --class anime               one class of a model with several
   graftgan sample avatars-64 --adapter runs/a:0.5 --adapter runs/b:0.5   half of each domain
@@ -47,6 +48,8 @@ class Sample:
     """How many pictures."""
     seed: int = 0
     """The seed; the same seed gives the same pictures."""
+    seeds: str | None = None
+    """One picture for each of these seeds, such as 3,7,20-29, instead of --count and --seed."""
     truncation: float = 1.0
     """Below 1 pictures lie nearer to the average one: fewer surprises, less variety."""
     out: Path = Path("samples.png")
@@ -61,23 +64,28 @@ def main(arguments: Sequence[str]) -> int:
     if options.out.suffix and not as_grid:
         raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
     generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
-    latents = latents_for(
-        generator.architecture,
-        options.count,
-        seed=options.seed,
-        of_class=options.of_class,
-    )
+    latents = _latents(generator.architecture, options)
+    count = len(latents)
     pictures = generate(generator, latents, truncation=options.truncation)
     parts = {"": pictures}
     if generator.architecture.classes and options.of_class is None:
         parts = _by_class(pictures, generator.architecture)
     if as_grid:
-        columns = max(1, round(options.count**0.5))
+        columns = max(1, round(count**0.5))
         save_png(picture_grid(_in_rows(parts.values(), columns), columns=columns), options.out)
     else:
         write_single_files(parts, options.out, seed=options.seed)
-    console.print(f"{options.count} pictures in {options.out}")
+    console.print(f"{count} pictures in {options.out}")
     return 0
+
+
+def _latents(architecture: Architecture, options: Sample) -> Latents:
+    if options.seeds is None:
+        return latents_for(
+            architecture, options.count, seed=options.seed, of_class=options.of_class
+        )
+    seeds = whole_numbers(options.seeds, flag="--seeds")
+    return latents_of_seeds(architecture, seeds, of_class=options.of_class)
 
 
 def _by_class(pictures: PictureBytes, architecture: Architecture) -> dict[str, PictureBytes]:

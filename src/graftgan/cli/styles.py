@@ -8,14 +8,16 @@ import tyro
 
 from graftgan.checkpoints import save_tensors
 from graftgan.cli.arguments import call_subcommand
-from graftgan.cli.models import open_generator
+from graftgan.cli.models import open_generator, whole_numbers
 from graftgan.cli.screen import console, with_bars
-from graftgan.data import DataSettings, load_image_set
+from graftgan.data import DataSettings, load_image_set, load_picture
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import write_json, written_whole
+from graftgan.networks import Architecture
 from graftgan.projection import ProjectionSettings, project
 from graftgan.reports import pairs_in_rows, picture_grid, save_png
 from graftgan.styles import mixed_sheet, styled
+from graftgan.tensors import PictureBytes
 
 DESCRIPTION = """Work with the styles of a StyleGAN.
 
@@ -27,6 +29,7 @@ examples:
 """
 
 _SHOWN = 32  # pictures on the sheet of a projection
+_USUAL = ProjectionSettings()
 
 
 def mix(
@@ -39,7 +42,7 @@ def mix(
     adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     out: Path = Path("mixed.png"),
 ) -> None:
-    """Draw a sheet whose pictures take the styles of some layers from above, the rest from the left.
+    """Draw a sheet of pictures with some layers' styles from above and the rest from the left.
 
     Args:
         model: A run folder, a source's name, or a source folder.
@@ -69,7 +72,7 @@ def mix(
 def find(
     model: tyro.conf.Positional[str],
     pictures: tyro.conf.Positional[Path],
-    search: tyro.conf.OmitArgPrefixes[ProjectionSettings] = ProjectionSettings(),
+    search: tyro.conf.OmitArgPrefixes[ProjectionSettings] = _USUAL,
     of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None,
     iteration: int | None = None,
     adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
@@ -89,17 +92,15 @@ def find(
     if out.exists():
         raise RunError(f"{out} exists already; choose another --out")
     generator = styled(open_generator(model, iteration=iteration, adapters=adapter))
-    known = generator.architecture
-    data = DataSettings(channels=known.channels)
-    images = load_image_set(pictures, data, resolution=known.resolution, seed=0)
+    names, wanted = _pictures_for(generator.architecture, pictures)
     with with_bars() as progress:
-        found = project(generator, images.pictures, search, of_class=of_class, progress=progress)
+        found = project(generator, wanted, search, of_class=of_class, progress=progress)
     with written_whole(out) as partial:
         partial.mkdir()
         save_tensors(partial / "styles.safetensors", {"styles": found.styles})
-        sheet = pairs_in_rows(images.pictures[:_SHOWN], found.drawn[:_SHOWN])
+        sheet = pairs_in_rows(wanted[:_SHOWN], found.drawn[:_SHOWN])
         save_png(picture_grid(sheet, columns=8), partial / "projected.png")
-        distances = zip(images.names, found.distances, found.mean_distances, strict=True)
+        distances = zip(names, found.distances, found.mean_distances, strict=True)
         write_json(
             partial / "projection.json",
             {
@@ -108,25 +109,19 @@ def find(
             },
         )
     console.print(
-        f"{len(images.pictures)} pictures: distance {float(found.distances.mean()):.3f}, that of "
+        f"{len(wanted)} pictures: distance {float(found.distances.mean()):.3f}, that of "
         f"the mean style {float(found.mean_distances.mean()):.3f}; look at {out}"
     )
 
 
-def whole_numbers(words: str, *, flag: str) -> list[int]:
-    """Return the numbers in words such as ``1,5,8-10``.
-
-    Raises:
-        SettingsError: There is something else in them.
-    """
-    found: list[int] = []
-    for part in words.split(","):
-        first, _, last = part.partition("-")
-        ends = [first, last or first]
-        if not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
-            raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
-        found += range(int(ends[0]), int(ends[1]) + 1)
-    return found
+def _pictures_for(known: Architecture, place: Path) -> tuple[Sequence[str], PictureBytes]:
+    """Return names and pictures of a file, or of a set, at the size that a model draws."""
+    if place.is_file() and place.suffix.lower() not in {".zip", ".npz"}:
+        picture = load_picture(place, resolution=known.resolution, channels=known.channels)
+        return [place.name], picture
+    data = DataSettings(channels=known.channels)
+    images = load_image_set(place, data, resolution=known.resolution, seed=0)
+    return images.names, images.pictures
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from graftgan.data.avatars import CC0_STYLES, render_avatars
 from graftgan.data.classes import find_classes
 from graftgan.data.collect import Skipped
-from graftgan.data.image_set import ImageSet, load_image_set, write_manifest
+from graftgan.data.image_set import ImageSet, load_image_set, load_picture, write_manifest
 from graftgan.data.mix import Mixture, Part, mix, parse_part
 from graftgan.data.sampler import EndlessSampler
 from graftgan.data.settings import DataSettings
@@ -18,6 +18,7 @@ __all__ = [
     "Skipped",
     "find_classes",
     "load_image_set",
+    "load_picture",
     "mix",
     "parse_part",
     "render_avatars",

@@ -94,6 +94,11 @@ def find_source(path: Path) -> Source:
     return Source(path, fingerprint, partial(opener, path))
 
 
+def picture_file(path: Path) -> Member:
+    """Return one picture file as a member of a set."""
+    return Member(path.name, partial(_read_file, path))
+
+
 def looks_like_picture(first_bytes: bytes) -> bool:
     """Return whether a file that starts so says it is a picture."""
     webp = first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP"

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from graftgan.data.cache import Entry, Record, load_or_decode, select
 from graftgan.data.classes import Labelling, label_pictures
-from graftgan.data.collect import Skipped, find_source
-from graftgan.data.decode import Shape
+from graftgan.data.collect import Skipped, find_source, picture_file
+from graftgan.data.decode import Shape, decode_all
 from graftgan.data.settings import DataSettings
 from graftgan.errors import ImageSetError
 from graftgan.files import write_json
@@ -162,6 +162,18 @@ def load_image_set(
         splits=_splits(len(entry.records), training, held_out),
         labelling=labelling,
     )
+
+
+def load_picture(path: Path, *, resolution: int, channels: int) -> PictureBytes:
+    """Return one picture file as pictures of a set are: cropped and resized, uint8 (1, c, h, w).
+
+    Raises:
+        ImageSetError: It cannot be read as a picture.
+    """
+    (outcome,) = decode_all([picture_file(path)], Shape(resolution, channels, minimum_side=1))
+    if isinstance(outcome, Skipped):
+        raise ImageSetError(f"{path} is no picture that can be used: {outcome.reason}")
+    return _tensor(outcome.pixels[None])
 
 
 def write_manifest(image_set: ImageSet, path: Path) -> None:

@@ -19,7 +19,6 @@ from graftgan.games.players import (
     numbered_batches,
     update_of,
 )
-from graftgan.games.sheets import pairs_in_rows
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks import Generator, draw_latents
 from graftgan.objectives import (
@@ -32,6 +31,7 @@ from graftgan.objectives import (
 )
 from graftgan.prepared import Prepared
 from graftgan.randomness import Randomness
+from graftgan.reports import pairs_in_rows
 from graftgan.sampling import generate
 from graftgan.tensors import Images, Latents, PictureBytes, Scalar
 from graftgan.training import Hardware, Moment, Processes, Terms

@@ -14,11 +14,11 @@ from graftgan.backbones import build_pair
 from graftgan.backbones.blocks import start_by_fan_in
 from graftgan.errors import SettingsError
 from graftgan.games.players import GAMES, Game, Players, meaningless_alone, real_batches, update_of
-from graftgan.games.sheets import pairs_in_rows
 from graftgan.networks import Architecture, Generator, draw_latents, in_turn
 from graftgan.objectives import OptimizationSettings, kl_to_standard_normal
 from graftgan.prepared import Prepared
 from graftgan.randomness import Randomness
+from graftgan.reports import pairs_in_rows
 from graftgan.sampling import generate
 from graftgan.tensors import Images, Latents, PictureBytes, to_images
 from graftgan.training import Hardware, Moment, Processes, Terms, VAESettings

@@ -12,6 +12,7 @@ from graftgan.reports.drawing import in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
 from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.page import duration
+from graftgan.reports.pairs import pairs_in_rows
 from graftgan.reports.run import write_run_report
 from graftgan.reports.search import TRIAL_HEADINGS, trial_rows, write_search_report
 from graftgan.reports.sets import (
@@ -36,6 +37,7 @@ __all__ = [
     "in_words",
     "labelled_strip",
     "neighbour_gallery",
+    "pairs_in_rows",
     "picture_grid",
     "recall_rows",
     "save_png",

@@ -1,4 +1,4 @@
-"""Sheets of reconstructions: rows of pictures, each above the row of what came out for them."""
+"""Rows of pictures, each above the row of what was made of them."""
 
 import torch
 
