@@ -84,7 +84,7 @@ class Experiment:
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
     augment: str = "none"
-    """The augmentation policy, such as diffaugment_color_translation, light or none."""
+    """The augmentation policy, such as diffaugment_color_translation, light, ada or none."""
     seed: int = 0
     """The one seed of every random number."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -135,6 +135,7 @@ class Experiment:
                 "scores need pictures that the run is not trained on: keep some out with "
                 "--held-out 0.2, or give a larger set of the same kind as --reference"
             )
+        _refuse_unsigned_scores(self.augment, self.objective)
         parse_plan(self.plan or DEFAULT_PLAN)
 
     def _check_alone(self) -> None:
@@ -219,6 +220,11 @@ class Experiment:
             reconstruction=replace(self.reconstruction, perceptual_network=eyes),
         )
 
+    def usual_augmentation(self) -> AugmentationSettings:
+        """Return the settings of the augmentation with what is usual under its policy."""
+        policy = POLICIES[self.augment]
+        return self.augmentation.or_else(policy, transfers=self.source is not None)
+
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
         names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
@@ -234,6 +240,7 @@ class Experiment:
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=self.optimization.or_else(advice),
+            augmentation=self.usual_augmentation(),
             training=replace(
                 self.training,
                 precision="bfloat16" if bfloat16 else "float32",
@@ -272,6 +279,21 @@ def _refuse_other_scores(objective: str, backbone: str) -> None:
         raise SettingsError(
             f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
             "made for; take the objective began, or another backbone"
+        )
+
+
+def _refuse_unsigned_scores(augment: str, objective: str) -> None:
+    """Refuse to follow the signs of scores that have no meaning.
+
+    Raises:
+        SettingsError: The augmentation does, under this objective.
+    """
+    if POLICIES[augment].adaptive and not OBJECTIVES[objective].tells_by_sign:
+        signed = " or ".join(name for name, o in OBJECTIVES.items() if o.tells_by_sign)
+        raise SettingsError(
+            f"augment {augment} follows how many real pictures score above 0, which says nothing "
+            f"under {objective}; take the objective {signed}, or a fixed probability with augment "
+            "bgc"
         )
 
 

@@ -219,7 +219,11 @@ class OptunaStrategy(Strategy):
         """Return the values of the tuned settings in the base, moved into their ranges."""
         base = self.search.base
         advice = OBJECTIVES[base.objective].advice
-        settled = replace(base, optimization=base.optimization.or_else(advice))
+        settled = replace(
+            base,
+            optimization=base.optimization.or_else(advice),
+            augmentation=base.usual_augmentation(),
+        )
         usual = flat(to_plain(settled))
         return {
             name: min(high, max(low, float(usual.get(name, low))))
