@@ -30,7 +30,7 @@ class Recolour(Operation):
         return recolour(images, self.formula(chances, self.amount)) if self.amount else images
 
     def then(self, following: Operation) -> "Recolour | None":
-        """Return one change that does this one first and ``following`` second, if that is one too."""
+        """Return one change that does this one first, then ``following``, if that is one too."""
         if not isinstance(following, Recolour):
             return None
 

@@ -12,7 +12,7 @@ from graftgan.augment import AUGMENTATIONS
 from graftgan.augment.geometry import Warp, shift, warp
 from graftgan.augment.operations import merge_neighbours
 
-GEOMETRIC = ["flip", "rotate", "crop", "translate"]
+GEOMETRIC = ["flip", "rotate", "crop", "translate", "quarter_turn", "zoom", "stretch", "offset"]
 
 
 def random_images(count: int, height: int, width: int) -> Tensor:
