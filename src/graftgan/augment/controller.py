@@ -11,7 +11,7 @@ TURNS = 4  # of the discriminator, between two moves
 class AdaptiveProbability(nn.Module):
     """Raises the probability while too many real pictures score above 0, lowers it otherwise.
 
-    Source: Karras et al. 2020, arXiv:2006.06676, section 3.1: r_t = E[sign(D(real))] over the last
+    Source: Karras et al. 2020, arXiv:2006.06676, section 3: r_t = E[sign(D(real))] over the last
     four turns of the discriminator is held at ``target``, by a step up or down after every fourth
     turn. Differs: it is kept at most 1, beyond which the authors' code lets it rise (people saw
     21.8 there), and from where it would take as long to come back.

@@ -59,7 +59,7 @@ _COLOUR = (Step("brightness", 0.5), Step("saturation", 1.0), Step("contrast", 0.
 _TRANSLATION = (Step("translate", 0.125),)
 _CUTOUT = (Step("cutout", 0.5),)
 
-# The groups of ADA (Karras et al. 2020, section 3 and appendix B), at its strengths.
+# The groups of ADA (Karras et al. 2020, section 2.3 and appendix B), at its strengths.
 _BLIT = (Step("flip", 0.5), Step("translate", 0.125), Step("quarter_turn", 90.0))
 _GEOMETRY = (
     Step("zoom", 0.2),
@@ -91,7 +91,7 @@ def _light(*, degrees: float, crop: float, colour: float) -> tuple[Step, ...]:
 
 
 def _fixed(name: str, operations: tuple[Step, ...]) -> Policy:
-    """Return a part of ADA's pipeline, with the probability that its authors fix it at."""
+    """Return a part of ADA's pipeline, with the probability at which its authors fix it."""
     return Policy(name, operations, "both", each=True, probability=FIXED_PROBABILITY)
 
 

@@ -1,6 +1,6 @@
 """Changes of colour as ADA defines them: one matrix for every picture, applied to all its pixels.
 
-Source: Karras et al. 2020, arXiv:2006.06676, section 3 and appendix B. A colour (r, g, b, 1) in
+Source: Karras et al. 2020, arXiv:2006.06676, section 2.3 and appendix B. A colour (r, g, b, 1) in
 [-1, 1] is multiplied by a matrix; the gray axis is that of r = g = b. Differs: the amounts are
 arguments. Nothing is clamped, so that gradients reach every pixel.
 """

@@ -8,7 +8,7 @@ from graftgan.errors import SettingsError
 from graftgan.settings import strict
 
 STRONGEST = 2.0  # beyond twice a policy's own ranges little of a picture is left
-ADAPTIVE_IMAGES = 500_000  # Karras et al. 2020, section 3.1, from fresh weights
+ADAPTIVE_IMAGES = 500_000  # Karras et al. 2020, section 3, from fresh weights
 ADAPTIVE_IMAGES_OF_TRANSFERS = 100_000  # as their code has it: a transfer is shorter
 
 

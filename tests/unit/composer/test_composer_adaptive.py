@@ -33,7 +33,9 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
         # every score is above this target, so that the probability moves up
         augmentation=AugmentationSettings(adaptive_target=-1.0, adaptive_images=64),
         network=NetworkSettings(resolution=32, width=4, latent_size=8),
-        training=TrainingSettings(iterations=12, batch_size=4, checkpoint_every=6, log_every=1),
+        training=TrainingSettings(
+            iterations=12, batch_size=4, checkpoint_every=6, sample_every=6, log_every=1
+        ),
     )
 
 
