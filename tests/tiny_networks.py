@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from graftgan.assembly import build_training, memory_of, probed_filters
+from graftgan.augment import AugmentationSettings
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import SourceCard, save_source
 from graftgan.data import DataSettings, ImageSet
@@ -176,6 +177,7 @@ def tiny_run(
     backbone: str | None = None,
     statistics: str = "source",
     augment: str = "none",
+    augmentation: Mapping[str, Any] | None = None,
     iterations: int = 2,
     batch_size: int = 4,
     half_life_images: int = 100,
@@ -193,6 +195,7 @@ def tiny_run(
         objective=objective or ("began" if backbone == "began" else "gan"),
         plan=plan,
         augment=augment,
+        augmentation=AugmentationSettings(**(augmentation or {})),
         network=NetworkSettings(
             resolution=32,
             width=4,

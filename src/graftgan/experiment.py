@@ -85,7 +85,7 @@ class Experiment:
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
     augment: str = "none"
-    """The augmentation policy, such as diffaugment_color_translation, light or none."""
+    """The augmentation policy, such as diffaugment_color_translation, light, ada or none."""
     seed: int = 0
     """The one seed of every random number."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -199,6 +199,7 @@ class Experiment:
             )
         if self.game == DEFAULT_GAME:
             _refuse_other_scores(name, architecture.backbone)
+            _refuse_unsigned_scores(self.augment, name)
         return replace(architecture, classes=known)
 
     def _fresh_architecture(
@@ -240,6 +241,11 @@ class Experiment:
             reconstruction=replace(self.reconstruction, perceptual_network=eyes),
         )
 
+    def usual_augmentation(self) -> AugmentationSettings:
+        """Return the settings of the augmentation with what is usual under its policy."""
+        policy = POLICIES[self.augment]
+        return self.augmentation.or_else(policy, transfers=self.source is not None)
+
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default and advice written out."""
         names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
@@ -265,6 +271,7 @@ class Experiment:
                 batch_size=training.batch,
                 game=self.game,
             ),
+            augmentation=self.usual_augmentation(),
             training=replace(
                 training,
                 precision="bfloat16" if bfloat16 else "float32",
@@ -303,6 +310,21 @@ def _refuse_other_scores(objective: str, backbone: str) -> None:
         raise SettingsError(
             f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
             "made for; take the objective began, or another backbone"
+        )
+
+
+def _refuse_unsigned_scores(augment: str, objective: str) -> None:
+    """Refuse to follow the signs of scores that have no meaning.
+
+    Raises:
+        SettingsError: The augmentation does, under this objective.
+    """
+    if POLICIES[augment].adaptive and not OBJECTIVES[objective].tells_by_sign:
+        signed = " or ".join(name for name, o in OBJECTIVES.items() if o.tells_by_sign)
+        raise SettingsError(
+            f"augment {augment} follows how many real pictures score above 0, which says nothing "
+            f"under {objective}; take the objective {signed}, or a fixed probability with augment "
+            "bgc"
         )
 
 

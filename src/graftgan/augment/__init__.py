@@ -7,16 +7,19 @@ policy: a row in ``policies.py``.
 from graftgan.augment import colour as colour
 from graftgan.augment import geometry as geometry
 from graftgan.augment import occlusion as occlusion
+from graftgan.augment import recolour as recolour
 from graftgan.augment.augmenter import Augmenter, build_augmenter
+from graftgan.augment.controller import AdaptiveProbability
 from graftgan.augment.leaks import LeakReport, has_dark_border, leak_report
 from graftgan.augment.operations import AUGMENTATIONS, Augmentation, Operation
 from graftgan.augment.policies import POLICIES, Policy, Step
-from graftgan.augment.preview import preview_sheet
+from graftgan.augment.preview import preview_sheet, settings_to_show
 from graftgan.augment.settings import AugmentationSettings
 
 __all__ = [
     "AUGMENTATIONS",
     "POLICIES",
+    "AdaptiveProbability",
     "Augmentation",
     "AugmentationSettings",
     "Augmenter",
@@ -28,4 +31,5 @@ __all__ = [
     "has_dark_border",
     "leak_report",
     "preview_sheet",
+    "settings_to_show",
 ]

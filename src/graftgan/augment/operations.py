@@ -3,6 +3,9 @@
 The numbers are drawn first, on the generator's own device, and moved; the change itself draws
 nothing. So a CPU generator gives the same augmentation on every machine, and a test can ask for
 one particular change.
+
+Of most operations 0.5 is the number that changes nothing: their ranges are symmetric. Those can be
+drawn one by one (``gates.py``).
 """
 
 from abc import ABC, abstractmethod
@@ -52,6 +55,11 @@ class Operation(ABC):
         """Return the same operation with another range."""
         return replace(self, amount=amount)
 
+    def then(self, following: "Operation") -> "Operation | None":
+        """Return one operation that does this one and then ``following``; None: they stay two."""
+        del following
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class PixelOperation(Operation):
@@ -89,6 +97,27 @@ def change_in_turn(images: Images, operations: Sequence[Operation], chances: Cha
         images = operation.change(images, chances[:, start : start + operation.draws])
         start += operation.draws
     return images
+
+
+def merge_neighbours(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Replace every run of neighbours that merge by one operation that does the same."""
+    merged: list[Operation] = []
+    for operation in operations:
+        both = merged[-1].then(operation) if merged else None
+        if both is None:
+            merged.append(operation)
+        else:
+            merged[-1] = both
+    return tuple(merged)
+
+
+def normal(chances: Tensor) -> Tensor:
+    """Map uniform numbers in [0, 1] to standard normal ones, by the inverse of their distribution.
+
+    0.5 becomes exactly 0. Beyond 5.2 standard deviations nothing is drawn: that is as far as the
+    steps of 2^-24, in which float32 numbers come, tell the ends from 0 and 1.
+    """
+    return 2**0.5 * torch.erfinv(2 * chances.clamp(2**-24, 1 - 2**-24) - 1)
 
 
 def per_image(numbers: Tensor, images: Images) -> Tensor:

@@ -1,9 +1,13 @@
 """See what an augmentation does before training on it."""
 
+from dataclasses import replace
+
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from graftgan.augment.augmenter import Augmenter
+from graftgan.augment.policies import FIXED_PROBABILITY, POLICIES
+from graftgan.augment.settings import AugmentationSettings
 from graftgan.errors import ImageSetError
 from graftgan.randomness import Randomness
 from graftgan.tensors import PictureBytes, to_images, to_pictures
@@ -38,6 +42,20 @@ def preview_sheet(
         rng = Randomness(seed).generator("preview", step)
         columns.append(to_pictures(augmenter.real(to_images(shown), rng, progress=0.0)))
     return _draw_sheet(columns)
+
+
+def settings_to_show(policy: str, settings: AugmentationSettings) -> AugmentationSettings:
+    """Return the settings under which a sheet shows what ``policy`` does.
+
+    An adaptive probability usually starts at 0, where there is nothing to see: in its place stands
+    the one at which the same operations are usually fixed.
+
+    Raises:
+        UnknownName: There is no such policy.
+    """
+    if POLICIES[policy].adaptive and settings.probability is None:
+        return replace(settings, probability=FIXED_PROBABILITY)
+    return settings
 
 
 def _draw_sheet(columns: list[PictureBytes]) -> Image.Image:

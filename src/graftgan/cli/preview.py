@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet
+from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet, settings_to_show
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.data import DataSettings, load_image_set
@@ -19,6 +19,7 @@ DESCRIPTION = """See your pictures as the discriminator would: each beside two a
 examples:
   graftgan preview my_pictures/
   graftgan preview my_pictures/ --augment light --rows 8 --out light.png
+  graftgan preview my_pictures/ --augment ada --probability 0.5
 """
 
 
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan preview"
     options = parse_flags(Preview, arguments, prog=prog, description=DESCRIPTION)
-    augmenter = build_augmenter(options.augment, options.augmentation)
+    shown = settings_to_show(options.augment, options.augmentation)
+    augmenter = build_augmenter(options.augment, shown)
     images = load_image_set(
         options.pictures,
         options.data,

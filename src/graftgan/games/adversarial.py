@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from graftgan.augment import build_augmenter
+from graftgan.augment import AdaptiveProbability, build_augmenter
 from graftgan.backbones import build_pair
 from graftgan.games.players import GAMES, Game, Players, real_batches, real_classes, update_of
 from graftgan.objectives import (
@@ -40,13 +40,18 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
         for kept in companions.values():
             processes.average_buffers(kept)
 
+    views = build_augmenter(
+        experiment.augment, experiment.augmentation, batch_size=experiment.training.batch
+    )
+    if views.controller is not None:
+        companions["augmentation"] = views.controller.to(prepared.hardware.device)
     game = AdversarialGame(
         pair=pair,
         losses=losses,
         penalties=penalties_of(settings),
         real_batch=real_batches(prepared, processes),
         real_classes=real_classes(prepared, processes),
-        views=build_augmenter(experiment.augment, experiment.augmentation),
+        views=views,
         hardware=prepared.hardware,
         batch_size=experiment.training.batch // processes.count,
         anchors=anchors_of(prepared),
@@ -62,6 +67,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
                 losses=game.discriminator_terms,
                 repeats=settings.critic_steps or 1,
                 before=_constraint(pair.discriminator, critic, settings),
+                after=_adaptation(views.controller, processes),
             ),
             update_of("generator", prepared, losses=game.generator_terms, after=settle),
         ],
@@ -92,6 +98,18 @@ def anchors_of(prepared: Prepared) -> list[AnchorTerm]:
         prepared.hardware.place(network)
     setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
     return build_anchors(setup, prepared.memory)
+
+
+def _adaptation(controller: AdaptiveProbability | None, processes: Processes) -> Callable[[], None]:
+    """Return what moves the probability of the augmentation, if anything does."""
+    if controller is None:
+        return lambda: None
+
+    def settle() -> None:
+        processes.average_buffers(controller)
+        controller.settle()
+
+    return settle
 
 
 def _constraint(

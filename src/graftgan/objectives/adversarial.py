@@ -53,6 +53,11 @@ class Objective(Protocol):
         """Whether the scores must be those of an auto-encoder: minus its error."""
         ...
 
+    @property
+    def tells_by_sign(self) -> bool:
+        """Whether a score above 0 means real, and one below generated."""
+        ...
+
     def begin(self, settings: OptimizationSettings) -> Losses:
         """Return the losses of a new run; a module, if they keep something."""
         ...
@@ -62,6 +67,7 @@ class Stateless:
     """An objective that is its own losses, since it keeps nothing."""
 
     needs_autoencoder = False
+    tells_by_sign = False
 
     def begin(self, settings: OptimizationSettings) -> Self:
         """Return itself."""
@@ -123,6 +129,7 @@ class NonSaturatingGAN(Stateless):
 
     advice: OptimizationSettings = _DCGAN_ADAM
     allows_batch_normalised_critic: bool = True
+    tells_by_sign: bool = True
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """Return -E log D(x) - E log(1 - D(G(z))), from logits."""
@@ -139,6 +146,7 @@ class Hinge(Stateless):
 
     advice: OptimizationSettings = _DCGAN_ADAM
     allows_batch_normalised_critic: bool = True
+    tells_by_sign: bool = True
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """Return E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
@@ -191,6 +199,7 @@ class BoundaryEquilibrium:
     advice: OptimizationSettings = _BEGAN_ADAM
     allows_batch_normalised_critic: bool = True
     needs_autoencoder: bool = True
+    tells_by_sign: bool = False
 
     def begin(self, settings: OptimizationSettings) -> "BoundaryEquilibriumLosses":
         """Return the losses with their balance at 0."""

@@ -229,6 +229,7 @@ class OptunaStrategy(Strategy):
                 objective=base.played_with(architecture.backbone),
                 batch_size=base.training.batch_size or usual_batch_size(architecture),
             ),
+            augmentation=base.usual_augmentation(),
         )
         usual = flat(to_plain(settled))
         return {

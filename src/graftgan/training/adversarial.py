@@ -85,6 +85,10 @@ class Views(Protocol):
         """Return generated images as the discriminator sees them."""
         ...
 
+    def observe(self, real: Logits) -> Terms:
+        """Take note of the scores of real images as they were seen; return numbers for the log."""
+        ...
+
 
 class Anchor(Protocol):
     """A term that holds one network to where it came from."""
@@ -163,6 +167,7 @@ class AdversarialGame:
                     rng = moment.generator(penalty.name)
                     terms[penalty.name] = penalty(critic, real, fake, rng)
             terms |= {a.name: a(real) for a in self._anchors_of("discriminator")}
+        terms |= {f"_{name}": value for name, value in self.views.observe(real_logits).items()}
         return terms
 
     def generator_terms(self, moment: Moment) -> Terms:

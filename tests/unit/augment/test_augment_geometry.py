@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from graftgan.augment import AUGMENTATIONS
-from graftgan.augment.geometry import Warp, merge_warps, shift, warp
+from graftgan.augment.geometry import Warp, shift, warp
+from graftgan.augment.operations import merge_neighbours
 
-GEOMETRIC = ["flip", "rotate", "crop", "translate"]
+GEOMETRIC = ["flip", "rotate", "crop", "translate", "quarter_turn", "zoom", "stretch", "offset"]
 
 
 def random_images(count: int, height: int, width: int) -> Tensor:
@@ -148,7 +149,7 @@ def test_merged_warps_equal_one_after_the_other_on_a_smooth_picture() -> None:
     smooth = torch.stack([x, y, x * y]).expand(8, 3, 64, 64)
     rotate, crop = warp_of("rotate").with_amount(30.0), warp_of("crop").with_amount(0.6)
     chances = torch.rand(8, 4, generator=seeded())
-    (merged,) = merge_warps([rotate, crop])
+    (merged,) = merge_neighbours([rotate, crop])
     once = merged.change(smooth, chances)
     twice = crop.change(rotate.change(smooth, chances[:, :1]), chances[:, 1:])
     swapped = rotate.change(crop.change(smooth, chances[:, 1:]), chances[:, :1])
@@ -159,9 +160,9 @@ def test_merged_warps_equal_one_after_the_other_on_a_smooth_picture() -> None:
 
 def test_only_neighbours_merge() -> None:
     rotate, crop, flip = (AUGMENTATIONS[name] for name in ("rotate", "crop", "flip"))
-    assert merge_warps([rotate, flip, crop]) == (rotate, flip, crop)
-    assert len(merge_warps([flip, rotate, crop])) == 2
-    assert merge_warps([]) == ()
+    assert merge_neighbours([rotate, flip, crop]) == (rotate, flip, crop)
+    assert len(merge_neighbours([flip, rotate, crop])) == 2
+    assert merge_neighbours([]) == ()
 
 
 def test_warp_agrees_with_affine_grid() -> None:

@@ -17,6 +17,15 @@ EXPECTED = {
     "contrast",
     "translate",
     "cutout",
+    "quarter_turn",
+    "zoom",
+    "stretch",
+    "offset",
+    "exposure",
+    "gain",
+    "luma_flip",
+    "hue",
+    "vividness",
 }
 NAMES = sorted(EXPECTED)
 

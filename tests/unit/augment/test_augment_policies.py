@@ -20,8 +20,16 @@ EXPECTED = {
     "light_strong": "real",
     "diffaugment": "both",
     "diffaugment_color_translation": "both",
+    "blit": "both",
+    "geom": "both",
+    "color": "both",
+    "bg": "both",
+    "bgc": "both",
+    "ada": "both",
 }
+EACH = ["ada", "bg", "bgc", "blit", "color", "geom"]
 ACTIVE = sorted(set(EXPECTED) - {"none"})
+TOGETHER = sorted(set(ACTIVE) - set(EACH))
 BOTH = sorted(name for name, images in EXPECTED.items() if images == "both")
 REAL = sorted(name for name, images in EXPECTED.items() if images == "real")
 
@@ -36,14 +44,18 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def augmenter(policy: str, **settings: float) -> Augmenter:
-    return build_augmenter(policy, AugmentationSettings(**settings))  # type: ignore[arg-type]
+    """Return the augmenter of a policy, by default one that changes every picture."""
+    asked = AugmentationSettings(**{"probability": 1.0, **settings})  # type: ignore[arg-type]
+    return build_augmenter(policy, asked)
 
 
 def test_the_policies_and_whom_they_change() -> None:
     assert {name: policy.applies_to for name, policy in POLICIES.items()} == EXPECTED
     assert all(policy.name == name for name, policy in POLICIES.items())
     steps = [step for policy in POLICIES.values() for step in policy.operations]
-    assert len(steps) == 5 + 5 + 5 + 4
+    assert len(steps) == 5 + 5 + 5 + 4 + 3 + 5 + 5 + 8 + 13 + 13
+    assert sorted(name for name, policy in POLICIES.items() if policy.each) == EACH
+    assert [name for name, policy in POLICIES.items() if policy.adaptive] == ["ada"]
     assert all(step.operation in AUGMENTATIONS for step in steps)
 
 
@@ -95,8 +107,9 @@ def test_probability_or_strength_zero_hands_back_the_same_tensor(policy: str, of
 @pytest.mark.parametrize("policy", ACTIVE)
 def test_progress_one_is_the_identity_unless_the_fade_is_off(policy: str) -> None:
     images = random_images()
-    assert augmenter(policy).real(images, seeded(), progress=1.0) is images
-    assert augmenter(policy).fake(images, seeded(), progress=1.0) is images
+    fading = augmenter(policy, fade_out=0.1)
+    assert fading.real(images, seeded(), progress=1.0) is images
+    assert fading.fake(images, seeded(), progress=1.0) is images
     endless = augmenter(policy, fade_out=0.0).real(images, seeded(), progress=1.0)
     assert not torch.equal(endless, images)
 
@@ -105,8 +118,22 @@ def test_progress_one_is_the_identity_unless_the_fade_is_off(policy: str) -> Non
     ("progress", "probability"), [(0.0, 0.8), (0.75, 0.8), (0.875, 0.4), (0.95, 0.16), (1.0, 0.0)]
 )
 def test_the_fade_is_linear(progress: float, probability: float) -> None:
-    settings = AugmentationSettings(probability=0.8, fade_out=0.25)
-    assert settings.probability_at(progress) == pytest.approx(probability)
+    fading = augmenter("diffaugment", probability=0.8, fade_out=0.25)
+    assert fading.probability_at(progress) == pytest.approx(probability)
+
+
+def test_what_is_not_given_is_the_policys_own() -> None:
+    usual = {name: AugmentationSettings().or_else(policy) for name, policy in POLICIES.items()}
+    found = {name: (s.probability, s.fade_out, s.adaptive_images) for name, s in usual.items()}
+    assert found.pop("ada") == (0.0, 0.0, 500_000)
+    fixed = {name: found.pop(name) for name in EACH if name != "ada"}
+    assert set(fixed.values()) == {(0.2, 0.1, None)}
+    assert set(found.values()) == {(1.0, 0.1, None)}
+    assert (
+        AugmentationSettings().or_else(POLICIES["ada"], transfers=True).adaptive_images == 100_000
+    )
+    given = AugmentationSettings(probability=0.0, fade_out=0.3, adaptive_images=7)
+    assert given.or_else(POLICIES["ada"], transfers=True) == given
 
 
 @pytest.mark.parametrize("progress", [-0.1, 1.1, 50.0, float("nan")])
@@ -120,14 +147,14 @@ def test_draws_do_not_depend_on_progress(policy: str) -> None:
     states: list[Tensor] = []
     for progress in (0.0, 0.95, 1.0):
         rng = seeded()
-        augmenter(policy, flip=True).real(random_images(), rng, progress=progress)
+        augmenter(policy, flip=True, fade_out=0.1).real(random_images(), rng, progress=progress)
         states.append(rng.get_state())
     assert torch.equal(states[0], states[1])
     assert torch.equal(states[0], states[2])
     assert not torch.equal(states[0], seeded().get_state())
 
 
-@pytest.mark.parametrize("policy", ACTIVE)
+@pytest.mark.parametrize("policy", TOGETHER)
 def test_fading_only_drops_images_and_changes_no_other(policy: str) -> None:
     images = random_images(count=64)
     full = augmenter(policy).real(images, seeded(), progress=0.0)
@@ -168,7 +195,7 @@ def test_flip_mirrors_half_of_the_reals_under_any_policy_and_does_not_fade() -> 
     assert mirror.fake(images, seeded(), progress=0.0) is images
 
 
-@pytest.mark.parametrize("policy", ACTIVE)
+@pytest.mark.parametrize("policy", sorted({*ACTIVE} - {"blit"}))  # no blit is half a blit
 def test_strength_scales_the_change(policy: str) -> None:
     y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
     images = torch.stack([x, x * x, x * x]).mul(0.5).expand(32, 3, 32, 32)  # flips would hide it
@@ -185,7 +212,7 @@ def test_strength_scales_the_change(policy: str) -> None:
     assert sizes[0] > 0
 
 
-@pytest.mark.parametrize("policy", BOTH)
+@pytest.mark.parametrize("policy", sorted({*BOTH} - {"ada", "bg"}))  # of which bgc is all
 def test_gradients_are_those_of_finite_differences(policy: str) -> None:
     images = random_images(count=2, size=8, dtype=torch.float64).requires_grad_()
     both = augmenter(policy)
@@ -245,6 +272,20 @@ def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
 def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(SettingsError, match=r"probability.*strength.*fade_out"):
         AugmentationSettings(probability=float("nan"), strength=3.0, fade_out=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"adaptive_target": 1.5}, "adaptive_target must be between -1 and 1"),
+        ({"adaptive_images": 0}, "adaptive_images must be at least 1"),
+    ],
+)
+def test_settings_of_the_controller_out_of_range_are_refused(
+    bad: dict[str, float], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        AugmentationSettings(**bad)  # type: ignore[arg-type]
 
 
 def test_settings_travel_through_plain_data() -> None:

@@ -6,7 +6,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet
+from graftgan.augment import (
+    AugmentationSettings,
+    build_augmenter,
+    preview_sheet,
+    settings_to_show,
+)
 from graftgan.errors import ImageSetError
 
 
@@ -56,6 +61,22 @@ def test_gray_pictures_and_fewer_than_rows() -> None:
     assert sheet.size == (8 + 3 * 136, 28 + 2 * 136)
     original = cells(sheet, 0)[0]
     assert (original == original[..., :1]).all()
+
+
+@pytest.mark.parametrize("policy", ["bgc", "ada"])
+def test_policies_that_rarely_change_a_picture_show_something(policy: str) -> None:
+    settings = settings_to_show(policy, AugmentationSettings())
+    sheet = preview_sheet(pictures(6), build_augmenter(policy, settings), rows=6, seed=0)
+    changed = [not np.array_equal(*cells(sheet, row)[:2]) for row in range(6)]
+    assert sum(changed) >= 3
+
+
+def test_what_a_person_says_is_what_is_shown() -> None:
+    still = AugmentationSettings(probability=0.0)
+    assert settings_to_show("ada", still) == still
+    assert settings_to_show("light", AugmentationSettings()) == AugmentationSettings()
+    sheet = preview_sheet(pictures(1), build_augmenter("ada", still), rows=1, seed=0)
+    assert np.array_equal(*cells(sheet, 0)[:2])
 
 
 @pytest.mark.parametrize(("count", "rows"), [(0, 3), (3, 0), (3, -1)])

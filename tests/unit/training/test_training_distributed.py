@@ -39,6 +39,7 @@ def worker(rank: int, port: int, out: str) -> None:
         assert (processes.rank, processes.count) == (rank, COUNT)
         assert processes.leads == (rank == 0)
         results = {**primitives(processes), **train(processes), **probe(processes)}
+        results |= adapt(processes)
         processes.wait()
     save_tensors(Path(out) / f"{rank}.safetensors", results)
 
@@ -113,6 +114,22 @@ def probe(processes: Processes) -> dict[str, torch.Tensor]:
     return {f"probed.{n}": t for n, t in everything_in(run.training.pair).items()}
 
 
+def adapt(processes: Processes) -> dict[str, torch.Tensor]:
+    """Let the first process see an overfitting discriminator, and the others none."""
+    run = tiny_run(
+        plan="fine_tune",
+        augment="ada",
+        augmentation={"probability": 0.5, "adaptive_target": -0.5, "adaptive_images": 80 * COUNT},
+        batch_size=2 * COUNT,
+        processes=processes,
+    )
+    controller = run.training.companions["augmentation"]
+    for _ in range(4):
+        controller.observe(torch.tensor([1.0 if processes.leads else -1.0]))
+        run.training.updates[0].after()
+    return {"probability": controller.probability}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tensor]]:
     if not torch.distributed.is_available() or sys.platform == "win32":
@@ -157,6 +174,13 @@ def test_processes_see_different_pictures_and_end_with_equal_weights(results):
     for batch in ("first real batch", "first generated batch"):
         assert not torch.equal(results[0][batch], results[1][batch])
         assert not torch.equal(results[1][batch], results[2][batch])
+
+
+def test_one_probability_follows_the_scores_of_all_processes(results):
+    """The mean sign is -1/3, above the target, which alone only the first process was."""
+    for found in results:
+        assert found["probability"].item() == pytest.approx(0.6)
+        assert torch.equal(found["probability"], results[0]["probability"])
 
 
 def test_processes_find_the_same_filters_and_end_with_equal_weights(results):
