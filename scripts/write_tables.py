@@ -15,6 +15,7 @@ from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
 from graftgan.files import read_jsonl, write_text
 from intervals import mean_in_words
+from rank_tables import rank_table
 from start_tables import loss_svg, start_table
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +36,12 @@ Where settings vary beside the methods, a method's name holds for each of them.
 """
 
 
-STARTS = ("mnist_start", "cifar_start")
+STARTS = ("mnist_start", "cifar_start", "rooms_start")
 """The recorded comparisons of fresh weights with the decoder of a VAE."""
 DIVERSITY = ("diverse_dcgan",)
 """The recorded comparisons of sources that have seen one kind of picture or several."""
+RANKS = ("rank_dcgan",)
+"""The rankings of these sources."""
 
 
 def floors_table(lines: Sequence[Mapping[str, Any]], label: str) -> str:
@@ -205,6 +208,8 @@ def tables() -> dict[Path, str]:
     for name in DIVERSITY:
         lines = read_jsonl(results / f"{name}.jsonl")
         written[name] = f"{diversity_table(lines)}\n\n{curves_table(lines)}\n"
+    for name in RANKS:
+        written[name] = f"{rank_table(read_jsonl(results / f'{name}.jsonl'))}\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
 
 
