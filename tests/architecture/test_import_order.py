@@ -50,6 +50,7 @@ COMPOSERS = {
     "films",
     "starts",
     "official_import",
+    "export",
     "sets",
 }
 SEARCH = {"search"}
