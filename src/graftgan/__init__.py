@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from graftgan.errors import GraftganError
     from graftgan.evaluation import EvaluationSettings, evaluate, floor
     from graftgan.experiment import Experiment, NetworkSettings
+    from graftgan.export import export_model, load_generator
     from graftgan.methods import with_method
     from graftgan.metrics import ScoringSettings, compare
     from graftgan.objectives import OptimizationSettings
@@ -82,6 +83,7 @@ _HOMES = {
     "apply_plan": "transfer",
     "compare": "metrics",
     "evaluate": "evaluation",
+    "export_model": "export",
     "extend_comparison": "search",
     "floor": "evaluation",
     "fold": "transfer",
@@ -91,6 +93,7 @@ _HOMES = {
     "latents_for": "sampling",
     "list_sources": "sources",
     "load_adapter": "adapters",
+    "load_generator": "export",
     "load_image_set": "data",
     "load_run": "run_folder",
     "mix_adapters": "adapters",
@@ -132,6 +135,7 @@ __all__ = [
     "apply_plan",
     "compare",
     "evaluate",
+    "export_model",
     "extend_comparison",
     "floor",
     "fold",
@@ -141,6 +145,7 @@ __all__ = [
     "latents_for",
     "list_sources",
     "load_adapter",
+    "load_generator",
     "load_image_set",
     "load_run",
     "mix_adapters",

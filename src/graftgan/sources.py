@@ -91,7 +91,7 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     if iteration is not None:
         raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
     source = load_source(folder, build_pair)
-    _restore_batch_statistics(source)
+    restore_batch_statistics(source)
     return source
 
 
@@ -117,7 +117,12 @@ def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
     return {role: layers for role, layers in found.items() if layers}
 
 
-def _restore_batch_statistics(source: SourceModel) -> None:
+def restore_batch_statistics(source: SourceModel) -> None:
+    """Let the layers that the card names normalise with the batch's statistics again.
+
+    Raises:
+        SourceError: The card names layers that the networks do not have.
+    """
     networks = dict(source.pair.items())
     for role, names in source.card.batch_statistics.items():
         layers = networks[role].layers() if role in networks else {}

@@ -51,6 +51,7 @@ COMPOSERS = {
     "films",
     "starts",
     "imports",
+    "export",
     "sets",
     "styles",
     "projection",

@@ -7,7 +7,7 @@ on one base, ``fold.py`` writes sources from them, ``slide.py`` draws the way be
 
 from graftgan.adapters.adapter import Adapter, AdapterNote, adapter_of, changed_tensors, put_on
 from graftgan.adapters.bank import AdapterBank, Weights, open_bank, with_adapter
-from graftgan.adapters.fold import fold_adapter, mix_adapters
+from graftgan.adapters.fold import fold_adapter, mix_adapters, mixed_model
 from graftgan.adapters.listing import ListedAdapter, list_adapters
 from graftgan.adapters.sizes import AdapterSize, adapter_size
 from graftgan.adapters.slide import between, slide
@@ -36,6 +36,7 @@ __all__ = [
     "list_adapters",
     "load_adapter",
     "mix_adapters",
+    "mixed_model",
     "open_bank",
     "put_on",
     "save_adapter",

@@ -1,13 +1,14 @@
 """Adapters into sources of their own: one folded, or several mixed."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from graftgan.adapters.adapter import AdapterNote
-from graftgan.adapters.bank import Weights, open_bank
-from graftgan.checkpoints import SourceCard, save_source
+from graftgan.adapters.bank import AdapterBank, Weights, open_bank
+from graftgan.checkpoints import SourceCard, SourceModel, save_source
 from graftgan.errors import RunError, SettingsError
 from graftgan.networks import NetworkPair
 from graftgan.sources import batch_statistics_of
@@ -58,10 +59,27 @@ def mix_adapters(
     if not weights:
         raise SettingsError("a mix needs at least one adapter")
     bank = open_bank(list(weights), base=source)
-    named = {str(path): weight for path, weight in weights.items()}
-    pair = bank.pair(named)
-    card = _card(destination.name, pair, bank.base.card, bank.notes, named)
-    return save_source(destination, pair, card, dtype=torch.float16 if half else torch.float32)
+    mixed = mixed_model(bank, {str(path): weight for path, weight in weights.items()})
+    card = replace(mixed.card, name=destination.name)
+    dtype = torch.float16 if half else torch.float32
+    return save_source(destination, mixed.pair, card, dtype=dtype)
+
+
+def mixed_model(bank: AdapterBank, weights: Weights) -> SourceModel:
+    """Return the networks of a mix with a card that says what it is made of.
+
+    The card has the base's name, and no fingerprints yet.
+
+    Args:
+        bank: The base with its adapters.
+        weights: How much of which adapter, at least of one.
+
+    Raises:
+        UnknownName: No adapter has that name.
+        SettingsError: A weight is out of range.
+    """
+    pair, base = bank.pair(weights), bank.base.card
+    return SourceModel(_card(base.name, pair, base, bank.notes, weights), pair)
 
 
 def _card(

@@ -15,6 +15,7 @@ VERBS = {
     "sample": "pictures from a run or a source, as a grid or single files",
     "interpolate": "a film that walks between random pictures",
     "styles": "mix the styles of a StyleGAN's pictures, or find those of yours",
+    "export": "a generator as safetensors, ONNX or PyTorch program, or a folder for the Hub",
     "evaluate": "score a run, a source or pictures against real ones",
     "floor": "what real pictures score against each other",
     "plan": "show what a plan would do to a source, layer by layer",

@@ -1,9 +1,10 @@
-"""The generator that the words of a command name."""
+"""The model that the words of a command name."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from graftgan.adapters import AdapterBank
+from graftgan.adapters import AdapterBank, mixed_model
+from graftgan.checkpoints import SourceModel
 from graftgan.cli.screen import console
 from graftgan.errors import SettingsError
 from graftgan.networks import Generator
@@ -23,14 +24,17 @@ def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]
         SourceError: There is no such model.
         CheckpointError: There is no such checkpoint, or an adapter belongs to another base.
     """
-    bank = AdapterBank(open_source(model, iteration=iteration))
-    weights: dict[str, float] = {}
-    for words in adapters:
-        path, weight = _path_and_weight(words)
-        bank.add(str(path), path)
-        weights[str(path)] = weight
-    note_weights(weights.values())
+    bank, weights = _bank_of(model, iteration, adapters)
     return bank.generator(weights)
+
+
+def open_model(model: str, *, iteration: int | None, adapters: Sequence[str]) -> SourceModel:
+    """Return both networks of a run or source, with adapters put on, and their card.
+
+    Arguments and errors are those of :func:`open_generator`.
+    """
+    bank, weights = _bank_of(model, iteration, adapters)
+    return mixed_model(bank, weights) if weights else bank.base
 
 
 def note_weights(weights: Iterable[float]) -> None:
@@ -69,6 +73,19 @@ def whole_numbers(words: str, *, flag: str) -> list[int]:
             raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
         found += range(int(ends[0]), int(ends[1]) + 1)
     return found
+
+
+def _bank_of(
+    model: str, iteration: int | None, adapters: Sequence[str]
+) -> tuple[AdapterBank, dict[str, float]]:
+    bank = AdapterBank(open_source(model, iteration=iteration))
+    weights: dict[str, float] = {}
+    for words in adapters:
+        path, weight = _path_and_weight(words)
+        bank.add(str(path), path)
+        weights[str(path)] = weight
+    note_weights(weights.values())
+    return bank, weights
 
 
 def _path_and_weight(words: str) -> tuple[Path, float]:

@@ -13,6 +13,7 @@ from graftgan.reports.grid import picture_grid, save_png, strip_of
 from graftgan.reports.neighbours import neighbour_gallery
 from graftgan.reports.page import duration
 from graftgan.reports.pairs import pairs_in_rows
+from graftgan.reports.record import RunRecord, read_run
 from graftgan.reports.run import write_run_report
 from graftgan.reports.search import TRIAL_HEADINGS, trial_rows, write_search_report
 from graftgan.reports.sets import (
@@ -29,6 +30,7 @@ __all__ = [
     "TRIAL_HEADINGS",
     "Convergence",
     "Reached",
+    "RunRecord",
     "SetEntry",
     "comparison_rows",
     "convergence_of",
@@ -39,6 +41,7 @@ __all__ = [
     "neighbour_gallery",
     "pairs_in_rows",
     "picture_grid",
+    "read_run",
     "recall_rows",
     "save_png",
     "set_rows",

@@ -119,7 +119,8 @@ class FirstBlock(nn.Module):
     def forward(self, drawing: Drawing) -> Drawing:
         """Return the drawing at the first size."""
         first, second = drawing.styles[:, 0], drawing.styles[:, 1]
-        features = self.const.expand(len(first), *self.const.shape)
+        # Not `len(first)`: an exporter would take the batch of its example for fixed.
+        features = self.const.expand(first.shape[0], *self.const.shape)
         features = self.conv1(features, first, drawing.noise)
         pixels = self.torgb(features, second)
         return drawing._replace(styles=drawing.styles[:, 1:], features=features, pixels=pixels)
