@@ -50,6 +50,7 @@ def lines_of(pictures: Path, results: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Write the lines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("results", type=Path, help="a recorded comparison that varies the source")
