@@ -38,8 +38,7 @@ def modulated(
     Returns:
         (b, o, h', w').
     """
-    if demodulate:  # neither scale changes the result; both keep squares within range
-        kernel = kernel * kernel.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
+    if demodulate:  # their scale then cancels; this keeps squares within range
         styles = styles * styles.square().mean(dim=1, keepdim=True).add(_EPSILON).rsqrt()
     scales = styles if input_gain is None else styles * input_gain
     features = features * scales.to(features)[:, :, None, None]
@@ -50,5 +49,9 @@ def modulated(
     if not demodulate:
         return features
     with torch.autocast(features.device.type, enabled=False):  # small, and decides every pixel
-        squares = styles.square() @ kernel.square().sum(dim=(2, 3)).T
-    return features * (squares + _EPSILON).rsqrt().to(features)[:, :, None, None]
+        squares = kernel.float().square().sum(dim=(2, 3))
+        smallest = (
+            _EPSILON * squares.sum(dim=1) / kernel[0].numel()
+        )  # as if kernels had mean square 1
+        norms = (styles.float().square() @ squares.T + smallest).rsqrt()
+    return features * norms.to(features)[:, :, None, None]
