@@ -2,28 +2,63 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from graftgan.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
 
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
 
 def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | None = None) -> None:
     """Write ``tensors`` to ``path`` as safetensors, with ``note`` as JSON in its header.
 
     Write into a folder from ``files.written_whole``: this alone is not atomic.
+
+    The format is that of https://huggingface.co/docs/safetensors: the length of a JSON header, the
+    header, the bytes of the tensors. Not by the library, which holds two copies of all tensors
+    while it makes them bytes, or else makes the file private to this user and its errors no
+    OSError.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # Not `save_file`: it would make the file private to this user.
-    path.write_bytes(save(plain, metadata={"graftgan": json.dumps(note or {})}))
+    header: dict[str, object] = {"__metadata__": {"graftgan": json.dumps(note or {})}}
+    end = 0
+    # The widest numbers first, so that each begins at a multiple of its width.
+    in_order = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    for name, tensor in in_order:
+        begin, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": _TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    words = json.dumps(header).encode()
+    words += b" " * (-len(words) % 8)
+    path.unlink(missing_ok=True)  # tensors may be mapped from the file that stands there
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(words)))
+        file.write(words)
+        for _, tensor in in_order:
+            file.write(_bytes_of(tensor))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -68,10 +103,15 @@ def fingerprint(tensors: Tensors) -> str:
     """Return the sha256 of names, shapes, types and bytes, whatever order or file they came in."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(_bytes_of(tensor))
     return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    """Return the bytes of ``tensor`` in its logical order, without a copy where they lie so."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def as_stored(tensors: Tensors, dtype: torch.dtype) -> dict[str, Tensor]:

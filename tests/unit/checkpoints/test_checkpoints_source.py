@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import torch
@@ -123,15 +124,16 @@ def test_a_failing_save_leaves_the_old_source(
 ):
     before = everything_in(load_source(folder, build_pair).pair)
     writes: list[Path] = []
-    original = Path.write_bytes
+    original = Path.open
 
-    def full(path: Path, data: bytes) -> int:
-        writes.append(path)
-        if len(writes) == 2:
-            raise OSError(28, "No space left on device")
-        return original(path, data)
+    def full(path: Path, mode: str = "r", *given: Any, **named: Any) -> IO[Any]:
+        if mode == "wb":
+            writes.append(path)
+            if len(writes) == 2:
+                raise OSError(28, "No space left on device")
+        return original(path, mode, *given, **named)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(RunError, match="No space left"):
         save_source(folder, tiny_pair(tiny_architecture(), seed=9), card_for(pair))
     monkeypatch.undo()

@@ -1,10 +1,14 @@
 """Fingerprints, receipts and safetensors files."""
 
+import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load, load_file
 from torch import nn
 
 from graftgan.checkpoints import (
@@ -47,6 +51,40 @@ def test_a_fingerprint_ignores_order_and_memory_layout():
     other = image.to(memory_format=torch.channels_last)
     assert other.stride() != image.stride()
     assert fingerprint({"x": image}) == fingerprint({"x": other})
+
+
+def test_a_file_is_what_the_library_reads(tmp_path: Path):
+    kinds = (
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+    rng = torch.Generator().manual_seed(0)
+    wanted = {
+        f"{number}.{kind}": (10 * torch.rand(3, 1, 5, generator=rng)).to(kind)
+        for number, kind in enumerate(reversed(kinds))
+    }
+    wanted |= {"scalar": torch.tensor(2.5), "empty": torch.zeros(0, 4)}
+    wanted["transposed"] = torch.arange(6.0).view(2, 3).T
+    wanted["channels last"] = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    path = tmp_path / "all.safetensors"
+    save_tensors(path, wanted, note={"name": "ü"})
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == set(wanted)
+        assert json.loads(file.metadata()["graftgan"]) == {"name": "ü"}
+    found = load_file(path)
+    assert_same_tensors(found, wanted)
+    assert all(found[name].dtype == tensor.dtype for name, tensor in wanted.items())
+    assert_same_tensors(load(path.read_bytes()), wanted)
+
+
+def test_saving_copies_nothing_but_what_lies_otherwise(tmp_path: Path):
+    """Memory of the operating system is hard to pin down; that of Python's own is exact."""
+    tensors = {"a": torch.zeros(2**20), "b": torch.zeros(2**20)}
+    tracemalloc.start()
+    save_tensors(tmp_path / "large.safetensors", tensors)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20, "a quarter of one of them"
 
 
 def one_bit(tensor: torch.Tensor) -> torch.Tensor:
