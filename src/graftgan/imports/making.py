@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import torch
+
 from graftgan.backbones import build_pair
 from graftgan.checkpoints import SourceCard, copy_matching, is_torch_file, save_source
 from graftgan.errors import RunError, SettingsError
@@ -74,11 +76,16 @@ def _found_in(file: Path, discriminator: Path | None) -> Found:
 
 
 def _filled_pair(found: Found, files: list[Path]) -> NetworkPair:
-    pair = build_pair(found.architecture)
+    """Return the networks with the tensors that were read in the place of their own."""
+    with torch.device("meta"):  # shapes alone: large networks are not held twice
+        pair = build_pair(found.architecture)
     places = {"generator": files[0], "discriminator": files[-1]}
     for role, network in pair.items():
-        tensors = found.tensors.pop(role)  # they are large: none is held longer than it is needed
+        tensors = found.tensors.pop(role)
         copy_matching(network, tensors).require_complete(what=f"the {role} in {places[role]}")
+        kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+        fitting = {name: tensor.to(kinds[name]) for name, tensor in tensors.items()}
+        network.load_state_dict(fitting, assign=True)
     return pair
 
 
