@@ -36,15 +36,18 @@ if TYPE_CHECKING:
     from graftgan.evaluation import EvaluationSettings, evaluate, floor
     from graftgan.experiment import Experiment, NetworkSettings
     from graftgan.export import export_model, load_generator
+    from graftgan.imports import import_source
     from graftgan.methods import with_method
     from graftgan.metrics import ScoringSettings, compare
     from graftgan.objectives import OptimizationSettings
+    from graftgan.projection import ProjectionSettings, project
     from graftgan.reports import write_run_report
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import (
         generate,
         interpolation_latents,
         latents_for,
+        latents_of_seeds,
         random_latents,
     )
     from graftgan.search import (
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     )
     from graftgan.sitting import Watcher
     from graftgan.sources import list_sources, open_source, pack_run
+    from graftgan.styles import mixed_sheet
     from graftgan.training import TrainingSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
 
@@ -75,6 +79,7 @@ _HOMES = {
     "NetworkSettings": "experiment",
     "OptimizationSettings": "objectives",
     "PlanSearch": "search",
+    "ProjectionSettings": "projection",
     "RunFolder": "run_folder",
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
@@ -89,17 +94,21 @@ _HOMES = {
     "fold": "transfer",
     "fold_adapter": "adapters",
     "generate": "sampling",
+    "import_source": "imports",
     "interpolation_latents": "sampling",
     "latents_for": "sampling",
+    "latents_of_seeds": "sampling",
     "list_sources": "sources",
     "load_adapter": "adapters",
     "load_generator": "export",
     "load_image_set": "data",
     "load_run": "run_folder",
     "mix_adapters": "adapters",
+    "mixed_sheet": "styles",
     "open_source": "sources",
     "pack_run": "sources",
     "parse_plan": "transfer",
+    "project": "projection",
     "random_latents": "sampling",
     "render_avatars": "data",
     "resume": "composer",
@@ -127,6 +136,7 @@ __all__ = [
     "NetworkSettings",
     "OptimizationSettings",
     "PlanSearch",
+    "ProjectionSettings",
     "RunFolder",
     "ScoringSettings",
     "TrainingSettings",
@@ -141,17 +151,21 @@ __all__ = [
     "fold",
     "fold_adapter",
     "generate",
+    "import_source",
     "interpolation_latents",
     "latents_for",
+    "latents_of_seeds",
     "list_sources",
     "load_adapter",
     "load_generator",
     "load_image_set",
     "load_run",
     "mix_adapters",
+    "mixed_sheet",
     "open_source",
     "pack_run",
     "parse_plan",
+    "project",
     "random_latents",
     "render_avatars",
     "resume",
