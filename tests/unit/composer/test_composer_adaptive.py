@@ -12,7 +12,7 @@ from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import read_jsonl
 from graftgan.games.players import meaningless_alone
-from graftgan.objectives import OBJECTIVES
+from graftgan.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.run_folder import RunFolder
 from graftgan.training import TrainingSettings
 from tiny_networks import (
@@ -64,6 +64,32 @@ def test_the_probability_survives_a_resume_between_two_moves(
     ]
 
 
+def test_all_that_a_stylegan_keeps_survives_a_resume(experiment: Experiment, tmp_path: Path):
+    """Stopped where neither lazy penalty is due next, and the probability has turns to go."""
+    styled = replace(
+        experiment,
+        backbone="stylegan2",
+        network=NetworkSettings(
+            resolution=16, width=4, latent_size=8, style_size=8, mapping_layers=2, most_channels=8
+        ),
+        optimization=OptimizationSettings(r1_every=2, path_length_every=2),
+        training=replace(experiment.training, iterations=8, checkpoint_every=5),
+    )
+    straight = run(styled, tmp_path / "straight", device="cpu")
+    shorter = replace(styled, training=replace(styled.training, iterations=5))
+    stopped = run(shorter, tmp_path / "stopped", device="cpu")
+    kept = load_tensors(stopped.checkpoint() / "companions.safetensors")
+    assert kept["path_length.mean_length"] > 0
+    assert int(kept["augmentation.turns"]) == 1
+    resume(stopped.path, iterations=8, device="cpu")
+    for name in ("companions", "generator", "discriminator", "average", "training"):
+        ends = [load_tensors(f.checkpoint() / f"{name}.safetensors") for f in (straight, stopped)]
+        assert_same_tensors(*ends)
+    lines = read_jsonl(straight.path / "log.jsonl")
+    assert any("generator.path_length" in line for line in lines)
+    assert any("discriminator.r1" in line for line in lines)
+
+
 def test_a_run_writes_out_the_speed_that_it_took(experiment: Experiment, tmp_path: Path):
     usual = replace(experiment, augmentation=AugmentationSettings())
     short = replace(usual, training=replace(experiment.training, iterations=1))
@@ -104,7 +130,7 @@ def test_objectives_whose_scores_have_no_sign_refuse_to_adapt(
 ):
     asked = replace(experiment, objective=objective)
     if objective in {"gan", "hinge"}:
-        asked.check_names()
+        asked.architecture(None)
         return
     with pytest.raises(SettingsError, match=f"says nothing under {objective}; take the objective"):
         run(asked, tmp_path / "run", device="cpu")
