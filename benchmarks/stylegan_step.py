@@ -6,7 +6,7 @@ something. Peak memory is that of a fresh process for each, less what it holds b
 The hot operators, StyleGAN2's modulated convolution and StyleGAN3's with its filtered nonlinearity,
 are timed alone: what share of the measured peak of a matrix product do their multiplications reach?
 
-python benchmarks/stylegan_step.py --out benchmarks/results/stylegan_step.json
+python benchmarks/stylegan_step.py --json benchmarks/results/stylegan_step.json
 """
 
 import argparse
@@ -171,7 +171,9 @@ def in_fresh_process(case: Case, variant: Variant, name: str) -> float:
         return pool.apply(memory_of, (case, variant, name, torch.get_num_threads()))
 
 
-def measured(case: Case, variants: Sequence[Variant], *, rounds: int) -> dict[str, Any]:
+def measured(
+    case: Case, variants: Sequence[Variant], *, rounds: int, with_memory: bool
+) -> dict[str, Any]:
     """Return seconds, ratios to eager float32, and memory of one case, by step and variant."""
     steps = {str(variant): steps_of(case, variant) for variant in variants}
     first, *_ = steps
@@ -186,7 +188,11 @@ def measured(case: Case, variants: Sequence[Variant], *, rounds: int) -> dict[st
                 "faster_than_first": statistics.median(
                     a / b for a, b in zip(seconds[first], seconds[str(variant)], strict=True)
                 ),
-                "memory_mib": None if variant.compiled else in_fresh_process(case, variant, name),
+                "memory_mib": (
+                    in_fresh_process(case, variant, name)
+                    if with_memory and not variant.compiled
+                    else None
+                ),
             }
             for variant in variants
         }
@@ -282,7 +288,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 device=options.device,
             )
             print(f"{case} ...", file=sys.stderr)
-            one = measured(case, variants, rounds=options.rounds)
+            with_memory = not options.no_memory
+            one = measured(case, variants, rounds=options.rounds, with_memory=with_memory)
             one["hot_spots"] = shares_of_peak(case, variants, peaks, rounds=options.rounds)
             cases.append(one)
     return {
@@ -300,7 +307,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def show(results: Mapping[str, Any]) -> None:
     """Print a table of the cases, and one of the hot operators."""
     table = Table(title=f"{results['machine']['hardware']}, torch {results['machine']['torch']}")
-    for heading in ("network", "step", "variant", "seconds", "faster by", "MiB"):
+    for heading in ("network", "step", "variant", "seconds", "times as fast", "MiB"):
         table.add_column(heading)
     spots = Table(title="share of the peak of a matrix product")
     for heading in ("network", "operator", "variant", "seconds", "share"):
@@ -332,14 +339,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="also compiled; takes minutes")
     parser.add_argument("--quick", action="store_true", help="tiny networks, to see that it runs")
-    parser.add_argument("--out", type=Path, help="a JSON file")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the fresh processes")
+    parser.add_argument("--json", type=Path, help="also write every number to this file")
     options = parser.parse_args()
     if options.quick:
         options.sides, options.rounds, options.channel_base = [32], 2, 256
     results = measure(options)
     show(results)
-    if options.out is not None:
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

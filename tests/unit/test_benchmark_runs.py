@@ -42,6 +42,20 @@ def test_scoring_agrees_with_torch_fidelity_and_measures_both(tmp_path: Path) ->
     assert found["manifold"]["peak_mib"] >= found["manifold"]["peak_mib_with_the_features_alone"]
 
 
+def test_a_step_of_a_stylegan_is_measured_in_every_variant(tmp_path: Path) -> None:
+    found = measured("stylegan_step.py", tmp_path, "--quick", "--no-memory", "--batch-size=2")
+    networks = {case["backbone"]: case for case in found["cases"]}
+    assert set(networks) == {"stylegan2", "stylegan3t"}
+    for case in networks.values():
+        assert {"draw", "generator's step", "discriminator's step with R1"} <= set(case["steps"])
+        for variants in case["steps"].values():
+            assert set(variants) == {"float32", "bfloat16"}
+            assert variants["float32"]["faster_than_first"] == 1
+            assert all(one["seconds"] > 0 for one in variants.values())
+        (spots,) = case["hot_spots"].values()
+        assert all(one["share_of_peak"] > 0 for one in spots.values())
+
+
 def test_names_the_machine(results: dict[str, Any]) -> None:
     assert results["machine"]["threads"] == 1
     assert {"processor", "hardware", "cores", "torch"} <= results["machine"].keys()
