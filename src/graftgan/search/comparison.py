@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from graftgan.advice import usual_batch_size
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.methods import METHODS
+from graftgan.networks import Architecture
 from graftgan.registry import suggest
 from graftgan.settings import dotted_names, parse, strict, to_plain
-from graftgan.sources import settled_name
+from graftgan.sources import open_source, settled_name
 from graftgan.transfer import parse_plan
 
 Overrides = Mapping[str, Any]
@@ -102,7 +104,7 @@ class Comparison:
         return replace(self, variants={**self.variants, **variants}, seeds=(*self.seeds, *seeds))
 
     def located(self) -> "Comparison":
-        """Return the comparison with every path absolute, as it is written."""
+        """Return the comparison as it is written: paths absolute, the size of batches known."""
         variants = {
             name: {
                 key: settled_name(value) if key == "source" else value
@@ -110,7 +112,7 @@ class Comparison:
             }
             for name, overrides in self.variants.items()
         }
-        return replace(self, base=located_with_source(self.base), variants=variants)
+        return replace(self, base=settled_base(self.base), variants=variants)
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings."""
@@ -169,12 +171,26 @@ class Varied:
         )
 
 
-def located_with_source(experiment: Experiment) -> Experiment:
-    """Return the experiment with every path absolute, that of its source too."""
+def settled_base(experiment: Experiment) -> Experiment:
+    """Return what runs begin with: every path absolute, that of its source too, batches of a size.
+
+    Without one asked for it is that which is usual for its source, or for the networks of its own
+    settings, and all runs share it.
+
+    Raises:
+        GraftganError: There is no such source, or the settings do not fit.
+    """
     located = experiment.located()
-    if located.source is None:
-        return located
-    return replace(located, source=settled_name(located.source))
+    if located.source is not None:
+        located = replace(located, source=settled_name(located.source))
+    size = located.training.batch_size or usual_batch_size(_networks_of(located))
+    return replace(located, training=located.training.in_iterations(size))
+
+
+def _networks_of(experiment: Experiment) -> Architecture:
+    if experiment.source is None:
+        return experiment.architecture(None)
+    return open_source(experiment.source).card.architecture
 
 
 def check_scored(base: Experiment, *, what: str) -> None:

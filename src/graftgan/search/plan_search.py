@@ -12,8 +12,8 @@ from graftgan.search.comparison import (
     check_scored,
     dotted_setting,
     fingerprint,
-    located_with_source,
     overridden,
+    settled_base,
 )
 from graftgan.settings import parse, strict, to_plain
 from graftgan.transfer import ACTIONS
@@ -153,8 +153,8 @@ class PlanSearch:
         return replace(asked, base=base)
 
     def located(self) -> "PlanSearch":
-        """Return the search with every path absolute, as it is written."""
-        return replace(self, base=located_with_source(self.base))
+        """Return the search as it is written: paths absolute, the size of batches known."""
+        return replace(self, base=settled_base(self.base))
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings but the budget, which may grow."""

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from graftgan.checkpoints import SourceCard, save_source
 from graftgan.data import DataSettings
 from graftgan.errors import GraftganError, SettingsError
 from graftgan.experiment import Experiment
 from graftgan.metrics import ScoringSettings
 from graftgan.search import Comparison, parse_seeds, split_list, variants_of
+from graftgan.search.comparison import settled_base
 from graftgan.settings import parse, read_toml, to_toml
+from graftgan.training import TrainingSettings
+from tiny_networks import tiny_architecture, tiny_pair
 
 BASE = Experiment(
     pictures=Path("pictures"),
@@ -140,3 +144,17 @@ def test_a_comparison_without_scores_or_with_patience_is_refused():
         comparison(variants={"few": {"scoring.score_count": 10}}).check()
     with pytest.raises(SettingsError, match="different numbers"):
         comparison(seeds=(1, 1))
+
+
+def test_runs_share_the_batch_that_is_usual_for_their_source(tmp_path: Path):
+    for backbone, pictures in (("dcgan", 64), ("stylegan2", 32)):
+        architecture = tiny_architecture(backbone)
+        card = SourceCard(name=backbone, architecture=architecture)
+        save_source(tmp_path / backbone, tiny_pair(architecture), card)
+        base = Experiment(pictures=Path("p"), source=str(tmp_path / backbone))
+        settled = settled_base(base).training
+        assert settled.batch_size == pictures
+        asked = replace(base, training=TrainingSettings(kimg=2, batch_size=10))
+        assert settled_base(asked).training.iterations == 200
+    fresh = Experiment(pictures=Path("p"), backbone="stylegan2")
+    assert settled_base(fresh).training.batch_size == 32
