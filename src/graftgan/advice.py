@@ -8,7 +8,7 @@ from graftgan.networks import Architecture
 from graftgan.objectives import OBJECTIVES, OptimizationSettings
 
 DEFAULT_GAME = "adversarial"
-USUAL_OBJECTIVE = "hinge"
+_USUAL_OBJECTIVE = "hinge"
 _USUAL_BATCH = 64
 _STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # a batch of the first over the side, at most the second
 _GAMMA = 2e-4  # times the pixels of a picture, over the batch
@@ -20,7 +20,7 @@ def usual_objective(backbone: str) -> str:
     kind = BACKBONES[backbone]
     if kind.autoencodes:
         return "began"
-    return "gan" if kind.style is not None else USUAL_OBJECTIVE
+    return "gan" if kind.style is not None else _USUAL_OBJECTIVE
 
 
 def usual_batch_size(architecture: Architecture) -> int:

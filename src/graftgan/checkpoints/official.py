@@ -303,9 +303,8 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "builtins.set": set,
     "__builtin__.set": set,
     "_codecs.encode": _latin_bytes,
-    "__builtin__.bytes": lambda: (
-        b""
-    ),  # protocol 2 has empty ones so; with a size it would be a trap
+    # Protocol 2 has empty ones so; with a size it would be a trap.
+    "__builtin__.bytes": lambda: b"",
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch.storage._load_from_bytes": _storage,
