@@ -15,9 +15,10 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -264,8 +265,8 @@ def shares_of_peak(
     return found
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Run every case and return all numbers as plain data."""
+def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Run one case after another; yield all numbers so far as plain data after each."""
     torch.set_num_threads(options.threads)
     variants = [
         Variant(bfloat16=bfloat16, compiled=compiled)
@@ -277,22 +278,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         fast: matmul_peak(sides, options.device, torch.bfloat16 if fast else torch.float32)
         for fast in (False, True)
     }
-    cases: list[dict[str, Any]] = []
-    for backbone in options.backbones:
-        for side in options.sides:
-            case = Case(
-                backbone=backbone,
-                side=side,
-                batch_size=options.batch_size,
-                channel_base=options.channel_base,
-                device=options.device,
-            )
-            print(f"{case} ...", file=sys.stderr)
-            with_memory = not options.no_memory
-            one = measured(case, variants, rounds=options.rounds, with_memory=with_memory)
-            one["hot_spots"] = shares_of_peak(case, variants, peaks, rounds=options.rounds)
-            cases.append(one)
-    return {
+    results: dict[str, Any] = {
         "machine": {
             "hardware": choose_hardware(options.device, "float32").describe(),
             "threads": options.threads,
@@ -300,8 +286,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "peak_float32": peaks[False],
             "peak_bfloat16": peaks[True],
         },
-        "cases": cases,
+        "cases": [],
     }
+    for backbone, side in product(options.backbones, options.sides):
+        case = Case(
+            backbone=backbone,
+            side=side,
+            batch_size=options.batch_size,
+            channel_base=options.channel_base,
+            device=options.device,
+        )
+        print(f"{case} ...", file=sys.stderr)
+        with_memory = not options.no_memory
+        one = measured(case, variants, rounds=options.rounds, with_memory=with_memory)
+        one["hot_spots"] = shares_of_peak(case, variants, peaks, rounds=options.rounds)
+        results["cases"].append(one)
+        yield results
 
 
 def show(results: Mapping[str, Any]) -> None:
@@ -344,10 +344,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.sides, options.rounds, options.channel_base = [32], 2, 256
-    results = measure(options)
+    results: dict[str, Any] = {}
+    for results in measure(options):  # a stop loses the case under way only
+        if options.json is not None:
+            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     show(results)
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
