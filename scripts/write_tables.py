@@ -13,6 +13,7 @@ from typing import Any
 
 from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
+from filter_tables import filter_tables
 from graftgan.files import read_jsonl, write_text
 from intervals import mean_in_words
 from rank_tables import rank_table
@@ -193,6 +194,7 @@ def tables() -> dict[Path, str]:
     written = {
         "real_floors": "\n".join(parts),
         "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
+        "curation_filters": filter_tables(read_jsonl(results / "curation_filters.jsonl")),
     }
     for name, against in COMPARISONS.items():
         parts = []

@@ -5,6 +5,7 @@ GraftganError
         UnknownName    a registry has nothing by that name
     PlanError          a plan does not fit the networks
     ImageSetError      pictures cannot become an image set
+    CollectError       pictures cannot be collected, or not into that folder
     SourceError        a source model is missing or unusable
     CheckpointError    weights or cards on disk are missing, damaged or of another network
     RunError           a run folder cannot be started, written or continued
@@ -36,6 +37,10 @@ class PlanError(GraftganError):
 
 class ImageSetError(GraftganError):
     """Pictures cannot become an image set."""
+
+
+class CollectError(GraftganError):
+    """Pictures cannot be collected from there, or not into that folder."""
 
 
 class SourceError(GraftganError):

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -63,6 +63,16 @@ def append_jsonl(path: Path, data: dict[str, Any]) -> None:
     append_text(path, json.dumps(data) + "\n")
 
 
+def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write each of ``lines`` as one line of JSON, the file whole.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))  # half a pair is no letter
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a JSON-lines file, oldest first.
 
@@ -70,10 +80,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     gives an empty list.
     """
     try:
-        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+        return parse_jsonl(path.read_bytes().decode("utf-8", errors="replace"))
     except OSError:
         return []
-    entries = (_parsed(line) for line in lines)
+
+
+def parse_jsonl(text: str) -> list[dict[str, Any]]:
+    """Return the objects of JSON lines; a line that is none is skipped."""
+    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
+    entries = (_parsed(line) for line in text.split("\n"))
     return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
 
 

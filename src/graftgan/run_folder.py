@@ -18,6 +18,7 @@ from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Expe
 from graftgan.files import read_json, write_json
 from graftgan.games import GAMES
 from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
+from graftgan.provenance import licences_in_words, origin_of
 from graftgan.settings import parse, read_toml
 from graftgan.transfer import (
     AppliedPlan,
@@ -113,6 +114,7 @@ class TrainedRun:
         applied: The plan, in force on ``pair``.
         iteration: Of the checkpoint they come from.
         images_seen: Real pictures shown until then.
+        licences: Those of the pictures it was trained on, in words; empty: nothing is known.
     """
 
     experiment: Experiment
@@ -120,6 +122,7 @@ class TrainedRun:
     applied: AppliedPlan
     iteration: int
     images_seen: int
+    licences: str = ""
 
 
 def architecture_of(experiment: Experiment) -> Architecture:
@@ -222,8 +225,23 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{path}: the {role} does not fit its plan: {error}") from None
     return TrainedRun(
-        experiment, pair, applied, int(state.card["iteration"]), int(state.card["images_seen"])
+        experiment=experiment,
+        pair=pair,
+        applied=applied,
+        iteration=int(state.card["iteration"]),
+        images_seen=int(state.card["images_seen"]),
+        licences=_licences(path),
     )
+
+
+def _licences(path: Path) -> str:
+    """Return the licences of a run's training pictures in words, as far as its manifest knows."""
+    try:
+        pictures = read_json(path / "manifest.json", error=RunError)["pictures"]
+        used = [origin_of(picture) for picture in pictures if picture["split"] == "training"]
+    except (RunError, TypeError, KeyError, AttributeError):  # the weights can do without
+        return ""
+    return licences_in_words(used) if any(origin.licence for origin in used) else ""
 
 
 def filters_of(state: SavedState) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from graftgan.checkpoints import (
 )
 from graftgan.errors import RunError, SourceError
 from graftgan.networks import NetworkPair, tensors_of
+from graftgan.provenance import NOT_STATED
 from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder, TrainedRun, load_run
 from graftgan.transfer import fold, layers_on_batch_statistics, use_batch_statistics
@@ -102,6 +103,7 @@ def card_of_run(name: str, run: TrainedRun) -> SourceCard:
         name=name,
         architecture=run.pair.architecture,
         data=experiment.pictures.name,
+        licence=f"that of the pictures: {run.licences}" if run.licences else NOT_STATED,
         objective=experiment.resolved_objective,
         iterations=run.iteration,
         images_seen=run.images_seen,

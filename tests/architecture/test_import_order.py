@@ -18,8 +18,10 @@ GROUND = {
     "randomness",
     "networks",
     "files",
+    "locks",
     "proportions",
     "progress",
+    "provenance",
 }
 ROOMS = {
     "data",
@@ -55,6 +57,8 @@ COMPOSERS = {
     "sets",
     "styles",
     "projection",
+    "collecting",
+    "curation",
 }
 SEARCH = {"search"}
 TOP = {"launch", "cli", "__main__"}

@@ -8,6 +8,8 @@ from importlib import import_module
 from graftgan.errors import GraftganError
 
 VERBS = {
+    "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
+    "curate": "from raw pictures to a clean set: every decision to see and to overrule",
     "transfer": "graft a source onto your pictures",
     "compare": "run methods or settings side by side, over seeds, and say what is noise",
     "search": "find the plan: which layers to freeze, to modulate, to fine-tune",

@@ -33,7 +33,7 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0",
 _NPZ_KEYS = ("x_train", "images", "arr_0")
 
 
-class Unusable(Exception):  # noqa: N818 - never leaves this room
+class Unusable(Exception):  # noqa: N818 - caught wherever members are read, never shown as it is
     """A member cannot become a picture; the message is the short reason."""
 
 
@@ -47,10 +47,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One thing that should be a picture; ``read`` raises :class:`Unusable` with the reason."""
+    """One thing that should be a picture; ``read`` raises :class:`Unusable` with the reason.
+
+    ``stamp`` changes when the content does.
+    """
 
     name: str
     read: Callable[[], Content]
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def find_source(path: Path) -> Source:
         raise ImageSetError(f"there is no {path}; give a folder, zip or npz of pictures") from None
     except OSError as error:
         raise ImageSetError(f"cannot read {path}: {error.strerror or error}") from None
-    fingerprint = _digest([_line(str(path.resolve()), status)])
+    fingerprint = _digest([f"{path.resolve()}\0{_stamp(status)}"])
     opener = _open_npz if path.suffix.lower() == ".npz" else _open_zip
     return Source(path, fingerprint, partial(opener, path))
 
@@ -107,8 +111,10 @@ def looks_like_picture(first_bytes: bytes) -> bool:
 
 def _folder_source(root: Path) -> Source:
     paths = {_shown(path.relative_to(root).as_posix()): path for path in _walk(root)}
-    members = [Member(name, partial(_read_file, paths[name])) for name in sorted(paths)]
-    lines = [_line(name, _status(paths[name])) for name in sorted(paths)]
+    stamps = {name: _stamp(_status(path)) for name, path in paths.items()}
+    names = sorted(paths)
+    members = [Member(name, partial(_read_file, paths[name]), stamps[name]) for name in names]
+    lines = [f"{name}\0{stamps[name]}" for name in names]
     return Source(root, _digest(lines), lambda: nullcontext(Contents(members)))
 
 
@@ -172,11 +178,11 @@ def _status(path: Path) -> os.stat_result | None:
     return None
 
 
-def _line(name: str, status: os.stat_result | None) -> str:
+def _stamp(status: os.stat_result | None) -> str:
     if status is None:
-        return f"{name}\0?"
+        return "?"
     # The mode is in, because a permission that changes leaves the other two alone.
-    return f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}"
+    return f"{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}"
 
 
 def _digest(lines: Sequence[str]) -> str:
@@ -196,7 +202,12 @@ def _open_zip(path: Path) -> Generator[Contents, None, None]:
         raise ImageSetError(f"{path} is a damaged zip: {error}; make or fetch it again") from None
     with archive:
         found = {_shown(i.filename): i for i in archive.infolist() if _is_picture_entry(archive, i)}
-        yield Contents([Member(n, partial(_read_entry, archive, found[n])) for n in sorted(found)])
+        yield Contents(
+            [
+                Member(name, partial(_read_entry, archive, entry), f"{entry.file_size}:{entry.CRC}")
+                for name, entry in sorted(found.items())
+            ]
+        )
 
 
 def _is_picture_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
@@ -230,8 +241,9 @@ def _open_npz(path: Path) -> Generator[Contents, None, None]:
             key, pictures = _choose_array(path, arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ImageSetError(f"{path} is a damaged npz: {error}; make or fetch it again") from None
+    stamp = _stamp(_status(path))
     members = [
-        Member(f"{key}/{i:06d}", partial(np.ascontiguousarray, picture))
+        Member(f"{key}/{i:06d}", partial(np.ascontiguousarray, picture), stamp)
         for i, picture in enumerate(pictures)
     ]
     yield Contents(members, f"pictures from the array '{key}'")

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,36 +74,68 @@ def decode(content: Content, shape: Shape) -> tuple[NDArray[np.uint8], tuple[int
     Raises:
         Unusable: With the short reason.
     """
-    image = _open(content)
-    size, mode = image.size, image.mode
-    if size[0] * size[1] > LARGEST_PICTURE:
-        raise Unusable(_too_large())
-    if min(size) < shape.minimum_side:
-        raise Unusable(f"smaller than {shape.minimum_side} px")
-    if image.format in ("JPEG", "MPO"):
-        # Let the JPEG decoder skip detail, but leave the antialiased resize twice what it needs.
-        image.draft(None, (2 * shape.resolution, 2 * shape.resolution))
-    image.load()
-    with suppress(Exception):  # a damaged EXIF block must not cost a good picture
-        ImageOps.exif_transpose(image, in_place=True)
-    flat = _flatten(image, "L" if shape.channels == 1 else "RGB")
-    fitted = ImageOps.fit(flat, (shape.resolution, shape.resolution), Image.Resampling.LANCZOS)
+    # Let the JPEG decoder skip detail, but leave the antialiased resize twice what it needs.
+    image, size, mode = decode_whole(
+        content,
+        mode="L" if shape.channels == 1 else "RGB",
+        minimum_side=shape.minimum_side,
+        least=2 * shape.resolution,
+    )
+    fitted = ImageOps.fit(image, (shape.resolution, shape.resolution), Image.Resampling.LANCZOS)
     pixels = np.asarray(fitted, dtype=np.uint8).reshape(*fitted.size, shape.channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)), size, mode
 
 
+def decode_whole(
+    content: Content, *, mode: str = "RGB", minimum_side: int = 1, least: int | None = None
+) -> tuple[Image.Image, tuple[int, int], str]:
+    """Return the upright picture in 8 bit, and the size and mode that the file has.
+
+    Args:
+        content: Of the file, or its pixels.
+        mode: What it becomes, ``RGB`` or ``L``.
+        minimum_side: A smaller side is refused.
+        least: Detail beyond so many pixels in width and height may be skipped; None: none may.
+
+    Raises:
+        Unusable: With the short reason.
+    """
+    image = _open(content)
+    size, found = image.size, image.mode
+    if size[0] * size[1] > LARGEST_PICTURE:
+        raise Unusable(_too_large())
+    if min(size) < minimum_side:
+        raise Unusable(f"smaller than {minimum_side} px")
+    if least is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, (least, least))
+    image.load()
+    with suppress(Exception):  # a damaged EXIF block must not cost a good picture
+        ImageOps.exif_transpose(image, in_place=True)
+    return _flatten(image, mode), size, found
+
+
+@contextmanager
+def reasons_for_failure() -> Generator[None]:
+    """Raise :class:`Unusable` with the short reason for whatever reading or decoding raises."""
+    try:
+        yield
+    except Unusable:
+        raise
+    except Image.DecompressionBombError:
+        raise Unusable(_too_large()) from None
+    except MemoryError:
+        raise Unusable("too large for the memory") from None
+    except Exception:  # on damaged files Pillow's decoders raise nearly anything
+        raise Unusable("damaged or truncated") from None
+
+
 def _outcome(member: Member, shape: Shape) -> Decoded | Skipped:
     try:
-        content = member.read()
-        pixels, size, mode = decode(content, shape)
+        with reasons_for_failure():
+            content = member.read()
+            pixels, size, mode = decode(content, shape)
     except Unusable as reason:
         return Skipped(member.name, str(reason))
-    except Image.DecompressionBombError:
-        return Skipped(member.name, _too_large())
-    except MemoryError:
-        return Skipped(member.name, "too large for the memory")
-    except Exception:  # on damaged files Pillow's decoders raise nearly anything
-        return Skipped(member.name, "damaged or truncated")
     source = content if isinstance(content, bytes) else content.tobytes()
     return Decoded(member.name, pixels, size, mode, hashlib.sha256(source).hexdigest())
 

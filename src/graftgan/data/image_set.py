@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from graftgan.data.decode import Shape, decode_all
 from graftgan.data.settings import DataSettings
 from graftgan.errors import ImageSetError
 from graftgan.files import write_json
+from graftgan.provenance import Origin, origins_of
 from graftgan.randomness import Randomness
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
@@ -39,6 +40,7 @@ class ImageSet:
         sha256: Of the pixels, names, order and split; equal hashes train on equal pictures.
         notes: Remarks for the person, such as that the cache could not be written.
         labelling: The classes of the pictures, if the settings ask for them.
+        origins: Where pictures come from, by name, as far as a manifest beside them says.
     """
 
     pictures: PictureBytes
@@ -54,6 +56,7 @@ class ImageSet:
     records: tuple[Record, ...] = field(repr=False)
     splits: tuple[Split, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)
 
     @property
     def resolution(self) -> int:
@@ -92,6 +95,7 @@ class ImageSet:
                 "sha256": record.sha256,
                 "split": split,
                 **self.labelling.entry_of(record.name),
+                **self.origins.get(record.name, Origin()).as_line(),
             }
             for record, split in zip(self.records, self.splits, strict=True)
         ]
@@ -161,6 +165,7 @@ def load_image_set(
         records=entry.records,
         splits=_splits(len(entry.records), training, held_out),
         labelling=labelling,
+        origins=origins_of(pictures),
     )
 
 

@@ -1,6 +1,7 @@
 """The page of a model on the Hugging Face Hub: README.md with YAML in front."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from graftgan.checkpoints import SourceCard
 from graftgan.export.form import Outgoing
 from graftgan.networks import LayeredNetwork
+from graftgan.provenance import Origin, licences_in_words, origin_of
 from graftgan.reports import RunRecord, in_words
 
 # The Hub's names of licences; any other is "other", and the page says which.
@@ -35,6 +37,7 @@ def model_card(outgoing: Outgoing, record: RunRecord | None = None) -> str:
         *([] if record is None else _scores(record, card.iterations)),
         _use(card),
         _licence(card),
+        *([] if record is None else _origins(record)),
         _files(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -169,6 +172,23 @@ def _licence(card: SourceCard) -> str:
     if said == _NOT_STATED:
         said = "Not stated. Ask whoever trained this model before you use its weights or pictures."
     return f"## Licence\n\n{said}"
+
+
+def _origins(record: RunRecord) -> list[str]:
+    """Return the part about whose pictures the model has seen, where that is known."""
+    pictures = record.manifest.get("pictures", [])
+    used = [origin_of(p) for p in pictures if p.get("split") == "training"]
+    if all(origin == Origin() for origin in used):
+        return []
+    authors = Counter(origin.author for origin in used if origin.author)
+    named = ", ".join(f"{_cell(name)} ({count})" for name, count in authors.most_common())
+    return [
+        "## Pictures of others\n\n"
+        f"Licences of the pictures it was trained on: {_cell(licences_in_words(used))}."
+        + (f" Their authors: {named}." if named else "")
+        + " What the licences ask of whoever shares a model trained on them is for that person to "
+        "settle."
+    ]
 
 
 def _files(card: SourceCard) -> str:

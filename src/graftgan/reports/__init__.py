@@ -7,6 +7,14 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 
 from graftgan.reports.comparison import comparison_rows, write_comparison_report
 from graftgan.reports.convergence import Convergence, Reached, convergence_of
+from graftgan.reports.curation import (
+    Alternative,
+    CurationEntry,
+    FilterEntry,
+    Shown,
+    Wall,
+    write_curation_report,
+)
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import in_words
 from graftgan.reports.grid import picture_grid, save_png, strip_of
@@ -24,14 +32,21 @@ from graftgan.reports.sets import (
     write_sets_report,
 )
 from graftgan.reports.strip import labelled_strip
+from graftgan.reports.thumbnails import Thumbnail, thumbnail
 
 __all__ = [
     "SET_HEADINGS",
     "TRIAL_HEADINGS",
+    "Alternative",
     "Convergence",
+    "CurationEntry",
+    "FilterEntry",
     "Reached",
     "RunRecord",
     "SetEntry",
+    "Shown",
+    "Thumbnail",
+    "Wall",
     "comparison_rows",
     "convergence_of",
     "curve_svg",
@@ -46,8 +61,10 @@ __all__ = [
     "save_png",
     "set_rows",
     "strip_of",
+    "thumbnail",
     "trial_rows",
     "write_comparison_report",
+    "write_curation_report",
     "write_run_report",
     "write_search_report",
     "write_sets_report",

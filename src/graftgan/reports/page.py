@@ -79,6 +79,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["number"] = in_words
     environment.filters["breakable"] = _breakable
+    environment.filters["code"] = _code
     environment.filters["drawing"] = Markup  # SVG of ours, escaped where it was made
     return environment
 
@@ -87,3 +88,12 @@ def _breakable(name: str) -> Markup:
     """Return a dotted_name that may go on in the next line after a dot or underscore."""
     text = str(escape(name))
     return Markup(text.replace("_", "_<wbr>").replace(".", ".<wbr>"))
+
+
+def _code(sentence: str) -> Markup:
+    """Return a sentence in which what stands in `backticks` is code."""
+    plain, *rest = str(escape(sentence)).split("`")
+    if len(rest) % 2:
+        return escape(sentence)
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    return Markup(plain + "".join(f"<code>{code}</code>{after}" for code, after in pairs))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from graftgan.files import remove_partial
-from graftgan.search.locks import FileLock
+from graftgan.locks import FileLock
 from graftgan.search.plan_search import Budget
 from graftgan.search.strategy import Pause
 from graftgan.search.trials import FAILED, OPEN, Proposal, Trial, read_trials, write_trial

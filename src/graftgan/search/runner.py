@@ -10,6 +10,7 @@ from graftgan.assembly import prepare
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import RunError
 from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
+from graftgan.locks import FileLock
 from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
 from graftgan.run_folder import RunFolder
@@ -18,7 +19,6 @@ from graftgan.search.comparison import fingerprint, overridden
 from graftgan.search.confirmation import ask_to_confirm
 from graftgan.search.desk import Desk, is_spent
 from graftgan.search.findings import Findings, gather_findings, winner_toml
-from graftgan.search.locks import FileLock
 from graftgan.search.plan_search import Budget, PlanSearch
 from graftgan.search.queue import state_of
 from graftgan.search.results import ENDED, images_shown

@@ -1,5 +1,7 @@
 """The folder for the Hub: a source that loads again, and a page that says what it is."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,27 @@ def test_scores_are_those_of_the_exported_checkpoint_with_their_protocol(
     assert values[2] not in text
     assert "* SWD(16px): side 16, directions 256" in text
     assert "real held out" in text
+
+
+def test_whose_pictures_a_model_has_seen_is_told(finished: RunFolder, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    first, *others = (p for p in manifest["pictures"] if p["split"] == "training")
+    first |= {"licence": "CC BY 4.0", "author": "Ada | Co"}
+    for picture in others:
+        picture |= {"licence": "CC0 1.0"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    model = open_source(str(run))
+    licences = f"CC0 1.0 ({len(others)}), CC BY 4.0 (1)"
+    assert model.card.licence == f"that of the pictures: {licences}"
+    export_model(model, "hub", tmp_path / "hub", run=run)
+    front, text = page_of(tmp_path / "hub")
+    assert front["license"] == "other"
+    assert f"Licences of the pictures it was trained on: {licences}." in text
+    assert "Their authors: Ada \\| Co (1)." in text
+    export_model(open_source(str(finished.path)), "hub", tmp_path / "plain", run=finished.path)
+    assert "Pictures of others" not in page_of(tmp_path / "plain")[1]
 
 
 def test_no_place_on_this_machine_is_told(finished: RunFolder, tmp_path: Path):

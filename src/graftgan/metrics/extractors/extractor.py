@@ -100,6 +100,17 @@ class Extractor:
             sha256=pictures_sha256(pictures),
         )
 
+    def embed(self, pictures: Tensor) -> Tensor:
+        """Return the features (n, d) of uint8 ``pictures`` (n, 3, h, h) on the CPU, n >= 1.
+
+        For those who look at pictures one by one; a score takes :meth:`extract`, which checks them.
+
+        Raises:
+            ScoreError: The network fails.
+        """
+        with torch.inference_mode():
+            return self._answer(self.network.eval(), pictures)[0]
+
     def _answer(self, network: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features and logits of a ``batch``, on the CPU."""
         images = self.pixels.apply(self.resize.apply(batch, self.side))

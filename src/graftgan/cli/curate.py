@@ -1,0 +1,139 @@
+"""``graftgan curate``."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from graftgan.cli.arguments import parse_flags
+from graftgan.cli.screen import console, table_of, with_bars
+from graftgan.curation import (
+    COST_HEADINGS,
+    FILTERS,
+    OVERRIDES,
+    Advice,
+    Crop,
+    CurationSettings,
+    Tools,
+    advice_on,
+    cost_rows,
+    curate,
+    rules_of,
+)
+from graftgan.errors import SettingsError
+from graftgan.provenance import licences_in_words
+
+DESCRIPTION = """Turn a folder of raw pictures into a clean set to train on.
+
+Filters look at every picture, all cores at once; curation.html shows what each of them found, which
+pictures it cost, and what other thresholds would do. What you write into overrides.toml wins over
+every filter. Run the same command again to go on after a stop, or another one to decide anew:
+nothing is read twice.
+
+examples:
+  graftgan curate raw/ clean/
+  graftgan curate raw/ clean/ --keep-only face --off text          portraits
+  graftgan curate raw/ clean/ --threshold blurred=4 small=511 --crop --side 512
+  graftgan curate raw/ clean/ --advise                             what costs most, what to relax
+
+"""
+
+# Each flag may come several times, with one word or more: what is added at the end adds to it.
+Names = Annotated[
+    tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME ...")
+]
+
+
+@dataclass(frozen=True)
+class Curate:
+    """Where from, where to, and what is looked for."""
+
+    raw: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RAW")]
+    """A folder, zip or npz of pictures."""
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """The folder of the clean set."""
+    reject: Names = ()
+    """Filters whose findings are rejected."""
+    keep_only: Names = ()
+    """Filters without whose findings a picture is rejected."""
+    off: Names = ()
+    """Filters that do not look."""
+    threshold: Names = ()
+    """NAME=NUMBER: another threshold of a filter."""
+    crop: bool = False
+    """Cut every kept picture to the square around what stands out."""
+    side: int | None = None
+    """With --crop: shrink larger squares to so many pixels."""
+    face_detector: Path | None = None
+    """A file of the face detector YuNet (ONNX), instead of dlib's."""
+    processes: int | None = None
+    """On this machine; without it, as many as there are cores and work for."""
+    cluster: str | None = None
+    """The address of a dask scheduler, such as tcp://head:8786; its workers see the same files."""
+    thorough: bool = False
+    """Let dear filters also look at what cheaper ones reject: complete histograms."""
+    advise: bool = False
+    """Say which filters cost the most pictures and what would bring them back."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    description = DESCRIPTION + _filters_in_words()
+    options = parse_flags(Curate, arguments, prog="graftgan curate", description=description)
+    if options.side is not None and not options.crop:
+        raise SettingsError("--side is the size of squares; add --crop, or leave it out")
+    settings = CurationSettings(
+        rules=rules_of(
+            reject=chain(*options.reject),
+            keep_only=chain(*options.keep_only),
+            off=chain(*options.off),
+            thresholds=chain(*options.threshold),
+        ),
+        crop=Crop(side=options.side) if options.crop else None,
+        tools=Tools(face_detector=options.face_detector),
+        processes=options.processes,
+        cluster=options.cluster,
+        thorough=options.thorough,
+    )
+    command = f"graftgan curate {shlex.join(arguments)}"
+    try:
+        with with_bars() as progress:
+            found = curate(options.raw, options.out, settings, command=command, progress=progress)
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on: {command}")
+        raise
+    advice = advice_on(found.verdicts, found.rules)
+    console.print(f"{advice.kept:,} of {advice.raw:,} pictures kept; {found.read:,} read now")
+    console.print(_table(advice))
+    for sentence in (*advice.warnings, *(advice.sentences if options.advise else ())):
+        console.print(f"note: {sentence}")
+    if found.origins:
+        kept = [found.origins[v.name] for v in found.verdicts if v.kept and v.name in found.origins]
+        console.print(f"licences: {licences_in_words(kept)}")
+    console.print(f"look at {found.page}; overrule in {found.folder / OVERRIDES}")
+    if advice.kept:
+        console.print(f"then: graftgan transfer {shlex.quote(str(found.folder))}")
+    return 0
+
+
+def _table(advice: Advice) -> Table:
+    rows = [
+        row for row, cost in zip(cost_rows(advice), advice.costs, strict=True) if cost.looked_at
+    ]
+    return table_of(COST_HEADINGS, rows)
+
+
+def _filters_in_words() -> str:
+    """Return the list of filters for the help."""
+    width = max(map(len, FILTERS))
+    lines = [
+        f"  {name:<{width}}  {one.found}: {'≥' if one.side == 'at_least' else '≤'} "
+        f"{one.threshold:g} {one.score}{'; off' if one.mode == 'off' else ''}"
+        for name, one in FILTERS.items()
+    ]
+    return "\n".join(["filters, by which pictures are rejected:", *lines])

@@ -1,0 +1,94 @@
+"""What was read off each picture, on disk: one line for each, so that nothing is read twice."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graftgan.curation.filters import Reading
+from graftgan.errors import RunError
+from graftgan.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is known of one picture.
+
+    Attributes:
+        name: Below the raw folder, or in its zip.
+        stamp: Changes when the file does.
+        sha256: Of the file's bytes; empty where it cannot be read.
+        width: In pixels, upright.
+        height: In pixels, upright.
+        readings: What each filter that looked at it read.
+        unusable: Why it is no picture that can be used; None: it is one.
+    """
+
+    name: str
+    stamp: str
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    readings: Mapping[str, Reading]
+    unusable: str | None = None
+
+    def as_line(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        said = {} if self.unusable is None else {"unusable": self.unusable}
+        return {
+            "name": self.name,
+            "stamp": self.stamp,
+            "sha256": self.sha256,
+            "size": [self.width, self.height],
+            "readings": dict(self.readings),
+            **said,
+        }
+
+
+class Records:
+    """The records of one curation, in memory and in a file that a kill cannot spoil.
+
+    Each record is appended as it comes. What was made by other tools is forgotten.
+
+    Raises:
+        RunError: The folder cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, *, made_by: Mapping[str, str]) -> None:
+        self.path = folder / "readings.jsonl"
+        card = folder / "made_by.json"
+        fits = card.is_file() and read_json(card, error=RunError) == dict(made_by)
+        self._by_name = {record.name: record for record in _read(self.path)} if fits else {}
+        write_jsonl(self.path, (record.as_line() for record in self._by_name.values()))
+        write_json(card, dict(made_by))
+
+    def get(self, name: str, stamp: str) -> Record | None:
+        """Return what is known of a picture, unless its file has changed since."""
+        record = self._by_name.get(name)
+        return record if record is not None and record.stamp == stamp else None
+
+    def add(self, record: Record) -> None:
+        """Keep a record, in place of an older one of its name."""
+        append_jsonl(self.path, record.as_line())
+        self._by_name[record.name] = record
+
+    def __len__(self) -> int:
+        """Return how many pictures are known."""
+        return len(self._by_name)
+
+
+def _read(path: Path) -> Iterator[Record]:
+    for line in read_jsonl(path):
+        try:
+            width, height = line["size"]
+            yield Record(
+                name=line["name"],
+                stamp=line["stamp"],
+                sha256=line["sha256"],
+                width=width,
+                height=height,
+                readings=line["readings"],
+                unusable=line.get("unusable"),
+            )
+        except (KeyError, TypeError, ValueError):  # a line that is not one of ours
+            continue

@@ -1,0 +1,148 @@
+"""One spelling for an address, what is private, and what robots.txt says."""
+
+import pytest
+
+from graftgan.collecting.addresses import is_private, names_private_host, tidy
+from graftgan.collecting.reasons import Reason, Refusal
+from graftgan.collecting.robots import parse_robots
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("HTTP://Example.ORG:80/a.jpg#part", "http://example.org/a.jpg"),
+        ("https://example.org:443", "https://example.org/"),
+        ("https://example.org:8443/", "https://example.org:8443/"),
+        ("https://example.org/%7efish/%c3%a9", "https://example.org/~fish/%C3%A9"),
+        ("https://example.org/a b/é?q=ö&r=1+2", "https://example.org/a%20b/%C3%A9?q=%C3%B6&r=1+2"),
+        ("https://example.org/100%", "https://example.org/100%25"),
+        ("https://bücher.example/x", "https://xn--bcher-kva.example/x"),
+        ("http://[::1]:80/x", "http://[::1]/x"),
+        ("  https://example.org/x?u=https://b.example/y  ",
+         "https://example.org/x?u=https://b.example/y"),
+    ],
+)  # fmt: skip
+def test_one_spelling(given: str, expected: str):
+    assert tidy(given) == expected
+    assert tidy(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("file:///etc/passwd", Reason.NOT_HTTP),
+        ("ftp://example.org/a.jpg", Reason.NOT_HTTP),
+        ("javascript:alert(1)", Reason.NOT_HTTP),
+        ("data:image/png;base64,AAAA", Reason.NOT_HTTP),
+        ("example.org/a.jpg", Reason.BAD_ADDRESS),
+        ("//example.org/a.jpg", Reason.BAD_ADDRESS),
+        ("http:///a.jpg", Reason.BAD_ADDRESS),
+        ("http://user:secret@example.org/", Reason.BAD_ADDRESS),
+        ("http://example.org:port/", Reason.BAD_ADDRESS),
+        ("http://example.org:99999/", Reason.BAD_ADDRESS),
+        ("http://exa mple.org/", Reason.BAD_ADDRESS),
+        ("http://example.org\r\nHost: evil/", Reason.BAD_ADDRESS),
+        ("http://[not an ip]/", Reason.BAD_ADDRESS),
+        ("http://" + "ü" * 70 + ".example/", Reason.BAD_ADDRESS),
+        ("", Reason.BAD_ADDRESS),
+        ("http://example.org/" + "a" * 10_000, Reason.BAD_ADDRESS),
+    ],
+)
+def test_what_is_no_address(address: str, reason: Reason):
+    with pytest.raises(Refusal) as refusal:
+        tidy(address)
+    assert refusal.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("ip", "private"),
+    [
+        ("127.0.0.1", True),
+        ("10.1.2.3", True),
+        ("192.168.0.9", True),
+        ("172.16.0.1", True),
+        ("169.254.169.254", True),
+        ("100.64.0.1", True),
+        ("0.0.0.0", True),
+        ("::1", True),
+        ("fe80::1%eth0", True),
+        ("fd00::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("8.8.8.8", False),
+        ("172.32.0.1", False),
+        ("2606:4700::1111", False),
+        ("::ffff:8.8.8.8", False),
+    ],
+)
+def test_private_addresses(ip: str, private: bool):
+    assert is_private(ip) == private
+
+
+def test_what_names_a_private_host():
+    assert names_private_host("http://localhost:80/")
+    assert names_private_host("http://127.0.0.1/")
+    assert names_private_host("http://[::1]/")
+    assert not names_private_host("http://example.org/")
+    assert not names_private_host("http://localhost.example.org/")
+
+
+# The examples of RFC 9309, sections 2.2.2, 2.2.3 and 5.
+RFC_EXAMPLE = """
+User-Agent: *
+Disallow: *.gif$
+Disallow: /example/
+Allow: /publications/
+
+User-Agent: foobot
+Disallow:/
+Allow:/example/page.html
+Allow:/example/allowed.gif
+
+User-Agent: barbot
+User-Agent: graftgan
+Disallow: /example/page.html
+
+User-Agent: quxbot
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "allowed"),
+    [
+        ("User-agent: *\nDisallow: /a", "/abc", False),
+        ("User-agent: *\nDisallow: /a", "/b", True),
+        ("User-agent: *\nDisallow:", "/a", True),
+        ("User-agent: *\nDisallow: /\nAllow: /open/", "/open/x.jpg", True),
+        ("User-agent: *\nDisallow: /\nAllow: /open/", "/closed/x.jpg", False),
+        ("User-agent: *\nAllow: /page\nDisallow: /page", "/page", True),
+        ("User-agent: *\nAllow: /example/page/\nDisallow: /example/page/disallowed.gif",
+         "/example/page/disallowed.gif", False),
+        ("User-agent: *\nDisallow: *.gif$", "/x/y.gif", False),
+        ("User-agent: *\nDisallow: *.gif$", "/x/y.gif?size=2", True),
+        ("User-agent: *\nDisallow: /a*z$", "/a/b/z", False),
+        ("User-agent: *\nDisallow: /a*z$", "/a/b/z/", True),
+        ("User-agent: *\nDisallow: /fish*/big", "/fishes/small/big.jpg", False),
+        ("User-agent: *\nDisallow: /?q", "/?q=1", False),
+        ("User-agent: other\nDisallow: /", "/a", True),
+        ("User-agent: *\nDisallow: /\nUser-agent: graftgan/1.0\nDisallow: /b", "/a", True),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: GraftGAN\nDisallow:", "/a", True),
+        ("# nothing\nDisallow: /", "/a", True),
+        ("<html>not a robots.txt</html>", "/a", True),
+        (RFC_EXAMPLE, "/example/page.html", False),
+        (RFC_EXAMPLE, "/example/other.gif", True),
+    ],
+)  # fmt: skip
+def test_robots(rules: str, path: str, allowed: bool):
+    assert parse_robots(rules).allows(f"http://example.org{path}") == allowed
+
+
+def test_the_pause_of_robots():
+    assert parse_robots("User-agent: *\nCrawl-delay: 2.5").pause == 2.5
+    assert parse_robots("User-agent: *\nCrawl-delay: 90000").pause == 60
+    assert parse_robots("User-agent: *\nCrawl-delay: soon").pause is None
+    assert parse_robots("User-agent: x\nCrawl-delay: 3").pause is None
+
+
+def test_a_pattern_of_wildcards_is_not_slow():
+    rules = parse_robots("User-agent: *\nDisallow: " + "/*a" * 500 + "b$")
+    assert rules.allows("http://example.org/" + "/a" * 4000)
