@@ -15,7 +15,7 @@ demo: $(STAMP)  ## draw 100 CC0 pictures and graft the bundled source onto them
 	$(BIN)/graftgan demo
 
 test: $(STAMP)  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: format lint types test  ## what CI runs
 

@@ -63,14 +63,19 @@ def append_jsonl(path: Path, data: dict[str, Any]) -> None:
     append_text(path, json.dumps(data) + "\n")
 
 
+def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Return each of ``lines`` as one line of JSON, all of it text that UTF-8 can hold."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return text.encode("utf-8", errors="backslashreplace").decode()  # half a pair is no letter
+
+
 def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Write each of ``lines`` as one line of JSON, the file whole.
 
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))  # half a pair is no letter
+    write_text(path, as_jsonl(lines))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -234,8 +234,10 @@ def _read_missing(
         workers_of(processes, settings.cluster) as (executor, workers),
         closing(read_all(tasks(), executor, workers=workers)) as read,
     ):
-        for done, record in enumerate(read, start=1):
-            records.add(record)
+        done = 0
+        for some in read:
+            records.add(some)
+            done += len(some)
             progress("reading pictures", done, len(missing))
     return len(missing)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -15,6 +15,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -29,7 +30,8 @@ from graftgan.curation.view import LONGEST, View, view_of
 from graftgan.data import Content, Unusable, decode_whole, reasons_for_failure
 from graftgan.errors import RunError, SettingsError
 
-_AHEAD = 4  # pictures handed out for each worker before the first comes back
+_AT_ONCE = 4  # pictures that travel to a worker together
+_AHEAD = 2  # such groups handed out for each worker before the first comes back
 _CLUSTER = 'distributing over a cluster needs dask: pip install "graftgan[cluster]"'
 
 
@@ -83,9 +85,14 @@ def read_picture(task: Task) -> Record:
     )
 
 
+def read_pictures(tasks: Sequence[Task]) -> list[Record]:
+    """Return the records of several pictures, in their order."""
+    return [read_picture(task) for task in tasks]
+
+
 def read_all(
     tasks: Iterable[Task], executor: Executor, *, workers: int
-) -> Generator[Record, None, None]:
+) -> Generator[list[Record], None, None]:
     """Yield records as they come, with few pictures under way so that memory stays flat.
 
     Raises:
@@ -93,13 +100,11 @@ def read_all(
         SettingsError: A filter cannot be built.
     """
     coming = iter(tasks)
-    waiting: set[Future[Record]] = set()
+    waiting: set[Future[list[Record]]] = set()
     try:
         while True:
-            for task in coming:
-                waiting.add(executor.submit(read_picture, task))
-                if len(waiting) >= _AHEAD * workers:
-                    break
+            while len(waiting) < _AHEAD * workers and (some := list(islice(coming, _AT_ONCE))):
+                waiting.add(executor.submit(read_pictures, some))
             if not waiting:
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

@@ -1,13 +1,13 @@
 """What was read off each picture, on disk: one line for each, so that nothing is read twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graftgan.curation.filters import Reading
 from graftgan.errors import RunError
-from graftgan.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from graftgan.files import append_text, as_jsonl, read_json, read_jsonl, write_json, write_jsonl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,10 @@ class Records:
         record = self._by_name.get(name)
         return record if record is not None and record.stamp == stamp else None
 
-    def add(self, record: Record) -> None:
-        """Keep a record, in place of an older one of its name."""
-        append_jsonl(self.path, record.as_line())
-        self._by_name[record.name] = record
+    def add(self, records: Sequence[Record]) -> None:
+        """Keep records, each in place of an older one of its name."""
+        append_text(self.path, as_jsonl(record.as_line() for record in records))
+        self._by_name |= {record.name: record for record in records}
 
     def __len__(self) -> int:
         """Return how many pictures are known."""

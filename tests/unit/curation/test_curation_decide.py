@@ -116,7 +116,7 @@ def test_overrides_that_say_something_else_are_refused(tmp_path: Path, text: str
 
 def test_records_of_other_tools_are_forgotten(tmp_path: Path):
     records = Records(tmp_path, made_by={"graftgan": "1"})
-    records.add(record("a", small=3.0))
+    records.add([record("a", small=3.0)])
     assert len(Records(tmp_path, made_by={"graftgan": "1"})) == 1
     assert len(Records(tmp_path, made_by={"graftgan": "2"})) == 0
     assert (tmp_path / "readings.jsonl").read_text() == ""
@@ -124,8 +124,8 @@ def test_records_of_other_tools_are_forgotten(tmp_path: Path):
 
 def test_a_record_is_known_by_the_stamp_of_its_file(tmp_path: Path):
     records = Records(tmp_path, made_by={})
-    records.add(record("a", small=3.0))
-    records.add(record("a", small=3.0, gray=1.0))
+    records.add([record("a", small=3.0)])
+    records.add([record("a", small=3.0, gray=1.0)])
     again = Records(tmp_path, made_by={})
     found = again.get("a", "1")
     assert found is not None
