@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from graftgan.curation import FILTERS
 from graftgan.transfer import PRESETS
 
+ONE_THREAD = "--threads=1"
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def measured(name: str, folder: Path, *flags: str) -> dict[str, Any]:
     """Run a benchmark and return what it wrote."""
     path = folder / "results.json"
-    command = [sys.executable, str(BENCHMARKS / name), *flags, "--threads=1", f"--json={path}"]
+    command = [sys.executable, str(BENCHMARKS / name), f"--json={path}", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -27,14 +29,15 @@ def measured(name: str, folder: Path, *flags: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    tiny = ["--quick", "--width=4", "--resolution=32", "--batch-size=4"]
+    tiny = [ONE_THREAD, "--quick", "--width=4", "--resolution=32", "--batch-size=4"]
     return measured("train_step.py", tmp_path_factory.mktemp("benchmark"), *tiny)
 
 
 def test_scoring_agrees_with_torch_fidelity_and_measures_both(tmp_path: Path) -> None:
     found = measured(
-        "scores.py", tmp_path, "--count=12", "--reference-count=12", "--manifold-count=200"
-    )
+        "scores.py", tmp_path, ONE_THREAD, "--count=12", "--reference-count=12",
+        "--manifold-count=200",
+    )  # fmt: skip
     fid = found["fid"]
     assert fid["relative_difference"] < 1e-3
     ratio = fid["torch_fidelity"]["seconds"] / fid["graftgan"]["seconds"]
@@ -43,7 +46,9 @@ def test_scoring_agrees_with_torch_fidelity_and_measures_both(tmp_path: Path) ->
 
 
 def test_a_step_of_a_stylegan_is_measured_in_every_variant(tmp_path: Path) -> None:
-    found = measured("stylegan_step.py", tmp_path, "--quick", "--no-memory", "--batch-size=2")
+    found = measured(
+        "stylegan_step.py", tmp_path, ONE_THREAD, "--quick", "--no-memory", "--batch-size=2"
+    )
     networks = {case["backbone"]: case for case in found["cases"]}
     assert set(networks) == {"stylegan2", "stylegan3t"}
     for case in networks.values():
@@ -54,6 +59,18 @@ def test_a_step_of_a_stylegan_is_measured_in_every_variant(tmp_path: Path) -> No
             assert all(one["seconds"] > 0 for one in variants.values())
         (spots,) = case["hot_spots"].values()
         assert all(one["share_of_peak"] > 0 for one in spots.values())
+
+
+def test_a_curation_is_measured_by_filter_and_as_a_whole(tmp_path: Path) -> None:
+    found = measured(
+        "curate.py", tmp_path, "--pictures=6", "--filter-pictures=2", "--rounds=1", "--processes=2",
+        "--off", "text", "face", "outlier",
+    )  # fmt: skip
+    rates = found["pictures_per_second_of_filters"]
+    assert rates.keys() == {"decoding", *FILTERS} - {"text", "face", "outlier"}
+    assert all(rate > 0 for rate in rates.values())
+    one, two = (found["pictures_per_second"][str(n)] for n in (1, 2))
+    assert found["times_as_fast"] == pytest.approx(two / one)
 
 
 def test_names_the_machine(results: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
         hold_buffers(layer, "source")
     chosen: list[Parameter] = []
     for part in list(convolutions(layer)):
-        modulation = AdaFM(part.weight)
+        modulation = AdaFM(part.weight, output_axis(part))
         parametrize.register_parametrization(part, "weight", modulation)
         chosen += [modulation.gamma, modulation.beta]
     return chosen

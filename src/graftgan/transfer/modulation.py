@@ -14,11 +14,15 @@ class AdaFM(nn.Module):
     kernel's first two axes, the same for every tap. The first two axes are (out, in) for a
     convolution and (in, out) for a transposed one; either way there is one pair for each kernel.
     At the start gamma is 1 and beta 0, which gives W back exactly.
+    Differs: where a kernel is a single weight, in linear layers and 1 x 1 convolutions, a pair for
+    each would be twice the weights and say no more than they; there one pair serves a whole unit.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, output_axis: int) -> None:
         super().__init__()
-        shape = (*weight.shape[:2], *(1 for _ in weight.shape[2:]))
+        shape = [*weight.shape[:2], *(1 for _ in weight.shape[2:])]
+        if weight.shape[2:].numel() == 1:
+            shape[1 - output_axis] = 1
         self.gamma = nn.Parameter(weight.new_ones(shape))
         self.beta = nn.Parameter(weight.new_zeros(shape))
 

@@ -19,6 +19,8 @@ KERNELS = {
     "strided": (nn.Conv2d(3, 5, (3, 1)), (2, 3, 6, 6)),
     "transposed": (nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1), (2, 2, 3, 3)),
     "linear": (nn.Linear(4, 3), (2, 4)),
+    "pointwise": (nn.Conv2d(2, 3, 1), (2, 2, 5, 5)),
+    "transposed pointwise": (nn.ConvTranspose2d(2, 3, 1), (2, 2, 5, 5)),
 }
 
 
@@ -109,9 +111,22 @@ def test_adafm_on_a_linear_layer():
     plain, changed, given = modulated("linear")
     randomise(changed)
     gamma, beta = gamma_beta(changed)
-    assert gamma.shape == (3, 4)
-    wanted = torch.einsum("oi,oi,bi->bo", gamma, plain.weight, given)
-    wanted += torch.einsum("oi,bi->bo", beta, given) + plain.bias
+    assert gamma.shape == (3, 1)
+    wanted = torch.einsum("o,oi,bi->bo", gamma[:, 0], plain.weight, given)
+    wanted += torch.einsum("o,bi->bo", beta[:, 0], given) + plain.bias
+    torch.testing.assert_close(changed(given), wanted)
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "transposed pointwise"])
+def test_adafm_on_kernels_of_one_weight_has_a_pair_for_each_unit(kind: str):
+    plain, changed, given = modulated(kind)
+    randomise(changed)
+    gamma, beta = (numbers.flatten() for numbers in gamma_beta(changed))
+    assert gamma.shape == (3,)
+    weight = plain.weight[..., 0, 0]
+    by_unit = weight if kind == "pointwise" else weight.T
+    kernel = gamma[:, None] * by_unit + beta[:, None]
+    wanted = torch.einsum("oi,bixy->boxy", kernel, given) + plain.bias[:, None, None]
     torch.testing.assert_close(changed(given), wanted)
 
 
