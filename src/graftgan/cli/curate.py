@@ -66,7 +66,8 @@ class Curate:
     threshold: Names = ()
     """NAME=NUMBER: another threshold of a filter."""
     crop: bool = False
-    """Cut every kept picture to the square around what stands out."""
+    """Cut every kept picture to the square around what stands out, or around the face where only
+    faces are kept."""
     side: int | None = None
     """With --crop: shrink larger squares to so many pixels."""
     face_detector: Path | None = None

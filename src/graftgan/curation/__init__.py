@@ -1,8 +1,7 @@
 """From raw pictures to a clean set, with every decision to see and to overrule."""
 
 from graftgan.curation.advice import COST_HEADINGS, Advice, advice_on, cost_rows
-from graftgan.curation.clean_set import Crop
-from graftgan.curation.curate import PAGE, Curation, CurationSettings, curate
+from graftgan.curation.curate import PAGE, Crop, Curation, CurationSettings, curate
 from graftgan.curation.decide import Reason, Verdict, decide
 from graftgan.curation.filters import FILTERS, Filter, Tools
 from graftgan.curation.overrides import OVERRIDES, Overrides

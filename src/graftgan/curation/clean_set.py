@@ -1,13 +1,12 @@
 """Write the clean set: the pictures that are kept, and where each of them comes from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 
-from graftgan.curation.crop import cut_square
 from graftgan.curation.decide import Verdict
 from graftgan.data import Unusable, decode_whole, reasons_for_failure
 from graftgan.errors import ImageSetError
@@ -20,15 +19,8 @@ Read = Callable[[str], Any]
 """Returns the content of a picture by its name: the file's bytes, or pixels."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
-    """Whether, and how, kept pictures become squares.
-
-    Attributes:
-        side: The most pixels of a side; None: what the picture has.
-    """
-
-    side: int | None = None
+Cut = Callable[[Image.Image], Image.Image]
+"""Makes a square of a picture."""
 
 
 def write_clean_set(
@@ -37,12 +29,12 @@ def write_clean_set(
     *,
     read: Read,
     origins: Mapping[str, Origin],
-    crop: Crop | None,
+    cut: Cut | None,
     progress: Callable[[int, int], None],
 ) -> None:
     """Write the pictures that are kept, their manifest, and every decision into ``out``.
 
-    A picture keeps its bytes, unless it is cropped, which makes it a PNG. The folder of pictures
+    A picture keeps its bytes, unless it is cut, which makes it a PNG. The folder of pictures
     replaces the one of an earlier curation in one step; manifest and decisions follow.
 
     Raises:
@@ -50,13 +42,13 @@ def write_clean_set(
         ImageSetError: A picture is gone or has changed since it was read.
     """
     kept = [verdict for verdict in verdicts if verdict.kept]
-    places = _places([verdict.name for verdict in kept], pixels=crop is not None)
+    places = _places([verdict.name for verdict in kept], pixels=cut is not None)
     with written_whole(out / PICTURES) as partial:
         partial.mkdir()
         for done, verdict in enumerate(kept, start=1):
             target = partial / places[verdict.name]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_picture(_read_again(verdict.name, read, crop), target, crop)
+            _write_picture(_read_again(verdict.name, read, cut), target, cut)
             progress(done, len(kept))
     write_manifest_lines(
         (
@@ -104,23 +96,23 @@ def _places(names: Sequence[str], *, pixels: bool) -> dict[str, str]:
     return places
 
 
-def _read_again(name: str, read: Read, crop: Crop | None) -> bytes | Image.Image:
+def _read_again(name: str, read: Read, cut: Cut | None) -> bytes | Image.Image:
     """Return the bytes of a picture's file, or its pixels where they are needed."""
     try:
         with reasons_for_failure():
             content = read(name)
-            if crop is None and isinstance(content, bytes):
+            if cut is None and isinstance(content, bytes):
                 return content
-            return decode_whole(content)[0] if crop is not None else Image.fromarray(content)
+            return decode_whole(content)[0] if cut is not None else Image.fromarray(content)
     except Unusable as reason:
         raise ImageSetError(
             f"{name} has changed while it was curated ({reason}); run it again"
         ) from None
 
 
-def _write_picture(content: bytes | Image.Image, target: Path, crop: Crop | None) -> None:
+def _write_picture(content: bytes | Image.Image, target: Path, cut: Cut | None) -> None:
     if isinstance(content, bytes):
         target.write_bytes(content)
     else:
-        image = content if crop is None else cut_square(content, crop.side)
+        image = content if cut is None else cut(content)
         image.save(target, "PNG")

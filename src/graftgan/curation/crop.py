@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from graftgan.curation.filters.face import Face, FaceFinder
+from graftgan.curation.view import view_of
+
 _SIDE = 64  # pixels at which one looks for what stands out
 _SMOOTHED = 2.5  # pixels
 _TO_THE_MIDDLE = 0.3  # of the weight that the middle has over the ends, where nothing stands out
@@ -31,9 +34,29 @@ def square_around_subject(image: Image.Image) -> tuple[int, int, int, int]:
     return (start, 0, start + side, side) if width > height else (0, start, side, start + side)
 
 
-def cut_square(image: Image.Image, side: int | None) -> Image.Image:
-    """Return the square around the subject, shrunk to ``side`` pixels where it is larger."""
-    square = image.crop(square_around_subject(image))
+def square_around_face(size: tuple[int, int], face: Face) -> tuple[int, int, int, int]:
+    """Return the largest square in a picture of ``size``, the face as near its middle as can be."""
+    width, height = size
+    left, top, right, bottom = face.box
+    middle = (left + right) / 2 * width if width > height else (top + bottom) / 2 * height
+    longer, side = max(size), min(size)
+    start = min(max(0, round(middle - side / 2)), longer - side)
+    return (start, 0, start + side, side) if width > height else (0, start, side, start + side)
+
+
+def cut_square(
+    image: Image.Image, *, side: int | None = None, find_faces: FaceFinder | None = None
+) -> Image.Image:
+    """Return the square around what a picture shows.
+
+    Args:
+        image: Upright, RGB.
+        side: A larger square is shrunk to so many pixels.
+        find_faces: With it, the square is around the clearest face, where there is one.
+    """
+    faces = find_faces(view_of(image, image.size)) if find_faces is not None else ()
+    box = square_around_face(image.size, faces[0]) if faces else square_around_subject(image)
+    square = image.crop(box)
     if side is not None and square.width > side:
         square = square.resize((side, side), Image.Resampling.LANCZOS)
     return square

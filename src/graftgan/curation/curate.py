@@ -9,9 +9,11 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from graftgan.curation.clean_set import Crop, write_clean_set
+from graftgan.curation.clean_set import Cut, write_clean_set
+from graftgan.curation.crop import cut_square
 from graftgan.curation.decide import Verdict, decide
 from graftgan.curation.filters import Tools
+from graftgan.curation.filters.face import build_face_finder
 from graftgan.curation.overrides import read_overrides
 from graftgan.curation.page import write_page
 from graftgan.curation.reading import Task, lacking, read_all, workers_of
@@ -26,6 +28,17 @@ from graftgan.provenance import Origin, origins_of
 PAGE = "curation.html"
 _STATE = ".curation"  # hidden, so that no picture of it ever counts as one of the set
 _PER_PROCESS = 32  # pictures that are worth the start of another process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """How kept pictures become squares: around the face where only faces are kept.
+
+    Attributes:
+        side: The most pixels of a side; None: what the picture has.
+    """
+
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +159,7 @@ def _write(
         found.folder,
         read=content,
         origins=found.origins,
-        crop=settings.crop,
+        cut=_cut(settings),
         progress=partial(progress, "writing the clean set"),
     )
     write_page(
@@ -158,6 +171,15 @@ def _write(
         destination=found.page,
         progress=partial(progress, "drawing the page"),
     )
+
+
+def _cut(settings: CurationSettings) -> Cut | None:
+    """Return what makes squares, if any."""
+    if settings.crop is None:
+        return None
+    of_faces = settings.rules["face"].mode == "keep_only"
+    finder = build_face_finder(settings.tools) if of_faces else None
+    return partial(cut_square, side=settings.crop.side, find_faces=finder)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ import pytest
 from curation_pictures import texture
 from PIL import Image
 
-from graftgan.curation.crop import cut_square, square_around_subject
+from graftgan.curation.crop import cut_square, square_around_face, square_around_subject
+from graftgan.curation.filters.face import Face
 
 
 def with_subject(width: int, height: int, left: int, top: int) -> Image.Image:
@@ -40,6 +41,32 @@ def test_where_nothing_stands_out_it_is_in_the_middle():
 
 
 def test_squares_are_shrunk_and_never_enlarged():
-    assert cut_square(texture(0, width=400), 128).size == (128, 128)
-    assert cut_square(texture(0, width=400), 512).size == (300, 300)
-    assert cut_square(texture(0, width=1, height=9), None).size == (1, 1)
+    assert cut_square(texture(0, width=400), side=128).size == (128, 128)
+    assert cut_square(texture(0, width=400), side=512).size == (300, 300)
+    assert cut_square(texture(0, width=1, height=9)).size == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "wanted"),
+    [
+        ((600, 200), (0.1, 0.0, 0.2, 0.5), (0, 0, 200, 200)),
+        ((600, 200), (0.4, 0.0, 0.5, 0.5), (170, 0, 370, 200)),
+        ((600, 200), (0.9, 0.0, 1.0, 0.5), (400, 0, 600, 200)),
+        ((200, 600), (0.0, 0.4, 0.5, 0.6), (0, 200, 200, 400)),
+        ((200, 200), (0.0, 0.0, 0.1, 0.1), (0, 0, 200, 200)),
+    ],
+)
+def test_the_square_around_a_face_stays_inside(
+    size: tuple[int, int], box: tuple[float, float, float, float], wanted: tuple[int, ...]
+):
+    assert square_around_face(size, Face(box, 0.9)) == wanted
+
+
+def test_with_a_face_finder_the_face_decides_and_else_what_stands_out():
+    image = with_subject(600, 200, 500, 60)
+    image.putpixel((0, 0), (255, 0, 0))
+    face = Face((0.0, 0.0, 0.1, 0.5), 0.9)
+    assert cut_square(image, find_faces=lambda view: (face,)).getpixel((0, 0)) == (255, 0, 0)
+    without = cut_square(image, find_faces=lambda view: ())
+    assert np.array_equal(np.asarray(without), np.asarray(cut_square(image)))
+    assert without.getpixel((0, 0)) != (255, 0, 0)
