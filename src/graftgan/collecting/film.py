@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftgan.collecting.candidates import SOURCES, Candidate, Listing, SourceKind
-from graftgan.collecting.local import as_png
 from graftgan.collecting.settings import CollectSettings
 from graftgan.collecting.web import Web
+from graftgan.data import file_of
 from graftgan.errors import CollectError
 from graftgan.provenance import Origin
 
@@ -72,7 +72,7 @@ def _candidates(command: list[str], path: Path, every: float) -> Iterator[Candid
                 yield Candidate(
                     name=f"video:{path.name}@{seconds}",
                     origin=Origin(title=f"{path.name}, {seconds}", source="video"),
-                    content=as_png(picture),
+                    content=file_of(np.asarray(picture)),
                 )
             code = program.wait()
         finally:

@@ -1,17 +1,14 @@
 """A folder, zip or npz: pictures on this machine, with the origins that travel with them."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-from PIL import Image
 
 from graftgan.collecting.candidates import SOURCES, Candidate, Listing, SourceKind
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.settings import CollectSettings
 from graftgan.collecting.web import Web
-from graftgan.data import Member, Unusable, find_source
+from graftgan.data import Member, Unusable, file_of, find_source
 from graftgan.errors import CollectError, ImageSetError
 from graftgan.provenance import Origin, origins_of
 
@@ -39,20 +36,13 @@ def open_folder(what: str, settings: CollectSettings) -> Listing:
     return listing
 
 
-def as_png(picture: Image.Image) -> bytes:
-    """Return pixels as the bytes of a file that keeps them."""
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    return file.getvalue()
-
-
 def _with_content(candidate: Candidate, member: Member, largest: int) -> Candidate:
     try:
         content = member.read()
     except Unusable as problem:
         refusal = Refusal(Reason.UNREADABLE, str(problem))
         return replace(candidate, refusal=refusal, content=b"")
-    file = content if isinstance(content, bytes) else as_png(Image.fromarray(content))
+    file = file_of(content)
     too_large = len(file) > largest
     refusal = Refusal(Reason.TOO_LARGE, f"{len(file) / 1e6:,.3g} MB") if too_large else None
     return replace(candidate, content=b"" if too_large else file, refusal=refusal)

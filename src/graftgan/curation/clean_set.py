@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from graftgan.curation.decide import Verdict
-from graftgan.data import Unusable, decode_whole, reasons_for_failure
+from graftgan.data import Unusable, decode_whole, file_of, reasons_for_failure
 from graftgan.errors import ImageSetError
 from graftgan.files import write_jsonl, written_whole
 from graftgan.provenance import Origin, write_manifest_lines
@@ -48,7 +48,7 @@ def write_clean_set(
         for done, verdict in enumerate(kept, start=1):
             target = partial / places[verdict.name]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_picture(_read_again(verdict.name, read, cut), target, cut)
+            _write_picture(verdict.name, read, target, cut)
             progress(done, len(kept))
     write_manifest_lines(
         (
@@ -96,23 +96,16 @@ def _places(names: Sequence[str], *, pixels: bool) -> dict[str, str]:
     return places
 
 
-def _read_again(name: str, read: Read, cut: Cut | None) -> bytes | Image.Image:
-    """Return the bytes of a picture's file, or its pixels where they are needed."""
+def _write_picture(name: str, read: Read, target: Path, cut: Cut | None) -> None:
     try:
         with reasons_for_failure():
             content = read(name)
-            if cut is None and isinstance(content, bytes):
-                return content
-            return decode_whole(content)[0] if cut is not None else Image.fromarray(content)
+            image = None if cut is None else decode_whole(content)[0]
     except Unusable as reason:
         raise ImageSetError(
             f"{name} has changed while it was curated ({reason}); run it again"
         ) from None
-
-
-def _write_picture(content: bytes | Image.Image, target: Path, cut: Cut | None) -> None:
-    if isinstance(content, bytes):
-        target.write_bytes(content)
+    if cut is None or image is None:
+        target.write_bytes(file_of(content))
     else:
-        image = content if cut is None else cut(content)
-        image.save(target, "PNG")
+        cut(image).save(target, "PNG")

@@ -3,7 +3,7 @@
 from graftgan.data.avatars import CC0_STYLES, render_avatars
 from graftgan.data.classes import find_classes
 from graftgan.data.collect import Content, Member, Skipped, Source, Unusable, find_source
-from graftgan.data.decode import decode_whole, reasons_for_failure
+from graftgan.data.decode import decode_whole, file_of, reasons_for_failure
 from graftgan.data.image_set import ImageSet, load_image_set, load_picture, write_manifest
 from graftgan.data.mix import Mixture, Part, mix, parse_part
 from graftgan.data.sampler import EndlessSampler
@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "Unusable",
     "decode_whole",
+    "file_of",
     "find_classes",
     "find_source",
     "load_image_set",

@@ -114,6 +114,15 @@ def decode_whole(
     return _flatten(image, mode), size, found
 
 
+def file_of(content: Content) -> bytes:
+    """Return the bytes of a picture's file; pixels become those of a PNG."""
+    if isinstance(content, bytes):
+        return content
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(content)).save(file, "PNG")
+    return file.getvalue()
+
+
 @contextmanager
 def reasons_for_failure() -> Generator[None]:
     """Raise :class:`Unusable` with the short reason for whatever reading or decoding raises."""

@@ -1,18 +1,15 @@
 """Mix sets into one with known proportions: a zip of the pictures as they were."""
 
-import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from graftgan.data.collect import Content, Contents, Skipped, Source, find_source
-from graftgan.data.decode import Decoded, Shape, decode_all
+from graftgan.data.decode import Decoded, Shape, decode_all, file_of
 from graftgan.errors import ImageSetError, SettingsError
 from graftgan.files import without_archive_ending, written_whole
 from graftgan.randomness import Randomness
@@ -103,7 +100,7 @@ def mix(
             with source.open() as contents:
                 for member, content, sha256 in _usable(contents, needed, name, seed, skipped):
                     entry = f"{name}/{_file_name(member, content)}"
-                    archive.writestr(zipfile.ZipInfo(entry, _LONG_AGO), _as_bytes(content))
+                    archive.writestr(zipfile.ZipInfo(entry, _LONG_AGO), file_of(content))
                     listed.append({"name": entry, "from": member, "sha256": sha256})
                     if progress is not None:
                         progress(len(listed), count)
@@ -189,11 +186,3 @@ def _whole_numbers(shares: Sequence[float], count: int) -> list[int]:
 
 def _file_name(member: str, content: Content) -> str:
     return member if isinstance(content, bytes) else f"{member}.png"
-
-
-def _as_bytes(content: Content) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(content)).save(file, "PNG")
-    return file.getvalue()
