@@ -76,6 +76,25 @@ def test_resampling_is_the_plain_sum(up, down, padding):
     torch.testing.assert_close(ours, 4 * both, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("up", "down"), [(1, 2), ((2, 3), (1, 2))])
+def test_bfloat16_resamples_alike_and_crops(up, down):
+    x, line = normal(2, 3, 9, 7), normal(4)
+    whole = resample(x, line, up=up, padding=(2, 3, 4, 1))
+    factors = (down, down) if isinstance(down, int) else down
+    expected = whole[:, :, 3 :: factors[1], 3 :: factors[0]]  # three fewer on the left and above
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = resample(x.bfloat16(), line, up=up, down=down, padding=(-1, 3, 1, 1))
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.double(), expected, rtol=0.05, atol=0.05)
+
+
+def test_gradients_of_gradients_go_through_resampling():
+    x, line = normal(1, 2, 5, 4).requires_grad_(), normal(4)
+    torch.autograd.gradgradcheck(
+        lambda x: resample(x.square(), line, up=2, down=1, padding=(1, 2, 2, 1)), (x,)
+    )
+
+
 def test_a_convolution_up_is_zeros_kernel_and_filter_in_turn():
     x, kernel, taps = normal(2, 3, 4, 4), normal(5, 3, 3, 3), binomial_filter().double()
     spread = naive_resample(x, torch.ones(1, 1).double(), (2, 2), (1, 1), (2, 1, 2, 1))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.backbones.stylegan.filters import binomial_filter
-from graftgan.backbones.stylegan.resample import GAIN, convolved_down, leaky
+from graftgan.backbones.stylegan.resample import GAIN, clamped, convolved_down, leaky
 
 
 class ScaledLinear(nn.Linear):
@@ -69,17 +69,19 @@ class ScaledConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor, gain: float = 1.0) -> Tensor:
         """Return the features (b, o, h', w'), multiplied by ``gain`` at last."""
-        kernel = self.weight * self._scale
-        if self._down:
-            features = convolved_down(input, kernel.to(input), self.resample_filter)
-        else:
-            features = F.conv2d(input, kernel, padding=self.padding)
         clamp = self._clamp * gain
         if self._active:
-            return leaky(features, self.bias, gain=GAIN * gain, clamp=clamp)
-        assert self.bias is None
-        features = features * gain
-        return features.clamp(-clamp, clamp) if clamp else features
+            gain = gain * GAIN
+        # Gains multiply the few weights, not the many features: leaky ReLU lets them through.
+        kernel = self.weight * (self._scale * gain)
+        bias = None if self.bias is None else self.bias * gain
+        if self._down:
+            features = convolved_down(input, kernel, self.resample_filter, bias)
+        else:
+            features = F.conv2d(input, kernel, bias, padding=self.padding)
+        if self._active:
+            return leaky(features, gain=1.0, clamp=clamp)
+        return clamped(features, clamp)
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:

@@ -23,6 +23,8 @@ def modulated(
     padding: int = 0,
     up_taps: Tensor | None = None,
     input_gain: Tensor | None = None,
+    gain: float = 1.0,
+    offset: Tensor | None = None,
 ) -> Tensor:
     """Convolve with a kernel that each picture's styles scale.
 
@@ -34,6 +36,8 @@ def modulated(
         padding: Zeros around the features; with ``up_taps`` that of a kernel of three.
         up_taps: Doubles the size with this filter.
         input_gain: (), of the features and not of the norm.
+        gain: Of the result.
+        offset: (b, 1, h', w') or (o, 1, 1), added at last.
 
     Returns:
         (b, o, h', w').
@@ -47,11 +51,15 @@ def modulated(
     else:
         features = convolved_up(features, kernel.to(features), up_taps)
     if not demodulate:
-        return features
+        features = features if gain == 1.0 else features * gain
+        return features if offset is None else features + offset.to(features)
     with torch.autocast(features.device.type, enabled=False):  # small, and decides every pixel
         squares = kernel.float().square().sum(dim=(2, 3))
         smallest = (
             _EPSILON * squares.sum(dim=1) / kernel[0].numel()
         )  # as if kernels had mean square 1
-        norms = (styles.float().square() @ squares.T + smallest).rsqrt()
-    return features * norms.to(features)[:, :, None, None]
+        norms = (styles.float().square() @ squares.T + smallest).rsqrt() * gain
+    norms = norms.to(features)[:, :, None, None]
+    if offset is None:
+        return features * norms
+    return torch.addcmul(offset.to(features), features, norms)  # one pass over the features

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graftgan.backbones.stylegan.filters import binomial_filter
 from graftgan.backbones.stylegan.linear import ScaledLinear
 from graftgan.backbones.stylegan.modulation import modulated
-from graftgan.backbones.stylegan.resample import leaky, upsampled
+from graftgan.backbones.stylegan.resample import GAIN, clamped, leaky, upsampled
 from graftgan.tensors import Images
 
 
@@ -59,14 +59,21 @@ class StyledConv2d(nn.Conv2d):
         self, input: Tensor, style: Tensor, noise: torch.Generator | None
     ) -> Tensor:
         """Return the features (b, o, h', w')."""
-        taps = self.resample_filter if self._up else None
-        features = modulated(input, self.weight, self.affine(style), padding=1, up_taps=taps)
         field = self.noise_const
         if noise is not None:
-            shape = (len(features), 1, *features.shape[2:])
-            field = torch.randn(shape, generator=noise, device=noise.device).to(features.device)
-        features = features + (field * self.noise_strength).to(features)
-        return leaky(features, self.bias, clamp=self._clamp)
+            shape = (len(input), 1, *field.shape)
+            field = torch.randn(shape, generator=noise, device=noise.device).to(input.device)
+        features = modulated(
+            input,
+            self.weight,
+            self.affine(style),
+            padding=1,
+            up_taps=self.resample_filter if self._up else None,
+            gain=GAIN,
+            offset=field * (self.noise_strength * GAIN),
+        )
+        assert self.bias is not None
+        return leaky(features, self.bias * GAIN, gain=1.0, clamp=self._clamp)
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
@@ -91,10 +98,10 @@ class ToPixels(nn.Conv2d):
     ) -> Images:
         """Return the colours (b, c, h, w)."""
         styles = self.affine(style) / math.sqrt(self.in_channels)
-        pixels = modulated(input, self.weight, styles, demodulate=False)
         assert self.bias is not None
-        pixels = pixels + self.bias.to(pixels)[:, None, None]
-        return pixels.clamp(-self._clamp, self._clamp) if self._clamp else pixels
+        offset = self.bias[:, None, None]
+        pixels = modulated(input, self.weight, styles, demodulate=False, offset=offset)
+        return clamped(pixels, self._clamp)
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
