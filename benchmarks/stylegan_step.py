@@ -5,6 +5,7 @@ process, so that whatever else the machine does hits them alike; only ratios of 
 something. Peak memory is that of a fresh process for each, less what it holds before the networks.
 The hot operators, StyleGAN2's modulated convolution and StyleGAN3's with its filtered nonlinearity,
 are timed alone: what share of the measured peak of a matrix product do their multiplications reach?
+On a CPU the filters are products with banded matrices, whose zeros are multiplied and count too.
 
 python benchmarks/stylegan_step.py --json benchmarks/results/stylegan_step.json
 """

@@ -46,7 +46,8 @@ def test_from_folders_of_classes_to_a_picture_of_ones_own(cli, tmp_path: Path) -
     assert load_tensors(tmp_path / "found" / "styles.safetensors")["styles"].shape == (1, 6, 16)
     found = json.loads((tmp_path / "found" / "projection.json").read_text())
     assert set(found) == {"000.png"}
-    assert (tmp_path / "found" / "projected.png").is_file()
+    with Image.open(tmp_path / "found" / "projected.png") as sheet:
+        assert sheet.size == (16, 32)  # the picture, and what was found under it
 
     wrong = cli("styles", "mix", run, "--layers", "0-9", "--out", tmp_path / "no.png", code=2)
     assert "has styles for layers 0 to 5" in wrong.stderr

@@ -98,8 +98,9 @@ def find(
     with written_whole(out) as partial:
         partial.mkdir()
         save_tensors(partial / "styles.safetensors", {"styles": found.styles})
-        sheet = pairs_in_rows(wanted[:_SHOWN], found.drawn[:_SHOWN])
-        save_png(picture_grid(sheet, columns=8), partial / "projected.png")
+        columns = min(8, len(wanted))
+        sheet = pairs_in_rows(wanted[:_SHOWN], found.drawn[:_SHOWN], columns=columns)
+        save_png(picture_grid(sheet, columns=columns), partial / "projected.png")
         distances = zip(names, found.distances, found.mean_distances, strict=True)
         write_json(
             partial / "projection.json",

@@ -7,12 +7,14 @@ from graftgan.tensors import PictureBytes
 _COLUMNS = 8
 
 
-def pairs_in_rows(pictures: PictureBytes, drawn: PictureBytes) -> PictureBytes:
-    """Return ``pictures``, eight in a row, each row above that of its ``drawn`` ones."""
-    rows = zip(pictures.split(_COLUMNS), drawn.split(_COLUMNS), strict=True)
-    return torch.cat([_filled(row) for pair in rows for row in pair])
+def pairs_in_rows(
+    pictures: PictureBytes, drawn: PictureBytes, *, columns: int = _COLUMNS
+) -> PictureBytes:
+    """Return ``pictures``, ``columns`` in a row, each row above that of its ``drawn`` ones."""
+    rows = zip(pictures.split(columns), drawn.split(columns), strict=True)
+    return torch.cat([_filled(row, columns) for pair in rows for row in pair])
 
 
-def _filled(row: PictureBytes) -> PictureBytes:
+def _filled(row: PictureBytes, columns: int) -> PictureBytes:
     """Return ``row`` with black pictures up to its full length."""
-    return torch.cat([row, row.new_zeros(_COLUMNS - len(row), *row.shape[1:])])
+    return torch.cat([row, row.new_zeros(columns - len(row), *row.shape[1:])])
