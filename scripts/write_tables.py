@@ -39,9 +39,9 @@ Where settings vary beside the methods, a method's name holds for each of them.
 
 STARTS = ("mnist_start", "cifar_start", "rooms_start")
 """The recorded comparisons of fresh weights with the decoder of a VAE."""
-DIVERSITY = ("diverse_dcgan", "diverse_wgan_gp")
+DIVERSITY = ("diverse_dcgan", "diverse_wgan_gp", "diverse_began")
 """The recorded comparisons of sources that have seen one kind of picture or several."""
-RANKS = ("rank_dcgan", "rank_wgan_gp")
+RANKS = ("rank_dcgan", "rank_wgan_gp", "rank_began")
 """The rankings of these sources."""
 
 
