@@ -30,6 +30,7 @@ COMPARISONS = {
     "avatars_search": "fine_tune",
     "anime_sizes": "fine_tune",
     "anime_few": "fine_tune",
+    "avatars_sg2": "combined",
 }
 """The recorded comparisons, each with the variant that the others are held against.
 
