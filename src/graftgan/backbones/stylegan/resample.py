@@ -169,7 +169,7 @@ def _filtered(images: Tensor, taps: Tensor, stride: tuple[int, int]) -> Tensor:
 
 
 def _faster_as_products(images: Tensor, up: int) -> bool:
-    """Say whether to resample by matrices: on a CPU, but to shrink float32 (measured)."""
+    """Say whether matrices resample sooner: on a CPU, unless float32 is only made smaller."""
     return images.device.type == "cpu" and (up > 1 or torch.is_autocast_enabled("cpu"))
 
 
