@@ -23,6 +23,14 @@ def site():
         yield site
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A shell's background job ignores Ctrl-C, and so would the programs it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def listing(tmp_path: Path, site: FakeSite, count: int) -> Path:
     path = tmp_path / "list.txt"
     urls = [site.put(f"/{n}.png", picture(n + 1)) for n in range(count)]
@@ -64,6 +72,7 @@ def test_from_many_places_into_one_folder(cli: Cli, site: FakeSite, pictures: Pa
     assert "33 pictures" in cli("preview", raw, "--out", tmp_path / "preview.png").stdout
 
 
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_and_on(cli: Cli, site: FakeSite, tmp_path: Path):
     addresses = listing(tmp_path, site, 12)
     site.put("/11.png", slow_drip)
