@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from graftgan.augment import leak_report
+from graftgan.augment import POLICIES, leak_report
 from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
 from graftgan.prepared import Prepared
@@ -153,7 +153,8 @@ class Recorder:
     def _leak_warning(self, generated: PictureBytes) -> str | None:
         pictures = self._prepared.images.pictures
         leaks = leak_report(pictures[:: max(1, len(pictures) // _LEAK_COUNT)], generated)
-        return leaks.message() if leaks.leaking else None
+        augmented = bool(POLICIES[self._prepared.experiment.augment].operations)
+        return leaks.message(augmented=augmented) if leaks.leaking else None
 
 
 class CollapseGuard:

@@ -130,16 +130,29 @@ class LeakReport:
         """Whether any of the signs is seen."""
         return any(sign.seen for sign in self.signs)
 
-    def message(self) -> str:
-        """Return one line: what was counted, which signs were seen, and what to do about it."""
+    def message(self, *, augmented: bool = True) -> str:
+        """Return one line: what was counted, which signs were seen, and what to do about it.
+
+        Args:
+            augmented: Whether the generator was trained with any, which could have leaked.
+        """
         seen = [sign for sign in self.signs if sign.seen]
         if not seen:
             counts = "; ".join(sign.counts() for sign in self.signs)
             return f"{counts}: no sign that an augmentation leaks"
+        counts = "; ".join(sign.counts() for sign in seen)
+        names, advice = (
+            ", ".join(part)
+            for part in ([sign.name for sign in seen], [sign.advice for sign in seen])
+        )
+        if augmented:
+            return (
+                f"{counts}: an augmentation has leaked into the samples ({names}); lower its "
+                f"strength or probability, raise its fade_out, and {advice}"
+            )
         return (
-            f"{'; '.join(sign.counts() for sign in seen)}: an augmentation has leaked into the "
-            f"samples ({', '.join(sign.name for sign in seen)}); lower its strength or "
-            f"probability, raise its fade_out, and {', '.join(sign.advice for sign in seen)}"
+            f"{counts}: marks that augmentations leave ({names}), though this run has none; the "
+            f"samples may not look like the pictures yet, so train for longer, or {advice}"
         )
 
 

@@ -55,6 +55,9 @@ def test_borders_that_only_generated_pictures_have_are_a_leak() -> None:
     )
     assert "leaked" in report.message()
     assert "\n" not in report.message()
+    bare = report.message(augmented=False)  # then there is nothing to lower
+    assert "this run has none" in bare
+    assert "probability" not in bare
 
 
 def test_borders_that_only_real_pictures_have_are_none() -> None:
