@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import blank_pair
 from graftgan.checkpoints import (
     SourceCard,
     SourceModel,
@@ -91,7 +91,7 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     if iteration is not None:
         raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
-    source = load_source(folder, build_pair)
+    source = load_source(folder, blank_pair)
     restore_batch_statistics(source)
     return source
 

@@ -10,13 +10,14 @@ from graftgan.backbones import sngan as sngan
 from graftgan.backbones import stylegan as stylegan
 from graftgan.backbones.blocks import NORMALISATIONS
 from graftgan.backbones.latent_map import LATENT_MAPS, behind_latent_map
-from graftgan.backbones.registry import BACKBONES, build_pair, surrounded
+from graftgan.backbones.registry import BACKBONES, blank_pair, build_pair, surrounded
 
 __all__ = [
     "BACKBONES",
     "LATENT_MAPS",
     "NORMALISATIONS",
     "behind_latent_map",
+    "blank_pair",
     "build_pair",
     "surrounded",
 ]

@@ -1,9 +1,12 @@
 """The list of backbones."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from graftgan.backbones.class_conditional import with_classes
 from graftgan.backbones.latent_map import behind_latent_map
@@ -57,6 +60,38 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
         bare = replace(bare, classes=())
     pair = backbone.build(bare, rng)
     return surrounded(pair, architecture, rng)
+
+
+def blank_pair(architecture: Architecture) -> NetworkPair:
+    """Build the pair for weights that are at hand: its own are whatever lay in the memory.
+
+    Memory that nobody wrote takes none of the machine's, which a draw would.
+
+    Raises:
+        SettingsError: As ``build_pair`` does.
+    """
+    with _Undrawn():
+        return build_pair(architecture)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are that would be filled with random numbers."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        if func in (
+            nn.init.kaiming_uniform_,
+            nn.init.uniform_,
+        ):  # at work in nn.Linear and nn.Conv2d
+            return (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generator) -> NetworkPair:

@@ -4,7 +4,7 @@ Files of others are read by :mod:`official` and :mod:`state_dicts`, which run no
 """
 
 from graftgan.checkpoints.official import StoredNetwork, read_official
-from graftgan.checkpoints.receipt import LoadReceipt, copy_matching
+from graftgan.checkpoints.receipt import LoadReceipt, copy_matching, match
 from graftgan.checkpoints.run_state import (
     SavedState,
     list_checkpoints,
@@ -43,6 +43,7 @@ __all__ = [
     "load_source",
     "load_state",
     "load_tensors",
+    "match",
     "prune_checkpoints",
     "read_card",
     "read_official",

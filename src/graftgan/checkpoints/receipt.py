@@ -51,19 +51,12 @@ class LoadReceipt:
         )
 
 
-@torch.no_grad()
-def copy_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReceipt:
-    """Copy every tensor whose name and shape match into ``module``; report all others.
-
-    Nothing is copied by broadcasting, and nothing is skipped without a word.
-    """
+def match(module: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReceipt:
+    """Say what would become of every tensor if ``tensors`` were loaded into ``module``."""
     own = module.state_dict()
     shared = [name for name in own if name in tensors]
-    kept = [name for name in shared if own[name].shape == tensors[name].shape]
-    for name in kept:
-        own[name].copy_(tensors[name])
     return LoadReceipt(
-        kept=tuple(kept),
+        kept=tuple(name for name in shared if own[name].shape == tensors[name].shape),
         fresh=tuple(name for name in own if name not in tensors),
         unexpected=tuple(name for name in tensors if name not in own),
         misfit=tuple(
@@ -72,3 +65,16 @@ def copy_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> LoadRecei
             if own[name].shape != tensors[name].shape
         ),
     )
+
+
+@torch.no_grad()
+def copy_matching(module: nn.Module, tensors: Mapping[str, Tensor]) -> LoadReceipt:
+    """Copy every tensor whose name and shape match into ``module``; report all others.
+
+    Nothing is copied by broadcasting, and nothing is skipped without a word.
+    """
+    receipt = match(module, tensors)
+    own = module.state_dict()
+    for name in receipt.kept:
+        own[name].copy_(tensors[name])
+    return receipt

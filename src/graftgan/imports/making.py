@@ -3,10 +3,8 @@
 import hashlib
 from pathlib import Path
 
-import torch
-
-from graftgan.backbones import build_pair
-from graftgan.checkpoints import SourceCard, copy_matching, is_torch_file, save_source
+from graftgan.backbones import blank_pair
+from graftgan.checkpoints import SourceCard, is_torch_file, match, save_source
 from graftgan.errors import RunError, SettingsError
 from graftgan.imports.found import Found
 from graftgan.imports.official import pair_of_official
@@ -77,12 +75,11 @@ def _found_in(file: Path, discriminator: Path | None) -> Found:
 
 def _filled_pair(found: Found, files: list[Path]) -> NetworkPair:
     """Return the networks with the tensors that were read in the place of their own."""
-    with torch.device("meta"):  # shapes alone: large networks are not held twice
-        pair = build_pair(found.architecture)
+    pair = blank_pair(found.architecture)  # large networks are not held twice
     places = {"generator": files[0], "discriminator": files[-1]}
     for role, network in pair.items():
         tensors = found.tensors.pop(role)
-        copy_matching(network, tensors).require_complete(what=f"the {role} in {places[role]}")
+        match(network, tensors).require_complete(what=f"the {role} in {places[role]}")
         kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
         fitting = {name: tensor.to(kinds[name]) for name, tensor in tensors.items()}
         network.load_state_dict(fitting, assign=True)
