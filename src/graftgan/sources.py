@@ -26,14 +26,21 @@ DEFAULT_SOURCE = "avatars-64"
 
 
 def source_folders() -> dict[str, Path]:
-    """Return every source on this machine by name: bundled ones, then the person's own.
+    """Return every source on this machine by name: bundled ones, then the person's own."""
+    return {**_sources_in(Path(__file__).parent / "bundled"), **own_source_folders()}
 
-    Own ones lie in ``$GRAFTGAN_SOURCES``, or in ``~/.graftgan/sources``.
+
+def own_source_folders() -> dict[str, Path]:
+    """Return the person's own sources by name.
+
+    They lie in ``$GRAFTGAN_SOURCES``, or in ``~/.graftgan/sources``.
     """
-    own = Path(os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources"))
-    bundled = Path(__file__).parent / "bundled"
-    cards = [card for home in (bundled, own) for card in sorted(home.glob("*/card.json"))]
-    return {card.parent.name: card.parent for card in cards}
+    home = os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources")
+    return _sources_in(Path(home))
+
+
+def _sources_in(home: Path) -> dict[str, Path]:
+    return {card.parent.name: card.parent for card in sorted(home.glob("*/card.json"))}
 
 
 def find_source(name: str) -> Path:

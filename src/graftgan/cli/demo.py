@@ -9,6 +9,7 @@ from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
 from graftgan.data import render_avatars
 from graftgan.errors import RunError
+from graftgan.sources import DEFAULT_SOURCE
 
 DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw; graft it onto them.
 
@@ -49,4 +50,5 @@ def main(arguments: Sequence[str]) -> int:
     )
     console.print(f"{options.count} pictures of style '{options.style}' in {pictures}")
     steps = ["--batch-size", "16", "--iterations", str(options.iterations)]
-    return transfer.main([str(pictures), *steps, "--out", str(run)])
+    source = ["--source", DEFAULT_SOURCE]
+    return transfer.main([str(pictures), *source, *steps, "--out", str(run)])

@@ -11,12 +11,13 @@ from graftgan.cli.training_verb import short_flags, train, value_of
 from graftgan.experiment import Experiment
 from graftgan.search import rank_sources
 from graftgan.settings import read_toml
-from graftgan.sources import DEFAULT_SOURCE, source_folders
+from graftgan.sources import DEFAULT_SOURCE, own_source_folders
 
 DESCRIPTION = """Graft a source onto your pictures.
 
 Each layer of the source's discriminator and generator is frozen, modulated (AdaFM) or fine-tuned,
-as the plan says. Without --source the most promising of the local sources is taken (graftgan rank).
+as the plan says. Without --source the most promising of the local sources is taken (graftgan rank);
+who has none of their own begins with avatars-64.
 Stop with Ctrl-C whenever you like: the state and the report are written, and
 --resume goes on exactly there.
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _ranked_source(arguments: Sequence[str]) -> list[str]:
-    """Return the flag for the most promising local source, where none is named and there are two.
+    """Return the flag for the most promising local source, where none is named and some are owned.
 
     Raises:
         GraftganError: The pictures cannot be read.
@@ -52,7 +53,7 @@ def _ranked_source(arguments: Sequence[str]) -> list[str]:
     named = value_of("source", words) or (config and read_toml(Path(config)).get("source"))
     if named or not pictures or goes_on(words) or {"-h", "--help"} & {*words}:
         return []
-    if len(source_folders()) < 2:
+    if not own_source_folders():  # the default will do: both bundled ones know the same pictures
         return []
     watcher = ScreenWatcher()
     ranking = rank_sources(Path(pictures), progress=watcher.progress)

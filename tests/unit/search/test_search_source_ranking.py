@@ -23,7 +23,7 @@ from graftgan.search.source_ranking import (
     experience_in,
     rank_sources,
 )
-from graftgan.sources import open_source
+from graftgan.sources import DEFAULT_SOURCE, open_source
 from tiny_networks import tiny_architecture
 
 COLOURS = {"red": (1.5, -1.0, -1.0), "green": (-1.0, 1.0, -1.0), "blue": (-1.0, -1.0, 1.5)}
@@ -181,3 +181,11 @@ def test_experience_is_read_from_runs_and_from_recorded_results(tmp_path: Path):
     write_text(recorded, "".join(json.dumps(line) + "\n" for line in lines))
     assert experience_in([recorded], score="FD(net)") == [Experience(300, 100)]
     assert experience_in([tmp_path / "nowhere"], score="KID(net)") == []
+
+
+def test_who_has_no_source_of_their_own_begins_with_the_usual_one(home: Path, capsys, monkeypatch):
+    words = [str(pictures_of(home, "green", count=10)), "--iterations", "1", "--batch-size", "2"]
+    monkeypatch.setattr(transfer, "rank_sources", lambda *_, **__: pytest.fail("ranked"))
+    monkeypatch.setenv("GRAFTGAN_SOURCES", str(home / "nothing_here"))
+    assert transfer.main([*words, "--dry-run", "--device", "cpu"]) == 0
+    assert f'source = "{DEFAULT_SOURCE}"' in capsys.readouterr().out
