@@ -50,7 +50,11 @@ class NetworkSettings:
     clamp: float | None = None
     """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
     minibatch_group: int | None = None
-    """Of a StyleGAN: pictures whose deviation the discriminator sees together."""
+    """Of a StyleGAN: pictures whose deviation the discriminator sees together; 0: the batch."""
+    generator_factor: float | None = None
+    """Of a StyleGAN: the generator has so many times the channels that are given."""
+    residual: bool | None = None
+    """Of a StyleGAN: whether there is a way past each block of the discriminator."""
     latent_map: str | None = None
     """What draws pass before the generator: none, affine or miner; some methods need one."""
     classes: tuple[str, ...] | None = None

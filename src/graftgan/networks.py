@@ -33,7 +33,10 @@ class StyleArchitecture:
         mapping_layers: From latent to style.
         most_channels: No feature map has more.
         clamp: Where features are cut, as training in half precision wants it; 0: nowhere.
-        minibatch_group: Pictures whose deviation the discriminator sees together.
+        minibatch_group: Pictures whose deviation the discriminator sees together; 0: the batch.
+        generator_factor: The generator has so many times the feature maps that ``width`` and
+            ``most_channels`` say.
+        residual: Whether there is a way past each block of the discriminator.
     """
 
     style_size: int = 512
@@ -41,6 +44,8 @@ class StyleArchitecture:
     most_channels: int = 512
     clamp: float = 0.0
     minibatch_group: int = 4
+    generator_factor: float = 1.0
+    residual: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

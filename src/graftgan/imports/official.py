@@ -58,8 +58,9 @@ def architecture_of_official(
     ours, theirs = generator.settings, discriminator.settings
     synthesis = {**ours, **_part(ours, "synthesis_kwargs")}
     resolution = int(ours["img_resolution"]) if "img_resolution" in ours else 0
-    bases = {int(part.get("channel_base", _USUAL_BASE)) for part in (synthesis, theirs)}
-    mosts = {int(part.get("channel_max", _USUAL_MOST)) for part in (synthesis, theirs)}
+    base, most = _widths(theirs)
+    factor, other = (mine / its for mine, its in zip(_widths(synthesis), (base, most), strict=True))
+    form = theirs.get("architecture", "resnet")
     problems = [
         *(["its pictures have no size"] if resolution < 1 else []),
         *(
@@ -68,22 +69,27 @@ def architecture_of_official(
             else []
         ),
         *(
-            ["generator and discriminator are of different width"]
-            if len(bases) > 1 or len(mosts) > 1
+            [
+                f"its generator has {factor:g} times the width of its discriminator, and "
+                f"{other:g} times its most channels"
+            ]
+            if factor != other
             else []
         ),
         *(
-            f"its {role} is of the form '{part['architecture']}'"
-            for role, part, form in (
-                ("generator", synthesis, "skip"),
-                ("discriminator", theirs, "resnet"),
+            f"its {role} is of the form '{its}'"
+            for role, its, known in (
+                ("generator", synthesis.get("architecture", "skip"), {"skip"}),
+                ("discriminator", form, {"resnet", "orig"}),
             )
-            if part.get("architecture", form) != form
+            if its not in known
+        ),
+        *(
+            [f"its {base} channels do not go evenly into {resolution} px"]
+            if resolution and base % resolution
+            else []
         ),
     ]
-    base, most = max(bases), max(mosts)
-    if resolution and base % resolution:
-        problems.append(f"its {base} channels do not go evenly into {resolution} px")
     if problems:
         raise CheckpointError(f"{file} cannot be used yet: {'; '.join(problems)}")
     mapping = [name for name in generator.tensors if name.startswith("mapping.fc")]
@@ -102,8 +108,10 @@ def architecture_of_official(
             most_channels=most,
             clamp=float(theirs.get("conv_clamp") or 0.0),
             minibatch_group=int(
-                _part(theirs, "epilogue_kwargs").get("mbstd_group_size") or _USUAL_GROUP
+                _part(theirs, "epilogue_kwargs").get("mbstd_group_size", _USUAL_GROUP) or 0
             ),
+            generator_factor=factor,
+            residual=form == "resnet",
         ),
     )
 
@@ -117,6 +125,12 @@ def _backbone_of(generator: StoredNetwork) -> str:
         if ".affine." not in name
     )
     return "stylegan3r" if rotates else "stylegan3t"
+
+
+def _widths(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the channels of a picture's one row of pixels, and the most of any feature map."""
+    base, most = settings.get("channel_base", _USUAL_BASE), settings.get("channel_max", _USUAL_MOST)
+    return int(base), int(most)
 
 
 def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """StyleGAN2's operators against the published equations, written naively in float64."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -22,7 +23,7 @@ from graftgan.backbones.stylegan.resample import (
 )
 from graftgan.backbones.stylegan.stylegan2 import StyleGAN2Generator
 from graftgan.errors import SettingsError
-from graftgan.networks import PROJECTION_LAYER, class_weights
+from graftgan.networks import PROJECTION_LAYER, class_weights, tensors_of
 from tiny_networks import latents, tiny_architecture, tiny_images
 
 RNG = torch.Generator().manual_seed(0)
@@ -169,6 +170,9 @@ def test_the_deviation_is_that_within_groups():
         group = maps[picture % 2 :: 2]
         expected = group.std(dim=0, correction=0).square().add(1e-8).sqrt().mean()
         torch.testing.assert_close(added[picture, 2], expected.expand(3, 3), rtol=1e-6, atol=1e-7)
+    of_all = maps.std(dim=0, correction=0).square().add(1e-8).sqrt().mean()
+    added = with_deviation(maps, 0)[:, 2]
+    torch.testing.assert_close(added, of_all.expand(6, 3, 3), rtol=1e-6, atol=1e-7)
 
 
 def test_the_mean_style_follows_in_training_alone():
@@ -228,6 +232,26 @@ def test_the_rotating_form_has_kernels_of_one_pixel_and_round_filters():
         for name, net in tiny.items()
     }
     assert dims == {"stylegan3t": {1}, "stylegan3r": {1, 2}}, "critical layers have separable ones"
+
+
+def test_the_rotating_form_has_twice_the_feature_maps_in_its_generator_alone():
+    maps, judged = {}, {}
+    for name in ("stylegan3t", "stylegan3r"):
+        pair = build_pair(tiny_architecture(name, resolution=16, style=None))
+        maps[name] = [layer.in_channels for layer in list(pair.generator.layers().values())[2:]]
+        judged[name] = [tensor.shape for tensor in tensors_of(pair.discriminator).values()]
+    for double, single in zip(maps["stylegan3r"], maps["stylegan3t"], strict=True):
+        assert abs(double - 2 * single) <= 1  # both are rounded
+    assert judged["stylegan3r"] == judged["stylegan3t"]
+
+
+def test_a_discriminator_may_have_no_way_past_its_blocks():
+    style = replace(tiny_architecture("stylegan2").style, residual=False)
+    critic = build_pair(tiny_architecture("stylegan2", style=style)).discriminator
+    assert not [name for name in tensors_of(critic) if "skip" in name]
+    block, features = critic.layers()["b8"], torch.randn(2, 8, 8, 8, generator=RNG)
+    with torch.no_grad():
+        assert torch.equal(block(features), block.conv1(block.conv0(features)))
 
 
 def test_a_shifted_wave_field_draws_a_shifted_picture():

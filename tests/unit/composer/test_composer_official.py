@@ -1,5 +1,6 @@
 """An official file becomes a source: same pictures, same scores; what does not fit is said."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _no_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def settings_of(pair: NetworkPair) -> dict[str, Any]:
-    """Return what an official program would have built ``pair`` with."""
+    """Return what an official program would have built the discriminator of ``pair`` with."""
     architecture = pair.architecture
     assert architecture.style is not None
     return {
@@ -40,26 +41,44 @@ def settings_of(pair: NetworkPair) -> dict[str, Any]:
 def networks_of(pair: NetworkPair, **changes: Any) -> dict[str, Stored]:
     architecture = pair.architecture
     assert architecture.style is not None
+    style = architecture.style
     common = {**settings_of(pair), **changes}
-    sizes = {"z_dim": architecture.latent_size, "w_dim": architecture.style.style_size}
+    sizes = {"z_dim": architecture.latent_size, "w_dim": style.style_size}
+    if style.generator_factor != 1:
+        for name in ("channel_base", "channel_max"):
+            sizes[name] = int(common[name] * style.generator_factor)
+    its: dict[str, Any] = {} if style.residual else {"architecture": "orig"}
+    its["epilogue_kwargs"] = {"mbstd_group_size": style.minibatch_group or None}
     return {
         "G": stored({}, **common),
-        "D": stored(tensors_of(pair.discriminator), "Discriminator", **common),
-        "G_ema": stored(tensors_of(pair.generator), **common, **sizes),
+        "D": stored(tensors_of(pair.discriminator), "Discriminator", **{**common, **its}),
+        "G_ema": stored(tensors_of(pair.generator), **{**common, **sizes}),
     }
 
 
-def started(backbone: str, classes: tuple[str, ...] = ()) -> NetworkPair:
+def started(backbone: str, classes: tuple[str, ...] = (), **style: Any) -> NetworkPair:
     architecture = tiny_architecture(backbone, classes=classes)
+    assert architecture.style is not None
+    architecture = replace(architecture, style=replace(architecture.style, **style))
     pair = build_pair(architecture, torch.Generator().manual_seed(3))
     for _, network in pair.items():
         network.eval()
     return pair
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
-    pair = started(backbone)
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{backbone: (backbone, {}) for backbone in BACKBONES},
+    "as stylegan3r is published": ("stylegan3r", {"generator_factor": 2.0}),
+    "as cifar10 is published": ("stylegan2", {"residual": False, "minibatch_group": 32}),
+    "the deviation within the batch": ("stylegan2", {"minibatch_group": 0}),
+    "a narrower generator": ("stylegan3t", {"generator_factor": 0.5}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_source_is_the_stored_pair(tmp_path: Path, form: str):
+    backbone, style = FORMS[form]
+    pair = started(backbone, **style)
     file = write_official(tmp_path / "faces.pkl", networks_of(pair))
     card = import_source(file, tmp_path / "faces", licence="CC0 1.0")
     assert card.architecture == pair.architecture
@@ -69,7 +88,7 @@ def test_the_source_is_the_stored_pair(tmp_path: Path, backbone: str):
     for _, network in source.items():
         network.eval()
     with torch.no_grad():
-        given, pictures = latents(2, 8), tiny_images(2)
+        given, pictures = latents(2, 8), tiny_images(12)
         assert torch.equal(source.generator(given), pair.generator(given))
         assert torch.equal(source.discriminator(pictures), pair.discriminator(pictures))
 
@@ -134,6 +153,14 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(
     with pytest.raises(CheckpointError, match=says):
         import_source(file, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_networks_that_differ_in_more_than_a_factor_are_refused(tmp_path: Path):
+    networks = networks_of(started("stylegan3r", generator_factor=2.0))
+    networks["G_ema"].meta["state"]["_init_kwargs"]["channel_max"] = 8
+    file = write_official(tmp_path / "x.pkl", networks)
+    with pytest.raises(CheckpointError, match=r"generator has 2 times the width .* and 1 times"):
+        import_source(file, tmp_path / "x")
 
 
 def test_a_file_without_a_discriminator_is_refused(tmp_path: Path):

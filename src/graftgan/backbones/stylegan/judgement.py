@@ -16,10 +16,12 @@ _GAIN = math.sqrt(0.5)  # of both branches, so that their sum has the variance o
 _EPSILON = 1e-8
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions that halve the size beside one that does it at once."""
+class HalvingBlock(nn.Module):
+    """Two convolutions that halve the size, beside one that does it at once where ``residual``."""
 
-    def __init__(self, inputs: int, outputs: int, *, channels: int, clamp: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, channels: int, clamp: float, residual: bool
+    ) -> None:
         """``channels``: of the pictures, for the first block; 0 for any other."""
         super().__init__()
         self.register_buffer("resample_filter", binomial_filter())  # as the published have it
@@ -27,13 +29,17 @@ class ResidualBlock(nn.Module):
             self.fromrgb = ScaledConv2d(channels, inputs, 1, clamp=clamp)
         self.conv0 = ScaledConv2d(inputs, inputs, 3, clamp=clamp)
         self.conv1 = ScaledConv2d(inputs, outputs, 3, down=True, clamp=clamp)
-        self.skip = ScaledConv2d(inputs, outputs, 1, active=False, bias=False, down=True)
+        if residual:
+            self.skip = ScaledConv2d(inputs, outputs, 1, active=False, bias=False, down=True)
+        self._is_residual = residual
         self._is_first = channels > 0
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features (b, o, h/2, w/2)."""
         if self._is_first:
             features = self.fromrgb(features)
+        if not self._is_residual:
+            return self.conv1(self.conv0(features))
         return self.skip(features, _GAIN) + self.conv1(self.conv0(features), _GAIN)
 
 
@@ -55,10 +61,11 @@ class Epilogue(nn.Module):
 def with_deviation(maps: Tensor, group: int) -> Tensor:
     """Add a channel to maps (b, c, h, w): the mean standard deviation within groups of pictures.
 
-    Groups have ``group`` pictures, or as many fewer as the batch is divided by.
+    Groups have ``group`` pictures, or as many fewer as the batch is divided by; with 0 the batch is
+    one group.
     """
     batch, channels, height, width = maps.shape
-    size = next(size for size in range(min(group, batch), 0, -1) if batch % size == 0)
+    size = next(size for size in range(min(group or batch, batch), 0, -1) if batch % size == 0)
     grouped = maps.float().reshape(size, batch // size, channels, height, width)
     variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)
     deviation = variance.add(_EPSILON).sqrt().mean(dim=(1, 2, 3))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graftgan.backbones.blocks import refuse_normalisation, refuse_resolution
 from graftgan.backbones.registry import BACKBONES, Backbone
-from graftgan.backbones.stylegan.judgement import Epilogue, ResidualBlock
+from graftgan.backbones.stylegan.judgement import Epilogue, HalvingBlock
 from graftgan.backbones.stylegan.mapping import ClassDirections, Mapping, for_each_layer
 from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
 from graftgan.networks import (
@@ -50,7 +50,8 @@ class StyleGAN2Generator(StyledGenerator):
             style.mapping_layers,
             classes=len(architecture.classes),
         )
-        sides, widths = sides_of(architecture), widths_of(architecture, style)
+        sides = sides_of(architecture)
+        widths = widths_of(architecture, style, factor=style.generator_factor)
         blocks: dict[str, nn.Module] = {
             f"b{_SMALLEST}": FirstBlock(
                 widths[_SMALLEST], architecture.channels, style.style_size, _SMALLEST, style.clamp
@@ -115,11 +116,12 @@ class StyleGAN2Discriminator(Discriminator):
         sides, widths = sides_of(architecture)[::-1], widths_of(architecture, style)
         classes, features = len(architecture.classes), widths[_SMALLEST]
         for large, small in pairwise(sides):
-            block = ResidualBlock(
+            block = HalvingBlock(
                 widths[large],
                 widths[small],
                 channels=architecture.channels if large == sides[0] else 0,
                 clamp=style.clamp,
+                residual=style.residual,
             )
             self.add_module(f"b{large}", block)
         self.b4 = Epilogue(
@@ -172,10 +174,13 @@ def sides_of(architecture: Architecture) -> list[int]:
     return [2**power for power in range(2, architecture.resolution.bit_length())]
 
 
-def widths_of(architecture: Architecture, style: StyleArchitecture) -> dict[int, int]:
+def widths_of(
+    architecture: Architecture, style: StyleArchitecture, *, factor: float = 1.0
+) -> dict[int, int]:
     """Return the channels at each size: twice as many at half the size, up to the most."""
-    total = architecture.width * architecture.resolution
-    return {side: min(total // side, style.most_channels) for side in sides_of(architecture)}
+    total = int(architecture.width * architecture.resolution * factor)
+    most = int(style.most_channels * factor)
+    return {side: min(total // side, most) for side in sides_of(architecture)}
 
 
 def build_styled(

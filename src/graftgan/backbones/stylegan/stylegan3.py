@@ -1,13 +1,14 @@
 """StyleGAN3 (Karras et al. 2021, arXiv:2106.12423) in plain PyTorch, 16 to 1024 px.
 
-``stylegan3t`` moves its details with what they belong to, ``stylegan3r`` also turns them. Layers of
+``stylegan3t`` moves its details with what they belong to, ``stylegan3r`` also turns them, with
+convolutions of single pixels and twice as many feature maps in the generator. Layers of
 the generator are the mapping, the waves it draws on (``input``), and fifteen convolutions ``L0`` to
 ``L14``; the discriminator is StyleGAN2's. Cut-offs, sizes and channels of each layer follow from
 the resolution as in the paper, with its settings (appendix D).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -62,8 +63,8 @@ class Band:
 
 def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]:
     """Return the signal after each of the fifteen layers (section 3.2; appendix C.1)."""
-    side, most = architecture.resolution, style.most_channels
-    total = architecture.width * side
+    side, most = architecture.resolution, style.most_channels * style.generator_factor
+    total = architecture.width * side * style.generator_factor
     bands: list[Band] = []
     for number in range(_LAYERS + 1):
         exponent = min(number / (_LAYERS - _CRITICAL), 1.0)
@@ -241,4 +242,6 @@ def _with_the_next_style(part: nn.Module, drawing: tuple[Tensor, Tensor]) -> tup
 
 _USUAL = StyleArchitecture(mapping_layers=2)
 register_styled("stylegan3t", partial(StyleGAN3Generator, rotates=False), _USUAL)
-register_styled("stylegan3r", partial(StyleGAN3Generator, rotates=True), _USUAL)
+register_styled(
+    "stylegan3r", partial(StyleGAN3Generator, rotates=True), replace(_USUAL, generator_factor=2.0)
+)
