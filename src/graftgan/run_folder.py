@@ -128,8 +128,9 @@ class TrainedRun:
 def architecture_of(experiment: Experiment) -> Architecture:
     """Return the networks of a resolved experiment."""
     network = experiment.network
-    style = {name: getattr(network, name) for name in STYLE_SETTINGS}
-    has_styles = None not in style.values()
+    given = {name: getattr(network, name) for name in STYLE_SETTINGS}
+    # A setting that is younger than the run is as it was before there was a choice.
+    style = {name: value for name, value in given.items() if value is not None}
     return Architecture(
         backbone=experiment.backbone or "",
         channels=experiment.data.channels or 0,
@@ -140,7 +141,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         discriminator_normalisation=network.discriminator_normalisation or "",
         latent_map=network.latent_map or NO_LATENT_MAP,
         classes=network.classes or (),
-        style=StyleArchitecture(**style) if has_styles else None,
+        style=StyleArchitecture(**style) if style else None,
     )
 
 
