@@ -1,5 +1,6 @@
 """Settings that only a StyleGAN has: asked for, kept in the run, held against the source."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def test_a_run_keeps_the_styles_it_was_asked_for():
     assert architecture.style == StyleArchitecture(style_size=16, mapping_layers=3)
     assert architecture_of(asked().resolved(architecture, bfloat16=False)) == architecture
     assert Architecture(**architecture.as_dict()) == architecture, "plain data turns back"
+
+
+def test_a_run_from_before_a_setting_was_there_is_as_it_was():
+    now = asked("stylegan3r", most_channels=16)
+    resolved = now.resolved(now.architecture(None), bfloat16=False)
+    assert resolved.network.generator_factor == 2.0
+    older = replace(resolved.network, generator_factor=None, residual=None)
+    style = architecture_of(replace(resolved, network=older)).style
+    assert style == StyleArchitecture(mapping_layers=2, most_channels=16)
 
 
 def test_networks_without_styles_have_none_and_refuse_their_settings():
