@@ -86,10 +86,8 @@ class _Undrawn(TorchFunctionMode):
     ) -> Any:
         if func in (Tensor.normal_, Tensor.uniform_):
             return args[0]
-        if func in (
-            nn.init.kaiming_uniform_,
-            nn.init.uniform_,
-        ):  # at work in nn.Linear and nn.Conv2d
+        # What nn.Linear and nn.Conv2d start with; inside of it this mode is not asked again.
+        if func in (nn.init.kaiming_uniform_, nn.init.uniform_):
             return (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 

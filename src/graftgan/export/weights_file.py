@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import blank_pair
 from graftgan.checkpoints import (
     SourceCard,
     SourceModel,
@@ -47,7 +47,7 @@ def load_generator(path: Path) -> Generator:
             f"{path} does not hold the weights that its card describes (sha256 differs); "
             "export the model again"
         )
-    pair = build_pair(card.architecture)
+    pair = blank_pair(card.architecture)
     copy_matching(pair.generator, tensors).require_complete(what=str(path))
     restore_batch_statistics(SourceModel(card, pair))
     evaluation_mode(pair.generator)

@@ -59,38 +59,11 @@ def architecture_of_official(
     synthesis = {**ours, **_part(ours, "synthesis_kwargs")}
     resolution = int(ours["img_resolution"]) if "img_resolution" in ours else 0
     base, most = _widths(theirs)
-    factor, other = (mine / its for mine, its in zip(_widths(synthesis), (base, most), strict=True))
+    factors = tuple(
+        its / other for its, other in zip(_widths(synthesis), (base, most), strict=True)
+    )
     form = theirs.get("architecture", "resnet")
-    problems = [
-        *(["its pictures have no size"] if resolution < 1 else []),
-        *(
-            ["only one of its networks knows its classes"]
-            if int(ours.get("c_dim", 0)) != int(theirs.get("c_dim", 0))
-            else []
-        ),
-        *(
-            [
-                f"its generator has {factor:g} times the width of its discriminator, and "
-                f"{other:g} times its most channels"
-            ]
-            if factor != other
-            else []
-        ),
-        *(
-            f"its {role} is of the form '{its}'"
-            for role, its, known in (
-                ("generator", synthesis.get("architecture", "skip"), {"skip"}),
-                ("discriminator", form, {"resnet", "orig"}),
-            )
-            if its not in known
-        ),
-        *(
-            [f"its {base} channels do not go evenly into {resolution} px"]
-            if resolution and base % resolution
-            else []
-        ),
-    ]
-    if problems:
+    if problems := _problems(ours, theirs, synthesis, resolution, factors):
         raise CheckpointError(f"{file} cannot be used yet: {'; '.join(problems)}")
     mapping = [name for name in generator.tensors if name.startswith("mapping.fc")]
     return Architecture(
@@ -110,7 +83,7 @@ def architecture_of_official(
             minibatch_group=int(
                 _part(theirs, "epilogue_kwargs").get("mbstd_group_size", _USUAL_GROUP) or 0
             ),
-            generator_factor=factor,
+            generator_factor=factors[0],
             residual=form == "resnet",
         ),
     )
@@ -125,6 +98,47 @@ def _backbone_of(generator: StoredNetwork) -> str:
         if ".affine." not in name
     )
     return "stylegan3r" if rotates else "stylegan3t"
+
+
+def _problems(
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    synthesis: Mapping[str, Any],
+    resolution: int,
+    factors: tuple[float, ...],
+) -> list[str]:
+    """Return in what the networks are none of ours."""
+    base, _ = _widths(theirs)
+    width, most = factors
+    return [
+        *(["its pictures have no size"] if resolution < 1 else []),
+        *(
+            ["only one of its networks knows its classes"]
+            if int(ours.get("c_dim", 0)) != int(theirs.get("c_dim", 0))
+            else []
+        ),
+        *(
+            [
+                f"its generator has {width:g} times the width of its discriminator, and "
+                f"{most:g} times its most channels"
+            ]
+            if width != most
+            else []
+        ),
+        *(
+            f"its {role} is of the form '{its}'"
+            for role, its, known in (
+                ("generator", synthesis.get("architecture", "skip"), {"skip"}),
+                ("discriminator", theirs.get("architecture", "resnet"), {"resnet", "orig"}),
+            )
+            if its not in known
+        ),
+        *(
+            [f"its {base} channels do not go evenly into {resolution} px"]
+            if resolution and base % resolution
+            else []
+        ),
+    ]
 
 
 def _widths(settings: Mapping[str, Any]) -> tuple[int, int]:
