@@ -50,8 +50,8 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
             for line in read_jsonl(path / "metrics.jsonl")
         ],
         "settings": settings,
-        "versions": card["versions"],
-        "hardware": card["hardware"],
+        "versions": dict(card.session.versions),
+        "hardware": card.session.hardware,
     }
 
 

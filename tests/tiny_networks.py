@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from graftgan.assembly import build_training, memory_of, probed_filters
 from graftgan.augment import AugmentationSettings
 from graftgan.backbones import BACKBONES, build_pair
-from graftgan.checkpoints import SourceCard, save_source
+from graftgan.checkpoints import SourceCard, StateCard, save_source, save_state
 from graftgan.data import DataSettings, ImageSet
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import (
@@ -30,7 +30,7 @@ from graftgan.objectives import OptimizationSettings
 from graftgan.prepared import Prepared
 from graftgan.progress import silent
 from graftgan.run_folder import put_in_force
-from graftgan.training import Hardware, Processes, Training, TrainingSettings
+from graftgan.training import Hardware, Processes, Training, TrainingSettings, state_of
 from graftgan.transfer import (
     AnchorSettings,
     AppliedPlan,
@@ -232,6 +232,12 @@ def tiny_run(
     memory = memory_of(experiment, copy.deepcopy(source), pair, applied, hardware)
     prepared = Prepared(experiment, pair, applied, images, hardware, {}, memory=memory)
     return TinyRun(build_training(prepared, processes), applied, source)
+
+
+def save_training(folder: Path, training: Training) -> None:
+    """Write the checkpoint of a training."""
+    files, counters = state_of(training)
+    save_state(folder, files, StateCard(**asdict(counters)))
 
 
 def everything_in(pair: NetworkPair) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from graftgan.assembly import (
 )
 from graftgan.checkpoints import (
     SavedState,
+    StateCard,
+    fingerprint,
     list_checkpoints,
     load_state,
     load_tensors,
@@ -27,12 +29,14 @@ from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, RunError
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
+from graftgan.locks import held
 from graftgan.prepared import Prepared
 from graftgan.progress import Progress
 from graftgan.recorder import Recorder
+from graftgan.run_card import RunCard, RunState, Session
 from graftgan.run_folder import RunFolder, filters_of, versions
 from graftgan.settings import to_toml
-from graftgan.sitting import Watcher, train_to_the_end
+from graftgan.sitting import Watcher, train_to_the_end, write_cut_off
 from graftgan.starts import START, begin_with_decoder, in_words, vae_of
 from graftgan.training import (
     Hardware,
@@ -44,10 +48,10 @@ from graftgan.training import (
     keep_freed_memory,
     restore,
 )
-from graftgan.transfer import is_anchored
 
-ANCHOR_FILE = "anchors.safetensors"
-GAME_FILE = "game.safetensors"
+ANCHORS, GAME = "anchors", "game"
+"""Files of tensors that are made before a run, without their ending."""
+PICTURES = ("samples", "reconstructions")
 Place = tuple[Hardware, Processes]
 
 
@@ -84,26 +88,37 @@ def resume(
     *,
     iterations: int | None = None,
     seconds: float | None = None,
+    pictures: Path | None = None,
+    reference: Path | None = None,
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> RunFolder:
-    """Go on with a run exactly where its newest checkpoint stands.
+    """Continue a run exactly where its newest checkpoint stands.
 
     Without a checkpoint it starts over; either way the result equals that of a run that was never
-    stopped, bit for bit on the same CPU. ``iterations`` and ``seconds`` make a finished run longer;
-    what follows the share of the run done, such as the fading of the augmentation, then follows
-    the new length. A run with a limit in seconds goes on exactly too, but where it ends depends on
-    the speed of the machine.
+    stopped, bit for bit on the same CPU. A run with a limit in seconds continues exactly too, but
+    where it ends depends on the speed of the machine.
+
+    Args:
+        path: The run folder.
+        iterations: A new end, which makes a finished run longer; what follows the share of the
+            run done, such as the fading of the augmentation, then follows the new length.
+        seconds: A new limit of the time in the training loop.
+        pictures: Where its pictures lie now, if they were moved.
+        reference: Where the pictures lie now that it is scored against.
+        device: auto, cpu, cuda, cuda:N or mps.
+        watcher: Shows what happens.
 
     Raises:
-        RunError: ``path`` is no run folder, or its pictures have changed.
+        RunError: ``path`` is no run folder, another process trains in it, or its pictures have
+            changed.
         CheckpointError: The newest checkpoint is damaged.
     """
     folder = RunFolder(path)
-    experiment, card = folder.experiment(), folder.card()
-    _check_may_go_on(folder, card, iterations, seconds)
-    experiment = _lengthened(experiment, iterations, seconds)
-    with _joined(device, experiment) as place:
+    experiment = folder.experiment()
+    with _joined(device, experiment) as place, _alone(folder, place):
+        _check_may_go_on(folder, iterations, seconds)
+        experiment = _moved(_lengthened(experiment, iterations, seconds), pictures, reference)
         return _go_on(folder, experiment, place, watcher or Watcher())
 
 
@@ -117,14 +132,16 @@ def _begin(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     if processes.leads:
         _write_start(folder.path, prepared, processes)
     processes.wait()
-    if not _has_its_start(folder, prepared, training, watcher):
-        return folder
-    return train_to_the_end(folder, prepared, training, recorder, watcher)
+    with _alone(folder, place):
+        return _train(folder, prepared, training, recorder, watcher)
 
 
 def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Watcher) -> RunFolder:
-    """Go on with the run in ``folder``, among the processes that have joined."""
+    """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
     hardware, processes = place
+    if processes.leads:
+        _clear_leftovers(folder.path)
+    processes.wait()
     state = _newest_state(folder.path)
     prepared = _prepared_to_go_on(
         folder, experiment, hardware, processes, state, progress=watcher.progress
@@ -132,21 +149,63 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     training = build_training(prepared, processes)
     if state is not None:
         _restore(folder.path, training, state)
+    resumed = None if state is None else state.card
     del state  # else all of it stays in memory while training
-    recorder = _recorder(folder, prepared, training, watcher)
+    recorder = _recorder(folder, prepared, training, watcher, resumed=resumed)
     if processes.leads:
-        _tidy(folder.path, training.iteration)
+        _forget_after(folder.path, prepared, resumed)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
-        folder.write_card(
-            state="running",
+        folder.update_card(
+            state=RunState.RUNNING,
             message="",
             settings_sha256=folder.settings_sha256(),
-            **_sitting(prepared, processes),
+            session=_session(prepared, processes),
         )
     processes.wait()
-    if not _has_its_start(folder, prepared, training, watcher):
-        return folder
-    return train_to_the_end(folder, prepared, training, recorder, watcher)
+    return _train(folder, prepared, training, recorder, watcher)
+
+
+def _train(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    recorder: Recorder | None,
+    watcher: Watcher,
+) -> RunFolder:
+    """Train to the end what stands in ``folder``, with what it begins with if it needs that."""
+    try:
+        if not _has_its_start(folder, prepared, training, watcher):
+            return folder
+        return train_to_the_end(folder, prepared, training, recorder, watcher)
+    except KeyboardInterrupt:
+        if training.processes.leads:
+            write_cut_off(folder)
+        raise
+
+
+def _recorder(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    watcher: Watcher,
+    *,
+    resumed: StateCard | None = None,
+) -> Recorder | None:
+    """Return what writes the folder, in the process that leads; nothing is written yet."""
+    if not training.processes.leads:
+        return None
+    return Recorder(folder, prepared, training, resumed=resumed, scored=watcher.scored)
+
+
+@contextmanager
+def _alone(folder: RunFolder, place: Place) -> Generator[None]:
+    """Hold the folder, in the process that leads, so that no other run writes there.
+
+    Raises:
+        RunError: Another process trains in it.
+    """
+    with held(folder.path) if place[1].leads else nullcontext():
+        yield
 
 
 def _has_its_start(
@@ -162,28 +221,21 @@ def _has_its_start(
     place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
     if not vae.experiment_file.is_file():
         _begin(vae, vae_of(prepared.experiment), place, watcher)
-    elif vae.card()["state"] != "finished":
-        _go_on(vae, vae.experiment(), place, watcher)
+    elif vae.card().state != RunState.FINISHED:
+        with _alone(vae, place):
+            _go_on(vae, _moved(vae.experiment(), prepared.experiment.pictures), place, watcher)
     ended = vae.card()
-    finished = ended["state"] == "finished"
+    finished = ended.state == RunState.FINISHED
+    entries: dict[str, Any]
     if finished:
         start = begin_with_decoder(training, vae)
-        entries = {"start": start, "remarks": [in_words(start)]}
+        entries = {"start": start, "remarks": (in_words(start),)}
     else:
-        message = f"{ended['message']} while what it begins with was trained"
-        entries = {"state": ended["state"], "message": message}
+        message = f"{ended.message} while what it begins with was trained"
+        entries = {"state": ended.state, "message": message}
     if training.processes.leads:
-        folder.write_card(**entries)
+        folder.update_card(**entries)
     return finished
-
-
-def _lengthened(
-    experiment: Experiment, iterations: int | None, seconds: float | None
-) -> Experiment:
-    """Return ``experiment`` with the new limits, where they are given."""
-    limits = {"iterations": iterations, "seconds": seconds}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    return replace(experiment, training=replace(experiment.training, **given))
 
 
 def _prepared_to_go_on(
@@ -200,15 +252,15 @@ def _prepared_to_go_on(
     Raises:
         RunError: The source or the pictures are not those the run was started with.
     """
-    card, game_file = folder.card(), folder.path / GAME_FILE
-    memory = _remembered(folder.path, experiment)
-    game_memory = load_tensors(game_file) if game_file.is_file() else {}
+    card = folder.card()
+    memory = _remembered(folder.path, card, ANCHORS)
+    game_memory = _remembered(folder.path, card, GAME)
     if state is None:
         prepared = prepare(
             experiment, hardware, processes=processes, memory=memory, progress=progress
         )
         prepared = replace(prepared, game_memory=game_memory)
-        if prepared.base != card["base"]:
+        if prepared.base != dict(card.base):
             raise RunError(
                 f"the source {experiment.source} is not the one this run was started with; "
                 "start a new run"
@@ -217,50 +269,65 @@ def _prepared_to_go_on(
         prepared = prepare_again(
             experiment,
             hardware,
-            card["base"],
+            dict(card.base),
             filters=filters_of(state),
             memory=memory,
             game_memory=game_memory,
             progress=progress,
         )
-    if prepared.images.sha256 != card["pictures_sha256"]:
+    if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
             f"the pictures in {experiment.pictures} are not those this run was started with; "
-            "put them back, or start a new run"
+            "put them back, say with --pictures where they are now, or start a new run"
+        )
+    if _reference_sha256(prepared) != card.reference_sha256:
+        raise RunError(
+            f"the pictures in {experiment.scoring.reference} are not those this run was scored "
+            "against; put them back, or say with --reference where they are now"
         )
     return prepared
 
 
-def _recorder(
-    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
-) -> Recorder | None:
-    """Return what writes the folder, in the process that leads."""
-    if not training.processes.leads:
-        return None
-    return Recorder(folder, prepared, training, scored=watcher.scored)
+def _lengthened(
+    experiment: Experiment, iterations: int | None, seconds: float | None
+) -> Experiment:
+    """Return ``experiment`` with the new limits, where they are given."""
+    limits = {"iterations": iterations, "seconds": seconds}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    return replace(experiment, training=replace(experiment.training, **given))
 
 
-def _check_may_go_on(
-    folder: RunFolder, card: dict[str, Any], iterations: int | None, seconds: float | None
-) -> None:
+def _moved(
+    experiment: Experiment, pictures: Path | None, reference: Path | None = None
+) -> Experiment:
+    """Return ``experiment`` with the new places of its pictures, where they are given."""
+    if pictures is not None:
+        experiment = replace(experiment, pictures=pictures)
+    if reference is not None:
+        experiment = replace(experiment, scoring=replace(experiment.scoring, reference=reference))
+    return experiment.located()
+
+
+def _check_may_go_on(folder: RunFolder, iterations: int | None, seconds: float | None) -> None:
     """Raise RunError if the run was changed, ended by its scores, or is longer than asked for."""
-    if folder.settings_sha256() != card["settings_sha256"]:
+    card = folder.card()
+    if folder.settings_sha256() != card.settings_sha256:
         raise RunError(
             f"{folder.experiment_file} was changed since the run began; put it back, or start a "
             f"new run with --config {folder.experiment_file}"
         )
-    if card["state"] == "stopped":
+    if card.state == RunState.STOPPED:
         raise RunError(
-            f"{folder.path} was ended by its scores ({card['message']}); to train on from its best "
+            f"{folder.path} was ended by its scores ({card.message}); to train on from its best "
             f"checkpoint, start a new run with --source {folder.path}"
         )
-    if iterations is not None and iterations < int(card["iteration"]):
+    if iterations is not None and iterations < card.iteration:
         raise RunError(
-            f"{folder.path} has done {card['iteration']} iterations, more than {iterations}"
+            f"{folder.path} has done {card.iteration} iterations, more than {iterations}"
         )
-    if seconds is not None and seconds < float(card["seconds"]):
+    if seconds is not None and seconds < card.seconds:
         raise RunError(
-            f"{folder.path} has trained for {card['seconds']:.1f} seconds, more than {seconds:g}"
+            f"{folder.path} has trained for {card.seconds:.1f} seconds, more than {seconds:g}"
         )
 
 
@@ -289,62 +356,92 @@ def _joined(device: str, experiment: Experiment) -> Generator[Place]:
 
 
 def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
-    """Write the folder with all that is known before the first iteration, whole."""
-    with written_whole(destination.absolute()) as partial:
+    """Write the folder with all that is known before the first iteration, whole.
+
+    Raises:
+        RunError: The place is taken by now, or cannot be written.
+    """
+    made = {ANCHORS: prepared.memory, GAME: prepared.game_memory}
+    with written_whole(destination.absolute(), replace=False) as partial:
         partial.mkdir()
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
         write_json(partial / "plan.json", prepared.plan.report.as_dict())
         write_manifest(prepared.images, partial / "manifest.json")
-        if prepared.memory:
-            save_tensors(partial / ANCHOR_FILE, prepared.memory, note={"kind": "anchors"})
-        if prepared.game_memory:
-            save_tensors(partial / GAME_FILE, prepared.game_memory, note={"kind": "game"})
-        folder.write_card(
-            state="running",
-            message="",
-            iteration=0,
+        for name, tensors in made.items():
+            if tensors:
+                save_tensors(partial / f"{name}.safetensors", tensors, note={"kind": name})
+        card = RunCard(
+            state=RunState.RUNNING,
             iterations=prepared.experiment.training.iterations,
             base=prepared.base,
             pictures_sha256=prepared.images.sha256,
+            reference_sha256=_reference_sha256(prepared),
             settings_sha256=folder.settings_sha256(),
-            seconds=0.0,
-            best=None,
-            warning=None,
-            remarks=remarks_on(prepared),
-            **_sitting(prepared, processes),
+            fingerprints={name: fingerprint(t) for name, t in made.items() if t},
+            remarks=tuple(remarks_on(prepared)),
+            session=_session(prepared, processes),
         )
+        folder.write_card(card)
 
 
-def _remembered(path: Path, experiment: Experiment) -> dict[str, Tensor]:
-    """Return what the anchors of a run took from its source when it began."""
-    if not is_anchored(experiment.anchors):
+def _reference_sha256(prepared: Prepared) -> str | None:
+    yardstick = prepared.yardstick
+    if yardstick is None or yardstick.reference is None:
+        return None
+    return yardstick.reference.sha256
+
+
+def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
+    """Return tensors that were made before the run; none where it needed none.
+
+    Raises:
+        CheckpointError: They are not there, or damaged.
+    """
+    if name not in card.fingerprints:
         return {}
+    file = path / f"{name}.safetensors"
     try:
-        return load_tensors(path / ANCHOR_FILE)
+        tensors = load_tensors(file)
+        if fingerprint(tensors) != card.fingerprints[name]:
+            raise CheckpointError(f"{file} is damaged: it is not as it was written")
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error}; it holds what the anchors took from the source, without which the run "
-            "cannot go on: put it back, or start a new run"
+            f"{error}; it holds what was taken from the source before the run, without which the "
+            "run cannot continue: put it back, or start a new run"
         ) from None
+    return tensors
 
 
-def _sitting(prepared: Prepared, processes: Processes) -> dict[str, Any]:
-    """Return what belongs to this sitting of a run: a later one may be on another machine."""
-    return {
-        "command": " ".join(["graftgan", *sys.argv[1:]]),
-        "versions": versions(),
-        "device": str(prepared.hardware.device),
-        "hardware": prepared.hardware.describe(),
-        "processes": processes.count,
-    }
+def _session(prepared: Prepared, processes: Processes) -> Session:
+    return Session(
+        command=" ".join(["graftgan", *sys.argv[1:]]),
+        versions=versions(),
+        device=str(prepared.hardware.device),
+        hardware=prepared.hardware.describe(),
+        processes=processes.count,
+    )
 
 
-def _tidy(path: Path, iteration: int) -> None:
-    """Remove what killed writers left, and lines of iterations that will be done again."""
-    for place in (path, path / "checkpoints", path / "samples", path / "reconstructions"):
+def _clear_leftovers(path: Path) -> None:
+    """Remove what killed writers left."""
+    for place in (path, path / "checkpoints", *(path / name for name in PICTURES)):
         remove_partial(place)
-    forget_after(path / "metrics.jsonl", iteration)
+
+
+def _forget_after(path: Path, prepared: Prepared, resumed: StateCard | None) -> None:
+    """Drop scores and pictures of iterations that will be done again.
+
+    Those of an iteration at which only an interruption drew pictures go too.
+    """
+    reached = 0 if resumed is None else resumed.iteration
+    forget_after(path / "metrics.jsonl", -1 if resumed is None else reached)
+    for name in PICTURES:
+        for sheet in (path / name).glob("*.png"):
+            iteration = int(sheet.stem) if sheet.stem.isdecimal() else 0
+            is_off = iteration == reached and iteration % prepared.experiment.training.grid_every
+            if iteration > reached or is_off:
+                sheet.unlink()
 
 
 def _newest_state(path: Path) -> SavedState | None:

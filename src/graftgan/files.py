@@ -1,34 +1,60 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
+import glob
+import hashlib
 import json
 import os
+import platform
 import shutil
+import sys
+import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from graftgan.errors import GraftganError, RunError
 
+_LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
+_DAY_S = 86_400
+_ADVICE = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EFBIG: "the limit on the size of a file is reached; raise it or choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "the folder was moved or deleted meanwhile, or never existed",
+    errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
+}
+
 
 @contextmanager
-def written_whole(path: Path) -> Generator[Path]:
+def written_whole(path: Path, *, replace: bool = True) -> Generator[Path]:
     """Yield a temporary path beside ``path``; move it there when the block ends well.
 
-    The block creates a file or a folder at the temporary path. A folder that stands at ``path``
-    already is replaced. On any error, and after a kill, ``path`` is as it was; only a kill between
-    the two renames that replace a folder leaves none.
+    The block creates a file or a folder at the temporary path. On any error, and after a kill,
+    ``path`` is as it was. What a killed process left beside ``path`` is cleared away by the next
+    process that writes there.
+
+    Args:
+        path: The file or folder to write.
+        replace: Whether a folder that stands at ``path`` may be replaced; else it must be empty.
 
     Raises:
-        RunError: The disk is full, or the place cannot be written.
+        RunError: The disk is full, the place cannot be written, or is taken.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial = path.with_name(_partial_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_once(path.parent)
         _remove(partial)
         yield partial
         _flush_to_disk(partial)
-        _put_in_place(partial, path)
+        _put_in_place(partial, path, replace=replace)
     except OSError as error:
         raise RunError(_explain(error, path)) from error
     finally:
@@ -42,25 +68,35 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append ``text`` to ``path``; a kill may cut it short.
+    """Append ``text`` to ``path``, all of it or nothing.
+
+    It is handed over in one piece, so that only the machine's end could cut it short.
 
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
+    content = text.encode("utf-8")
     try:
-        with path.open("a", encoding="utf-8") as handle:
-            handle.write(text)
+        with path.open("ab", buffering=0) as handle:
+            before = os.fstat(handle.fileno()).st_size
+            try:
+                if handle.write(content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                with suppress(OSError):
+                    handle.truncate(before)
+                raise
     except OSError as error:
         raise RunError(_explain(error, path)) from error
 
 
-def append_jsonl(path: Path, data: dict[str, Any]) -> None:
-    """Append ``data`` as one line of JSON.
+def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
+    """Append ``lines`` as JSON, each on a line of its own, all of them or none.
 
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
-    append_text(path, json.dumps(data) + "\n")
+    append_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -118,6 +154,36 @@ def read_json(path: Path, *, error: type[GraftganError]) -> Any:
         raise error(f"cannot read {path}: {problem}") from None
 
 
+def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
+    """Write ``data`` as JSON with a fingerprint of itself, whole."""
+    write_json(path, {**data, "sha256": _seal(data)})
+
+
+def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[str, Any]:
+    """Return the data that :func:`write_sealed` wrote.
+
+    Args:
+        path: The file.
+        error: What to raise.
+        advice: What to do when the file is damaged.
+
+    Raises:
+        GraftganError: Of the class ``error``: the file is missing, or is not as it was written.
+    """
+    data = read_json(path, error=error)
+    if not isinstance(data, dict):
+        raise error(f"{path} is damaged: it holds no JSON object; {advice}")
+    fields = cast("dict[str, Any]", data)
+    seal = fields.pop("sha256", None)
+    if seal != _seal(fields):
+        raise error(f"{path} is damaged: its content does not match its sha256; {advice}")
+    return fields
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
 def cache_home() -> Path:
     """Return where caches lie: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``.
 
@@ -133,10 +199,79 @@ def without_archive_ending(name: str) -> str:
     return name.removesuffix(".zip").removesuffix(".npz")
 
 
-def remove_partial(folder: Path, name: str = "*") -> None:
-    """Delete what killed writers of ``name``, or of anything, left behind in ``folder``."""
-    for leftover in folder.glob(f".{name}.partial-*"):
-        _remove(leftover)
+def remove_partial(folder: Path, name: str | None = None) -> None:
+    """Delete what writers left behind in ``folder``: those of ``name``, or all.
+
+    Call it only where no other process writes: it also removes what is being written. A folder
+    that was stepped aside while its successor was put in place is put back if that never happened.
+    """
+    pattern = ".*" if name is None else glob.escape(f".{_short(name)}")
+    for leftover in folder.glob(f"{pattern}.partial-*"):
+        _clear(leftover)
+
+
+def _clear_once(folder: Path) -> None:
+    """Clear away what killed processes of this machine left in ``folder``, once a process."""
+    _clear_dead(folder, os.getpid())
+
+
+@cache
+def _clear_dead(folder: Path, own: int) -> None:
+    """Clear what killed writers left; ``own`` tells apart processes that share a cache by fork."""
+    for leftover in folder.glob(f".*.partial-{_machine()}-*"):
+        number = leftover.name.rpartition("-")[2].removesuffix(_ASIDE)
+        if number.isdecimal() and int(number) != own and not _is_alive(int(number), leftover):
+            _clear(leftover)
+
+
+def _clear(leftover: Path) -> None:
+    """Remove ``leftover``, or put it back if it is all there is of a folder."""
+    if leftover.name.endswith(_ASIDE):
+        name = leftover.name[1:].rpartition(".partial-")[0]
+        if name.startswith(_HASHED):
+            return  # its name is not known
+        original = leftover.with_name(name)
+        if not original.exists():
+            with suppress(OSError):
+                leftover.replace(original)
+            return
+    _remove(leftover)
+
+
+def _is_alive(process: int, leftover: Path) -> bool:
+    """Return whether ``process`` of this machine still runs."""
+    if sys.platform == "win32":  # no way to ask there that could not end the process
+        with suppress(OSError):
+            return time.time() - leftover.stat().st_mtime < _DAY_S
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+_ASIDE = ".old"  # ends the name of a folder that its successor has not yet replaced
+_HASHED = "sha256-"
+
+
+def _partial_name(name: str) -> str:
+    return f".{_short(name)}.partial-{_machine()}-{os.getpid()}"
+
+
+def _short(name: str) -> str:
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return _HASHED + hashlib.sha256(encoded).hexdigest()[:32]
+
+
+@cache
+def _machine() -> str:
+    """Return the machine's name: on a shared disk another machine's processes cannot be asked."""
+    return "".join(c for c in platform.node() if c.isalnum())[:40] or "machine"
 
 
 def _parsed(line: str) -> object:
@@ -146,12 +281,16 @@ def _parsed(line: str) -> object:
         return None
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
+def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
     if not path.is_dir():
         partial.replace(path)
         return
+    if not replace:
+        path.rmdir()  # an OSError where it is not empty
+        partial.rename(path)
+        return
     # A rename cannot put a folder over one that holds files: step the old one aside first.
-    old = path.with_name(f".{path.name}.partial-{os.getpid()}-old")
+    old = partial.with_name(partial.name + _ASIDE)
     _remove(old)
     path.replace(old)
     try:
@@ -179,4 +318,5 @@ def _remove(path: Path) -> None:
 
 def _explain(error: OSError, path: Path) -> str:
     reason = error.strerror or str(error)
-    return f"cannot write {path}: {reason}; free some space or choose another folder"
+    advice = _ADVICE.get(error.errno or 0, "choose another folder")
+    return f"cannot write {path}: {reason}; {advice}"

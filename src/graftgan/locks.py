@@ -1,29 +1,52 @@
 """Locks that end with the process that holds them, also after ``kill -9``."""
 
+import errno
+import json
+import os
+import platform
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from graftgan.errors import RunError
+
+LOCK = ".lock"
+"""Inside a folder that one process at a time may write."""
+_BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
 
 class FileLock:
-    """A lock on a file, between processes of one machine."""
+    """A lock on a file, between processes of one machine.
+
+    The file says which process holds it, for those that find it taken. Where the file system knows
+    no locks, every process gets the lock.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
 
     def acquire(self, *, wait: bool) -> bool:
-        """Take the lock; return whether that was possible without waiting, or after it."""
-        file = self._path.open("ab")
+        """Take the lock; return whether that was possible without waiting, or after it.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        file = self._path.open("ab+")
         try:
             _lock(file, wait=wait)
-        except OSError:
-            file.close()
-            if wait:
-                raise
-            return False
+        except OSError as error:
+            if error.errno in _BUSY:
+                file.close()
+                return False
         self._file = file
+        with suppress(OSError):  # a full disk: then nobody is named
+            file.truncate(0)
+            file.write(_own_words())
+            file.flush()
         return True
 
     def release(self) -> None:
@@ -31,6 +54,15 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def holder(self) -> str:
+        """Return in words which process holds the lock, as far as the file says."""
+        try:
+            said = json.loads(self._path.read_text(encoding="utf-8"))
+            words = f"process {int(said['pid'])} on {said['machine']}, since {said['since']}"
+            return f"{words}: {said['command']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
 
     def __enter__(self) -> "FileLock":
         self.acquire(wait=True)
@@ -40,18 +72,55 @@ class FileLock:
         self.release()
 
 
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Hold the lock of ``folder``, so that no other process writes there meanwhile.
+
+    Raises:
+        RunError: Another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        free = lock.acquire(wait=False)
+    except OSError as error:
+        raise RunError(f"cannot write in {folder}: {error.strerror or error}") from None
+    if not free:
+        raise RunError(
+            f"{folder} is in use by {lock.holder()}; wait until that process has ended, or stop it"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _own_words() -> bytes:
+    said = {
+        "pid": os.getpid(),
+        "machine": platform.node(),
+        "since": datetime.now().isoformat(sep=" ", timespec="seconds"),
+        "command": " ".join(["graftgan", *sys.argv[1:]]),
+    }
+    return json.dumps(said).encode()
+
+
 if sys.platform == "win32":
     import msvcrt
     import time
 
+    _BEYOND = 1 << 30  # a locked byte cannot be read there: lock one after all that is written
+
     def _lock(file: IO[bytes], *, wait: bool) -> None:
-        while wait:
-            with suppress(OSError):
-                _lock(file, wait=False)
+        while True:
+            file.seek(_BEYOND)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:
+                if not wait:
+                    raise
+                time.sleep(0.05)
+            else:
                 return
-            time.sleep(0.05)
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl

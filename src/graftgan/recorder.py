@@ -2,24 +2,31 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from graftgan.augment import POLICIES, leak_report
-from graftgan.checkpoints import list_checkpoints, prune_checkpoints, save_state
+from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
+from graftgan.files import append_jsonl
 from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, random_latents, sheet_latents
-from graftgan.scorer import best_iteration, build_scorer
+from graftgan.scorer import Verdict, best_iteration, build_scorer, score_at
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training import (
     Listener,
     LogWriter,
     Periodically,
+    QuietListener,
     Snapshots,
+    StopOnSignal,
+    Terms,
     Training,
     state_of,
 )
@@ -33,9 +40,17 @@ _VARIED = 0.1  # share of it above which they count as varied
 class Recorder:
     """Writes into the run folder; its methods are the callbacks of the listeners.
 
+    Args:
+        folder: Of the run.
+        prepared: The run's parts.
+        training: Where it stands.
+        resumed: The card of the checkpoint it continues from; None: it begins.
+        scored: Told of each score that decides; returns why the run should end, or nothing.
+
     Attributes:
         stopped_because: Why the scores ended the run; empty: they did not.
-        pruned_because: Why who watches the scores ended it; empty: they did not.
+        pruned_because: Why ``scored`` ended it; empty: it did not.
+        is_behind: Whether a signal has cut short what a resumed run will make up for.
     """
 
     def __init__(
@@ -44,41 +59,51 @@ class Recorder:
         prepared: Prepared,
         training: Training,
         *,
+        resumed: StateCard | None = None,
         scored: Callable[[int, float], str] = lambda iteration, value: "",
     ) -> None:
         self.stopped_because = self.pruned_because = ""
+        self.is_behind = False
         self._scored = scored
         self._folder, self._prepared, self._training = folder, prepared, training
         self._seed = prepared.experiment.seed
-        self._guard = CollapseGuard(prepared.images.pictures)
+        varied = resumed is not None and resumed.varied
+        self._guard = CollapseGuard(prepared.images.pictures, has_varied=varied)
         self._scorer = build_scorer(folder.path / "metrics.jsonl", prepared)
-        self._saved_at = training.iteration or -1  # a resumed run's checkpoint is there
+        self._saved_at = -1 if resumed is None else resumed.iteration
         average = training.average
         self._generator = training.pair.generator if average is None else average.generator
+        self._resumed_terms = {} if resumed is None else resumed.terms
 
-    def listeners(self) -> list[Listener]:
-        """Return the listeners that call this recorder."""
+    def listeners(self, stop: StopOnSignal) -> list[Listener]:
+        """Return the listeners that call this recorder; ``stop`` cuts their work short."""
         settings, path = self._prepared.experiment.training, self._folder.path
         (path / "samples").mkdir(exist_ok=True)
         if self._training.sheet is not None:
             (path / "reconstructions").mkdir(exist_ok=True)
         score_every = self._prepared.experiment.scoring.score_every
+        self._log = LogWriter(
+            path / "log.jsonl",
+            every=settings.log_every,
+            also=_tensorboard(path, start=self._training.iteration),
+            terms=self._resumed_terms,
+        )
+        self._ask_again()
         return [
-            LogWriter(
-                path / "log.jsonl",
-                every=settings.log_every,
-                also=_tensorboard(path, start=self._training.iteration),
-            ),
+            self._log,
+            SaveFirst(stop, self._save),
             Snapshots(
                 every=settings.grid_every,
                 latents=self._sheet_latents(),
                 sample=self._sample,
                 show=self._show,
+                attempt=stop.attempt,
             ),
             Periodically(
                 every=score_every or settings.save_every,
-                act=self._score,
+                act=partial(self._score, stop),
                 at_start=score_every is not None,  # what the source is worth as it comes
+                is_done=self._is_scored,
             ),
             Periodically(every=settings.save_every, act=self._save),
         ]
@@ -118,18 +143,46 @@ class Recorder:
         if self._training.sheet is not None:
             beside = picture_grid(self._training.sheet(self._generator), columns=8)
             save_png(beside, self._folder.path / "reconstructions" / f"{iteration:06d}.png")
-        self._guard.look(pictures, iteration=iteration)
+        if self._is_due(iteration, every=self._prepared.experiment.training.grid_every):
+            self._guard.look(pictures, iteration=iteration)
 
-    def _score(self, training: Training) -> None:
+    def _is_scored(self, iteration: int) -> bool:
+        return score_at(self._folder.path / "metrics.jsonl", iteration) is not None
+
+    def _ask_again(self) -> None:
+        """Judge once more by the last score: a kill may have come between it and the end."""
+        training = self._training
+        last = score_at(self._folder.path / "metrics.jsonl", training.iteration)
+        if last is not None and training.iteration > 0:
+            self._judge(last)
+
+    def _score(self, stop: StopOnSignal, training: Training) -> None:
+        scoring, usual = self._prepared.experiment.scoring, self._prepared.experiment.training
+        if not self._is_due(training.iteration, every=scoring.score_every or usual.save_every):
+            return
+        scored = stop.attempt(self._scored_now)
+        if scored is None:
+            self.is_behind = True
+            return
+        # The scores are written last of what belongs to them: a resumed run makes up for the
+        # rest where they are missing.
+        self._folder.update_card(warning=scored.warning)
+        append_jsonl(self._folder.path / "metrics.jsonl", *scored.lines)
+        if scored.verdict.best:
+            self._save(training)
+        self._judge(scored.verdict)
+
+    def _scored_now(self) -> "_Scored":
         generated = self._sample(self._score_latents())
         try:
-            verdict = self._scorer.score(training.iteration, generated)
+            lines, verdict = self._scorer.score(self._training.iteration, generated)
         except ScoreError as error:
-            where = f"iteration {training.iteration} cannot be scored"
+            where = f"iteration {self._training.iteration} cannot be scored"
             raise TrainingDiverged(f"{where}: {error}") from error
-        self._folder.write_card(warning=self._leak_warning(generated))
-        if verdict.best:
-            self._save(training)
+        return _Scored(lines, verdict, self._leak_warning(generated))
+
+    def _judge(self, verdict: Verdict) -> None:
+        training = self._training
         if verdict.stop:
             self.stopped_because = verdict.stop
             training.stop_requested = True
@@ -138,23 +191,74 @@ class Recorder:
             self.pruned_because = self._scored(training.iteration, verdict.value)
             training.stop_requested |= bool(self.pruned_because)
 
+    def _is_due(self, iteration: int, *, every: int) -> bool:
+        """Whether a run that nobody interrupts acts at this iteration."""
+        is_over = iteration >= self._training.iterations or self._training.time_is_up
+        return iteration % every == 0 or is_over
+
     def _save(self, training: Training) -> None:
-        if self._saved_at == training.iteration:
-            return
-        files, numbers = state_of(training)
-        path = self._folder.path
-        save_state(path / "checkpoints" / f"{training.iteration:06d}", files, numbers)
-        self._saved_at = training.iteration
+        path, settings = self._folder.path, self._prepared.experiment.training
+        if self._saved_at != training.iteration:
+            files, counters = state_of(training)
+            card = StateCard(
+                iteration=counters.iteration,
+                images_seen=counters.images_seen,
+                seconds=counters.seconds,
+                terms=self._log.terms,
+                varied=self._guard.has_varied,
+            )
+            save_state(path / "checkpoints" / f"{training.iteration:06d}", files, card)
+            self._saved_at = training.iteration
         best = best_iteration(path / "metrics.jsonl")
-        kept = self._prepared.experiment.training
-        prune_checkpoints(path, keep=kept.keep_checkpoints, best=best, every=kept.keep_every)
-        self._folder.write_card(iteration=training.iteration, best=best)
+        prune_checkpoints(
+            path,
+            keep=settings.keep_checkpoints,
+            best=best,
+            every=settings.keep_every,
+            regular=settings.save_every,
+        )
+        self._folder.update_card(iteration=training.iteration, best=best)
 
     def _leak_warning(self, generated: PictureBytes) -> str | None:
         pictures = self._prepared.images.pictures
         leaks = leak_report(pictures[:: max(1, len(pictures) // _LEAK_COUNT)], generated)
         augmented = bool(POLICIES[self._prepared.experiment.augment].operations)
         return leaks.message(augmented=augmented) if leaks.leaking else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The scores of one iteration.
+
+    Attributes:
+        lines: For metrics.jsonl.
+        verdict: What they mean for the run.
+        warning: That the generator draws what the augmentation does; None: it does not.
+    """
+
+    lines: list[dict[str, Any]]
+    verdict: Verdict
+    warning: str | None
+
+
+class SaveFirst(QuietListener):
+    """Saves before anything else when a signal has come, and when a training ends.
+
+    Who sent the signal may not wait for scores and pictures.
+    """
+
+    def __init__(self, stop: StopOnSignal, save: Callable[[Training], None]) -> None:
+        self._stop, self._save = stop, save
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Save if a signal has come."""
+        del terms
+        if self._stop.stopped_by is not None:
+            self._save(training)
+
+    def ended(self, training: Training) -> None:
+        """Save the end."""
+        self._save(training)
 
 
 class CollapseGuard:
@@ -164,9 +268,9 @@ class CollapseGuard:
     such as WGAN's; that is no collapse, so variety must have been there before it can be lost.
     """
 
-    def __init__(self, real: PictureBytes) -> None:
+    def __init__(self, real: PictureBytes, *, has_varied: bool = False) -> None:
         self._expected = spread_of(real)
-        self._has_varied = False
+        self.has_varied = has_varied
 
     def look(self, pictures: PictureBytes, *, iteration: int) -> None:
         """Compare the samples of an iteration with the real pictures.
@@ -176,8 +280,8 @@ class CollapseGuard:
         """
         spread = spread_of(pictures)
         if spread > _VARIED * self._expected:
-            self._has_varied = True
-        elif self._has_varied and spread < _COLLAPSED * self._expected:
+            self.has_varied = True
+        elif self.has_varied and spread < _COLLAPSED * self._expected:
             raise TrainingDiverged(
                 f"the generator collapsed: at iteration {iteration} its {len(pictures)} samples "
                 f"are almost one picture (spread {spread:.2f}, real pictures "

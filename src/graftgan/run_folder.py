@@ -15,10 +15,11 @@ from graftgan.backbones import build_pair
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
 from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
-from graftgan.files import read_json, write_json
+from graftgan.files import read_json
 from graftgan.games import GAMES
 from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
 from graftgan.provenance import licences_in_words, origin_of
+from graftgan.run_card import RunCard, read_run_card, write_run_card
 from graftgan.settings import parse, read_toml
 from graftgan.transfer import (
     AppliedPlan,
@@ -27,10 +28,6 @@ from graftgan.transfer import (
     apply_plan,
     filters_in,
     parse_plan,
-)
-
-CARD_KEYS = frozenset(
-    {"state", "iteration", "seconds", "base", "pictures_sha256", "settings_sha256", "warning"}
 )
 
 
@@ -62,31 +59,34 @@ class RunFolder:
         return parse(Experiment, read_toml(self.experiment_file), where=where)
 
     def settings_sha256(self) -> str:
-        """Return a fingerprint of all settings that must not change: all but the run's length."""
+        """Return a fingerprint of all settings that must not change.
+
+        The run's length may change, and where the pictures lie: what they are has a hash.
+        """
         plain = read_toml(self.experiment_file)
+        plain.pop("pictures", None)
+        plain.get("scoring", {}).pop("reference", None)
         for length in ("iterations", "seconds"):
             plain.get("training", {}).pop(length, None)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
-    def card(self) -> dict[str, Any]:
+    def card(self) -> RunCard:
         """Read how the run stands.
 
         Raises:
             RunError: The card is missing or damaged.
         """
-        card = read_json(self.card_file, error=RunError)
-        missing = CARD_KEYS - set(card) if isinstance(card, dict) else CARD_KEYS
-        if missing:
-            raise RunError(
-                f"{self.card_file} is damaged: it lacks {', '.join(sorted(missing))}; "
-                "start a new run with the settings in experiment.toml"
-            )
-        return card
+        return read_run_card(self.card_file)
 
-    def write_card(self, **entries: Any) -> None:
-        """Write how the run stands, keeping entries that are not given."""
-        before = read_json(self.card_file, error=RunError) if self.card_file.is_file() else {}
-        write_json(self.card_file, {**before, **entries})
+    def write_card(self, card: RunCard) -> None:
+        """Write how the run stands."""
+        write_run_card(self.card_file, card)
+
+    def update_card(self, **entries: Any) -> RunCard:
+        """Change ``entries`` of the card; return it as it is now."""
+        card = self.card().changed(**entries)
+        self.write_card(card)
+        return card
 
     def checkpoint(self, iteration: int | None = None) -> Path:
         """Return the folder of the checkpoint of ``iteration``, or the newest.
@@ -229,8 +229,8 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
         experiment=experiment,
         pair=pair,
         applied=applied,
-        iteration=int(state.card["iteration"]),
-        images_seen=int(state.card["images_seen"]),
+        iteration=state.card.iteration,
+        images_seen=state.card.images_seen,
         licences=_licences(path),
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graftgan.data import ImageSet
-from graftgan.files import append_jsonl, read_jsonl
+from graftgan.files import read_jsonl
 from graftgan.metrics import (
     LEAST_HELD_OUT,
     CopyReport,
@@ -44,19 +44,25 @@ class Verdict:
     stop: str = ""
 
 
+Line = dict[str, Any]
+
+
 class Scorer(Protocol):
-    """Writes lines of scores, and judges by them."""
+    """Scores, and judges by the scores so far; writes nothing."""
 
     count: int
     """Generated pictures it needs."""
 
-    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
-        """Score the pictures of an iteration."""
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+        """Score the pictures of an iteration: lines for the file, and what they mean."""
         ...
 
 
 def build_scorer(file: Path, prepared: Prepared) -> Scorer:
-    """Return what scores a run into ``file``: its metrics, or the compass where it has none."""
+    """Return what scores a run: its metrics, or the compass where it has none.
+
+    ``file`` holds the lines of the scores so far.
+    """
     if prepared.yardstick is None:
         return Compass(file, prepared.images)
     return MetricScorer(file, prepared, prepared.yardstick)
@@ -77,8 +83,8 @@ class Compass:
             "real_count": len(self._real),
         }
 
-    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
-        """Write one line."""
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+        """Return one line, and whether it is the best so far."""
         value = sliced_wasserstein(generated, self._real, _COMPASS)
         line = {
             "iteration": iteration,
@@ -88,8 +94,9 @@ class Compass:
             "decides": True,
             "protocol": self._protocol,
         }
-        append_jsonl(self._file, line)
-        return Verdict(best=best_iteration(self._file) == iteration, value=value)
+        new = [line] if iteration > 0 else []
+        best = _best([*_deciding(self._file), *new])
+        return [line], Verdict(best=best == iteration, value=value)
 
 
 class MetricScorer:
@@ -117,8 +124,8 @@ class MetricScorer:
             self._mirrored = self._features(guarded.flip(3))
             self._held_out = self._features(images.held_out)
 
-    def score(self, iteration: int, generated: PictureBytes) -> Verdict:
-        """Write a line for each number, and judge the run."""
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+        """Return a line for each number, and what they mean for the run."""
         features = self._extractor.extract(generated, device=self._device)
         protocol = protocol_of(
             self._extractor,
@@ -141,12 +148,18 @@ class MetricScorer:
         if copies is not None:
             scores += copy_scores(copies, protocol)
         copying = copies is not None and copies.copying
-        for position, score in enumerate(scores):
-            decides = {"decides": position == 0, "copying": copying}
-            append_jsonl(self._file, {"iteration": iteration, **to_plain(score), **decides})
+        lines = [
+            {"iteration": iteration, **to_plain(score), "decides": score is scores[0]}
+            | {"copying": copying}
+            for score in scores
+        ]
         if copies is not None and copying:
-            return Verdict(best=False, value=scores[0].value, stop=copies.message())
-        return self._judged(iteration, scores[0].value)
+            verdict = Verdict(best=False, value=scores[0].value, stop=copies.message())
+        else:
+            verdict = self._judged(iteration, lines[0])
+        if verdict.stop:
+            lines[0]["stop"] = verdict.stop
+        return lines, verdict
 
     def _copies(self, features: Features) -> CopyReport | None:
         if self._training is None:
@@ -158,15 +171,14 @@ class MetricScorer:
     def _features(self, pictures: PictureBytes) -> Features:
         return features_of(pictures, self._extractor, device=self._device)
 
-    def _judged(self, iteration: int, value: float) -> Verdict:
-        best = best_iteration(self._file)
-        worse = [line for line in _deciding(self._file) if line["iteration"] > (best or 0)]
+    def _judged(self, iteration: int, line: Line) -> Verdict:
+        deciding = [*_deciding(self._file), *([line] if iteration > 0 else [])]
+        best, value = _best(deciding), float(line["value"])
+        worse = [line for line in deciding if line["iteration"] > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
-            name = worse[-1]["name"]
-            return Verdict(
-                best=False, value=value, stop=f"{patience} scores in a row without a better {name}"
-            )
+            stop = f"{patience} scores in a row without a better {line['name']}"
+            return Verdict(best=False, value=value, stop=stop)
         return Verdict(best=best == iteration, value=value)
 
 
@@ -176,12 +188,25 @@ def best_iteration(file: Path) -> int | None:
     Iteration 0 is the untouched source, and pictures that copy the training ones are no result:
     neither can be the best.
     """
-    lines = [line for line in _deciding(file) if not line.get("copying")]
+    return _best(_deciding(file))
+
+
+def score_at(file: Path, iteration: int) -> Verdict | None:
+    """Return what the score of ``iteration`` meant for the run; None: it has none."""
+    for line in read_jsonl(file):
+        if line.get("decides") and line["iteration"] == iteration:
+            best = best_iteration(file) == iteration
+            return Verdict(best=best, value=float(line["value"]), stop=str(line.get("stop", "")))
+    return None
+
+
+def _best(deciding: list[Line]) -> int | None:
+    lines = [line for line in deciding if not line.get("copying")]
     if not lines:
         return None
     sign = -1 if lines[-1].get("better") == "higher" else 1
     return min((sign * line["value"], line["iteration"]) for line in lines)[1]
 
 
-def _deciding(file: Path) -> list[dict[str, Any]]:
+def _deciding(file: Path) -> list[Line]:
     return [line for line in read_jsonl(file) if line.get("decides") and line["iteration"] > 0]

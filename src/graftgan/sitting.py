@@ -1,5 +1,6 @@
-"""One sitting of a run: train until it ends, and write how it ended."""
+"""One session of a run: train until it ends, and write how it ended."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from graftgan.errors import GraftganError, RunError, TrainingDiverged
 from graftgan.prepared import Prepared
 from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.training import (
     DivergenceGuard,
@@ -33,6 +35,14 @@ class Watcher:
 
     def prepared(self, prepared: Prepared) -> None:
         """Show what is about to be trained; everything has been checked by now."""
+
+    def stopping(self, signal: str, folder: Path) -> None:
+        """Answer a signal at once; called within its handler, so it may only write, not print.
+
+        Args:
+            signal: Its name.
+            folder: Of the run, which is about to be saved.
+        """
 
     def scored(self, iteration: int, value: float) -> str:
         """Take note of the score that decides; return why the run should end here, or nothing.
@@ -63,11 +73,11 @@ def train_to_the_end(
         GraftganError: Training diverged, or the end cannot be written.
     """
     watcher.prepared(prepared)
-    stop = StopOnSignal()
+    stop = StopOnSignal(lambda signal: watcher.stopping(signal, folder.path))
     bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
-    training.listeners = [DivergenceGuard(every=prepared.experiment.training.log_every), stop]
+    training.listeners = [stop, DivergenceGuard(every=prepared.experiment.training.log_every)]
     if recorder is not None:
-        training.listeners += recorder.listeners()
+        training.listeners += recorder.listeners(stop)
         lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
         training.listeners.append(lines if bar is None else bar)
     failure: Exception | None = None
@@ -75,18 +85,16 @@ def train_to_the_end(
         training.run()
     except Exception as error:
         failure = _explained(error, folder.path)
-    except KeyboardInterrupt:  # the second Ctrl-C: nothing but the card is written
+    except KeyboardInterrupt:  # the second Ctrl-C
         stop.close()
-        if recorder is not None:
-            _write_cut_off(folder)
         raise
     finally:
         if bar is not None:
             bar.close()
     try:  # signals wait until the end is written
         if recorder is not None:
-            outcome = _outcome(training, stop, recorder, failure)
-            _write_end(folder, prepared, training, outcome, failure)
+            state, message = _outcome(training, stop, recorder, failure)
+            _write_end(folder, prepared, training, state, message)
     finally:
         stop.close()
     if failure is not None:
@@ -98,58 +106,58 @@ def train_to_the_end(
 
 def _outcome(
     training: Training, stop: StopOnSignal, recorder: Recorder, failure: Exception | None
-) -> dict[str, str]:
-    """Return how a run ended, for its card."""
-    if isinstance(failure, TrainingDiverged):
-        return {"state": "diverged", "message": str(failure)}
+) -> tuple[RunState, str]:
+    """Return how a run ended, and why."""
     if failure is not None:
-        return {"state": "failed", "message": str(failure)}
+        diverged = isinstance(failure, TrainingDiverged)
+        return (RunState.DIVERGED if diverged else RunState.FAILED), str(failure)
     if recorder.stopped_because:
-        message = f"{recorder.stopped_because}; {recorder.roll_back()}"
-        return {"state": "stopped", "message": message}
+        return RunState.STOPPED, f"{recorder.stopped_because}; {recorder.roll_back()}"
     if recorder.pruned_because:
-        return {"state": "pruned", "message": recorder.pruned_because}
-    if training.time_is_up:
-        limit, done = training.seconds_limit, training.iteration
-        return {
-            "state": "finished",
-            "message": f"its {limit:g} seconds were up at iteration {done}",
-        }
-    if training.iteration < training.iterations:
+        return RunState.PRUNED, recorder.pruned_because
+    is_over = training.iteration >= training.iterations or training.time_is_up
+    if recorder.is_behind or not is_over:
         who = stop.stopped_by or "a signal to another process"
-        return {"state": "interrupted", "message": f"stopped by {who}"}
-    return {"state": "finished", "message": ""}
+        return RunState.INTERRUPTED, f"stopped by {who}"
+    if training.iteration < training.iterations:
+        limit, done = training.seconds_limit, training.iteration
+        return RunState.FINISHED, f"its {limit:g} seconds were up at iteration {done}"
+    return RunState.FINISHED, ""
 
 
 def _write_end(
-    folder: RunFolder,
-    prepared: Prepared,
-    training: Training,
-    outcome: dict[str, str],
-    failure: Exception | None,
+    folder: RunFolder, prepared: Prepared, training: Training, state: RunState, message: str
 ) -> None:
-    """Write card, adapter and page; after a failure as far as the disk allows."""
-    try:
-        folder.write_card(
-            **outcome,
-            iteration=training.iteration,
-            iterations=training.iterations,
-            seconds=training.seconds,
-        )
-        if failure is None and prepared.experiment.source is not None:
+    """Write adapter, page and, last of all, the card: a run counts as done when all is there.
+
+    After a failure, as far as the disk allows.
+    """
+    card = folder.card().changed(
+        state=state,
+        message=message,
+        iteration=training.iteration,
+        iterations=training.iterations,
+        seconds=training.seconds,
+    )
+    if state not in {RunState.DIVERGED, RunState.FAILED}:
+        if prepared.experiment.source is not None:
             adapter = adapter_of(load_run(folder.path), prepared.base)
             save_adapter(adapter, folder.path / FILE_NAME)
-        write_run_report(folder.path)
-    except GraftganError:
-        if failure is None:
-            raise
+        write_run_report(folder.path, card=card.plain())
+        folder.write_card(card)
+        return
+    with suppress(GraftganError):
+        write_run_report(folder.path, card=card.plain())
+    with suppress(GraftganError):
+        folder.write_card(card)
 
 
-def _write_cut_off(folder: RunFolder) -> None:
+def write_cut_off(folder: RunFolder) -> None:
     """Note on the card that a run goes on from its newest checkpoint, losing what came after."""
     kept = max((int(path.name) for path in list_checkpoints(folder.path)), default=0)
     message = f"stopped at once; what came after iteration {kept} is lost"
-    folder.write_card(state="interrupted", message=message, iteration=kept)
+    with suppress(GraftganError):
+        folder.update_card(state=RunState.INTERRUPTED, message=message, iteration=kept)
 
 
 def _explained(error: Exception, path: Path) -> Exception:

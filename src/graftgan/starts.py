@@ -1,12 +1,12 @@
 """What a run without a source begins with: fresh weights, or the decoder of a VAE."""
 
 from dataclasses import replace
-from typing import Any
 
-from graftgan.checkpoints import copy_matching, load_tensors
+from graftgan.checkpoints import copy_matching, load_state
 from graftgan.experiment import Experiment
 from graftgan.metrics import ScoringSettings
 from graftgan.objectives import OptimizationSettings
+from graftgan.run_card import Start
 from graftgan.run_folder import RunFolder
 from graftgan.training import Training
 from graftgan.transfer import TransferSettings
@@ -42,7 +42,7 @@ def vae_of(experiment: Experiment) -> Experiment:
     )
 
 
-def begin_with_decoder(training: Training, vae: RunFolder) -> dict[str, Any]:
+def begin_with_decoder(training: Training, vae: RunFolder) -> Start:
     """Put the decoder of a finished auto-encoder into the generator and its average.
 
     The seconds of the auto-encoder count as seconds of the run.
@@ -54,7 +54,7 @@ def begin_with_decoder(training: Training, vae: RunFolder) -> dict[str, Any]:
         CheckpointError: The decoder is not there, or does not fit.
     """
     newest = vae.checkpoint()
-    decoder = load_tensors(newest / "generator.safetensors")
+    decoder = load_state(newest).files["generator"]
     generators = [training.pair.generator]
     if training.average is not None:
         generators.append(training.average.generator)
@@ -62,22 +62,21 @@ def begin_with_decoder(training: Training, vae: RunFolder) -> dict[str, Any]:
     for receipt in receipts:
         receipt.require_complete(what=f"the decoder in {newest}")
     card = vae.card()
-    training.seconds += float(card["seconds"])
-    iterations = int(card["iteration"])
-    return {
-        "kind": "vae",
-        "iterations": iterations,
-        "images": iterations * training.batch_size,
-        "seconds": float(card["seconds"]),
-        "receipt": str(receipts[0]),
-    }
+    training.seconds += card.seconds
+    return Start(
+        kind="vae",
+        iterations=card.iteration,
+        images=card.iteration * training.batch_size,
+        seconds=card.seconds,
+        receipt=str(receipts[0]),
+    )
 
 
-def in_words(start: dict[str, Any]) -> str:
+def in_words(start: Start) -> str:
     """Return what a run began with, as a sentence for its page."""
     return (
         "The generator began as the decoder of a variational auto-encoder "
-        f"({start['iterations']:,} iterations, {start['images']:,} pictures, "
-        f"{start['seconds']:.0f} seconds, which count as the run's own); its tensors: "
-        f"{start['receipt']}. Its page: {START}/report.html"
+        f"({start.iterations:,} iterations, {start.images:,} pictures, "
+        f"{start.seconds:.0f} seconds, which count as the run's own); its tensors: "
+        f"{start.receipt}. Its page: {START}/report.html"
     )

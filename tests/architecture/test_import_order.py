@@ -22,6 +22,7 @@ GROUND = {
     "proportions",
     "progress",
     "provenance",
+    "run_card",
 }
 ROOMS = {
     "data",

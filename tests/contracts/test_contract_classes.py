@@ -148,7 +148,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     shutil.copytree(whole.path, tmp_path / "broken")
     broken = RunFolder(tmp_path / "broken")
     shutil.rmtree(list_checkpoints(broken.path)[-1])
-    broken.write_card(state="running", iteration=ITERATIONS // 2)
+    broken.update_card(state="running", iteration=ITERATIONS // 2)
     resume(broken.path, device="cpu")
     newest = [list_checkpoints(folder.path)[-1] for folder in (whole, broken)]
     assert newest[0].name == newest[1].name == f"{ITERATIONS:06d}"
@@ -178,7 +178,7 @@ def test_anchors_hold_a_pair_with_classes(anchors: dict[str, float], home: Path,
     plain = experiment_of(home, "hinge", "fine_tune")
     experiment = replace(plain, anchors=AnchorSettings(**anchors))  # pyright: ignore[reportArgumentType]
     folder = run(experiment, tmp_path / "run", device="cpu")
-    assert folder.card()["state"] == "finished"
+    assert folder.card().state == "finished"
 
 
 def test_a_network_trained_on_red_and_blue_draws_red_as_red_and_blue_as_blue(

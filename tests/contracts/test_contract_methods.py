@@ -18,7 +18,7 @@ from graftgan.adapters import (
 )
 from graftgan.assembly import build_training, prepare, with_game_memory
 from graftgan.checkpoints import list_checkpoints, load_tensors
-from graftgan.composer import ANCHOR_FILE, resume, run
+from graftgan.composer import resume, run
 from graftgan.errors import CheckpointError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
@@ -170,7 +170,7 @@ def test_settings_are_written_out_with_the_methods_name(finished: tuple[str, Run
 def test_a_resumed_run_equals_an_uninterrupted_one(finished: tuple[str, RunFolder], tmp_path: Path):
     name, whole = finished
     broken = broken_off(whole, tmp_path / "broken")
-    assert (broken.path / ANCHOR_FILE).is_file() == (name in ANCHORED)
+    assert (broken.path / "anchors.safetensors").is_file() == (name in ANCHORED)
     resume(broken.path, device="cpu")
     assert_same_state(whole, broken)
     for key in log_of(whole)[-1]:
@@ -186,7 +186,7 @@ def broken_off(whole: RunFolder, path: Path) -> RunFolder:
     shutil.rmtree(list_checkpoints(path)[-1])
     (path / "adapter.safetensors").unlink()
     folder = RunFolder(path)
-    folder.write_card(state="running", iteration=ITERATIONS // 2)
+    folder.update_card(state="running", iteration=ITERATIONS // 2)
     assert [p.name for p in list_checkpoints(path)] == ["000002"]
     return folder
 
@@ -209,13 +209,13 @@ def assert_same_state(first: RunFolder, second: RunFolder) -> None:
 def test_without_its_anchor_file_a_run_does_not_go_on(name: str, home: Path, tmp_path: Path):
     folder = run(experiment_of(home, name), tmp_path / "run", device="cpu")
     broken = broken_off(folder, tmp_path / "broken")
-    (broken.path / ANCHOR_FILE).unlink()
+    (broken.path / "anchors.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"anchors\.safetensors.* put it back"):
         resume(broken.path, device="cpu")
     for checkpoint in list_checkpoints(broken.path):
         shutil.rmtree(checkpoint)
     with pytest.raises(CheckpointError, match=r"anchors\.safetensors"):
         resume(broken.path, device="cpu")
-    shutil.copy(folder.path / ANCHOR_FILE, broken.path)
+    shutil.copy(folder.path / "anchors.safetensors", broken.path)
     resume(broken.path, device="cpu")  # from the start, with what it remembered
     assert_same_state(folder, broken)

@@ -69,7 +69,7 @@ def save_adapter_of_run(
     if not run.is_file():
         folder = RunFolder(run)
         trained = load_run(run, iteration=iteration)
-        adapter = adapter_of(trained, folder.card()["base"])
+        adapter = adapter_of(trained, folder.card().base)
     elif iteration is None:
         adapter = load_adapter(run)
     else:

@@ -7,6 +7,7 @@ from graftgan.checkpoints.official import StoredNetwork, read_official
 from graftgan.checkpoints.receipt import LoadReceipt, copy_matching, match
 from graftgan.checkpoints.run_state import (
     SavedState,
+    StateCard,
     list_checkpoints,
     load_state,
     prune_checkpoints,
@@ -33,6 +34,7 @@ __all__ = [
     "SavedState",
     "SourceCard",
     "SourceModel",
+    "StateCard",
     "StoredNetwork",
     "as_stored",
     "copy_matching",

@@ -1,47 +1,95 @@
-"""Training states on disk: everything a run needs to go on exactly."""
+"""Training states on disk: everything a run needs to continue exactly."""
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from graftgan.checkpoints.tensors import load_note, load_tensors, save_tensors
-from graftgan.errors import CheckpointError
-from graftgan.files import remove_partial, write_json, written_whole
+from graftgan.checkpoints.tensors import fingerprint, load_tensors, save_tensors
+from graftgan.errors import CheckpointError, SettingsError
+from graftgan.files import read_sealed, remove_partial, write_sealed, written_whole
+from graftgan.settings import parse, strict
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
+
+CARD = "card.json"
+_ADVICE = "the checkpoint cannot be used"
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateCard:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        iteration: Iterations done.
+        images_seen: Real pictures shown.
+        seconds: In the training loop, over all sessions.
+        terms: The last value of each term of the losses, for the log.
+        varied: Whether the samples have varied, before which none can collapse.
+        fingerprints: sha256 of the tensors of each file, by its name without ending.
+    """
+
+    iteration: int
+    images_seen: int
+    seconds: float
+    terms: Mapping[str, float] = field(default_factory=dict[str, float])
+    varied: bool = False
+    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A checkpoint read back: tensors by file name, and the plain numbers of its card."""
+    """A checkpoint read back: tensors by file name, and its card."""
 
-    files: Mapping[str, Mapping[str, Tensor]]
-    card: Mapping[str, Any]
+    files: TensorFiles
+    card: StateCard
 
 
-def save_state(folder: Path, files: TensorFiles, card: Mapping[str, Any]) -> None:
-    """Write a checkpoint folder whole: one safetensors file for each of ``files``, and a card."""
+def save_state(folder: Path, files: TensorFiles, card: StateCard) -> None:
+    """Write a checkpoint folder whole: one safetensors file for each of ``files``, and a card.
+
+    The card is written with the fingerprints of ``files``, which :func:`load_state` checks.
+    """
+    prints = {name: fingerprint(tensors) for name, tensors in files.items()}
     with written_whole(folder) as partial:
         partial.mkdir()
         for name, tensors in files.items():
-            save_tensors(partial / f"{name}.safetensors", tensors, note=card)
-        write_json(partial / "card.json", dict(card))
+            save_tensors(partial / f"{name}.safetensors", tensors)
+        write_sealed(partial / CARD, asdict(replace(card, fingerprints=prints)))
 
 
 def load_state(folder: Path) -> SavedState:
     """Read a checkpoint folder.
 
     Raises:
-        CheckpointError: A file is missing or damaged.
+        CheckpointError: A file is missing or is not as it was written.
     """
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
+    if not (folder / CARD).is_file():
         raise CheckpointError(f"there is no checkpoint in {folder}")
-    return SavedState({p.stem: load_tensors(p) for p in paths}, load_note(paths[0]))
+    plain = read_sealed(folder / CARD, error=CheckpointError, advice=_ADVICE)
+    try:
+        card = parse(StateCard, plain, where=str(folder / CARD))
+    except SettingsError as error:
+        raise CheckpointError(f"{error}; {_ADVICE}") from None
+    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    if names != sorted(card.fingerprints):
+        written = ", ".join(sorted(card.fingerprints))
+        raise CheckpointError(
+            f"{folder} is damaged: it holds the tensor files {', '.join(names) or 'none'}, but "
+            f"{written} were written"
+        )
+    return SavedState({name: _load(folder, name, card) for name in names}, card)
+
+
+def _load(folder: Path, name: str, card: StateCard) -> Mapping[str, Tensor]:
+    path = folder / f"{name}.safetensors"
+    tensors = load_tensors(path)
+    if fingerprint(tensors) != card.fingerprints[name]:
+        raise CheckpointError(f"{path} is damaged: it is not as it was written (sha256 differs)")
+    return tensors
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -50,18 +98,26 @@ def list_checkpoints(run: Path) -> list[Path]:
     return sorted(found, key=lambda folder: int(folder.name))
 
 
-def prune_checkpoints(run: Path, *, keep: int, best: int | None, every: int | None) -> None:
-    """Delete all checkpoints but some.
+def prune_checkpoints(
+    run: Path, *, keep: int, best: int | None, every: int | None, regular: int = 1
+) -> None:
+    """Delete all checkpoints but some; the newest stays always.
+
+    Which stay depends on the iterations alone, not on where the run was interrupted.
 
     Args:
         run: The run folder.
-        keep: So many of the newest stay.
+        keep: So many of the newest regular ones stay.
         best: That of this iteration stays.
         every: Those of its multiples stay.
+        regular: Checkpoints of its multiples are regular; others are of an interruption, the end,
+            or were once the best.
     """
-    for folder in list_checkpoints(run)[:-keep]:
+    found = list_checkpoints(run)
+    recent = [folder for folder in found if int(folder.name) % regular == 0][-keep:]
+    for folder in found[:-1]:
         iteration = int(folder.name)
         stays = iteration == best or (every is not None and iteration % every == 0)
-        if not stays:
+        if not stays and folder not in recent:
             shutil.rmtree(folder)
     remove_partial(run / "checkpoints")

@@ -1,5 +1,6 @@
 """``graftgan compare``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,9 @@ def main(arguments: Sequence[str]) -> int:
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         _extend(options)
-        results = resume_comparison(options.resume, device=options.device, watcher=Screen())
+        results = resume_comparison(
+            options.resume, device=options.device, watcher=_screen(options.resume)
+        )
         return _finish(results, options.resume)
     varied = _in_file(value_of("config", arguments))
     start = parse_start(
@@ -140,8 +143,14 @@ def main(arguments: Sequence[str]) -> int:
     if start.dry_run:
         check_comparison(comparison.located(), device=start.device)
         return _show(comparison, destination)
-    results = run_comparison(comparison, destination, device=start.device, watcher=Screen())
+    results = run_comparison(
+        comparison, destination, device=start.device, watcher=_screen(destination)
+    )
     return _finish(results, destination)
+
+
+def _screen(folder: Path) -> Screen:
+    return Screen(continues=f"graftgan compare --resume {shlex.quote(str(folder))}")
 
 
 def _extend(options: GoOn) -> None:

@@ -1,10 +1,12 @@
 """What every verb shows: plan tables, picture counts, bars."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from rich.console import Console
@@ -14,7 +16,9 @@ from rich.text import Text
 
 from graftgan.assembly import remarks_on
 from graftgan.prepared import Prepared
+from graftgan.run_folder import RunFolder
 from graftgan.sitting import Watcher
+from graftgan.starts import START
 from graftgan.transfer import PlanReport
 
 _COLOURS = {
@@ -34,9 +38,13 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 class ScreenWatcher(Watcher):
-    """Shows a person what happens; only the leading process speaks."""
+    """Shows a person what happens; only the leading process speaks.
 
-    def __init__(self) -> None:
+    ``continues`` is the command that continues what is under way, where that is no single run.
+    """
+
+    def __init__(self, *, continues: str = "") -> None:
+        self._continues = continues
         self.leads = os.environ.get("RANK", "0") == "0"
         self.draws_bar = self.leads and sys.stderr.isatty()
         self._shown = time.monotonic()
@@ -57,6 +65,16 @@ class ScreenWatcher(Watcher):
         if due:
             self._shown = now
 
+    def stopping(self, signal: str, folder: Path) -> None:
+        """Say at once that the signal was heard, and how to continue."""
+        if not self.leads:
+            return
+        line = f"\n{signal}: saving, then stopping; continue with "
+        line += f"{self._continues or resume_command(folder)}\n"
+        with suppress(OSError):  # the terminal may be gone
+            # Past every buffer: the handler may run in the middle of another write.
+            os.write(2, line.encode("utf-8", "backslashreplace"))
+
     def prepared(self, prepared: Prepared) -> None:
         """Show the pictures and the plan before the first iteration."""
         if not self.leads:
@@ -71,6 +89,13 @@ class ScreenWatcher(Watcher):
         for remark in remarks_on(prepared):
             console.print(f"note: {remark}")
         console.print(f"on {prepared.hardware.describe()}")
+
+
+def resume_command(run: Path) -> str:
+    """Return what a person types to continue a run."""
+    if run.name == START and RunFolder(run.parent).experiment_file.is_file():
+        run = run.parent  # this is what a run begins with
+    return f"graftgan transfer --resume {shlex.quote(str(run))}"
 
 
 def plan_table(report: PlanReport) -> Table:

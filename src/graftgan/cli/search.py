@@ -1,5 +1,6 @@
 """``graftgan search``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +124,8 @@ class GoOn:
 class Screen(ScreenWatcher, SearchWatcher):
     """Shows which trial is under way, and what all of them will about cost."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(continues=f"graftgan search --resume {shlex.quote(str(folder))}")
         self._waiting = False
 
     def prepared(self, prepared: Prepared) -> None:
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str]) -> int:
             options.resume,
             budget=None if budget.unlimited else budget,
             device=options.device,
-            watcher=Screen(),
+            watcher=Screen(options.resume),
         )
         return _finish(findings, options.resume)
     config = value_of("config", arguments)
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
     destination = start.out or folder_named_after(start.experiment.pictures, home="searches")
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
-    findings = run_search(search, destination, device=start.device, watcher=Screen())
+    findings = run_search(search, destination, device=start.device, watcher=Screen(destination))
     return _finish(findings, destination)
 
 

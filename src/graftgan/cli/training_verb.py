@@ -10,13 +10,14 @@ import tyro
 from graftgan.assembly import prepare
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.familiar import in_our_words
-from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.screen import ScreenWatcher, console, resume_command
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
 from graftgan.files import without_archive_ending
 from graftgan.methods import under_method, with_method
 from graftgan.registry import suggest
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.settings import dotted_names, parse, read_toml, to_toml
 from graftgan.training import choose_hardware
@@ -51,6 +52,10 @@ class GoOn:
     """A new, larger number of iterations."""
     seconds: float | None = None
     """A new, larger limit in seconds of training."""
+    pictures: Path | None = None
+    """Where its pictures lie now, if they were moved."""
+    reference: Path | None = None
+    """Where the pictures lie now that it is scored against."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -64,6 +69,8 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             options.resume,
             iterations=options.iterations,
             seconds=options.seconds,
+            pictures=options.pictures,
+            reference=options.reference,
             device=options.device,
             watcher=ScreenWatcher(),
         )
@@ -182,13 +189,14 @@ def _show(start: Start, destination: Path) -> int:
 def _finish(folder: RunFolder) -> int:
     card = folder.card()
     if ScreenWatcher().leads:
-        minutes = card["seconds"] / 60
         console.print(
-            f"{card['state']} at iteration {card['iteration']} after {minutes:.1f} minutes"
+            f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
         )
-        if card["message"]:
-            console.print(card["message"])
-        if card["warning"]:
-            console.print(f"note: {card['warning']}")
+        if card.message:
+            console.print(card.message)
+        if card.warning:
+            console.print(f"note: {card.warning}")
+        if card.state == RunState.INTERRUPTED:
+            console.print(f"continue with {resume_command(folder.path)}")
         console.print(f"look at {folder.path / 'report.html'}")
-    return 0 if card["state"] in {"finished", "stopped"} else 130
+    return 0 if card.state in {RunState.FINISHED, RunState.STOPPED} else 130

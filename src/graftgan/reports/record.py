@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -82,8 +83,8 @@ class RunRecord:
         return images, bool(near["iteration"] == iteration)
 
 
-def read_run(folder: Path) -> RunRecord:
-    """Read what is there and note what is not.
+def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecord:
+    """Read what is there and note what is not; ``card`` stands for the one on disk.
 
     Raises:
         RunError: There is no such folder.
@@ -93,7 +94,7 @@ def read_run(folder: Path) -> RunRecord:
     missing: list[str] = []
     settings = _settings(folder, missing)
     plan = _object(folder, "plan.json", missing)
-    card = _object(folder, "card.json", missing)
+    stands = _object(folder, "card.json", missing) if card is None else dict(card)
     manifest = _object(folder, "manifest.json", missing)
     log = _by_iteration(read_jsonl(folder / "log.jsonl"))
     if not log:
@@ -105,7 +106,7 @@ def read_run(folder: Path) -> RunRecord:
         folder=folder,
         settings=settings,
         plan=plan,
-        card=card,
+        card=stands,
         manifest=manifest,
         log=log,
         scores=read_jsonl(folder / "metrics.jsonl"),

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +39,9 @@ _ACTIONS = {
 }
 
 
-def write_run_report(run: Path, destination: Path | None = None) -> Path:
+def write_run_report(
+    run: Path, destination: Path | None = None, *, card: Mapping[str, Any] | None = None
+) -> Path:
     """Write one HTML file about a run, with everything it shows inside it.
 
     A run that is not finished, or whose folder lacks files, still gets its page, which says what
@@ -47,6 +50,7 @@ def write_run_report(run: Path, destination: Path | None = None) -> Path:
     Args:
         run: The run folder.
         destination: The file to write; ``report.html`` in the run folder by default.
+        card: How the run stands, where that is not on disk yet.
 
     Returns:
         The file written.
@@ -54,7 +58,7 @@ def write_run_report(run: Path, destination: Path | None = None) -> Path:
     Raises:
         RunError: There is no such folder, or the page cannot be written.
     """
-    page = _page(read_run(run))
+    page = _page(read_run(run, card=card))
     destination = destination or run / "report.html"
     write_page(page, destination)
     return destination
@@ -303,6 +307,7 @@ def _train_on(record: RunRecord, run: str, verb: str) -> tuple[str, str]:
 
 
 def _machine(card: dict[str, Any]) -> dict[str, str]:
-    said = {key: card.get(key) for key in ("command", "hardware", "device")}
+    session = table(card.get("session"))
+    said = {key: session.get(key) for key in ("command", "hardware", "device")}
     told = {key: plain(value) for key, value in said.items() if value}
-    return told | {name: plain(value) for name, value in table(card.get("versions")).items()}
+    return told | {name: plain(value) for name, value in table(session.get("versions")).items()}

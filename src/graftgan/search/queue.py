@@ -11,7 +11,9 @@ from graftgan.assembly import prepare
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import GraftganError, RunError
 from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
+from graftgan.locks import held
 from graftgan.reports import write_comparison_report
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
 from graftgan.search.comparison import Comparison, Job, Overrides, fingerprint, flat
@@ -67,7 +69,7 @@ def run_comparison(
         return resume_comparison(destination, device=device, watcher=watcher)
     refuse_full(destination)
     check_comparison(comparison, device=device)
-    with written_whole(destination.absolute()) as partial:
+    with written_whole(destination.absolute(), replace=False) as partial:
         (partial / "runs").mkdir(parents=True)
         write_text(partial / SETTINGS, to_toml(comparison))
         write_json(partial / RESULTS, {"settings_sha256": comparison.sha256()})
@@ -107,14 +109,15 @@ def extend_comparison(
     Raises:
         GraftganError: Something is there already or does not fit, and nothing is changed.
     """
-    before = _unchanged(path)
-    comparison = before.extended(variants, seeds).located()
-    if variants:
-        check_comparison(replace(comparison, variants=dict(variants)), device=device)
-    # Of these two writes a kill may leave the first: either comparison then counts as unchanged.
-    known = read_json(path / RESULTS, error=RunError)
-    write_json(path / RESULTS, {**known, _EXTENDED: comparison.sha256()})
-    write_text(path / SETTINGS, to_toml(comparison))
+    with held(path):
+        before = _unchanged(path)
+        comparison = before.extended(variants, seeds).located()
+        if variants:
+            check_comparison(replace(comparison, variants=dict(variants)), device=device)
+        # A kill may leave the first of these writes: either comparison then counts as unchanged.
+        known = read_json(path / RESULTS, error=RunError)
+        write_json(path / RESULTS, {**known, _EXTENDED: comparison.sha256()})
+        write_text(path / SETTINGS, to_toml(comparison))
     return comparison
 
 
@@ -143,7 +146,7 @@ def state_of(folder: RunFolder) -> tuple[str, str]:
         card = folder.card()
     except RunError as error:
         return "failed", str(error)
-    return str(card["state"]), str(card.get("message") or "")
+    return card.state, card.message
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -178,6 +181,13 @@ def _unchanged(path: Path) -> Comparison:
 
 def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWatcher) -> Results:
     """Do every run that is not done; write the results after each."""
+    with held(path):
+        return _work_alone(comparison, path, device, watcher)
+
+
+def _work_alone(
+    comparison: Comparison, path: Path, device: str, watcher: ComparisonWatcher
+) -> Results:
     jobs, runs = comparison.jobs(), path / "runs"
     for job in jobs:
         _refuse_foreign(job, RunFolder(runs / job.name))
@@ -201,7 +211,7 @@ def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWa
             failures[job.name] = failure
         watcher.run_ended(job, state=state, message=message)
         results = _write(comparison, path, failures)
-        if state == "interrupted":
+        if state == RunState.INTERRUPTED:
             break
     return results or _write(comparison, path, failures)
 
@@ -252,7 +262,7 @@ def _refuse_foreign(job: Job, folder: RunFolder) -> None:
 
 
 def _seconds(folder: RunFolder) -> float:
-    return float(folder.card()["seconds"])
+    return folder.card().seconds
 
 
 @contextmanager

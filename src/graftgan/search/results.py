@@ -12,6 +12,7 @@ from graftgan.experiment import Experiment
 from graftgan.files import read_json, read_jsonl
 from graftgan.metrics import Score
 from graftgan.reports import in_words
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import best_iteration
 from graftgan.search.comparison import Comparison, Job, flat
@@ -27,7 +28,7 @@ from graftgan.search.standing import (
 from graftgan.settings import parse, to_plain
 
 FORMAT = 1
-ENDED = frozenset({"finished", "stopped", "diverged"})
+ENDED = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED})
 """States of runs that are done: running them again would end the same way."""
 
 
@@ -166,24 +167,24 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     except RunError as error:
         return RunResult(**known, state="failed", message=str(error))
     scores = folder.path / "metrics.jsonl"
-    iteration = int(card["iteration"])
-    best = best_iteration(scores) if card["state"] in ENDED else None
-    last = iteration if card["state"] == "finished" else None
+    iteration = card.iteration
+    best = best_iteration(scores) if card.state in ENDED else None
+    last = iteration if card.state == RunState.FINISHED else None
     adapter = folder.path / FILE_NAME
     return RunResult(
         **known,
-        state="failed" if failure else str(card["state"]),
-        message=failure or str(card["message"]),
+        state="failed" if failure else card.state,
+        message=failure or card.message,
         iteration=iteration,
         images=images_shown(experiment, iteration),
-        seconds=float(card["seconds"]),
+        seconds=card.seconds,
         trainable=plan.get("trainable"),
         parameters=plan.get("parameters"),
         adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
         end=deciding_score(scores, last),
         best=deciding_score(scores, best),
         best_iteration=best,
-        base=dict(card["base"]),
+        base=dict(card.base),
     )
 
 

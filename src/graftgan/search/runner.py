@@ -13,6 +13,7 @@ from graftgan.files import read_json, remove_partial, write_json, write_text, wr
 from graftgan.locks import FileLock
 from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import build_scorer
 from graftgan.search.comparison import fingerprint, overridden
@@ -93,7 +94,7 @@ def run_search(
         return resume_search(destination, budget=search.budget, device=device, watcher=watcher)
     refuse_full(destination)
     check_search(search, device=device)
-    with written_whole(destination.absolute()) as partial:
+    with written_whole(destination.absolute(), replace=False) as partial:
         for folder in ("runs", "trials"):
             (partial / folder).mkdir(parents=True)
         write_text(partial / SETTINGS, to_toml(search))
@@ -185,6 +186,9 @@ class _Judged(Watcher):
     def prepared(self, prepared: Prepared) -> None:
         self._shown.prepared(prepared)
 
+    def stopping(self, signal: str, folder: Path) -> None:
+        self._shown.stopping(signal, folder)
+
     def scored(self, iteration: int, value: float) -> str:
         return self._judge(iteration, value)
 
@@ -256,8 +260,8 @@ class _Worker:
         begin = time.perf_counter()
         failure = self._train(trial, folder)
         wall = trial.wall + time.perf_counter() - begin
-        state = folder.card()["state"] if folder.card_file.is_file() else ""
-        if state == "interrupted" and not failure:
+        state = folder.card().state if folder.card_file.is_file() else ""
+        if state == RunState.INTERRUPTED and not failure:
             ended = replace(trial, wall=wall)
         else:
             ended = with_outcome(replace(trial, wall=wall), self._search, folder, failure=failure)

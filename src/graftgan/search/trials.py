@@ -9,6 +9,7 @@ from typing import Any, Literal
 from graftgan.errors import RunError
 from graftgan.files import read_json, read_jsonl, write_json
 from graftgan.metrics import Score
+from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import best_iteration
 from graftgan.search.plan_search import PlanSearch
@@ -127,16 +128,16 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         return replace(trial, state=FAILED, message=failure)
     card, experiment = run.card(), run.experiment()
     plan: dict[str, Any] = read_json(run.path / "plan.json", error=RunError)
-    file, iteration = run.path / "metrics.jsonl", int(card["iteration"])
+    file, iteration = run.path / "metrics.jsonl", card.iteration
     best_at = best_iteration(file)
-    state = FAILED if failure and card["state"] != "diverged" else str(card["state"])
+    state = FAILED if failure and card.state != RunState.DIVERGED else card.state.value
     ended = deciding_score(file, iteration) if state == FINISHED else None
     best = deciding_score(file, best_at)
     judged = best if search.judge == "best" and state not in {PRUNED, FAILED} else ended
     return replace(
         trial,
         state=state,
-        message=str(card["message"]) or failure,
+        message=card.message or failure,
         plan=str(plan["notation"]),
         actions={
             role: {row["layer"]: row["action"] for row in layers}
@@ -153,7 +154,7 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         ),
         iteration=iteration,
         images=images_shown(experiment, iteration),
-        seconds=float(card["seconds"]),
+        seconds=card.seconds,
         trainable=plan["trainable"],
         parameters=plan["parameters"],
     )

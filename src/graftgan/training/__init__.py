@@ -12,17 +12,18 @@ from graftgan.training.listeners import (
     ProgressLines,
     QuietListener,
     Snapshots,
-    StopOnSignal,
     forget_after,
 )
 from graftgan.training.loop import Listener, Training
 from graftgan.training.settings import CodeSettings, TrainingSettings, VAESettings
-from graftgan.training.state import restore, state_of
+from graftgan.training.signals import StopOnSignal
+from graftgan.training.state import Counters, restore, state_of
 from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
 __all__ = [
     "AdversarialGame",
     "CodeSettings",
+    "Counters",
     "DivergenceGuard",
     "GeneratorAverage",
     "Hardware",

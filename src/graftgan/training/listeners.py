@@ -1,16 +1,13 @@
 """Listeners that write, draw and guard while a run trains."""
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from graftgan.errors import TrainingDiverged
 from graftgan.files import append_jsonl, read_jsonl, write_text
@@ -33,13 +30,26 @@ class QuietListener:
 
 
 class LogWriter(QuietListener):
-    """Appends the terms of every ``every``-th iteration to a JSONL file, and to ``also``."""
+    """Appends the terms of every ``every``-th iteration to a JSONL file, and to ``also``.
+
+    ``terms`` are the last values of those that come now and then, of a run that is resumed.
+    """
 
     def __init__(
-        self, path: Path, *, every: int, also: Callable[[dict[str, float]], None] | None = None
+        self,
+        path: Path,
+        *,
+        every: int,
+        also: Callable[[dict[str, float]], None] | None = None,
+        terms: Mapping[str, float] | None = None,
     ) -> None:
         self._path, self._every, self._also = path, every, also
-        self._terms: Terms = {}
+        self._terms: dict[str, float | Tensor] = dict(terms or {})
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The last value of each term; reading it waits for the device."""
+        return {name: float(term) for name, term in self._terms.items()}
 
     def started(self, training: Training) -> None:
         """Drop lines of iterations that will be done again."""
@@ -56,7 +66,7 @@ class LogWriter(QuietListener):
             "images": training.images_seen,
             "seconds": round(seconds, 3),
             "images_per_second": round(training.images_seen / seconds, 2),
-            **{name: float(term) for name, term in self._terms.items()},
+            **self.terms,
         }
         append_jsonl(self._path, line)
         if self._also is not None:
@@ -155,7 +165,11 @@ class ProgressLines(QuietListener):
 
 
 class Snapshots(QuietListener):
-    """Draws the averaged generator's pictures of fixed latents every ``every`` iterations."""
+    """Draws the averaged generator's pictures of fixed latents every ``every`` iterations.
+
+    ``attempt`` draws, or gives up and returns None because the run shall end at once; what was
+    given up is drawn at the end.
+    """
 
     def __init__(
         self,
@@ -164,43 +178,58 @@ class Snapshots(QuietListener):
         latents: Latents,
         sample: Callable[[Latents], PictureBytes],
         show: Callable[[int, PictureBytes], None],
+        attempt: Callable[[Callable[[], PictureBytes]], PictureBytes | None] = lambda draw: draw(),
     ) -> None:
-        self._every, self._latents, self._sample, self._show = every, latents, sample, show
+        self._every, self._show, self._attempt = every, show, attempt
+        self._draw = lambda: sample(latents)
+        self._drawn_at = -1
 
     def started(self, training: Training) -> None:
-        """Draw the start of a new run."""
-        if training.iteration == 0:
-            self._draw(training)
+        """Draw the start, and what is due where a run is resumed."""
+        self.iterated(training, {})
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Draw if it is due."""
         del terms
         if training.iteration % self._every == 0:
-            self._draw(training)
+            pictures = self._attempt(self._draw)
+            if pictures is not None:
+                self._take(training.iteration, pictures)
 
     def ended(self, training: Training) -> None:
         """Draw the end, if it is not drawn yet."""
-        if training.iteration % self._every:
-            self._draw(training)
+        if self._drawn_at != training.iteration:
+            self._take(training.iteration, self._draw())
 
-    def _draw(self, training: Training) -> None:
-        self._show(training.iteration, self._sample(self._latents))
+    def _take(self, iteration: int, pictures: PictureBytes) -> None:
+        self._drawn_at = iteration
+        self._show(iteration, pictures)
 
 
 class Periodically(QuietListener):
-    """Calls ``act`` every ``every`` iterations and at the end."""
+    """Calls ``act`` every ``every`` iterations and at the end.
+
+    ``is_done`` says for which iterations that was done already: a run may have been stopped
+    between an iteration and what is due after it.
+    """
 
     def __init__(
-        self, *, every: int, act: Callable[[Training], None], at_start: bool = False
+        self,
+        *,
+        every: int,
+        act: Callable[[Training], None],
+        at_start: bool = False,
+        is_done: Callable[[int], bool] = lambda iteration: iteration > 0,
     ) -> None:
-        self._every, self._act, self._at_start = every, act, at_start
+        self._every, self._act, self._at_start, self._is_done = every, act, at_start, is_done
         self._done_at = -1
 
     def started(self, training: Training) -> None:
-        """Act on the start of a new run, if asked to; a resumed run's start was done before."""
-        if training.iteration:
-            self._done_at = training.iteration
-        elif self._at_start:
+        """Act on the start of a new run, if asked to, and on what is due in a resumed one."""
+        iteration = training.iteration
+        if self._is_done(iteration):
+            self._done_at = iteration
+        elif self._at_start if iteration == 0 else iteration % self._every == 0:
             self._do(training)
 
     def iterated(self, training: Training, terms: Terms) -> None:
@@ -217,36 +246,6 @@ class Periodically(QuietListener):
     def _do(self, training: Training) -> None:
         self._act(training)
         self._done_at = training.iteration
-
-
-class StopOnSignal(QuietListener):
-    """Turns Ctrl-C and a cluster's SIGTERM into an orderly stop after the iteration."""
-
-    def __init__(self) -> None:
-        self.stopped_by: str | None = None
-        self._before: dict[int, Any] = {}
-        self._training: Training | None = None
-
-    def started(self, training: Training) -> None:
-        """Watch for signals."""
-        self._training = training
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python lets only the main thread handle signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._request)
-
-    def close(self) -> None:
-        """Put the old handlers back, once the end of the run is written too."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self._training is None or self.stopped_by is not None:
-            raise KeyboardInterrupt  # the second Ctrl-C does not wait
-        self.stopped_by = signal.Signals(number).name
-        self._training.stop_requested = True
 
 
 def forget_after(path: Path, iteration: int) -> None:

@@ -1,7 +1,8 @@
 """What a checkpoint holds: enough to go on as if nothing had happened."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,35 @@ from graftgan.training.updates import optimizer_tensors, restore_optimizer
 Files = dict[str, Mapping[str, Tensor]]
 
 
-def state_of(training: Training) -> tuple[Files, dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """How far a training is: the plain numbers of its state."""
+
+    iteration: int
+    images_seen: int
+    seconds: float
+
+
+class Counted(Protocol):
+    """Something that says how far a training was."""
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        ...
+
+    @property
+    def images_seen(self) -> int:
+        """Real pictures shown."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """In the loop."""
+        ...
+
+
+def state_of(training: Training) -> tuple[Files, Counters]:
     """Return the tensors, by file name, and the plain numbers of a training.
 
     Random streams are functions of (seed, iteration), so they need no place here.
@@ -33,16 +62,15 @@ def state_of(training: Training) -> tuple[Files, dict[str, Any]]:
         for update in training.updates
         for key, tensor in optimizer_tensors(update.optimizer).items()
     }
-    numbers = {
-        "iteration": training.iteration,
-        "images_seen": training.images_seen,
-        "seconds": training.seconds,
-    }
-    return files, numbers
+    return files, Counters(
+        iteration=training.iteration,
+        images_seen=training.images_seen,
+        seconds=training.seconds,
+    )
 
 
 def restore(
-    training: Training, files: Mapping[str, Mapping[str, Tensor]], numbers: Mapping[str, Any]
+    training: Training, files: Mapping[str, Mapping[str, Tensor]], counted: Counted
 ) -> None:
     """Put a training back to a saved state.
 
@@ -59,9 +87,9 @@ def restore(
         raise CheckpointError("the checkpoint holds no optimizer state (training.safetensors)")
     for update in training.updates:
         restore_optimizer(update.optimizer, _under(f"{update.name}.", files["training"]))
-    training.iteration = int(numbers["iteration"])
-    training.images_seen = int(numbers["images_seen"])
-    training.seconds = float(numbers["seconds"])
+    training.iteration = counted.iteration
+    training.images_seen = counted.images_seen
+    training.seconds = counted.seconds
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

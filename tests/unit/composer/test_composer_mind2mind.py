@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graftgan.assembly import build_training, prepare, with_game_memory
 from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
-from graftgan.composer import GAME_FILE, resume, run
+from graftgan.composer import resume, run
 from graftgan.errors import CheckpointError, GraftganError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
@@ -121,7 +121,7 @@ def test_codes_are_made_once_and_a_killed_run_goes_on_exactly(
             shutil.rmtree(checkpoint)
         resume(broken, device="cpu")
         assert_same_run(whole, broken)
-    (broken / GAME_FILE).unlink()
+    (broken / "game.safetensors").unlink()
     shutil.rmtree(list_checkpoints(broken)[-1])
     with pytest.raises(CheckpointError, match=r"game\.safetensors"):
         resume(broken, device="cpu")
@@ -146,10 +146,10 @@ def test_a_person_is_told_what_the_encoder_costs_and_loses(home: Path, tmp_path:
     watcher.heard = []
     folder = run(mind2mind(home), tmp_path / "run", device="cpu", watcher=watcher)
     assert watcher.heard[-1] == ("training the encoder", 3, 3)
-    remarks = folder.card()["remarks"]
+    remarks = folder.card().remarks
     assert "lose" in remarks[0]
     assert "outside what the decoder can draw" in remarks[1]
-    memory = load_tensors(folder.path / GAME_FILE)
+    memory = load_tensors(folder.path / "game.safetensors")
     assert memory["codes"].shape == (8, 8, 8, 8)
     assert memory["codes"].min() >= 0, "the source's codes have passed a ReLU"
     assert read_jsonl(folder.path / "log.jsonl")[0]["seconds"] > float(memory["seconds"])

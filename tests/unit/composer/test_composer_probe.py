@@ -134,7 +134,7 @@ def test_without_a_checkpoint_a_run_probes_again_and_finds_the_same(
     shutil.copytree(finished.path, broken.path)
     for checkpoint in list_checkpoints(broken.path):
         shutil.rmtree(checkpoint)
-    broken.write_card(state="running", iteration=0)
+    broken.update_card(state="running", iteration=0)
     resume(broken.path, device="cpu")
     assert_same_tensors(newest(finished), newest(broken))
 

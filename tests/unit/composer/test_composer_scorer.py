@@ -17,7 +17,14 @@ from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import ScoringSettings
 from graftgan.prepared import Prepared, Yardstick
 from graftgan.run_folder import RunFolder
-from graftgan.scorer import Compass, MetricScorer, Verdict, best_iteration
+from graftgan.scorer import (
+    Compass,
+    MetricScorer,
+    Scorer,
+    Verdict,
+    best_iteration,
+    score_at,
+)
 from graftgan.training import TrainingSettings
 from tiny_networks import CPU, draw_pictures, image_set, tiny_pictures
 
@@ -85,12 +92,26 @@ def test_where_higher_is_better_the_best_is_the_highest(tmp_path: Path):
     assert best_iteration(file) == 20
 
 
+def judged(scorer: Scorer, file: Path, iteration: int, generated: torch.Tensor) -> Verdict:
+    """Score pictures and write the lines, as a run does; what is read back says the same."""
+    lines, verdict = scorer.score(iteration, generated)
+    append_jsonl(file, *lines)
+    assert score_at(file, iteration) == verdict
+    assert score_at(file, iteration + 1) is None
+    return verdict
+
+
 def test_without_metrics_a_compass_chooses(tmp_path: Path):
     pictures = tiny_pictures(20)
     compass = Compass(tmp_path / "metrics.jsonl", image_set(pictures))
-    assert compass.score(10, (pictures // 4)[:12]).best
-    assert compass.score(20, pictures[:12]).best  # nearer to the real ones
-    assert not compass.score(30, (pictures // 2)[:12]).best
+
+    def verdict(iteration: int, generated: torch.Tensor) -> Verdict:
+        return judged(compass, tmp_path / "metrics.jsonl", iteration, generated)
+
+    assert not verdict(0, pictures[:12]).best  # the source as it came
+    assert verdict(10, (pictures // 4)[:12]).best
+    assert verdict(20, pictures[:12]).best  # nearer to the real ones
+    assert not verdict(30, (pictures // 2)[:12]).best
 
 
 def test_a_run_is_scored_and_its_best_checkpoint_is_kept(experiment: Experiment, tmp_path: Path):
@@ -98,7 +119,7 @@ def test_a_run_is_scored_and_its_best_checkpoint_is_kept(experiment: Experiment,
     scores = scores_in(folder)
     assert sorted(scores) == [0, 2, 4, 6, 7]  # the start, every second, the end
     best = min((value, iteration) for iteration, value in scores.items() if iteration)[1]
-    assert folder.card()["best"] == best
+    assert folder.card().best == best
     assert best in checkpoints_in(folder)
     entry = read_jsonl(folder.path / "metrics.jsonl")[0]
     assert entry["name"].startswith("KID(brightness_")
@@ -138,11 +159,11 @@ def test_patience_ends_a_run_at_its_best_checkpoint(experiment: Experiment, tmp_
     training = replace(experiment.training, iterations=60)
     folder = run(replace(experiment, scoring=scoring, training=training), tmp_path / "run")
     card, scores = folder.card(), scores_in(folder)
-    assert card["state"] == "stopped"
-    assert "2 scores in a row without a better KID" in card["message"]
+    assert card.state == "stopped"
+    assert "2 scores in a row without a better KID" in card.message
     best = min((value, iteration) for iteration, value in scores.items() if iteration)[1]
-    assert card["iteration"] == best + 2 < 60
-    assert f"went back to the best checkpoint, that of iteration {best}" in card["message"]
+    assert card.iteration == best + 2 < 60
+    assert f"went back to the best checkpoint, that of iteration {best}" in card.message
     assert max(checkpoints_in(folder)) == best  # so a sample or an adapter is that of the best
     assert "ended by its scores" in (folder.path / "report.html").read_text(encoding="utf-8")
     with pytest.raises(RunError, match=r"ended by its scores.*--source"):
@@ -155,7 +176,7 @@ def test_a_resumed_run_scores_as_an_uninterrupted_one(experiment: Experiment, tm
     folder = run(short, tmp_path / "short")
     resume(folder.path, iterations=7)
     assert scores_in(folder) == scores_in(whole)
-    assert folder.card()["best"] == whole.card()["best"]
+    assert folder.card().best == whole.card().best
 
 
 @pytest.fixture
@@ -186,10 +207,10 @@ def distinct(count: int, *, seed: int) -> torch.Tensor:
 
 
 def test_the_copy_guard_stops_a_generator_that_gives_its_pictures_back(scorer: MetricScorer):
-    honest = scorer.score(10, distinct(60, seed=3))
+    _, honest = scorer.score(10, distinct(60, seed=3))
     assert honest.best
     assert not honest.stop
-    copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
+    _, copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
     assert not copies.best
     assert "copies" in copies.stop
 
@@ -199,32 +220,30 @@ def test_the_copy_guard_looks_at_a_part_of_a_large_training_set(
 ):
     monkeypatch.setattr("graftgan.metrics.copying.MOST_TRAINING", 20)
     scorer: MetricScorer = request.getfixturevalue("scorer")
-    copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
+    _, copies = scorer.score(20, distinct(30, seed=1).repeat(2, 1, 1, 1))
     assert "a single one of 20," in copies.stop
 
 
 def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
-    scorer.score(10, distinct(60, seed=3))
-    deciding = [
-        entry["name"] for entry in read_jsonl(tmp_path / "metrics.jsonl") if entry["decides"]
-    ]
+    lines, _ = scorer.score(10, distinct(60, seed=3))
+    deciding = [entry["name"] for entry in lines if entry["decides"]]
     assert len(deciding) == 1
     assert deciding[0].startswith("KID")
-    text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
-    assert "near copies" in text
-    json.loads(text.splitlines()[0])
+    assert any("near copies" in entry["name"] for entry in lines)
+    assert json.loads(json.dumps(lines)) == lines
 
 
 def test_a_run_that_ends_at_its_start_is_whole(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def copies(*_: object) -> Verdict:
-        return Verdict(best=False, value=1.0, stop="the generator copies")
+    def copies(*_: object) -> tuple[list[dict], Verdict]:
+        verdict = Verdict(best=False, value=1.0, stop="the generator copies")
+        return [{**line(0, 1.0, copying=True), "stop": verdict.stop}], verdict
 
     monkeypatch.setattr(MetricScorer, "score", copies)
     folder = run(experiment, tmp_path / "run")
-    assert folder.card()["state"] == "stopped"
-    assert "no better checkpoint" in folder.card()["message"]
+    assert folder.card().state == "stopped"
+    assert "no better checkpoint" in folder.card().message
     assert checkpoints_in(folder) == [0]
 
 
@@ -237,7 +256,7 @@ def test_pictures_of_one_colour_are_a_divergence(
     monkeypatch.setattr(MetricScorer, "score", flat)
     with pytest.raises(TrainingDiverged, match=r"iteration 0 cannot be scored.*one-colour"):
         run(experiment, tmp_path / "run")
-    assert RunFolder(tmp_path / "run").card()["state"] == "diverged"
+    assert RunFolder(tmp_path / "run").card().state == "diverged"
 
 
 def test_scores_that_cannot_be_measured_are_found_before_anything_is_written(

@@ -121,7 +121,7 @@ def test_a_transfer_can_begin_with_a_snapshot(tmp_path: Path, monkeypatch: pytes
     training = TrainingSettings(iterations=1, batch_size=4)
     transfer = replace(experiment, source="source@2", network=NetworkSettings(), training=training)
     folder = run(transfer, tmp_path / "run", device="cpu")
-    assert folder.card()["base"] == early.card.fingerprints
+    assert folder.card().base == early.card.fingerprints
     assert folder.experiment().source == str(tmp_path / "source@2")
     with pytest.raises(CheckpointError, match="keeps no checkpoint 3; it has: 2, 4, 6"):
         open_source("source@3")

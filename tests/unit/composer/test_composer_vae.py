@@ -88,11 +88,11 @@ def test_the_generator_begins_as_the_decoder_bit_for_bit(experiment: Experiment,
     begun = load_run(vae.path).pair.generator.eval()
     assert torch.equal(decoder(latents()), begun(latents()))
     card = folder.card()
-    assert card["start"]["iterations"] == 6
-    assert card["start"]["images"] == 24
-    assert 0 < card["start"]["seconds"] < card["seconds"]
-    assert "0 fresh, 0 unexpected, 0 of another shape" in card["start"]["receipt"]
-    assert "began as the decoder" in card["remarks"][0]
+    assert card.start.iterations == 6
+    assert card.start.images == 24
+    assert 0 < card.start.seconds < card.seconds
+    assert "0 fresh, 0 unexpected, 0 of another shape" in card.start.receipt
+    assert "began as the decoder" in card.remarks[0]
 
 
 class Stops(Watcher):
@@ -113,12 +113,12 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     straight = run(experiment, tmp_path / "straight", device="cpu")
     folder = run(experiment, tmp_path / "stopped", device="cpu", watcher=Stops(stopped))
     card = folder.card()
-    assert card["state"] == "interrupted"
+    assert card.state == "interrupted"
     if stopped.endswith("6"):
-        assert "while what it begins with was trained" in card["message"]
-        assert card["iteration"] == 0
+        assert "while what it begins with was trained" in card.message
+        assert card.iteration == 0
     resume(folder.path, device="cpu")
-    assert folder.card()["state"] == "finished"
+    assert folder.card().state == "finished"
     for name in ("generator", "discriminator", "average"):
         assert_same_tensors(tensors(straight, name), tensors(folder, name))
 

@@ -3,12 +3,28 @@
 import errno
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from graftgan import files
 from graftgan.errors import RunError, SourceError
-from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
+from graftgan.files import (
+    append_jsonl,
+    append_text,
+    read_json,
+    read_jsonl,
+    read_sealed,
+    remove_partial,
+    write_json,
+    write_sealed,
+    write_text,
+    written_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -26,9 +42,16 @@ def test_a_file_and_a_folder_appear_with_their_parents(tmp_path: Path):
     assert names(tmp_path) == ["a", "b", "folder", "inside", "x.txt"]
 
 
-def write(place: Path, kind: str, content: str, error: BaseException | None = None) -> None:
+def write(
+    place: Path,
+    kind: str,
+    content: str,
+    error: BaseException | None = None,
+    *,
+    replace: bool = True,
+) -> None:
     """Write a file, or a folder with one file of that name; then raise ``error``."""
-    with written_whole(place) as partial:
+    with written_whole(place, replace=replace) as partial:
         if kind == "file":
             partial.write_text(content)
         else:
@@ -69,7 +92,7 @@ def test_a_failing_rename_leaves_the_old_one(
     original = os.replace
 
     def refuse(source: str | Path, target: str | Path) -> None:
-        if Path(target) == place and not str(source).endswith("-old"):
+        if Path(target) == place and not str(source).endswith(".old"):
             raise OSError(errno.ENOSPC, "No space left on device")
         original(source, target)
 
@@ -119,3 +142,93 @@ def test_json_there_and_back(tmp_path: Path):
     for path, message in (("bad.json", "cannot read"), ("none.json", "there is no file")):
         with pytest.raises(SourceError, match=message):
             read_json(tmp_path / path, error=SourceError)
+
+
+def dead_process() -> int:
+    """Return the number of a process that has ended."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def partial_of(process: int, name: str) -> str:
+    return f".{name}.partial-{files._machine()}-{process}"
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next_that_writes_there(tmp_path: Path):
+    dead, living = dead_process(), os.getppid()
+    (tmp_path / partial_of(dead, "other")).mkdir()
+    (tmp_path / partial_of(dead, "other") / "x").write_text("")
+    (tmp_path / partial_of(living, "other")).write_text("")
+    (tmp_path / ".other.partial-elsewhere-1").write_text("")  # of another machine on a shared disk
+    write_text(tmp_path / "mine", "1")
+    wanted = [partial_of(living, "other"), ".other.partial-elsewhere-1", "mine"]
+    assert names(tmp_path) == sorted(wanted)
+
+
+def test_a_folder_stepped_aside_by_a_killed_process_comes_back(tmp_path: Path):
+    dead = dead_process()
+    for name, content in ((partial_of(dead, "d") + ".old", "before"), (partial_of(dead, "d"), "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inside").write_text(content)
+    write_text(tmp_path / "mine", "1")
+    assert names(tmp_path) == ["d", "inside", "mine"]
+    assert (tmp_path / "d" / "inside").read_text() == "before"
+
+
+def test_a_folder_stepped_aside_goes_once_its_successor_stands(tmp_path: Path):
+    write(tmp_path / "d", "folder", "new")
+    (tmp_path / (partial_of(dead_process(), "d") + ".old")).mkdir()
+    remove_partial(tmp_path, "d")
+    assert names(tmp_path) == ["d", "new"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("name", ["n" * 250, "ü" * 120], ids=["ascii", "two bytes each"])
+def test_the_longest_name_that_a_disk_takes_is_written(tmp_path: Path, kind: str, name: str):
+    for content in ("old", "new"):
+        write(tmp_path / name, kind, content)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_says_so(tmp_path: Path):
+    with pytest.raises(RunError, match="choose a shorter name"):
+        write_text(tmp_path / ("n" * 300), "")
+
+
+def test_a_new_folder_takes_an_empty_place_only(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty", "folder", "first", replace=False)
+    with pytest.raises(RunError, match="another process has put something there meanwhile"):
+        write(tmp_path / "empty", "folder", "second", replace=False)
+    assert names(tmp_path) == ["empty", "first"]
+
+
+def test_lines_are_appended_together_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "x.jsonl"
+    append_jsonl(path, {"a": 1}, {"a": 2})
+    assert read_jsonl(path) == [{"a": 1}, {"a": 2}]
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The limit on a file's size does what a full disk does: half of the text still fits.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 50, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*x\.jsonl"):
+            append_text(path, "x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+
+
+def test_a_sealed_file_is_read_as_it_was_written_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "card.json"
+    data = {"iteration": 30, "terms": {"loss": 0.1}, "none": None}
+    write_sealed(path, data)
+    assert read_sealed(path, error=SourceError, advice="") == data
+    text = path.read_text()
+    for changed in (text.replace("30", "31"), text.replace('"sha256"', '"sha265"'), "[1]"):
+        path.write_text(changed)
+        with pytest.raises(SourceError, match=r"card\.json is damaged: .*; fetch it again"):
+            read_sealed(path, error=SourceError, advice="fetch it again")

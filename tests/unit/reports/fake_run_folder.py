@@ -52,10 +52,13 @@ CARD = {
     "iteration": 900,
     "iterations": 900,
     "seconds": 321.0,
-    "versions": {"torch": "2.13.0", "graftgan": "0.1.0"},
-    "hardware": "a small laptop",
-    "command": "graftgan transfer --seed 7",
-    "device": "cpu",
+    "session": {
+        "versions": {"torch": "2.13.0", "graftgan": "0.1.0"},
+        "hardware": "a small laptop",
+        "command": "graftgan transfer --seed 7",
+        "device": "cpu",
+        "processes": 1,
+    },
 }
 
 

@@ -95,12 +95,12 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
     assert [entry.state for entry in results.runs] == ["finished", "finished"]
     assert "gan" in (out / "comparison.html").read_text(encoding="utf-8")
 
-    RunFolder(out / "runs" / "gan-0").write_card(state="interrupted")
+    RunFolder(out / "runs" / "gan-0").update_card(state="interrupted")
     partial = gather(comparison.located(), out, {}).runs[0]  # half a run has no score to compare
     assert (partial.state, partial.end, partial.best) == ("interrupted", None, None)
 
     third = Notes()  # diverged is an end: the same settings would diverge again
-    RunFolder(out / "runs" / "gan-0").write_card(state="diverged", message="not-a-number")
+    RunFolder(out / "runs" / "gan-0").update_card(state="diverged", message="not-a-number")
     results = resume_comparison(out, device="cpu", watcher=third)
     assert third.started == []
     assert results.runs[0].end is None

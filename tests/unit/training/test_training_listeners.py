@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,6 @@ from graftgan.training import (
     Periodically,
     ProgressBar,
     Snapshots,
-    StopOnSignal,
-    Training,
     forget_after,
 )
 from tiny_networks import tiny_run
@@ -132,7 +128,9 @@ def test_checkpoints_are_due_at_the_end_too_and_never_twice(
     assert saved == wanted
 
 
-@pytest.mark.parametrize(("start", "wanted"), [(0, [0, 3, 6, 7]), (3, [6, 7])])
+@pytest.mark.parametrize(
+    ("start", "wanted"), [(0, [0, 3, 6, 7]), (3, [3, 6, 7]), (4, [6, 7]), (7, [7])]
+)
 def test_snapshots_are_of_the_same_latents_from_the_start_on(start: int, wanted: list[int]):
     shown: list[int] = []
     given = torch.arange(3.0)
@@ -150,60 +148,48 @@ def test_snapshots_are_of_the_same_latents_from_the_start_on(start: int, wanted:
     assert shown == wanted
 
 
-def signalled(training: Training, number: int, times: int) -> StopOnSignal:
-    stop = StopOnSignal()
-
-    class Kill:
-        def started(self, training): ...
-        def ended(self, training): ...
-
-        def iterated(self, training, terms):
-            if training.iteration == 2:
-                for _ in range(times):
-                    os.kill(os.getpid(), number)
-
-    training.listeners = [stop, Kill()]
-    try:
-        training.run()
-    finally:
-        stop.close()
-    return stop
+def test_terms_that_come_now_and_then_are_in_the_log_of_a_resumed_run_too(tmp_path: Path):
+    run = tiny_run(iterations=1)
+    log = LogWriter(tmp_path / "log.jsonl", every=1, terms={"discriminator.r1": 0.125})
+    run.training.listeners = [log]
+    run.training.run()
+    (line,) = lines(tmp_path / "log.jsonl")
+    assert line["discriminator.r1"] == 0.125
+    assert log.terms["generator.loss"] == line["generator.loss"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_the_iteration(number: signal.Signals):
-    before = signal.getsignal(number)
-    training = tiny_run(iterations=6).training
-    stop = signalled(training, number, 1)
-    assert training.iteration == 2
-    assert stop.stopped_by == number.name
-    assert signal.getsignal(number) is before
+def test_what_was_given_up_is_drawn_at_the_end():
+    shown: list[int] = []
+    run = tiny_run(iterations=6)
+    run.training.listeners = [
+        Snapshots(
+            every=3,
+            latents=torch.arange(3.0),
+            sample=lambda latents: latents,
+            show=lambda i, _: shown.append(i),
+            attempt=lambda draw: None if run.training.iteration == 6 else draw(),
+        )
+    ]
+    run.training.run()
+    assert shown == [0, 3, 6]
 
 
-def test_a_second_signal_does_not_wait():
-    before = signal.getsignal(signal.SIGINT)
-    training = tiny_run(iterations=6).training
-    with pytest.raises(KeyboardInterrupt):
-        signalled(training, signal.SIGINT, 2)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_run_in_a_thread_trains_without_signals():
-    training = tiny_run(iterations=2).training
-    training.listeners = [StopOnSignal()]
-    problems: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            training.run()
-        except BaseException as error:
-            problems.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert not problems
-    assert training.iteration == 2
+@pytest.mark.parametrize(
+    ("start", "done", "wanted"), [(3, False, [3, 6, 7]), (3, True, [6, 7]), (4, False, [6, 7])]
+)
+def test_what_was_due_where_a_run_is_resumed_is_made_up_for(
+    start: int, done: bool, wanted: list[int]
+):
+    acted: list[int] = []
+    run = tiny_run(iterations=7)
+    run.training.iteration = start
+    run.training.listeners = [
+        Periodically(
+            every=3, act=lambda t: acted.append(t.iteration), is_done=lambda iteration: done
+        )
+    ]
+    run.training.run()
+    assert acted == wanted
 
 
 def test_the_bar_ends_where_the_run_ends():

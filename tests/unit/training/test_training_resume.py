@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.checkpoints import load_state, save_state
+from graftgan.checkpoints import load_state
 from graftgan.errors import CheckpointError, TrainingDiverged
 from graftgan.networks import tensors_of
 from graftgan.training import Training, restore, state_of
 from graftgan.training.updates import optimizer_tensors
-from tiny_networks import assert_same_tensors, everything_in, tiny_run
+from tiny_networks import assert_same_tensors, everything_in, save_training, tiny_run
 
 
 def everything(training: Training) -> dict[str, torch.Tensor]:
@@ -71,7 +71,7 @@ def test_three_and_three_are_six(
     first.listeners = [StopAt(3)]
     first.run()
     assert first.iteration == 3
-    save_state(tmp_path / "c", *state_of(first))
+    save_training(tmp_path / "c", first)
 
     second = fresh()
     with torch.no_grad():  # nothing may survive that the files do not hold

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.checkpoints import load_state, save_state
+from graftgan.checkpoints import load_state
 from graftgan.errors import PlanError, SettingsError
 from graftgan.methods import METHODS
-from graftgan.training import Training, restore, state_of
+from graftgan.training import Training, restore
 from graftgan.training.updates import optimizer_tensors
 from graftgan.transfer import TransferSettings
-from tiny_networks import TinyRun, assert_same_tensors, everything_in, tiny_run
+from tiny_networks import TinyRun, assert_same_tensors, everything_in, save_training, tiny_run
 
 ITERATIONS, SWITCH = 5, 2  # iterations 0 and 1 leave the modulations alone
 
@@ -94,7 +94,7 @@ def test_a_resume_across_the_beginning_is_exact(tmp_path: Path, stopped: int):
     whole, first, second = (late_run().training for _ in range(3))
     whole.run()
     stop_at(first, stopped)
-    save_state(tmp_path / "c", *state_of(first))
+    save_training(tmp_path / "c", first)
     state = load_state(tmp_path / "c")
     restore(second, state.files, state.card)
     second.run()

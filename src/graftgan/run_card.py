@@ -1,0 +1,131 @@
+"""How a run stands, as its folder says."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from graftgan.errors import RunError, SettingsError
+from graftgan.files import read_sealed, write_sealed
+from graftgan.settings import parse, strict
+
+_ADVICE = "start a new run with the settings in experiment.toml"
+
+
+class RunState(StrEnum):
+    """The states of a run. One that is killed stays ``running`` until it is resumed."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"  # by its scores
+    PRUNED = "pruned"  # by a search
+    INTERRUPTED = "interrupted"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the run of a VAE gave to the run that began with its decoder.
+
+    Attributes:
+        kind: ``vae``.
+        iterations: Of the VAE's run.
+        images: Shown to it.
+        seconds: In its loop.
+        receipt: What became of the decoder's tensors.
+    """
+
+    kind: str
+    iterations: int
+    images: int
+    seconds: float
+    receipt: str
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One process at work on a run: a later one may be on another machine.
+
+    Attributes:
+        command: What was typed.
+        versions: Of graftgan, torch, Python and system.
+        device: That of the leading process.
+        hardware: In words.
+        processes: That train together.
+    """
+
+    command: str
+    versions: Mapping[str, str]
+    device: str
+    hardware: str
+    processes: int
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCard:
+    """How a run stands.
+
+    Attributes:
+        state: The end state is written last of all: a run that has one is complete.
+        message: Why it ended early.
+        iteration: Reached; while it runs, that of the newest checkpoint.
+        iterations: Where it ends.
+        seconds: In the training loop.
+        base: Fingerprints of the source's networks, by role; empty without a source.
+        pictures_sha256: Of the image set.
+        reference_sha256: Of the pictures it is scored against, if they are a set of their own.
+        settings_sha256: Of the settings that must not change.
+        fingerprints: Of the tensors made before the run, by file name without ending.
+        best: Iteration of the best checkpoint.
+        warning: That the generator draws what the augmentation does.
+        remarks: What a person should know.
+        start: What it began with, if that is the decoder of a VAE.
+        session: The last one.
+    """
+
+    state: RunState
+    message: str = ""
+    iteration: int = 0
+    iterations: int
+    seconds: float = 0.0
+    base: Mapping[str, str]
+    pictures_sha256: str
+    reference_sha256: str | None = None
+    settings_sha256: str
+    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
+    best: int | None = None
+    warning: str | None = None
+    remarks: tuple[str, ...] = ()
+    start: Start | None = None
+    session: Session
+
+    def changed(self, **entries: Any) -> "RunCard":
+        """Return the card with other ``entries``."""
+        return replace(self, **entries)
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data, as in the file."""
+        return {**asdict(self), "state": str(self.state)}
+
+
+def read_run_card(path: Path) -> RunCard:
+    """Read a card.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    plain = read_sealed(path, error=RunError, advice=_ADVICE)
+    try:
+        return parse(RunCard, plain, where=str(path))
+    except SettingsError as error:
+        raise RunError(f"{error}; {_ADVICE}") from None
+
+
+def write_run_card(path: Path, card: RunCard) -> None:
+    """Write a card, whole."""
+    write_sealed(path, card.plain())

@@ -1,0 +1,138 @@
+"""Signals: an orderly stop, answered at once; what can wait is abandoned."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from graftgan.training import StopOnSignal, Training
+from graftgan.training.signals import STOPPING
+from tiny_networks import tiny_run
+
+
+class Kill:
+    """Sends signals in the second iteration."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+
+    def started(self, training): ...
+    def ended(self, training): ...
+
+    def iterated(self, training, terms):
+        if training.iteration == 2:
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
+
+
+def signalled(training: Training, *numbers: int, answers: list[str] | None = None) -> StopOnSignal:
+    heard = [] if answers is None else answers
+    stop = StopOnSignal(heard.append)
+    training.listeners = [stop, Kill(*numbers)]
+    try:
+        training.run()
+    finally:
+        stop.close()
+    return stop
+
+
+def test_all_that_a_terminal_and_a_cluster_send_are_heard():
+    names = {signal.Signals(number).name for number in STOPPING}
+    assert names == {"SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"}
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_stops_after_the_iteration_and_is_answered(number: int):
+    before = signal.getsignal(number)
+    answers: list[str] = []
+    training = tiny_run(iterations=6).training
+    stop = signalled(training, number, answers=answers)
+    assert training.iteration == 2
+    assert stop.stopped_by == signal.Signals(number).name
+    assert answers == [stop.stopped_by]
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    before = signal.getsignal(signal.SIGINT)
+    training = tiny_run(iterations=6).training
+    with pytest.raises(KeyboardInterrupt):
+        signalled(training, signal.SIGINT, signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_closed_terminal_may_send_several():
+    training = tiny_run(iterations=6).training
+    answers: list[str] = []
+    signalled(training, signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, answers=answers)
+    assert training.iteration == 2
+    assert answers == ["SIGHUP"]
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        training = tiny_run(iterations=4).training
+        stop = signalled(training, signal.SIGHUP)
+        assert (training.iteration, stop.stopped_by) == (4, None)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_work_that_can_be_done_later_is_abandoned():
+    training = tiny_run(iterations=6).training
+    stop = StopOnSignal()
+    finished: list[int] = []
+
+    class Works:
+        def started(self, training): ...
+        def ended(self, training): ...
+
+        def iterated(self, training, terms):
+            def work() -> int:
+                if training.iteration == 2:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    time.sleep(30)
+                return training.iteration
+
+            result = stop.attempt(work)
+            if result is not None:
+                finished.append(result)
+
+    training.listeners = [stop, Works()]
+    begin = time.monotonic()
+    try:
+        training.run()
+        assert stop.attempt(lambda: 1) is None, "no work is begun after a signal"
+    finally:
+        stop.close()
+    assert time.monotonic() - begin < 20
+    assert finished == [1]
+    assert training.iteration == 2
+
+
+def test_an_error_in_the_work_is_not_hidden():
+    stop = StopOnSignal()
+    with pytest.raises(ZeroDivisionError):
+        stop.attempt(lambda: 1 // 0)
+
+
+def test_a_run_in_a_thread_trains_without_signals():
+    training = tiny_run(iterations=2).training
+    training.listeners = [StopOnSignal()]
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            training.run()
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not problems
+    assert training.iteration == 2
