@@ -37,7 +37,7 @@ class Watcher:
         """Show what is about to be trained; everything has been checked by now."""
 
     def stopping(self, signal: str, folder: Path) -> None:
-        """Answer a signal at once; called within its handler, so it may only write, not print.
+        """Answer a signal at once; called in a thread of its own.
 
         Args:
             signal: Its name.

@@ -72,7 +72,7 @@ class ScreenWatcher(Watcher):
         line = f"\n{signal}: saving, then stopping; continue with "
         line += f"{self._continues or resume_command(folder)}\n"
         with suppress(OSError):  # the terminal may be gone
-            # Past every buffer: the handler may run in the middle of another write.
+            # Past every buffer: the main thread may be in the middle of another write.
             os.write(2, line.encode("utf-8", "backslashreplace"))
 
     def prepared(self, prepared: Prepared) -> None:

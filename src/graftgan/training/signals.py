@@ -1,6 +1,7 @@
 """Signals become an orderly stop: Ctrl-C, a closed terminal, a cluster's warning."""
 
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -28,12 +29,13 @@ class StopOnSignal(QuietListener):
     a cluster may send several.
 
     Args:
-        answer: Called at once with the name of the first signal, within the signal's handler.
+        answer: Called at once with the name of the first signal, in a thread of its own: the main
+            one may be within a computation that takes seconds.
     """
 
     def __init__(self, answer: Callable[[str], None] = lambda name: None) -> None:
         self.stopped_by: str | None = None
-        self._answer = answer
+        self._ear = _Ear(answer)
         self._before: dict[int, Any] = {}
         self._training: Training | None = None
         self._attempts = False
@@ -43,6 +45,7 @@ class StopOnSignal(QuietListener):
         self._training = training
         if threading.current_thread() is not threading.main_thread():
             return  # Python lets only the main thread handle signals
+        self._ear.open()
         for number in STOPPING:
             # nohup lets a closed terminal be ignored, and so do we
             if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
@@ -53,6 +56,7 @@ class StopOnSignal(QuietListener):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
+        self._ear.close()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
         """Return what ``work`` returns; None where a signal came before or meanwhile."""
@@ -76,6 +80,40 @@ class StopOnSignal(QuietListener):
             return
         self.stopped_by = signal.Signals(number).name
         self._training.stop_requested = True
-        self._answer(self.stopped_by)
         if self._attempts:
             raise Abandoned
+
+
+class _Ear:
+    """Hears signals while the main thread is busy, and answers the first."""
+
+    def __init__(self, answer: Callable[[str], None]) -> None:
+        self._answer = answer
+        self._before = -1
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Listen until ``close``."""
+        self._heard, self._rings = socket.socketpair()
+        self._rings.setblocking(False)  # as signal.set_wakeup_fd wants it
+        self._before = signal.set_wakeup_fd(self._rings.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop to listen; an answer that is under way is finished."""
+        if self._thread is None:
+            return
+        signal.set_wakeup_fd(self._before)
+        self._rings.close()
+        self._thread.join()
+        self._heard.close()
+        self._thread = None
+
+    def _listen(self) -> None:
+        has_answered = False
+        while numbers := self._heard.recv(16):
+            for number in numbers:
+                if number in STOPPING and not has_answered:
+                    has_answered = True
+                    self._answer(signal.Signals(number).name)

@@ -287,8 +287,9 @@ def test_the_state_is_saved_before_anything_else(
     monkeypatch.setattr(Recorder, "_show", shows)
 
     class Signals(SignalAt):
-        def stopping(self, signal: str, folder: Path) -> None:
+        def scored(self, iteration: int, value: float) -> str:
             order.clear()
+            return super().scored(iteration, value)
 
     run(experiment, tmp_path / "run", device="cpu", watcher=Signals(2, signal.SIGTERM))
     assert order[0] == "save"
