@@ -19,7 +19,7 @@ from graftgan.assembly import (
 from graftgan.checkpoints import (
     SavedState,
     StateCard,
-    fingerprint,
+    checksum,
     list_checkpoints,
     load_state,
     load_tensors,
@@ -378,7 +378,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             pictures_sha256=prepared.images.sha256,
             reference_sha256=_reference_sha256(prepared),
             settings_sha256=folder.settings_sha256(),
-            fingerprints={name: fingerprint(t) for name, t in made.items() if t},
+            checksums={name: checksum(t) for name, t in made.items() if t},
             remarks=tuple(remarks_on(prepared)),
             session=_session(prepared, processes),
         )
@@ -398,12 +398,12 @@ def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: They are not there, or damaged.
     """
-    if name not in card.fingerprints:
+    if name not in card.checksums:
         return {}
     file = path / f"{name}.safetensors"
     try:
         tensors = load_tensors(file)
-        if fingerprint(tensors) != card.fingerprints[name]:
+        if checksum(tensors) != card.checksums[name]:
             raise CheckpointError(f"{file} is damaged: it is not as it was written")
     except CheckpointError as error:
         raise CheckpointError(

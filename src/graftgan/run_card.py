@@ -80,7 +80,7 @@ class RunCard:
         pictures_sha256: Of the image set.
         reference_sha256: Of the pictures it is scored against, if they are a set of their own.
         settings_sha256: Of the settings that must not change.
-        fingerprints: Of the tensors made before the run, by file name without ending.
+        checksums: Of the tensors made before the run, by file name without ending.
         best: Iteration of the best checkpoint.
         warning: That the generator draws what the augmentation does.
         remarks: What a person should know.
@@ -97,7 +97,7 @@ class RunCard:
     pictures_sha256: str
     reference_sha256: str | None = None
     settings_sha256: str
-    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
+    checksums: Mapping[str, str] = field(default_factory=dict[str, str])
     best: int | None = None
     warning: str | None = None
     remarks: tuple[str, ...] = ()

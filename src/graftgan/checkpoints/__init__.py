@@ -23,6 +23,7 @@ from graftgan.checkpoints.source import (
 from graftgan.checkpoints.state_dicts import is_torch_file, read_torch_file, tensors_in
 from graftgan.checkpoints.tensors import (
     as_stored,
+    checksum,
     fingerprint,
     load_note,
     load_tensors,
@@ -37,6 +38,7 @@ __all__ = [
     "StateCard",
     "StoredNetwork",
     "as_stored",
+    "checksum",
     "copy_matching",
     "fingerprint",
     "is_torch_file",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from graftgan.checkpoints.tensors import fingerprint, load_tensors, save_tensors
+from graftgan.checkpoints.tensors import checksum, load_tensors, save_tensors
 from graftgan.errors import CheckpointError, SettingsError
 from graftgan.files import read_sealed, remove_partial, write_sealed, written_whole
 from graftgan.settings import parse, strict
@@ -29,7 +29,7 @@ class StateCard:
         seconds: In the training loop, over all sessions.
         terms: The last value of each term of the losses, for the log.
         varied: Whether the samples have varied, before which none can collapse.
-        fingerprints: sha256 of the tensors of each file, by its name without ending.
+        checksums: Of the tensors of each file, by its name without ending.
     """
 
     iteration: int
@@ -37,7 +37,7 @@ class StateCard:
     seconds: float
     terms: Mapping[str, float] = field(default_factory=dict[str, float])
     varied: bool = False
-    fingerprints: Mapping[str, str] = field(default_factory=dict[str, str])
+    checksums: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class SavedState:
 def save_state(folder: Path, files: TensorFiles, card: StateCard) -> None:
     """Write a checkpoint folder whole: one safetensors file for each of ``files``, and a card.
 
-    The card is written with the fingerprints of ``files``, which :func:`load_state` checks.
+    The card is written with the checksums of ``files``, which :func:`load_state` checks.
     """
-    prints = {name: fingerprint(tensors) for name, tensors in files.items()}
+    sums = {name: checksum(tensors) for name, tensors in files.items()}
     with written_whole(folder) as partial:
         partial.mkdir()
         for name, tensors in files.items():
             save_tensors(partial / f"{name}.safetensors", tensors)
-        write_sealed(partial / CARD, asdict(replace(card, fingerprints=prints)))
+        write_sealed(partial / CARD, asdict(replace(card, checksums=sums)))
 
 
 def load_state(folder: Path) -> SavedState:
@@ -75,8 +75,8 @@ def load_state(folder: Path) -> SavedState:
     except SettingsError as error:
         raise CheckpointError(f"{error}; {_ADVICE}") from None
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
-    if names != sorted(card.fingerprints):
-        written = ", ".join(sorted(card.fingerprints))
+    if names != sorted(card.checksums):
+        written = ", ".join(sorted(card.checksums))
         raise CheckpointError(
             f"{folder} is damaged: it holds the tensor files {', '.join(names) or 'none'}, but "
             f"{written} were written"
@@ -87,8 +87,8 @@ def load_state(folder: Path) -> SavedState:
 def _load(folder: Path, name: str, card: StateCard) -> Mapping[str, Tensor]:
     path = folder / f"{name}.safetensors"
     tensors = load_tensors(path)
-    if fingerprint(tensors) != card.fingerprints[name]:
-        raise CheckpointError(f"{path} is damaged: it is not as it was written (sha256 differs)")
+    if checksum(tensors) != card.checksums[name]:
+        raise CheckpointError(f"{path} is damaged: it is not as it was written")
     return tensors
 
 

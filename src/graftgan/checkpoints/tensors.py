@@ -5,9 +5,10 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -101,7 +102,20 @@ def load_note(path: Path) -> dict[str, object]:
 
 def fingerprint(tensors: Tensors) -> str:
     """Return the sha256 of names, shapes, types and bytes, whatever order or file they came in."""
-    digest = hashlib.sha256()
+    return _digested(tensors, hashlib.sha256())
+
+
+def checksum(tensors: Tensors) -> str:
+    """Return the XXH3 (128 bits) of the same: it tells damage, not forgery, ten times as fast."""
+    return _digested(tensors, xxhash.xxh3_128())
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def _digested(tensors: Tensors, digest: _Digest) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
