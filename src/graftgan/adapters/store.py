@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graftgan.adapters.adapter import Adapter, AdapterNote, adapter_of
-from graftgan.checkpoints import load_note, load_tensors, save_tensors
+from graftgan.checkpoints import checksum, load_note, load_tensors, save_tensors
 from graftgan.errors import CheckpointError, RunError, SettingsError
 from graftgan.files import written_whole
 from graftgan.run_folder import RunFolder, load_run
@@ -18,7 +18,8 @@ FILE_NAME = "adapter.safetensors"
 
 def save_adapter(adapter: Adapter, path: Path) -> None:
     """Write an adapter as one safetensors file, whole."""
-    note = {"kind": "adapter", "format": FORMAT, **to_plain(adapter.note)}
+    plain = to_plain(adapter.note)
+    note = {"kind": "adapter", "format": FORMAT, "checksum": checksum(adapter.tensors), **plain}
     with written_whole(path) as partial:
         save_tensors(partial, adapter.tensors, note=note)
 
@@ -38,8 +39,14 @@ def load_adapter(path: Path) -> Adapter:
     note: dict[str, Any] = load_note(path)
     if note.pop("kind", None) != "adapter" or note.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path} is not an adapter of format {FORMAT}")
+    tensors = load_tensors(path)
+    if note.pop("checksum", None) != checksum(tensors):
+        raise CheckpointError(
+            f"the adapter {path} is damaged: its tensors are not as they were written; make it "
+            "again from its run with `graftgan adapter save`"
+        )
     try:
-        return Adapter(parse(AdapterNote, note, where="its note"), load_tensors(path))
+        return Adapter(parse(AdapterNote, note, where="its note"), tensors)
     except SettingsError as error:
         raise CheckpointError(f"the adapter {path} is damaged: {error}") from None
 

@@ -19,7 +19,7 @@ from graftgan.adapters import (
     save_adapter_of_run,
 )
 from graftgan.backbones import build_pair
-from graftgan.checkpoints import SourceCard, save_source
+from graftgan.checkpoints import SourceCard, checksum, save_source
 from graftgan.errors import CheckpointError, PlanError, RunError, SettingsError
 from graftgan.sampling import generate
 from tiny_adapters import PLANS, saved_adapter, saved_source, tiny_source, trained
@@ -96,7 +96,8 @@ def whole_note(**changes: object) -> dict[str, object]:
     _, adapter = trained(tiny_source(), "adafm")
     note = {name: getattr(adapter.note, name) for name in adapter.note.__slots__}
     note["architecture"] = adapter.note.architecture.as_dict()
-    return {"kind": "adapter", "format": 1, **note, **changes}
+    stated = checksum({"x": torch.zeros(1)})
+    return {"kind": "adapter", "format": 1, "checksum": stated, **note, **changes}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,17 @@ def test_a_file_that_is_cut_short_or_missing_is_explained(tmp_path: Path):
         load_adapter(tmp_path / "cut.safetensors")
     with pytest.raises(CheckpointError, match="a transfer writes it"):
         load_adapter(tmp_path / "base")
+
+
+@pytest.mark.parametrize("where", [-1, -40])
+def test_an_adapter_with_a_flipped_bit_is_refused(tmp_path: Path, where: int):
+    saved_source(tmp_path / "base")
+    path = saved_adapter(tmp_path / "a", tmp_path / "base") / "adapter.safetensors"
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="is damaged: its tensors are not as they were"):
+        load_adapter(path)
 
 
 def test_the_list_shows_every_adapter_and_what_is_wrong_with_it(tmp_path: Path):
