@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from storm.cases import Case, chosen_cases
 from storm.disturbances import DISTURBANCES
+from storm.outcomes import WRONG, Outcome, as_data, table_of
 from storm.planted import PLANTED
+from storm.run import Plan, run_storm
 from storm.scenarios import SCENARIOS
-from storm.storm import WRONG, Case, Outcome, Plan, as_data, chosen_cases, run_storm, table_of
 
 _WARM = ("torch._dynamo", "torch.utils.tensorboard", "optuna", "sqlalchemy.dialects.sqlite",
          "jinja2", "scipy.linalg", "PIL.PngImagePlugin", "PIL.JpegImagePlugin")  # fmt: skip
@@ -24,9 +26,7 @@ _WARM = ("torch._dynamo", "torch.utils.tensorboard", "optuna", "sqlalchemy.diale
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a storm; return 1 where anything was wrong."""
     options = _parser().parse_args(arguments)
-    cases = [Case.named(name) for name in options.only] or chosen_cases(
-        options.kills, options.scenarios, options.disturbance
-    )
+    cases = options.only or chosen_cases(options.kills, options.scenarios, options.disturbance)
     place = Path(tempfile.mkdtemp(prefix="storm-", dir=options.folder))
     plan = Plan(
         cases=cases,
@@ -34,10 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs=options.jobs,
         folder=place.resolve(),
         keep=options.keep,
+        plants=options.plant,
     )
     _warm_up()
-    if options.plant:
-        PLANTED[options.plant]()
     begin = time.monotonic()
     try:
         outcomes = run_storm(plan, tell=_tell)
@@ -49,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = [outcome for outcome in outcomes if outcome.verdict == WRONG]
     print(f"{len(outcomes)} cases in {seconds / 60:.1f} minutes, {len(wrong)} wrong")
     if options.json is not None:
-        options.json.write_text(json.dumps(as_data(outcomes, plan, seconds), indent=2) + "\n")
+        data = {"seconds": round(seconds, 1), "jobs": plan.jobs, **as_data(outcomes)}
+        options.json.write_text(json.dumps(data, indent=2) + "\n")
     if options.keep and wrong:
         print(f"their folders: {place / 'cases'}")
     return int(bool(wrong))
@@ -57,17 +57,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m storm", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], help="without: all")
+    parser.add_argument("scenarios", nargs="*", type=_scenario, help="; ".join(SCENARIOS))
     parser.add_argument("--kills", type=int, default=200, help="so many cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="cases at the same time")
     parser.add_argument("--disturbance", action="append", default=[], choices=[*DISTURBANCES])
-    parser.add_argument("--only", action="append", default=[], metavar="SCENARIO:DISTURBANCE:N")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        type=_case,
+        metavar="SCENARIO:DISTURBANCE:NUMBER",
+        help="replay this case of the seed",
+    )
     parser.add_argument("--json", type=Path, help="write every case to this file")
     parser.add_argument("--keep", action="store_true", help="leave the folders of wrong cases")
     parser.add_argument("--folder", help="where to work, instead of the temporary folder")
-    parser.add_argument("--plant", choices=[*PLANTED], help="with this fault, to be found")
+    parser.add_argument(
+        "--plant", action="append", default=[], choices=[*PLANTED], help="a fault to be found"
+    )
     return parser
+
+
+def _scenario(name: str) -> str:
+    if name not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"no scenario {name}; there are: {', '.join(SCENARIOS)}")
+    return name
+
+
+def _case(name: str) -> Case:
+    try:
+        return Case.named(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _warm_up() -> None:

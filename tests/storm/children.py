@@ -1,5 +1,6 @@
 """Real commands in processes of their own, forked from one that has imported everything."""
 
+import json
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Literal
 
@@ -93,10 +95,12 @@ def start(
     screen: Path,
     program: Program = "fork",
     trap: Trap | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Child:
-    """Start ``graftgan`` with ``words`` in the folder ``root``; its file events meet ``trap``.
+    """Start ``graftgan`` with ``words`` in the folder ``root``.
 
-    A trap is for a forked command alone; its count is written beside ``screen``.
+    Of a forked command alone: its file events meet ``trap``, and are counted beside ``screen``;
+    ``before`` is called in its process.
     """
 
     def work() -> int:
@@ -105,19 +109,21 @@ def start(
         if program != "fork":
             os.execv(sys.executable, [sys.executable, *_STARTERS[program], *words])
         sys.argv = ["graftgan", *words]
+        if before is not None:
+            before()
         watch = None if trap is None else Watch(root, trap)
         try:
             return cli.main(words)
         finally:
             if watch is not None:
-                count_file(screen).write_text(str(watch.count))
+                count_file(screen).write_text(json.dumps(watch.names))
 
     return fork(work, root=root, screen=screen)
 
 
 def count_file(screen: Path) -> Path:
-    """Return the file with the number of file events of the command of a screen."""
-    return screen.with_suffix(".count")
+    """Return the file with how many file events each name had, as JSON."""
+    return screen.with_suffix(".events.json")
 
 
 def fork(work: Callable[[], int], *, root: Path, screen: Path) -> Child:
@@ -154,8 +160,10 @@ def _settle(root: Path, screen: Path) -> None:
     shown = os.open(screen, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for descriptor, number in ((nowhere, 0), (shown, 1), (shown, 2)):
         os.dup2(descriptor, number)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)
+    sys.stdout = TextIOWrapper(BufferedWriter(FileIO(1, "w")), encoding="utf-8")
+    sys.stderr = TextIOWrapper(
+        BufferedWriter(FileIO(2, "w")), encoding="utf-8", line_buffering=True
+    )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -167,8 +167,7 @@ def _last_checkpoint(folder: Path) -> Contents:
 def _timeless(data: Any) -> Any:
     """Return plain data without times and versions, nor what depends on them."""
     if isinstance(data, dict):
-        kept = {k: v for k, v in data.items() if k not in _TIMES and not k.startswith("fingerprints_")}
-        return {key: _timeless(value) for key, value in kept.items()}
+        return {key: _timeless(value) for key, value in data.items() if key not in _TIMES}
     if isinstance(data, list):
         return [_timeless(value) for value in data]
     return _DURATIONS.sub("TIME", data) if isinstance(data, str) else data
@@ -186,7 +185,7 @@ def _where(found: Any, twin: Any) -> str:
     if isinstance(found, list) and isinstance(twin, list):
         if len(found) != len(twin):
             return f": {len(found)} lines, not {len(twin)}"
-        first = next(i for i, pair in enumerate(zip(found, twin, strict=True)) if pair[0] != pair[1])
+        first = next(i for i in range(len(twin)) if found[i] != twin[i])
         return f" in line {first + 1}{_where(found[first], twin[first])}"
     return _values(found, twin)
 

@@ -13,7 +13,7 @@ from storm.children import Child
 from storm.contents import names_of
 from storm.events import Trap
 from storm.scenarios import Scenario, progress_line
-from storm.stage import PATIENCE_S, Stage, Wrong, checkpoints_of, has_begun, state_of
+from storm.stage import PATIENCE_S, FaultError, Stage, checkpoints_of, has_begun, state_of
 
 _POLL_S = 0.004
 _AT_ONCE_S = 5.0  # that a signal may take to save a checkpoint, or the second one to end it all
@@ -54,11 +54,32 @@ def _kill(stage: Stage) -> None:
 def _kill_at_event(stage: Stage) -> None:
     """Kill -9 just before a random file event, up to three times in a row."""
     for _ in range(stage.rng.choice((1, 1, 2, 3))):
-        child = stage.start(trap=Trap("kill", stage.rng.randint(1, stage.twin.events)))
-        code = stage.wait(child)
-        stage.kills += code == -signal.SIGKILL
-        if code == 0:
+        if _run_into(stage, Trap("kill", stage.rng.randint(1, sum(stage.twin.events.values())))):
             return
+
+
+def _kill_at_file(stage: Stage) -> None:
+    """Kill -9 just before an event of a file that is drawn by name, so that rare files count."""
+    name = stage.rng.choice(sorted(stage.twin.events))
+    _run_into(stage, Trap("kill", stage.rng.randint(1, stage.twin.events[name]), name))
+
+
+def _kill_at_checkpoint(stage: Stage) -> None:
+    """Kill -9 while a later checkpoint than the first is written, or an old one is removed."""
+    most = stage.twin.events["#"]  # the folders of checkpoints have numbers for names
+    _run_into(stage, Trap("kill", stage.rng.randint(most // 2, most), "#"))
+
+
+def _kill_at_adapter(stage: Stage) -> None:
+    """Kill -9 just before the adapter is written, at the very end of a run."""
+    _run_into(stage, Trap("kill", 1, "adapter.safetensors"))
+
+
+def _run_into(stage: Stage, trap: Trap) -> bool:
+    """Run a command with a trap; return whether it is done."""
+    code = stage.wait(stage.start(trap=trap))
+    stage.kills += code == -signal.SIGKILL
+    return code == 0
 
 
 def _damage(stage: Stage) -> None:
@@ -197,7 +218,7 @@ def _pause(stage: Stage) -> None:
     time.sleep(stage.rng.uniform(0.1, 0.5))
     child.send(signal.SIGCONT)
     if stage.wait(child) != 0:
-        raise Wrong(f"exit code {child.code} after it was stopped and let go on")
+        raise FaultError(f"exit code {child.code} after it was stopped and let go on")
 
 
 def _second(stage: Stage) -> None:
@@ -246,7 +267,7 @@ def _small_disk(stage: Stage) -> None:
 
 def _no_space(stage: Stage) -> None:
     """Let nothing be created from a random file event on."""
-    child = stage.start(trap=Trap("full", stage.rng.randint(1, max(1, stage.twin.events))))
+    child = stage.start(trap=Trap("full", stage.rng.randint(1, sum(stage.twin.events.values()))))
     stage.kills += stage.wait(child) != 0
 
 
@@ -296,6 +317,10 @@ def _trains(scenario: Scenario) -> bool:
     return scenario.trains and _forked(scenario)
 
 
+def _adapts(scenario: Scenario) -> bool:
+    return _trains(scenario) and "--source" in scenario.words
+
+
 def _any_process(scenario: Scenario) -> bool:
     return scenario.program != "torchrun"
 
@@ -312,7 +337,10 @@ DISTURBANCES = {
     disturbance.name: disturbance
     for disturbance in (
         Disturbance(name="kill", strike=_kill, weight=4, fits=_any_process),
-        Disturbance(name="event", strike=_kill_at_event, weight=6, fits=_forked),
+        Disturbance(name="event", strike=_kill_at_event, weight=4, fits=_forked),
+        Disturbance(name="file", strike=_kill_at_file, weight=4, fits=_forked),
+        Disturbance(name="checkpoint", strike=_kill_at_checkpoint, weight=2, fits=_trains),
+        Disturbance(name="adapter", strike=_kill_at_adapter, weight=1, fits=_adapts),
         Disturbance(name="damage", strike=_damage, weight=3, fits=_trains, looks=False),
         Disturbance(name="term", strike=partial(_signal, signal.SIGTERM), weight=2, fits=_stops),
         Disturbance(name="hup", strike=partial(_signal, signal.SIGHUP), weight=1, fits=_trains),

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import signal
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,18 +36,20 @@ class Trap:
         act: ``count``: nothing. ``kill``: SIGKILL just before event ``at``. ``full``: from event
             ``at`` on, whatever needs space fails with ENOSPC.
         at: Number of the event; the first is 1.
+        name: Count the events of this name alone, see :func:`plain_name`; empty: all.
     """
 
     act: Literal["count", "kill", "full"] = "count"
     at: int = 0
+    name: str = ""
 
 
 class Watch:
     """Watches the writes of this process below ``root``, from now until it ends."""
 
     def __init__(self, root: Path, trap: Trap) -> None:
-        self.count = 0
-        self._root, self._trap = str(root), trap
+        self.names: Counter[str] = Counter()
+        self._root, self._trap = root, trap
         sys.addaudithook(self._heard)
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -56,13 +60,23 @@ class Watch:
             return
         if not self._is_inside(arguments[0]):
             return
-        self.count += 1
-        if self._trap.act == "kill" and self.count == self._trap.at:
+        name, trap = plain_name(arguments[0]), self._trap
+        self.names[name] += 1
+        count = self.names[trap.name] if trap.name else self.names.total()
+        if trap.act == "kill" and count == trap.at and trap.name in {"", name}:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._trap.act == "full" and self.count >= self._trap.at and event in _NEEDS_SPACE:
+        if trap.act == "full" and count >= trap.at and event in _NEEDS_SPACE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[0])
 
     def _is_inside(self, path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False  # a descriptor, or SQLite's connection
-        return os.path.abspath(os.fsdecode(path)).startswith(self._root)
+        return Path(os.fsdecode(path)).absolute().is_relative_to(self._root)
+
+
+def plain_name(path: Any) -> str:
+    """Return the name that a file will have, with one # for each number in it."""
+    name = Path(os.fsdecode(path)).name
+    while found := re.fullmatch(r"\.(.+)\.partial-.*", name):
+        name = found[1]
+    return re.sub(r"\d+", "#", name)

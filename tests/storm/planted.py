@@ -1,7 +1,8 @@
 """Faults to plant into graftgan, which the storm must find: the proof that it can."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,18 @@ def _nothing(training: Any) -> None:
 def done_too_early() -> None:
     """Write the end state before adapter and page; a resume then believes it."""
     from graftgan import cli
-    from graftgan.run_folder import RunFolder
 
-    main = cli.main
+    main, card = cli.main, Path(OUT) / "card.json"
 
     def write_end(training: Any) -> None:
         if training.iteration == training.iterations:
-            RunFolder(Path(OUT)).write_card(state="finished", iteration=training.iteration)
+            data = json.loads(card.read_text())
+            card.write_text(json.dumps({**data, "state": "finished"}))
 
-    def believing(arguments: list[str]) -> int:
-        card = Path(OUT) / "card.json"
-        if "--resume" in arguments and card.exists() and '"finished"' in card.read_text():
-            return 0
-        return main(arguments)
+    def believing(arguments: Sequence[str] | None = None) -> int:
+        given = list(arguments or ())
+        ended = card.exists() and json.loads(card.read_text())["state"] == "finished"
+        return 0 if ended and "--resume" in given else main(given)
 
     _around_training(_nothing, write_end)
     cli.main = believing
@@ -58,16 +58,13 @@ def doubled_score() -> None:
     _around_training(double, _nothing)
 
 
-def one_bit() -> None:
-    """Go on with one weight that is one bit off."""
+def other_weight() -> None:
+    """Go on with one weight that is a little off."""
 
     def change(training: Any) -> None:
         if training.iteration:
-            import torch
-
             weight = next(iter(training.pair.generator.parameters()))
-            with torch.no_grad():
-                weight.view(torch.int32).flatten()[0] ^= 1
+            weight.data.mul_(1.001)
 
     _around_training(change, _nothing)
 
@@ -85,6 +82,6 @@ def leftover() -> None:
 PLANTED: dict[str, Callable[[], None]] = {
     "done-too-early": done_too_early,
     "doubled-score": doubled_score,
-    "one-bit": one_bit,
+    "other-weight": other_weight,
     "leftover": leftover,
 }

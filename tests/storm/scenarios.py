@@ -2,17 +2,15 @@
 
 import multiprocessing
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from storm.children import Program, fork, start
 from storm.contents import Contents, of_folder, of_run, of_study
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 OUT = "out"
 _TINY = "--width 4 --resolution 32 --batch-size 8 --log-every 1 --sample-every 8"
@@ -155,7 +153,7 @@ SCENARIOS = {
 
 
 @contextmanager
-def materials(home: Path) -> "Generator[None]":
+def materials(home: Path) -> Generator[None]:
     """Make what the scenarios need in ``home``, and keep a web site for the time of the block."""
     home.mkdir(parents=True)
     parent, child = multiprocessing.Pipe()
@@ -184,10 +182,8 @@ def _draw(home: Path) -> int:
     return 0
 
 
-def _serve(pipe: "multiprocessing.connection.Connection") -> None:
+def _serve(pipe: Connection) -> None:
     """Serve pictures until this process is ended; send the list of their addresses."""
-    import time
-
     from fake_sites import FakeSite, Visit, picture, status
 
     def slowly(body: bytes) -> Callable[[Visit], None]:

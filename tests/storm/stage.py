@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ _MOST_ROUNDS = 7  # commands until a disturbed one is done
 _AGAIN_SHARE = 0.25  # of the resumes, in which the person types the first command again
 
 
-class Wrong(Exception):
+class FaultError(Exception):
     """What was found wrong, in words; the case ends here."""
 
 
@@ -33,13 +33,13 @@ class Twin:
     Attributes:
         contents: What it left.
         seconds: It took.
-        events: Its file events; 0: not counted.
+        events: Its file events, by name; empty: not counted.
         size: Bytes in its folder.
     """
 
     contents: Contents
     seconds: float
-    events: int
+    events: Mapping[str, int]
     size: int
 
 
@@ -53,6 +53,7 @@ class Stage:
         folder: Of the case: screens, and ``root``, in which the command works.
         twin: What an unbroken command leaves.
         rng: Draws whatever is random.
+        plant: Puts a fault into each command; None: they are as they are.
         faults: What was found wrong, in words.
         kills: So often a process was ended or disturbed.
         refusals: So often a command was refused with advice that was then followed.
@@ -66,6 +67,7 @@ class Stage:
     folder: Path
     twin: Twin
     rng: random.Random
+    plant: Callable[[], None] | None = None
     faults: list[str] = field(default_factory=list[str])
     kills: int = 0
     refusals: int = 0
@@ -90,8 +92,14 @@ class Stage:
         self.root.mkdir(parents=True, exist_ok=True)
         screen = self.folder / f"screen-{len(self._children)}.txt"
         given = list(self.next_words() if words is None else words)
-        program = self.scenario.program
-        child = start(given, root=self.root, screen=screen, program=program, trap=trap)
+        child = start(
+            given,
+            root=self.root,
+            screen=screen,
+            program=self.scenario.program,
+            trap=trap,
+            before=self.plant,
+        )
         self._children.append(child)
         return child
 
@@ -99,12 +107,12 @@ class Stage:
         """Return the exit code of a command.
 
         Raises:
-            Wrong: It does not end.
+            FaultError: It does not end.
         """
         code = child.wait(seconds)
         if code is None:
             child.end()
-            raise Wrong(f"it hangs: not over after {seconds:g} s; {_tail(child.said())}")
+            raise FaultError(f"it hangs: not over after {seconds:g} s; {_tail(child.said())}")
         if "Traceback" in child.said():
             self.faults.append(f"a traceback on the screen: {_tail(child.said())}")
         return code
@@ -122,7 +130,7 @@ class Stage:
         """Type what a person would until the command is done, and follow advice.
 
         Raises:
-            Wrong: It cannot be finished.
+            FaultError: It cannot be finished.
         """
         words = self.next_words()
         for _ in range(_MOST_ROUNDS):
@@ -131,7 +139,9 @@ class Stage:
             if code == 0 or _is_done(child.said()):
                 return
             words = self._advised(code, child.said(), words)
-        raise Wrong(f"not done after {_MOST_ROUNDS} commands; {_tail(self._children[-1].said())}")
+        raise FaultError(
+            f"not done after {_MOST_ROUNDS} commands; {_tail(self._children[-1].said())}"
+        )
 
     def look(self) -> None:
         """Check that every run folder can be read as it stands, on a copy."""
@@ -165,7 +175,7 @@ class Stage:
     def free_space(self) -> None:
         """Give the mounted disk space."""
         if not _succeeds(["mount", "-o", "remount,size=1g", str(self.root)]):
-            raise Wrong("the harness cannot enlarge the disk")
+            raise FaultError("the harness cannot enlarge the disk")
 
     def close(self, *, keep: bool) -> None:
         """End every process, and remove the folder unless it is to be kept."""
@@ -182,21 +192,21 @@ class Stage:
         """Follow the advice on a screen; return the next command.
 
         Raises:
-            Wrong: There is none.
+            FaultError: There is none.
         """
         self.refusals += code == 2
         damaged = re.search(r"remove the folder (\S+) to go on", said)
         if damaged:
             folder = (self.root / damaged[1]).resolve()
             if not folder.is_dir() or not folder.is_relative_to(self.root.resolve()):
-                raise Wrong(f"advice that leads nowhere: {_tail(said)}")
+                raise FaultError(f"advice that leads nowhere: {_tail(said)}")
             self.refusals += code != 2
             shutil.rmtree(folder)
             return words
         resumed = re.search(r"--resume (\S*\w)", said)
         if resumed:
             return [words[0], "--resume", resumed[1]]
-        raise Wrong(f"refused without advice (exit code {code}): {_tail(said)}")
+        raise FaultError(f"refused without advice (exit code {code}): {_tail(said)}")
 
 
 def checkpoints_of(run: Path) -> list[Path]:
