@@ -141,6 +141,8 @@ def fork(work: Callable[[], int], *, root: Path, screen: Path) -> Child:
         code = work()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    except KeyboardInterrupt:  # before the command was there to hear it
+        code = 130
     except BaseException:
         traceback.print_exc()
         code = 71

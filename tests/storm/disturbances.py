@@ -16,8 +16,7 @@ from storm.scenarios import Scenario, progress_line
 from storm.stage import PATIENCE_S, FaultError, Stage, checkpoints_of, has_begun, state_of
 
 _POLL_S = 0.004
-_AT_ONCE_S = 5.0  # that a signal may take to save a checkpoint, or the second one to end it all
-_WORD_S = 2.0  # until the first word, on a busy machine
+_AT_ONCE_S = 5.0  # from a signal to a word and a checkpoint, or from a second one to the end
 Strike = Callable[[Stage], None]
 
 
@@ -173,11 +172,8 @@ def _judge_end(stage: Stage, child: Child, number: signal.Signals, run: Path) ->
         stage.faults.append(f"exit code {code} after {number.name}")
     if "--resume" not in said:
         stage.faults.append(f"after {number.name} it does not say how to resume")
-    for name, seconds, most in (
-        ("word", stage.first_word, _WORD_S),
-        ("checkpoint", stage.to_checkpoint, _AT_ONCE_S),
-    ):
-        if seconds is not None and seconds > most:
+    for name, seconds in (("word", stage.first_word), ("checkpoint", stage.to_checkpoint)):
+        if seconds is not None and seconds > _AT_ONCE_S:
             stage.faults.append(f"{seconds:.1f} s from {number.name} to the first {name}")
     missing = [name for name in _owed(stage, run) if not (run / name).exists()]
     if missing:
@@ -234,21 +230,31 @@ def _second(stage: Stage) -> None:
         time.sleep(_POLL_S)
     codes = [stage.wait(child, 1) for child in both]
     if stage.scenario.together:
-        stage.compares = stage.scenario.name != "optuna"  # which learns in the order of arrival
-        if any(codes):
-            stage.faults.append(f"exit codes {codes} of two processes that may share the work")
+        _judge_sharing(stage, codes)
         return
-    if all(codes):
-        stage.faults.append(f"both processes failed: exit codes {codes}")
+    if all(codes) or not {*codes} <= {0, 2}:
+        stage.faults.append(f"exit codes {codes} of two processes on one folder")
     if over[0].code:
         _judge_refusal(stage, *over)
+
+
+def _judge_sharing(stage: Stage, codes: list[int]) -> None:
+    """Note what is wrong after two processes that may share the work."""
+    if any(codes):
+        stage.faults.append(f"exit codes {codes} of two processes that may share the work")
+        return
+    found = json.loads((stage.out / "search.json").read_text())
+    tried = [str(trial["overrides"]) for trial in found["trials"]]
+    if len({*tried}) != len(tried) or not found["complete"]:
+        stage.faults.append(f"two processes did these trials: {', '.join(tried)}")
+    stage.compares = stage.scenario.name != "optuna"  # which learns in the order of arrival
 
 
 def _judge_refusal(stage: Stage, loser: Child, winner: Child) -> None:
     """Note what is wrong with the words to a process that came while another was at work."""
     said = " ".join(loser.said().split())
-    if loser.code != 2:
-        stage.faults.append(f"the second process ends with {loser.code}: {said[-200:]}")
+    if "exists already" in said:
+        return  # the other one was done but for its last words
     named = f"process {winner.pid}" in said
     if not named and (stage.scenario.trains or "another graftgan" not in said):
         stage.faults.append(f"refused without naming the other process: {said[-300:]}")
@@ -282,6 +288,9 @@ def _kill_worker(stage: Stage) -> None:
         os.kill(stage.rng.choice(workers), signal.SIGKILL)
         stage.kills += 1
     stage.wait(child)
+    for pid in (pid for pid in workers if b"graftgan" in _command_of(pid)):
+        stage.faults.append("a process lives on after torchrun has ended")
+        os.kill(pid, signal.SIGKILL)
 
 
 def _logged(stage: Stage) -> int:

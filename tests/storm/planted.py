@@ -1,49 +1,37 @@
 """Faults to plant into graftgan, which the storm must find: the proof that it can."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from storm.scenarios import OUT
+from storm.scenarios import OUT, TRANSFER_ITERATIONS
 
 
-def _around_training(before: Callable[[Any], None], after: Callable[[Any], None]) -> None:
-    """Do something before and after every training loop of this process and those it forks."""
+def _before_training(act: Callable[[Any], None]) -> None:
+    """Do something before every training loop of this process."""
     from graftgan.training import Training
 
     run = Training.run
 
     def planted(self: Any) -> None:
-        before(self)
+        act(self)
         run(self)
-        after(self)
 
     Training.run = planted
 
 
-def _nothing(training: Any) -> None:
-    del training
-
-
 def done_too_early() -> None:
-    """Write the end state before adapter and page; a resume then believes it."""
+    """Take a run for done once its last checkpoint is there, before adapter and page are."""
     from graftgan import cli
 
-    main, card = cli.main, Path(OUT) / "card.json"
-
-    def write_end(training: Any) -> None:
-        if training.iteration == training.iterations:
-            data = json.loads(card.read_text())
-            card.write_text(json.dumps({**data, "state": "finished"}))
+    main, checkpoints = cli.main, Path(OUT) / "checkpoints"
 
     def believing(arguments: Sequence[str] | None = None) -> int:
         given = list(arguments or ())
-        ended = card.exists() and json.loads(card.read_text())["state"] == "finished"
-        return 0 if ended and "--resume" in given else main(given)
+        is_done = "--resume" in given and (checkpoints / f"{TRANSFER_ITERATIONS:06d}").is_dir()
+        return 0 if is_done else main(given)
 
-    _around_training(_nothing, write_end)
     cli.main = believing
 
 
@@ -55,7 +43,7 @@ def doubled_score() -> None:
         if training.iteration and path.exists() and (lines := path.read_text().splitlines()):
             path.write_text("\n".join([lines[0], *lines]) + "\n")
 
-    _around_training(double, _nothing)
+    _before_training(double)
 
 
 def other_weight() -> None:
@@ -66,7 +54,7 @@ def other_weight() -> None:
             weight = next(iter(training.pair.generator.parameters()))
             weight.data.mul_(1.001)
 
-    _around_training(change, _nothing)
+    _before_training(change)
 
 
 def leftover() -> None:
@@ -76,7 +64,7 @@ def leftover() -> None:
         del training
         Path(f".{OUT}.partial-{os.getpid()}").write_text("")
 
-    _around_training(leave, _nothing)
+    _before_training(leave)
 
 
 PLANTED: dict[str, Callable[[], None]] = {

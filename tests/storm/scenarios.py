@@ -13,6 +13,7 @@ from storm.children import Program, fork, start
 from storm.contents import Contents, of_folder, of_run, of_study
 
 OUT = "out"
+TRANSFER_ITERATIONS = 16
 _TINY = "--width 4 --resolution 32 --batch-size 8 --log-every 1 --sample-every 8"
 _SCORED = (
     "--held-out 0.3 --score-count 12 --batch-size 8 --log-every 1 --sample-every 8 "
@@ -98,8 +99,8 @@ SCENARIOS = {
         _run("pretrain", f"{_PRETRAIN} --iterations 24 --checkpoint-every 3"),
         _run(
             "transfer",
-            f"{_TRANSFER} --plan D(1,1,2)G(1,1,2) --score-every 4 --patience 50 --iterations 16 "
-            "--checkpoint-every 3",
+            f"{_TRANSFER} --plan D(1,1,2)G(1,1,2) --score-every 4 --patience 50 "
+            f"--iterations {TRANSFER_ITERATIONS} --checkpoint-every 3",
         ),
         _run(
             "patience",
