@@ -34,7 +34,7 @@ class Trap:
 
     Attributes:
         act: ``count``: nothing. ``kill``: SIGKILL just before event ``at``. ``full``: from event
-            ``at`` on, whatever needs space fails with ENOSPC.
+            ``at`` on, whatever needs space fails with ENOSPC: all but locks that are there.
         at: Number of the event; the first is 1.
         name: Count the events of this name alone, see :func:`plain_name`; empty: all.
     """
@@ -65,13 +65,18 @@ class Watch:
         count = self.names[trap.name] if trap.name else self.names.total()
         if trap.act == "kill" and count == trap.at and trap.name in {"", name}:
             os.kill(os.getpid(), signal.SIGKILL)
-        if trap.act == "full" and count >= trap.at and event in _NEEDS_SPACE:
+        if trap.act == "full" and count >= trap.at and _needs_space(event, arguments[0]):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), arguments[0])
 
     def _is_inside(self, path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False  # a descriptor, or SQLite's connection
         return Path(os.fsdecode(path)).absolute().is_relative_to(self._root)
+
+
+def _needs_space(event: str, path: Any) -> bool:
+    name = Path(os.fsdecode(path))
+    return event in _NEEDS_SPACE and not (name.name.endswith("lock") and name.exists())
 
 
 def plain_name(path: Any) -> str:
