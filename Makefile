@@ -23,7 +23,7 @@ STORM_JOBS ?= 2
 STORM ?=
 
 storm: $(STAMP)  ## kill, signal and damage real commands: make storm STORM="pretrain compare"
-	PYTHONPATH=tests$(if $(PYTHONPATH),:$(PYTHONPATH)) OMP_NUM_THREADS=1 $(BIN)/python -m storm $(STORM) \
+	PYTHONPATH=$(CURDIR)/tests$(if $(PYTHONPATH),:$(PYTHONPATH)) OMP_NUM_THREADS=1 $(BIN)/python -m storm $(STORM) \
 		--kills $(STORM_KILLS) --seed $(STORM_SEED) --jobs $(STORM_JOBS) --json storm.json
 
 check: format lint types test  ## what CI runs

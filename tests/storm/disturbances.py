@@ -129,7 +129,8 @@ def _signal(number: signal.Signals, stage: Stage) -> None:
     child = stage.start()
     _sleep_into(stage, child)
     runs = stage.scenario.runs(stage.root)
-    training = [run for run in runs if has_begun(run) and state_of(run) == "running"]
+    begun = {run for run in runs if has_begun(run)}
+    training = [run for run in runs if run in begun and state_of(run) == "running"]
     known = {path for run in runs for path in checkpoints_of(run)}
     shown = len(child.said())
     if not child.send(number):
@@ -139,8 +140,12 @@ def _signal(number: signal.Signals, stage: Stage) -> None:
     code = stage.wait(child)
     if training and stage.scenario.is_run:
         _judge_end(stage, child, number, training[-1])
-    elif code not in {0, 130, 128 + number, -number}:
+        return
+    if code not in {0, 130, 128 + number, -number}:
         stage.faults.append(f"exit code {code} after {number.name}")
+    further = {run for run in stage.scenario.runs(stage.root) if has_begun(run)} - begun
+    if begun and further and not stage.scenario.is_run:
+        stage.faults.append(f"{number.name} was not heeded: {len(further)} more runs were begun")
 
 
 def _time_answers(stage: Stage, child: Child, shown: int, known: set[Path]) -> None:
