@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format lint types docs clean
+.PHONY: demo test storm check format lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,15 @@ demo: $(STAMP)  ## draw 100 CC0 pictures and graft the bundled source onto them
 
 test: $(STAMP)  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+STORM_KILLS ?= 200
+STORM_SEED ?= 0
+STORM_JOBS ?= 2
+STORM ?=
+
+storm: $(STAMP)  ## kill, signal and damage real commands: make storm STORM="pretrain compare"
+	PYTHONPATH=$(CURDIR)/tests$(if $(PYTHONPATH),:$(PYTHONPATH)) OMP_NUM_THREADS=1 $(BIN)/python -m storm $(STORM) \
+		--kills $(STORM_KILLS) --seed $(STORM_SEED) --jobs $(STORM_JOBS) --json storm.json
 
 check: format lint types test  ## what CI runs
 
