@@ -71,8 +71,8 @@ def read_picture(task: Task) -> Record:
     try:
         with reasons_for_failure():
             content = task.read()
-            image, size, _ = decode_whole(content, least=LONGEST)
-            view = view_of(image, size)
+            whole = decode_whole(content, least=LONGEST)
+            view = view_of(whole.image, whole.size)
     except Unusable as reason:
         return replace(task.record, unusable=str(reason), readings={})
     raw = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
