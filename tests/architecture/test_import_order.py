@@ -55,6 +55,7 @@ COMPOSERS = {
     "imports",
     "export",
     "sets",
+    "unseen",
     "styles",
     "projection",
     "collecting",

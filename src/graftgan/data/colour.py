@@ -11,16 +11,9 @@ from PIL import Image, ImageCms
 _SRGB = ImageCms.createProfile("sRGB")
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
-_CONVERTED_FROM = ("L", "RGB", "CMYK", "LAB")
 _SAME = 2  # levels; a profile that moves colours by no more is sRGB
 CONVERTED = "converted to sRGB from their colour profile"
-DAMAGED = "with a damaged colour profile, taken as sRGB"
-
-
-def profile_of(image: Image.Image) -> bytes | None:
-    """Return the colour profile in a picture's file; None: there is none."""
-    profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile else None
+DAMAGED = "with a colour profile that is damaged or of other colours, taken as sRGB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +22,43 @@ class Conversion:
 
     Attributes:
         transform: Of its pixels; None: they are sRGB, or taken as such.
+        mode: What the transform works on.
         remark: What a person should know of it.
     """
 
     transform: ImageCms.ImageCmsTransform | None = None
+    mode: str = "RGB"
     remark: str | None = None
 
     def applied_to(self, image: Image.Image) -> Image.Image:
         """Return an opaque picture of 8 bit in sRGB; what needs no conversion may stay ``L``."""
-        image = image if image.mode in _CONVERTED_FROM else image.convert("RGB")
         if self.transform is not None:
+            image = image if image.mode == self.mode else image.convert(self.mode)
             return _applied(self.transform, image)
         return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """Return the colour profile in a picture's file; None: there is none."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile else None
 
 
 def conversion_of(mode: str, profile: bytes | None) -> Conversion:
     """Return how opaque pictures of ``mode`` become sRGB, by the profile in their file."""
     if mode == "LAB":
-        return Conversion(_lab_to_srgb())
+        return Conversion(_lab_to_srgb(), "LAB")
     if profile is None:
         return Conversion()
     try:
-        transform = _transform(profile, mode if mode in _CONVERTED_FROM else "RGB")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        # Gray pictures often carry the profile of the colours that they were made from.
+        of_gray = str(getattr(source.profile, "xcolor_space", "")).strip() == "GRAY"
+        used = mode if mode == "CMYK" or (mode == "L" and of_gray) else "RGB"
+        transform = _transform(profile, used)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return Conversion(remark=DAMAGED)
-    return Conversion(transform, None if transform is None else CONVERTED)
+    return Conversion(transform, used, None if transform is None else CONVERTED)
 
 
 def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:

@@ -5,9 +5,12 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from math import isqrt
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +20,15 @@ from graftgan.data.colour import Conversion, conversion_of, profile_of
 from graftgan.data.depth import FULL, Deep, bits_alone, is_deep, load_deep
 from graftgan.data.kinds import open_picture
 from graftgan.data.members import Content, Member, Skipped, Unusable
-from graftgan.data.memory import MemoryBudget
 
 LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
-_LARGE_FILE = 32 * 2**20  # bytes; a larger one is read while no other picture is decoded
-_LARGE_PICTURE = 16_000_000  # pixels; a larger one is converted a band at a time
+_LARGE_FILE = 32 * 2**20  # bytes; a larger one is read and decoded with no other large one
+_LARGE_PICTURE = 100 * 2**20  # bytes that it takes to decode; the same for these
+_LARGE_TO_CONVERT = 16_000_000  # pixels; a larger picture is converted a band at a time
+_CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as detail allows
 _BAND = 2**20  # pixels of such a band
 _MOST_THREADS = 8
-_BUDGET = MemoryBudget(512 * 2**20)
+_one_large_picture = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,11 @@ def decode_all(
     workers = min(_MOST_THREADS, os.cpu_count() or 1)
     waiting: deque[Future[Decoded | Skipped]] = deque()
     done = 0
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(1) as lane, ThreadPoolExecutor(workers) as pool:
         ahead = iter(members)
         while True:
             for member in ahead:
-                waiting.append(pool.submit(_outcome, member, shape, bits))
+                waiting.append(pool.submit(_outcome, member, shape, bits, lane))
                 if len(waiting) >= 4 * workers:
                     break
             if not waiting:
@@ -119,7 +123,8 @@ def decode_whole(
         Unusable: With the short reason.
     """
     image = _checked(content, minimum_side)
-    with _BUDGET.hold(_memory_for(image, least)):
+    large = _memory_for(image, least) > _LARGE_PICTURE
+    with _one_large_picture if large else nullcontext():
         return _whole(image, content, mode=mode, least=least, bits=None)
 
 
@@ -147,15 +152,26 @@ def reasons_for_failure() -> Generator[None]:
         raise Unusable("damaged or truncated") from None
 
 
-def _outcome(member: Member, shape: Shape, bits: int | None) -> Decoded | Skipped:
-    alone = member.size > _LARGE_FILE
+def _outcome(member: Member, shape: Shape, bits: int | None, lane: Executor) -> Decoded | Skipped:
+    """Return what becomes of a member; a large one is waited for while ``lane`` decodes it.
+
+    The lane has one thread. So only one large picture is in memory, and it takes the memory that
+    the one before it gave back.
+    """
+    read = partial(_read_and_decode, member, shape, bits)
+    return lane.submit(read).result() if member.size > _LARGE_FILE else read(lane=lane)
+
+
+def _read_and_decode(
+    member: Member, shape: Shape, bits: int | None, lane: Executor | None = None
+) -> Decoded | Skipped:
     try:
-        with reasons_for_failure(), _BUDGET.hold(_BUDGET.total if alone else 0):
+        with reasons_for_failure():
             content = member.read()
             image = _checked(content, shape.minimum_side)
-            need = _memory_for(image, 2 * shape.resolution)
-            with nullcontext() if alone else _BUDGET.hold(need):
-                pixels, whole = _fitted(image, content, shape, bits)
+            fit = partial(_fitted, image, content, shape, bits)
+            large = _memory_for(image, 2 * shape.resolution) > _LARGE_PICTURE
+            pixels, whole = lane.submit(fit).result() if large and lane is not None else fit()
     except Unusable as reason:
         return Skipped(member.name, str(reason))
     source = content if isinstance(content, bytes) else content.tobytes()
@@ -225,7 +241,7 @@ def _whole(
         image.load()
         used, upright = FULL, image
     _turn_upright(upright, image)
-    converted, remark = _converted(upright, profile, mode, least)
+    converted, remark = _converted(upright, profile, mode, least, shallow=deep is None)
     remarks += [remark] if remark is not None else []
     needed = None if deep is None or deep.stated else deep.needed
     return Whole(converted, size, found, tuple(remarks), needed, used)
@@ -240,22 +256,30 @@ def _turn_upright(image: Image.Image, opened: Image.Image) -> None:
 
 
 def _converted(
-    image: Image.Image, profile: bytes | None, mode: str, least: int | None
+    image: Image.Image, profile: bytes | None, mode: str, least: int | None, *, shallow: bool
 ) -> tuple[Image.Image, str | None]:
-    """Return ``image`` in ``mode`` and sRGB; a large one a band at a time, and smaller."""
+    """Return ``image`` in ``mode`` and sRGB; a large one a band at a time, and smaller.
+
+    One that was in 8 bit in the file, ``shallow``, and in plain colours is not made smaller.
+    """
     if image.mode == "F":
         raise Unusable("floating point pixels")
     clear = image.has_transparency_data
     conversion = conversion_of("RGB" if clear else image.mode, profile)
-    plain = not clear and conversion.transform is None and image.mode in ("1", "L", "RGB")
-    if plain or least is None or image.width * image.height <= _LARGE_PICTURE:
+    kept = image.mode == mode or (shallow and image.mode in ("1", "L", "RGB"))
+    plain = kept and not clear and conversion.transform is None
+    if plain or least is None or image.width * image.height <= _LARGE_TO_CONVERT:
         return _flattened(image, conversion, mode), conversion.remark
-    factor = max(1, min(image.size) // least)
-    rows = factor * max(1, _BAND // (image.width * factor))
-    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        small.paste(_flattened(band, conversion, mode).reduce(factor), (0, top // factor))
+    factor = isqrt(image.width * image.height // _CONVERTED_TO) + 1
+    factor = max(1, min(factor, min(image.size) // least))
+    width, height = (side // factor for side in image.size)
+    small = Image.new(mode, (width, height))
+    left, above = (side % factor // 2 for side in image.size)  # a rest is left out on both sides
+    rows = max(1, _BAND // (image.width * factor))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        box = (left, above + top * factor, left + width * factor, above + bottom * factor)
+        small.paste(_flattened(image.crop(box), conversion, mode).reduce(factor), (0, top))
     return small, conversion.remark
 
 

@@ -24,6 +24,7 @@ _BLACK = 12  # a picture that fits in so many bits shows next to nothing when it
 _LOW_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """How Pillow unpacks the lower byte of a value, by how it unpacks the upper one."""
 _TELLS = 64  # of the upper 8 bits: values below it are of 14 bit or fewer
+_MOST_IN_TWO = 25_000_000  # pixels of a picture whose upper and lower bits are decoded apart
 _PIXELS = 2**20  # taken at a time, to bound the memory
 
 
@@ -102,7 +103,7 @@ def load_deep(image: Image.Image, content: bytes) -> Deep:
     brightest = max(_brightest(image, channel) for channel in range(3))
     lower, largest = None, 256 * brightest + 255
     if brightest < _TELLS:
-        lower = _lower_bytes(content, raw_mode)
+        image, lower = _thinned(image), _thinned(_lower_bytes(content, raw_mode))
         largest = max(int(values[..., :3].max()) for _, values in _bands(image, lower))
     return Deep(image, lower, largest, _plausible(stated, largest))
 
@@ -154,6 +155,19 @@ def _lower_bytes(content: bytes, raw_mode: str) -> Image.Image:
             "so dark in 16 bit that it would come out black; save it with 8 bit"
         ) from None
     return image
+
+
+def _thinned(image: Image.Image) -> Image.Image:
+    """Return every second pixel of a very large picture in width and height, to bound the memory.
+
+    Upper and lower bits stay together, as they would not in a mean.
+    """
+    if image.width * image.height <= _MOST_IN_TWO:
+        return image
+    half = (max(1, image.width // 2), max(1, image.height // 2))
+    thin = image.resize(half, Image.Resampling.NEAREST)
+    image.close()
+    return thin
 
 
 def _unpacked_as(tile: Any, raw_mode: str) -> Any:
