@@ -116,13 +116,14 @@ def _different(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
     for name in names:
         path, number = PurePosixPath(name), 1
         new = name
-        while new in taken:
+        while name in twice and new in taken:
             number += 1
             new = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
         taken.add(new)
         different.append(new)
     shown = ", ".join(sorted(twice)[:3]) + ", ..." * (len(twice) > 3)
-    return different, (f"{len(twice)} names stand twice in the zip ({shown}); all are used",)
+    many = "names stand" if len(twice) > 1 else "name stands"
+    return different, (f"{len(twice)} {many} more than once in the zip ({shown}); all are used",)
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -99,6 +99,8 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
             with archive.open(entry) as file:
                 header = _header_of(key, entry, file)
         except Exception as error:  # numpy and zipfile raise many kinds for damaged members
+            if key in _KEYS:  # another array must not stand in for it
+                raise damaged(path, "npz", error) from None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             seen.append(f"'{key}': unreadable ({reason[:80]})")
             continue
@@ -108,7 +110,7 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
             _check_size(path, header)
             return header
         seen.append(header.in_words())
-    if seen and all(": unreadable" in words for words in seen):
+    if any(": unreadable" in words for words in seen):
         raise damaged(path, "npz", ValueError(f"no array can be read, {'; '.join(seen[:3])}"))
     raise ImageSetError(
         f"{path} holds no array of pictures: expected uint8 of shape (n, h, w), (n, h, w, c) or "

@@ -29,6 +29,9 @@ _CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as de
 _BAND = 2**20  # pixels of such a band
 _MOST_THREADS = 8
 _one_large_picture = Lock()
+# Pillow's blocks of memory beyond 32 MB go back to the system as soon as they are free; smaller
+# ones may be kept, and a few large pictures then take several times what one does.
+Image.core.set_block_size(64 * 2**20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,8 +300,8 @@ def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[S
     if len({score.protocol.reference_sha256 for score in scores}) > 1:
         notes.append(
             "Not all runs are scored against the same pictures: a run that holds some out takes "
-            "those, and a --reference goes without those that a run was trained on. The spread over "
-            "seeds contains that, the paired differences within a seed do not."
+            "those, and a --reference goes without those that a run was trained on. The spread "
+            "over seeds contains that, the paired differences within a seed do not."
         )
     if len(comparison.variants) > 2:
         notes.append(
