@@ -98,6 +98,7 @@ class Evaluation:
         copies: What the copy guard saw; None where it could not look.
         gallery: The most suspicious pictures, each beside the training pictures nearest to it.
         notes: What could not be done, and why.
+        rewards_copying: Whether the real pictures are those that were trained on.
     """
 
     candidate: Candidate
@@ -105,6 +106,7 @@ class Evaluation:
     copies: CopyReport | None = None
     gallery: Image.Image | None = None
     notes: tuple[str, ...] = ()
+    rewards_copying: bool = False
 
 
 def evaluate(
@@ -151,7 +153,12 @@ def evaluate(
     scores = measure(generated, reference, protocol, metrics=settings.metrics, floors=floors)
     if real.rewards_copying:
         scores = [_with_warning(score, real.notes[-1]) for score in scores]
-    evaluation = Evaluation(candidate=candidate, scores=scores, notes=real.notes)
+    evaluation = Evaluation(
+        candidate=candidate,
+        scores=scores,
+        notes=real.notes,
+        rewards_copying=real.rewards_copying,
+    )
     if not settings.copies:
         return evaluation
     others = None if real.rewards_copying else reference

@@ -3,7 +3,13 @@
 from graftgan.data.avatars import CC0_STYLES, render_avatars
 from graftgan.data.classes import find_classes
 from graftgan.data.collect import find_source
-from graftgan.data.decode import Whole, decode_whole, file_of, reasons_for_failure
+from graftgan.data.decode import (
+    Whole,
+    decode_large_under,
+    decode_whole,
+    file_of,
+    reasons_for_failure,
+)
 from graftgan.data.image_set import ImageSet, load_image_set, load_picture, write_manifest
 from graftgan.data.kinds import is_heif, is_jpeg_xl
 from graftgan.data.members import Content, Member, Skipped, Source, Unusable
@@ -26,6 +32,7 @@ __all__ = [
     "Unusable",
     "Whole",
     "contents_of",
+    "decode_large_under",
     "decode_whole",
     "file_of",
     "find_classes",

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
@@ -28,7 +28,7 @@ _LARGE_TO_CONVERT = 16_000_000  # pixels; a larger picture is converted a band a
 _CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as detail allows
 _BAND = 2**20  # pixels of such a band
 _MOST_THREADS = 8
-_one_large_picture = Lock()
+_one_large_picture: AbstractContextManager[object] = Lock()
 # Pillow's blocks of memory beyond 32 MB go back to the system as soon as they are free; smaller
 # ones may be kept, and a few large pictures then take several times what one does.
 Image.core.set_block_size(64 * 2**20)
@@ -129,6 +129,12 @@ def decode_whole(
     large = _memory_for(image, least) > _LARGE_PICTURE
     with _one_large_picture if large else nullcontext():
         return _whole(image, content, mode=mode, least=least, bits=None)
+
+
+def decode_large_under(lock: AbstractContextManager[object]) -> None:
+    """Let :func:`decode_whole` hold ``lock``, which processes share, while a picture is large."""
+    global _one_large_picture
+    _one_large_picture = lock
 
 
 def file_of(content: Content) -> bytes:

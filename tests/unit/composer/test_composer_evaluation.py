@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from graftgan.cli.score_tables import score_table
 from graftgan.composer import run
 from graftgan.errors import ImageSetError, ScoreError, SettingsError, SourceError, UnknownName
 from graftgan.evaluation import EvaluationSettings, evaluate, floor, write_evaluation
@@ -81,6 +82,8 @@ def test_scores_against_the_training_pictures_themselves_say_so(
     path, pictures = trained
     found = evaluate(str(path), pictures, replace(settings, resolution=None))
     assert found.scores[0].protocol.reference == "trained on (training pictures)"
+    assert found.rewards_copying
+    assert "rewards copying" in str(score_table([found]).caption)
     assert found.scores[0].protocol.reference_count == 12
     assert all("rewards copying" in score.warnings[0] for score in found.scores)
     assert found.copies is None
