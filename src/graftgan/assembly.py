@@ -41,6 +41,7 @@ from graftgan.transfer import (
     refuse_mixed_samples,
     remember_source,
 )
+from graftgan.unseen import held_out_reference, reference_among
 
 
 def prepare(
@@ -78,7 +79,7 @@ def prepare(
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
     images = _load_pictures(experiment, experiment.pictures, progress)
-    yardstick = _yardstick(experiment, progress)
+    yardstick = _yardstick(experiment, images, progress)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
     GAMES[experiment.game].check(probe)
     if needs_probe(plan) and not only_check:
@@ -199,7 +200,7 @@ def prepare_again(
     fresh = _fresh_pair(architecture, experiment.seed)
     plan = put_in_force(experiment, pair, fresh, filters=filters)
     images = _load_pictures(experiment, experiment.pictures, progress)
-    yardstick = _yardstick(experiment, progress)
+    yardstick = _yardstick(experiment, images, progress)
     return Prepared(
         experiment, pair, plan, images, hardware, base, yardstick, memory or {}, game_memory or {}
     )
@@ -289,12 +290,20 @@ def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -
     )
 
 
-def _yardstick(experiment: Experiment, progress: Progress) -> Yardstick | None:
+def _yardstick(experiment: Experiment, images: ImageSet, progress: Progress) -> Yardstick | None:
+    """Return what to score a run on ``images`` with; None where no scores are asked for.
+
+    Raises:
+        ScoreError: Hardly any picture of the reference was not trained on.
+    """
     scoring = experiment.scoring
     if scoring.score_every is None:
         return None
-    reference = None
-    if scoring.reference is not None:
-        whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
-        reference = _load_pictures(replace(experiment, data=whole), scoring.reference, progress)
-    return Yardstick(build_extractor(scoring.network), reference)
+    extractor = build_extractor(scoring.network)
+    if scoring.reference is None:
+        return Yardstick(extractor, held_out_reference(images))
+    whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
+    given = _load_pictures(replace(experiment, data=whole), scoring.reference, progress)
+    name = scoring.reference.name
+    reference = reference_among(given.pictures, images.pictures, name=name, training_is_fine=False)
+    return Yardstick(extractor, reference, name)

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from graftgan.data import DataSettings, ImageSet, load_image_set
 from graftgan.errors import GraftganError, ScoreError, SettingsError, SourceError
@@ -40,11 +38,11 @@ from graftgan.sampling import generate, latents_for
 from graftgan.settings import strict, to_plain
 from graftgan.sources import find_source, open_source
 from graftgan.tensors import PictureBytes
+from graftgan.unseen import Reference, distinct, honest_pictures, reference_among
 
 DEFAULT_METRICS = (HEADLINE, "fid", "precision_recall", "density_coverage", "vendi")
 _GALLERY_ROWS = 12
-_THUMBNAIL = 16  # pixels
-_SAME_PICTURE = 4.0  # of 255: root mean square difference of two thumbnails of one picture
+_TRAINING = " (training pictures)"
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -100,6 +98,7 @@ class Evaluation:
         copies: What the copy guard saw; None where it could not look.
         gallery: The most suspicious pictures, each beside the training pictures nearest to it.
         notes: What could not be done, and why.
+        rewards_copying: Whether the real pictures are those that were trained on.
     """
 
     candidate: Candidate
@@ -107,6 +106,7 @@ class Evaluation:
     copies: CopyReport | None = None
     gallery: Image.Image | None = None
     notes: tuple[str, ...] = ()
+    rewards_copying: bool = False
 
 
 def evaluate(
@@ -137,29 +137,38 @@ def evaluate(
     extractor = build_extractor(settings.network)
     candidate = open_candidate(model, settings, of_class=of_class)
     look = _Look(extractor, torch.device(device), show)
-    real = _pictures(against, candidate.pictures, settings.seed)
+    real = _reference(against, candidate, settings)
     generated = look.at(candidate.pictures, "generated pictures")
     reference = look.at(real.pictures, f"pictures of {against.name}")
     protocol = protocol_of(
         extractor,
         generated,
         reference,
-        reference_name=against.name,
-        resolution=real.resolution,
+        reference_name=against.name + _TRAINING * real.rewards_copying,
+        resolution=candidate.pictures.shape[-1],
         truncation=settings.truncation,
         seed=settings.seed,
     )
     floors = floors_of(reference, settings.metrics, count=len(generated), seed=settings.seed)
     scores = measure(generated, reference, protocol, metrics=settings.metrics, floors=floors)
-    evaluation = Evaluation(candidate=candidate, scores=scores)
+    if real.rewards_copying:
+        scores = [_with_warning(score, real.notes[-1]) for score in scores]
+    evaluation = Evaluation(
+        candidate=candidate,
+        scores=scores,
+        notes=real.notes,
+        rewards_copying=real.rewards_copying,
+    )
     if not settings.copies:
         return evaluation
+    others = None if real.rewards_copying else reference
     try:
-        copies, gallery = _look_for_copies(candidate, generated, (real, reference), settings, look)
+        copies, gallery = _look_for_copies(candidate, generated, others, settings, look)
     except GraftganError as error:
         if settings.training is not None:
             raise
-        return replace(evaluation, notes=(f"copies were not looked for: {error}",))
+        note = f"copies were not looked for: {error}"
+        return replace(evaluation, notes=(*evaluation.notes, note))
     return replace(
         evaluation,
         scores=scores + copy_scores(copies, protocol),
@@ -211,7 +220,7 @@ def floor(
     extractor = build_extractor(network or ExtractorSettings())
     look = _Look(extractor, torch.device(device), progress or _show_nothing)
     images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
-    chosen = _at_most(images.pictures, 2 * max(sizes), seed)
+    chosen = _at_most(distinct(images.pictures), 2 * max(sizes), seed)
     features = look.at(chosen, f"pictures of {pictures.name}")
     floors: dict[int, dict[str, Floor]] = {}
     for size in sizes:
@@ -312,48 +321,62 @@ def _trained_on(candidate: Candidate, settings: EvaluationSettings) -> ImageSet:
     )
 
 
+def _reference(against: Path, candidate: Candidate, settings: EvaluationSettings) -> Reference:
+    """Return the pictures of ``against`` to score with, as far as it is known those not trained on.
+
+    Raises:
+        ImageSetError: They cannot be read.
+        ScoreError: Too few were not trained on.
+    """
+    real = _pictures(against, candidate.pictures, settings.seed)
+    try:
+        training = _trained_on(candidate, settings).pictures
+    except GraftganError as error:
+        if settings.training is not None:
+            raise
+        reference = reference_among(real.pictures, None, name=against.name, training_is_fine=True)
+        if candidate.run is None:
+            return reference
+        note = f"pictures that were trained on are not left out of {against.name}: {error}"
+        return replace(reference, notes=(*reference.notes, note))
+    return reference_among(real.pictures, training, name=against.name, training_is_fine=True)
+
+
+def _with_warning(score: Score, warning: str) -> Score:
+    return replace(score, warnings=(warning, *score.warnings))
+
+
 def _look_for_copies(
     candidate: Candidate,
     generated: Features,
-    against: tuple[ImageSet, Features],
+    others: Features | None,
     settings: EvaluationSettings,
     look: _Look,
 ) -> tuple[CopyReport, Image.Image]:
     """Return what the copy guard sees, and its gallery.
 
-    Honest pictures are those a run held out; without them, the pictures of the reference that are
-    none of the training ones.
+    Honest pictures are those a run held out; without them, ``others``, which were not trained on.
+
+    Raises:
+        ScoreError: There are too few.
     """
-    trained_on = _trained_on(candidate, settings)
-    guarded = guarded_pictures(trained_on.pictures, seed=settings.seed)
+    images = _trained_on(candidate, settings)
+    guarded = guarded_pictures(distinct(images.pictures), seed=settings.seed)
+    held_out = honest_pictures(images)
+    if len(held_out) >= LEAST_HELD_OUT:
+        honest = look.at(held_out, "pictures held out")
+    elif others is None:
+        raise ScoreError(
+            "no picture is known that was not trained on, as a copy report needs; hold pictures "
+            "out, or give others of the same kind"
+        )
+    else:
+        honest = others
     training = look.at(guarded, "training pictures")
     mirrored = look.at(guarded.flip(3), "training pictures, mirrored")
-    real, reference = against
-    if len(trained_on.held_out) >= LEAST_HELD_OUT:
-        honest = look.at(trained_on.held_out, "pictures held out")
-    else:
-        honest = reference.subset(_unseen(real.pictures, trained_on.pictures))
     report = copy_report(generated, training, honest, mirrored=mirrored, seed=settings.seed)
     rows, nearest = copy_gallery_indices(generated, training, _GALLERY_ROWS, mirrored=mirrored)
     return report, neighbour_gallery(candidate.pictures[rows], guarded[nearest])
-
-
-def _unseen(real: PictureBytes, trained_on: PictureBytes) -> Tensor:
-    """Return the indices of ``real`` pictures that are none of ``trained_on``, whatever their file.
-
-    Pictures that differ by less than four grey levels at 16 px are the same one, resized or
-    compressed in another way: on real sets such pairs differ by less than one, others by eight
-    and more.
-    """
-    thumbnails = [
-        F.adaptive_avg_pool2d(pictures.float(), _THUMBNAIL).flatten(1)
-        for pictures in (real, trained_on)
-    ]
-    nearest = torch.cat(
-        [torch.cdist(rows, thumbnails[1]).amin(dim=1) for rows in thumbnails[0].split(1024)]
-    )
-    difference = nearest / thumbnails[0].shape[1] ** 0.5
-    return (difference > _SAME_PICTURE).nonzero().flatten()
 
 
 def _at_most(pictures: PictureBytes, count: int, seed: int) -> PictureBytes:

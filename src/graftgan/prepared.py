@@ -11,6 +11,7 @@ from graftgan.metrics import LEAST_HELD_OUT, Extractor
 from graftgan.networks import NetworkPair
 from graftgan.training import Hardware
 from graftgan.transfer import AppliedPlan
+from graftgan.unseen import Reference, honest_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,12 @@ class Yardstick:
     Attributes:
         extractor: The feature network.
         reference: The pictures to score against; None: those held out.
+        name: What they are, in words.
     """
 
     extractor: Extractor
-    reference: ImageSet | None
+    reference: Reference | None
+    name: str = "held out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +56,4 @@ class Prepared:
     def lacks_copy_guard(self) -> bool:
         """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
         asked = self.yardstick is not None and self.experiment.scoring.copy_guard
-        return asked and len(self.images.held_out) < LEAST_HELD_OUT
+        return asked and len(honest_pictures(self.images)) < LEAST_HELD_OUT

@@ -24,6 +24,7 @@ from graftgan.metrics import (
 from graftgan.prepared import Prepared, Yardstick
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
+from graftgan.unseen import distinct, honest_pictures
 
 _COMPASS = SlicedWassersteinProtocol()
 _REPLICATES = 200  # a rough interval will do while a run trains
@@ -109,20 +110,20 @@ class MetricScorer:
         self._device = prepared.hardware.device
         self.count = self._settings.score_count
         images, reference = prepared.images, yardstick.reference
-        self._words = "held out" if reference is None else reference.source.name
+        self._words = yardstick.name
         self._resolution = images.resolution
-        real = images.held_out if reference is None else reference.pictures
-        self._reference = self._features(real)
+        honest = honest_pictures(images)
+        self._reference = self._features(honest if reference is None else reference.pictures)
         check_metrics(self._settings.metrics, self.count, self._reference)
         self._floors = floors_of(
             self._reference, self._settings.metrics, count=self.count, seed=self._seed
         )
         self._training: Features | None = None
-        if self._settings.copy_guard and len(images.held_out) >= LEAST_HELD_OUT:
-            guarded = guarded_pictures(images.pictures, seed=self._seed)
+        if self._settings.copy_guard and len(honest) >= LEAST_HELD_OUT:
+            guarded = guarded_pictures(distinct(images.pictures), seed=self._seed)
             self._training = self._features(guarded)
             self._mirrored = self._features(guarded.flip(3))
-            self._held_out = self._features(images.held_out)
+            self._held_out = self._features(honest)
 
     def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
         """Return a line for each number, and what they mean for the run."""

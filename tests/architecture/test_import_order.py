@@ -56,6 +56,7 @@ COMPOSERS = {
     "imports",
     "export",
     "sets",
+    "unseen",
     "styles",
     "projection",
     "collecting",

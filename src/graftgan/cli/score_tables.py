@@ -19,6 +19,8 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
     extractor = evaluations[0].scores[0].protocol.extractor
     title = f"features of {extractor}; [95 % interval]; ↓ lower is better, ↑ higher is better"
     table = Table(title=title, title_justify="left")
+    if any(evaluation.rewards_copying for evaluation in evaluations):
+        table.caption = "scored against the training pictures, which rewards copying"
     table.add_column("score")
     for evaluation in evaluations:
         table.add_column(evaluation.candidate.name, justify="right")

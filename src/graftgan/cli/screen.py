@@ -82,6 +82,9 @@ class ScreenWatcher(Watcher):
         console.print(prepared.images.summary())
         if prepared.experiment.source is not None:
             console.print(plan_table(prepared.plan.report))
+        if prepared.yardstick is not None and prepared.yardstick.reference is not None:
+            for note in prepared.yardstick.reference.notes:
+                console.print(f"note: {note}")
         if prepared.lacks_copy_guard:
             console.print(
                 "note: no copy guard, which needs pictures that are not trained on: --held-out 0.2"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graftgan.collecting.reasons import Reason, Refusal
-from graftgan.data import Unusable, decode_whole, reasons_for_failure
+from graftgan.data import Unusable, decode_whole, is_heif, is_jpeg_xl, reasons_for_failure
 
 _ENDINGS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     (".jpg", lambda start: start.startswith(b"\xff\xd8\xff")),
@@ -16,7 +16,9 @@ _ENDINGS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     (".bmp", lambda start: start.startswith(b"BM") and start[6:10] == b"\0\0\0\0"),
     (".jp2", lambda start: start.startswith(b"\0\0\0\x0cjP  \r\n\x87\n")),
     (".avif", lambda start: start[4:12] in (b"ftypavif", b"ftypavis")),
+    (".heic", is_heif),
 )
+_LEAST = 256  # pixels of detail: enough to know that all of it decodes
 ENDINGS = frozenset(ending for ending, _ in _ENDINGS)
 _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda start: not start, "empty"),
@@ -24,6 +26,7 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda start: start.lstrip().startswith((b"{", b"[")), "JSON"),
     (lambda start: start.startswith(b"%PDF"), "a document"),
     (lambda start: start.startswith((b"PK\3\4", b"\x1f\x8b", b"7z", b"Rar!")), "an archive"),
+    (is_jpeg_xl, "JPEG XL, which cannot be read"),
     (lambda start: start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"), "a film"),
 )
 
@@ -72,7 +75,7 @@ def examine(content: bytes) -> Examined:
     ending = ending_of(content[:64])
     try:
         with reasons_for_failure():
-            _, size, _ = decode_whole(content)
+            size = decode_whole(content, least=_LEAST).size
     except Unusable as problem:
         raise Refusal(_reason_for(str(problem)), str(problem)) from None
     digest = hashlib.sha256(content).hexdigest()

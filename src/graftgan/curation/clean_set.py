@@ -100,7 +100,7 @@ def _write_picture(name: str, read: Read, target: Path, cut: Cut | None) -> None
     try:
         with reasons_for_failure():
             content = read(name)
-            image = None if cut is None else decode_whole(content)[0]
+            image = None if cut is None else decode_whole(content).image
     except Unusable as reason:
         raise ImageSetError(
             f"{name} has changed while it was curated ({reason}); run it again"

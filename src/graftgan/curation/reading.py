@@ -12,7 +12,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -27,7 +27,13 @@ from graftgan.curation.filters import FILTERS, Measure, Reading, Tools
 from graftgan.curation.records import Record
 from graftgan.curation.settings import Rule, Rules
 from graftgan.curation.view import LONGEST, View, view_of
-from graftgan.data import Content, Unusable, decode_whole, reasons_for_failure
+from graftgan.data import (
+    Content,
+    Unusable,
+    decode_large_under,
+    decode_whole,
+    reasons_for_failure,
+)
 from graftgan.errors import RunError, SettingsError
 
 _AT_ONCE = 4  # pictures that travel to a worker together
@@ -71,8 +77,8 @@ def read_picture(task: Task) -> Record:
     try:
         with reasons_for_failure():
             content = task.read()
-            image, size, _ = decode_whole(content, least=LONGEST)
-            view = view_of(image, size)
+            whole = decode_whole(content, least=LONGEST)
+            view = view_of(whole.image, whole.size)
     except Unusable as reason:
         return replace(task.record, unusable=str(reason), readings={})
     raw = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
@@ -141,8 +147,12 @@ def workers_of(processes: int, cluster: str | None) -> Generator[tuple[Executor,
         with ThreadPoolExecutor(1) as pool:
             yield pool, 1
     else:
+        context = get_context("spawn")
         pool = ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=_one_thread
+            processes,
+            mp_context=context,
+            initializer=_begin_worker,
+            initargs=(context.Lock(),),
         )
         try:
             yield pool, processes
@@ -161,8 +171,12 @@ def _client(address: str) -> Any:
         raise SettingsError(f"no dask scheduler answers at {address}: {error}") from None
 
 
-def _one_thread() -> None:
-    """Keep a worker to one thread: the pictures are spread over processes already."""
+def _begin_worker(large: AbstractContextManager[object]) -> None:
+    """Keep a worker to one thread, and to large pictures that no other is decoding.
+
+    The pictures are spread over processes already.
+    """
+    decode_large_under(large)
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 

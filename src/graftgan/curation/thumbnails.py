@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from graftgan.data import Unusable, decode_whole, reasons_for_failure
-from graftgan.data.collect import Content
+from graftgan.data import Content, Unusable, decode_whole, reasons_for_failure
 from graftgan.reports import Thumbnail, thumbnail
 
 Read = Callable[[str], Content | None]
@@ -38,7 +37,6 @@ def _small(name: str, *, read: Read) -> Thumbnail | None:
             content = read(name)
             if content is None:
                 return None
-            image, _, _ = decode_whole(content, least=_LEAST)
-            return thumbnail(image)
+            return thumbnail(decode_whole(content, least=_LEAST).image)
     except Unusable:
         return None

@@ -2,12 +2,21 @@
 
 from graftgan.data.avatars import CC0_STYLES, render_avatars
 from graftgan.data.classes import find_classes
-from graftgan.data.collect import Content, Member, Skipped, Source, Unusable, find_source
-from graftgan.data.decode import decode_whole, file_of, reasons_for_failure
+from graftgan.data.collect import find_source
+from graftgan.data.decode import (
+    Whole,
+    decode_large_under,
+    decode_whole,
+    file_of,
+    reasons_for_failure,
+)
 from graftgan.data.image_set import ImageSet, load_image_set, load_picture, write_manifest
+from graftgan.data.kinds import is_heif, is_jpeg_xl
+from graftgan.data.members import Content, Member, Skipped, Source, Unusable
 from graftgan.data.mix import Mixture, Part, mix, parse_part
 from graftgan.data.sampler import EndlessSampler
 from graftgan.data.settings import DataSettings
+from graftgan.data.split import contents_of, first_of_each
 
 __all__ = [
     "CC0_STYLES",
@@ -21,10 +30,16 @@ __all__ = [
     "Skipped",
     "Source",
     "Unusable",
+    "Whole",
+    "contents_of",
+    "decode_large_under",
     "decode_whole",
     "file_of",
     "find_classes",
     "find_source",
+    "first_of_each",
+    "is_heif",
+    "is_jpeg_xl",
     "load_image_set",
     "load_picture",
     "mix",

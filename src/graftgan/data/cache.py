@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,11 +22,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from graftgan.data.collect import Skipped, Source
-from graftgan.data.decode import Shape, decode_all
+from graftgan.data.decode import Decoded, Shape, decode_all
+from graftgan.data.depth import FULL, agreed_bits
+from graftgan.data.members import Member, Skipped, Source
+from graftgan.data.split import content_of
 from graftgan.files import cache_home
 
-_FORMAT = 1  # raise it when the same file gives other pixels or the entry another layout
+_FORMAT = 2  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
 
 Progress = Callable[[int, int], None]
@@ -40,6 +43,13 @@ class Record:
     mode: str
     sha256: str  # of the file's bytes
     pixels_sha256: str  # of the pixels in the set
+    mirrored_sha256: str  # of the same, mirrored
+    remarks: tuple[str, ...] = ()  # what was done that a person should know of
+
+    @property
+    def content(self) -> str:
+        """What tells the picture from others; equal for equal and for mirrored ones."""
+        return content_of(self.pixels_sha256, self.mirrored_sha256)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +138,7 @@ def _read(folder: Path, memory_limit: int) -> Entry | None:
 
 def _record(plain: dict[str, Any]) -> Record:
     width, height = plain.pop("size")
-    return Record(size=(width, height), **plain)
+    return Record(size=(width, height), remarks=tuple(plain.pop("remarks")), **plain)
 
 
 def _write(
@@ -171,28 +181,69 @@ def _decode_into(file: BinaryIO, source: Source, shape: Shape, progress: Progres
 
     The entry's pictures have the right shape but no memory: they are in ``file``.
     """
-    records: list[Record] = []
+    decoded: list[_Written] = []
     skipped: list[Skipped] = []
     file.write(bytes(_HEADER_BYTES))
     with warnings.catch_warnings(), source.open() as contents:
         # Pillow warns about files it can read; what it cannot read is listed with a reason.
         warnings.simplefilter("ignore")
         with closing(decode_all(contents.members, shape, progress)) as outcomes:
-            for outcome in outcomes:
+            for member, outcome in zip(contents.members, outcomes, strict=True):
                 if isinstance(outcome, Skipped):
                     skipped.append(outcome)
-                    continue
-                file.write(outcome.pixels.tobytes())
-                pixels = _sha256(outcome.pixels)
-                records.append(
-                    Record(outcome.name, outcome.size, outcome.mode, outcome.sha256, pixels)
-                )
-        notes = () if contents.note is None else (contents.note,)
+                else:
+                    file.write(outcome.pixels.tobytes())
+                    decoded.append(_Written.of(member, outcome))
+        _agree_on_bits(file, decoded, shape)
+        notes = contents.notes
+    records = tuple(written.record for written in decoded)
+    counts = Counter(remark for record in records for remark in record.remarks)
+    remarks = tuple(f"{count} {remark}" for remark, count in counts.most_common())
     full_shape = (len(records), shape.channels, shape.resolution, shape.resolution)
     file.seek(0)
     file.write(_header(full_shape))
     pictures = np.broadcast_to(np.zeros((), np.uint8), full_shape)
-    return Entry(pictures, tuple(records), tuple(skipped), notes)
+    return Entry(pictures, records, tuple(skipped), notes + remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A picture that was written, and what reading it again with other bits takes."""
+
+    record: Record
+    member: Member
+    needed_bits: int | None
+    bits: int
+
+    @classmethod
+    def of(cls, member: Member, decoded: Decoded) -> "_Written":
+        record = Record(
+            name=decoded.name,
+            size=decoded.size,
+            mode=decoded.mode,
+            sha256=decoded.sha256,
+            pixels_sha256=_sha256(decoded.pixels),
+            mirrored_sha256=_sha256(decoded.pixels[..., ::-1]),
+            remarks=decoded.remarks,
+        )
+        return cls(record, member, decoded.needed_bits, decoded.bits)
+
+
+def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> None:
+    """Decode those of 16 bit again where all of them together say that fewer bits are used."""
+    deep = [i for i, one in enumerate(written) if one.needed_bits is not None]
+    agreed = agreed_bits([written[i].needed_bits or FULL for i in deep])
+    for bits in sorted(set(agreed)):
+        again = [
+            i for i, chosen in zip(deep, agreed, strict=True) if chosen == bits != written[i].bits
+        ]
+        outcomes = decode_all([written[i].member for i in again], shape, bits=bits)
+        for index, outcome in zip(again, outcomes, strict=True):
+            if isinstance(outcome, Skipped):  # it changed meanwhile; the first reading stands
+                continue
+            file.seek(_HEADER_BYTES + index * outcome.pixels.nbytes)
+            file.write(outcome.pixels.tobytes())
+            written[index] = _Written.of(written[index].member, outcome)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graftgan.data.collect import find_source
+from graftgan.data.stated_labels import LABELS_FILE, stated_labels
 from graftgan.errors import ImageSetError
 
 _LEAST = 2  # pictures of a class to train on: with one there is nothing to learn but a copy
@@ -50,9 +51,15 @@ def find_classes(pictures: Path) -> tuple[str, ...]:
 def classes_by_name(names: Sequence[str], *, where: Path) -> dict[str, str]:
     """Return the class of each picture: the first of its folders that not all pictures share.
 
+    Where the source has a ``dataset.json``, as NVIDIA's sets do, its labels are the classes: their
+    folders are only parts of the set.
+
     Raises:
-        ImageSetError: A picture lies in no such folder.
+        ImageSetError: A picture lies in no such folder, or the file has no label for it.
     """
+    stated = stated_labels(where)
+    if stated is not None:
+        return _as_stated(names, stated, where)
     folders = {name: PurePosixPath(name).parts[:-1] for name in names}
     depth = _shared_depth(list(folders.values()))
     loose = [name for name, parts in folders.items() if len(parts) <= depth]
@@ -92,9 +99,22 @@ def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path
         )
     in_all = ", ".join(f"{name} {counts[name]}" for name in classes)
     few = ", ".join(name for name in classes if counts[name] < _FEW)
-    notes = (f"classes: {in_all}", f"fewer than {_FEW} pictures of {few}" if few else "")
+    by = f" (by {LABELS_FILE})" if stated_labels(where) is not None else ""
+    notes = (f"classes{by}: {in_all}", f"fewer than {_FEW} pictures of {few}" if few else "")
     labels = torch.tensor([classes.index(name) for name in found])
     return Labelling(classes, labels, class_of, tuple(note for note in notes if note))
+
+
+def _as_stated(names: Sequence[str], stated: Mapping[str, int], where: Path) -> dict[str, str]:
+    without = [name for name in names if name not in stated]
+    if without or not names:
+        shown = ", ".join(without[:3]) + ", ..." * (len(without) > 3)
+        raise ImageSetError(
+            f"{where} has no labels for {len(without)} of its {len(names)} pictures ({shown}), "
+            f"which {LABELS_FILE} does not name; complete it, or remove it to take the folders"
+        )
+    digits = len(str(max(stated.values())))  # names then sort as the numbers do
+    return {name: f"{stated[name]:0{digits}d}" for name in names}
 
 
 def _shared_depth(folders: Sequence[tuple[str, ...]]) -> int:

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +14,17 @@ from torch import Tensor
 
 from graftgan.data.cache import Entry, Record, load_or_decode, select
 from graftgan.data.classes import Labelling, label_pictures
-from graftgan.data.collect import Skipped, find_source, picture_file
+from graftgan.data.collect import find_source
 from graftgan.data.decode import Shape, decode_all
+from graftgan.data.folder import picture_file
+from graftgan.data.members import Skipped
 from graftgan.data.settings import DataSettings
+from graftgan.data.split import Parts, Split, first_of_each, split
 from graftgan.errors import ImageSetError
 from graftgan.files import write_json
 from graftgan.provenance import Origin, origins_of
-from graftgan.randomness import Randomness
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
-
-Split = Literal["training", "held_out", "unused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,17 +87,20 @@ class ImageSet:
 
     def manifest(self) -> dict[str, Any]:
         """Return plain data that says where every picture came from and what became of it."""
+        first = _first_names(self.records)
         pictures = [
             {
                 "name": record.name,
                 "size": list(record.size),
                 "mode": record.mode,
                 "sha256": record.sha256,
-                "split": split,
+                "split": side,
+                **_double_of(record, first),
+                **({"remarks": list(record.remarks)} if record.remarks else {}),
                 **self.labelling.entry_of(record.name),
                 **self.origins.get(record.name, Origin()).as_line(),
             }
-            for record, split in zip(self.records, self.splits, strict=True)
+            for record, side in zip(self.records, self.splits, strict=True)
         ]
         return {
             "source": str(self.source),
@@ -143,8 +146,9 @@ def load_image_set(
     memory_limit = settings.memory_limit_mb * 2**20
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
     _check(pictures, entry, settings)
-    training, held_out = _split(len(entry.records), settings, seed)
-    names = tuple(entry.records[i].name for i in training)
+    contents = [record.content for record in entry.records]
+    parts = split(contents, settings, seed)
+    names = tuple(entry.records[i].name for i in parts.training)
     labelling = Labelling()
     if settings.labels is not None:
         # Skipped files are members of their folder too: a class without a usable picture is an
@@ -152,18 +156,18 @@ def load_image_set(
         everything = [thing.name for thing in (*entry.records, *entry.skipped)]
         labelling = label_pictures(everything, names, where=pictures)
     return ImageSet(
-        pictures=_tensor(select(entry, training, memory_limit=memory_limit)),
-        held_out=_tensor(select(entry, held_out, memory_limit=memory_limit)),
+        pictures=_tensor(select(entry, parts.training, memory_limit=memory_limit)),
+        held_out=_tensor(select(entry, parts.held_out, memory_limit=memory_limit)),
         names=names,
-        held_out_names=tuple(entry.records[i].name for i in held_out),
+        held_out_names=tuple(entry.records[i].name for i in parts.held_out),
         skipped=entry.skipped,
-        sha256=_set_sha256(entry, training, held_out),
-        notes=entry.notes + labelling.notes,
+        sha256=_set_sha256(entry, parts),
+        notes=entry.notes + _notes_on_doubles(entry.records, labelling) + labelling.notes,
         source=pictures,
         settings=settings,
         seed=seed,
         records=entry.records,
-        splits=_splits(len(entry.records), training, held_out),
+        splits=parts.names(len(entry.records)),
         labelling=labelling,
         origins=origins_of(pictures),
     )
@@ -204,41 +208,45 @@ def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
         )
 
 
-def _split(
-    count: int, settings: DataSettings, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the sorted indices of the training part and of the part held out."""
-    randomness = Randomness(seed)
-    used = torch.randperm(count, generator=randomness.generator("data/limit"))
-    used = used[: settings.limit].sort().values
-    # At least one on each side, as far as there are two pictures to share out.
-    wanted = max(1, round(settings.held_out * len(used))) if settings.held_out else 0
-    kept = min(wanted, len(used) - 1)
-    order = torch.randperm(len(used), generator=randomness.generator("data/held_out"))
-    held_out, training = order[:kept].sort().values, order[kept:].sort().values
-    return used[training].numpy(), used[held_out].numpy()
-
-
-def _splits(
-    count: int, training: NDArray[np.int64], held_out: NDArray[np.int64]
-) -> tuple[Split, ...]:
-    splits: list[Split] = ["unused"] * count
-    for index in training:
-        splits[index] = "training"
-    for index in held_out:
-        splits[index] = "held_out"
-    return tuple(splits)
-
-
 def _tensor(pictures: NDArray[np.uint8]) -> PictureBytes:
     return torch.from_numpy(pictures)
 
 
-def _set_sha256(entry: Entry, training: NDArray[np.int64], held_out: NDArray[np.int64]) -> str:
+def _first_names(records: Sequence[Record]) -> dict[str, str]:
+    """Return the name of the first picture of each content."""
+    firsts = first_of_each([record.content for record in records])
+    return {records[i].content: records[i].name for i in firsts}
+
+
+def _double_of(record: Record, first: Mapping[str, str]) -> dict[str, str]:
+    """Return what a manifest says of a picture that is equal to an earlier one, or mirrored."""
+    name = first[record.content]
+    return {} if name == record.name else {"double_of": name}
+
+
+def _notes_on_doubles(records: Sequence[Record], labelling: Labelling) -> tuple[str, ...]:
+    """Return what a person should know of pictures that are in the set more than once."""
+    first = _first_names(records)
+    doubles = [record for record in records if first[record.content] != record.name]
+    if not doubles:
+        return ()
+    shown = "; ".join(f"{double.name} = {first[double.content]}" for double in doubles[:3])
+    more = ", ..." * (len(doubles) > 3)
+    notes = [
+        f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored ({shown}"
+        f"{more}), and stay on one side of the split; manifest.json lists them"
+    ]
+    classes = labelling.class_of
+    if classes and any(classes[d.name] != classes[first[d.content]] for d in doubles):
+        notes.append("some of these equal pictures are in different classes")
+    return tuple(notes)
+
+
+def _set_sha256(entry: Entry, parts: Parts) -> str:
     digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
-    for split, indices in (("training", training), ("held_out", held_out)):
+    for side, indices in (("training", parts.training), ("held_out", parts.held_out)):
         for record in (entry.records[i] for i in indices):
-            digest.update(f"{split}\0{record.name}\0{record.pixels_sha256}\n".encode())
+            digest.update(f"{side}\0{record.name}\0{record.pixels_sha256}\n".encode())
     return digest.hexdigest()
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from graftgan.data.collect import Content, Contents, Skipped, Source, find_source
+from graftgan.data.collect import find_source
 from graftgan.data.decode import Decoded, Shape, decode_all, file_of
+from graftgan.data.members import Content, Contents, Skipped, Source
 from graftgan.errors import ImageSetError, SettingsError
 from graftgan.files import without_archive_ending, written_whole
 from graftgan.randomness import Randomness

@@ -26,6 +26,7 @@ _LOW_QUANTILE = 0.05  # of the distances of held-out pictures: as near as honest
 _NEAR = 0.5  # a near copy lies below this part of it
 _SINGLED_OUT = 0.8  # nearest distance over the next picture's; new pictures' median is above 0.9
 _STANDARD_ERRORS = 1.960  # one-sided 95 % over two signs: 2.5 % each (Bonferroni)
+_EQUAL = 1e-4  # of the usual distance to the mean: nearer features are of equal pictures
 _ROWS = 512  # pictures compared at a time, to bound the memory
 
 
@@ -135,7 +136,8 @@ def copy_report(
         generated: A few hundred suffice.
         training: What the generator was trained on; at least 3.
         held_out: Real pictures of the same kind that it was not trained on; at least 5, and
-            from 25 on the verdict is sensitive to a small share of copies.
+            from 25 on the verdict is sensitive to a small share of copies. Those with the features
+            of a training picture are left out.
         mirrored: The training pictures mirrored, in the same order; give them where mirroring was
             used, since a mirrored copy is a copy too. A picture and its mirror image count as one.
         seed: Of the cells of C_T.
@@ -147,6 +149,7 @@ def copy_report(
     _check(generated, training, held_out, mirrored)
     resampling = resampling or Resampling()
     views = _views(training, mirrored)
+    held_out = _honest(held_out, views)
     near = _NEAR * float(
         torch.quantile(
             _distances_to_nearest(held_out.values, views), _LOW_QUANTILE, interpolation="lower"
@@ -261,6 +264,25 @@ def _distances(rows: Tensor, views: list[Tensor]) -> Tensor:
 
 def _distances_to_nearest(pictures: Tensor, views: list[Tensor]) -> Tensor:
     return torch.cat([_distances(rows, views).amin(dim=1) for rows in pictures.split(_ROWS)])
+
+
+def _honest(held_out: Features, views: list[Tensor]) -> Features:
+    """Return the held-out pictures that are no training pictures.
+
+    Raises:
+        ScoreError: There are too few.
+    """
+    distance = _distances_to_nearest(held_out.values, views)
+    spread = (views[0] - views[0].mean(dim=0)).norm(dim=1).median()
+    honest = (distance > _EQUAL * spread).nonzero().flatten()
+    if len(honest) == len(held_out):
+        return held_out
+    if len(honest) < LEAST_HELD_OUT:
+        raise ScoreError(
+            f"only {len(honest)} of {len(held_out)} held-out pictures differ from all training "
+            f"pictures, and a copy report needs at least {LEAST_HELD_OUT}; remove doubled pictures"
+        )
+    return held_out.subset(honest)
 
 
 def _views(training: Features, mirrored: Features | None) -> list[Tensor]:

@@ -300,8 +300,9 @@ def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[S
         notes.append(f"{len(left)} of {len(runs)} runs are not done: {', '.join(left)}.")
     if len({score.protocol.reference_sha256 for score in scores}) > 1:
         notes.append(
-            "Each seed keeps out other pictures, against which it is scored; the spread over seeds "
-            "contains theirs, the paired differences do not. A --reference is the same for all."
+            "Not all runs are scored against the same pictures: a run that holds some out takes "
+            "those, and a --reference goes without those that a run was trained on. The spread "
+            "over seeds contains that, the paired differences within a seed do not."
         )
     if len(comparison.variants) > 2:
         notes.append(

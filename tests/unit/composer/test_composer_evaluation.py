@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from graftgan.cli.score_tables import score_table
 from graftgan.composer import run
-from graftgan.errors import ImageSetError, SettingsError, SourceError, UnknownName
+from graftgan.errors import ImageSetError, ScoreError, SettingsError, SourceError, UnknownName
 from graftgan.evaluation import EvaluationSettings, evaluate, floor, write_evaluation
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import read_jsonl
@@ -67,9 +68,47 @@ def test_honest_pictures_are_those_the_training_did_not_see(
     found = evaluate(str(path), everything, settings=replace(settings, resolution=None))
     assert found.copies is not None
     assert found.copies.training_count == 12
-    assert found.copies.held_out_count == 9  # though 21 pictures are in the reference
-    assert found.scores[0].protocol.reference_count == 21
-    assert found.notes == ()
+    assert found.copies.held_out_count == 9
+    assert found.scores[0].protocol.reference_count == 9  # though 21 pictures are in the set
+    assert found.notes == (
+        "12 of 21 pictures of everything were trained on and are left out of it",
+    )
+    assert not any("trained on" in w for score in found.scores for w in score.warnings)
+
+
+def test_scores_against_the_training_pictures_themselves_say_so(
+    settings: EvaluationSettings, trained: tuple[Path, Path]
+):
+    path, pictures = trained
+    found = evaluate(str(path), pictures, replace(settings, resolution=None))
+    assert found.scores[0].protocol.reference == "trained on (training pictures)"
+    assert found.rewards_copying
+    assert "rewards copying" in str(score_table([found]).caption)
+    assert found.scores[0].protocol.reference_count == 12
+    assert all("rewards copying" in score.warnings[0] for score in found.scores)
+    assert found.copies is None
+    assert "no picture is known that was not trained on" in found.notes[-1]
+
+
+def test_a_reference_with_too_few_new_pictures_is_refused(
+    settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
+):
+    path, pictures = trained
+    everything = whole_set(pictures, tmp_path / "everything", new=3)
+    with pytest.raises(ScoreError, match="only 3 of 15 pictures of everything were not trained on"):
+        evaluate(str(path), everything, replace(settings, resolution=None))
+
+
+def test_a_doubled_reference_counts_each_picture_once(
+    settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
+):
+    path, _ = trained
+    others = draw_pictures(tmp_path / "others", count=9, hue=1)
+    for picture in list(others.iterdir()):
+        shutil.copy(picture, others / f"again {picture.name}")
+    found = evaluate(str(path), others, replace(settings, resolution=None))
+    assert found.scores[0].protocol.reference_count == 9
+    assert found.notes == ("9 of 18 pictures of others are equal to others and count once",)
 
 
 def test_what_stands_in_the_way_of_looking_for_copies_is_noted(

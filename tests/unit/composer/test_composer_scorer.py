@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from feature_networks import save_brightness
+from graftgan.assembly import prepare
 from graftgan.composer import resume, run
-from graftgan.data import DataSettings
+from graftgan.data import DataSettings, contents_of
 from graftgan.errors import RunError, ScoreError, SettingsError, TrainingDiverged
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import append_jsonl, read_jsonl
@@ -144,14 +146,48 @@ def _tensors(path: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in load_file(path).items()}
 
 
-def test_a_reference_is_scored_against_whole(experiment: Experiment, tmp_path: Path):
-    whole = draw_pictures(tmp_path / "whole", count=40, hue=1)
+def test_a_reference_is_scored_against_without_what_is_trained_on(
+    experiment: Experiment, tmp_path: Path
+):
+    whole = draw_pictures(tmp_path / "whole", count=40, hue=1)  # of which 30 are the run's
     scoring = replace(experiment.scoring, reference=whole)
     asked = replace(experiment, scoring=scoring, data=DataSettings(limit=20))
     folder = run(asked, tmp_path / "run")
     protocol = read_jsonl(folder.path / "metrics.jsonl")[0]["protocol"]
-    assert (protocol["reference"], protocol["reference_count"]) == ("whole", 40)
+    assert (protocol["reference"], protocol["reference_count"]) == ("whole", 20)
     assert folder.experiment().scoring.reference == whole.resolve()
+
+
+def test_a_reference_of_training_pictures_is_refused_before_anything_is_written(
+    experiment: Experiment, tmp_path: Path
+):
+    scoring = replace(experiment.scoring, reference=experiment.pictures)
+    with pytest.raises(ScoreError, match=r"only 0 of 30 pictures of pictures .*--held-out 0\.2"):
+        run(replace(experiment, scoring=scoring, data=DataSettings()), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("doubled", [0.0, 0.1, 0.5, 1.0])
+def test_the_copy_guard_sees_copies_however_many_pictures_are_doubled(
+    experiment: Experiment, tmp_path: Path, doubled: float
+):
+    pictures = tmp_path / "doubled"
+    for i, picture in enumerate(distinct(60, seed=1)):
+        names = ["a", "b"] if i < doubled * 60 else ["a"]
+        for name in names:
+            (pictures / name).mkdir(parents=True, exist_ok=True)
+            image = Image.fromarray(picture.permute(1, 2, 0).numpy())
+            image.save(pictures / name / f"{i}.png")
+    asked = replace(experiment, pictures=pictures, data=DataSettings(held_out=0.4))
+    prepared = prepare(asked, CPU)
+    images = prepared.images
+    assert not set(contents_of(images.pictures)) & set(contents_of(images.held_out))
+    assert len(images.held_out) >= 0.3 * len(images.pictures)
+    assert not prepared.lacks_copy_guard
+    scorer = MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.yardstick)
+    assert not scorer.score(10, distinct(60, seed=3)).stop
+    copies = images.pictures[torch.arange(60) % len(images.pictures)]
+    assert "copies" in scorer.score(20, copies).stop
 
 
 def test_patience_ends_a_run_at_its_best_checkpoint(experiment: Experiment, tmp_path: Path):

@@ -23,7 +23,9 @@ def draw(folder: Path, **counts: int) -> Path:
         (folder / name).mkdir(parents=True)
         for number in range(count):
             place = folder / name / f"{number:02d}.png"
-            Image.new("RGB", (20 + number, 20), COLOURS[name]).save(place)
+            picture = Image.new("RGB", (20 + number, 20), COLOURS[name])
+            picture.putpixel((picture.width // 2, number), (255, 255, 255))  # no two are equal
+            picture.save(place)
     return folder
 
 
