@@ -134,7 +134,7 @@ def _with_raw(document: Any, path: Path_, raw: str) -> bytes:
 
 def jsonl_files(content: bytes) -> st.SearchStrategy[bytes]:
     """Strategy of files of JSON lines that are nearly ``content``."""
-    lines = content.splitlines()
+    lines = content.splitlines() or [b"{}"]
 
     def with_line(drawn: tuple[int, bytes, bool]) -> bytes:
         place, line, instead = drawn

@@ -80,7 +80,7 @@ class Pool:
                 for key, _ in self._selector.select(_TICK):
                     self._hear(key.data)
                 for child in list(children):
-                    ended = self._look_after(child)
+                    ended = self._look_after(child, children)
                     for number, outcome in child.outcomes:
                         yield child.task.kind, number, outcome
                     child.outcomes.clear()
@@ -140,7 +140,7 @@ class Pool:
                 child.outcomes.append((number, Outcome(**told)))
                 child.running, child.task.first = None, number + 1
 
-    def _look_after(self, child: _Child) -> str:
+    def _look_after(self, child: _Child, children: list[_Child]) -> str:
         """Return ``ended``, or ``again`` where cases are left; nothing while it works."""
         pid, status = os.waitpid(child.pid, os.WNOHANG)
         if pid == 0 and not self._hangs(child):
@@ -152,9 +152,11 @@ class Pool:
         again = child.running is not None
         if again:
             self._note_end(child, "hang" if pid == 0 else _words_of(status))
-        elif pid and status:
-            raise RuntimeError(f"a worker failed ({_words_of(status)}): {_tail(child.log)}")
+        failure = "" if again or not status else f"{_words_of(status)}: {_tail(child.log)}"
         self._end(child, reaped=True)
+        if failure:
+            children.remove(child)
+            raise RuntimeError(f"a worker failed, {failure}")
         return "again" if again else "ended"
 
     def _note_end(self, child: _Child, words: str) -> None:
