@@ -4,7 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check format lint types docs clean
+FUZZ_CASES ?= 2000
+FUZZ_SEED ?= 0
+FUZZ_KINDS ?=
+FUZZ_OPTIONS ?=
+
+.PHONY: demo test check fuzz format lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +23,10 @@ test: $(STAMP)  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: format lint types test  ## what CI runs
+
+fuzz: $(STAMP)  ## attack every reader of files; FUZZ_KINDS=npz,zip FUZZ_CASES=200 for less
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz \
+		--cases $(FUZZ_CASES) --seed $(FUZZ_SEED) --kinds "$(FUZZ_KINDS)" $(FUZZ_OPTIONS)
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -12,8 +12,8 @@ from hypothesis.strategies import SearchStrategy
 
 from graftgan.errors import GraftganError
 
-from .damage import damaged
 from .commands import Step, as_step
+from .damage import damaged
 from .seeds import Seeds
 
 BATCH = 50

@@ -96,8 +96,8 @@ def _damage(draw: st.DrawFn, target: Any, key: Any, document: Any) -> None:
             target[key] = json.loads(json.dumps(value))  # a copy: no circle
         case _:
             if isinstance(target, dict):
-                target[draw(st.one_of(st.text(max_size=8), st.sampled_from(_HOSTILE_TEXT)))] = (
-                    draw(trees)
+                target[draw(st.one_of(st.text(max_size=8), st.sampled_from(_HOSTILE_TEXT)))] = draw(
+                    trees
                 )
             else:
                 target.append(draw(trees))
@@ -142,9 +142,9 @@ def jsonl_files(content: bytes) -> st.SearchStrategy[bytes]:
         return b"\n".join((*lines[:place], line, *after)) + b"\n"
 
     return st.integers(0, len(lines) - 1).flatmap(
-        lambda place: st.tuples(
-            st.just(place), json_files(lines[place]), st.booleans()
-        ).map(with_line)
+        lambda place: st.tuples(st.just(place), json_files(lines[place]), st.booleans()).map(
+            with_line
+        )
     )
 
 

@@ -10,4 +10,12 @@ class NotTrainedError(GraftganError):
 
 
 class WrongError(Exception):
-    """A step accepted what it should not, or took it for something else."""
+    """A step accepted what it should not, or took it for something else.
+
+    Attributes:
+        what: The kind of mistake: findings of one kind are taken for one fault.
+    """
+
+    def __init__(self, what: str, text: str = "") -> None:
+        super().__init__(text or what)
+        self.what = what

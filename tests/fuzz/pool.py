@@ -44,6 +44,7 @@ class _Child:
     log: Path
     heard: bytes = b""
     running: int | None = None
+    is_left: bool = False
     began: float = 0.0
     processor: float = 0.0
     outcomes: list[tuple[int, Outcome]] = field(default_factory=list[tuple[int, Outcome]])
@@ -70,11 +71,7 @@ class Pool:
         waiting: list[Task] = []
         try:
             while True:
-                while len(children) < self._jobs:
-                    task = waiting.pop() if waiting else next(tasks, None)
-                    if task is None:
-                        break
-                    children.append(self._start(task))
+                self._refill(children, waiting, tasks)
                 if not children:
                     return
                 for key, _ in self._selector.select(_TICK):
@@ -86,11 +83,19 @@ class Pool:
                     child.outcomes.clear()
                     if ended:
                         children.remove(child)
-                        if ended == "again":
-                            waiting.append(child.task)
+                    if ended == "again":
+                        waiting.append(child.task)
         finally:
             for child in children:
                 self._end(child)
+
+    def _refill(self, children: list[_Child], waiting: list[Task], tasks: Iterator[Task]) -> None:
+        """Start processes, first with what is left of other tasks."""
+        while len(children) < self._jobs:
+            task = waiting.pop() if waiting else next(tasks, None)
+            if task is None:
+                return
+            children.append(self._start(task))
 
     def _start(self, task: Task) -> _Child:
         self._started += 1
@@ -135,6 +140,8 @@ class Pool:
             if "begins" in told:
                 child.running, child.began = told["begins"], time.monotonic()
                 child.processor = _processor_seconds(child.pid)
+            elif "left" in told:
+                child.is_left = True
             else:
                 number = told.pop("number")
                 child.outcomes.append((number, Outcome(**told)))
@@ -149,8 +156,8 @@ class Pool:
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
         self._drain(child)
-        again = child.running is not None
-        if again:
+        again = child.running is not None or child.is_left
+        if child.running is not None:
             self._note_end(child, "hang" if pid == 0 else _words_of(status))
         failure = "" if again or not status else f"{_words_of(status)}: {_tail(child.log)}"
         self._end(child, reaped=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+
 from feature_networks import save_brightness
 from foreign_networks import (
     as_saved,
@@ -17,10 +19,6 @@ from foreign_networks import (
     rosinality_discriminator,
     rosinality_generator,
 )
-from official_pickles import Stored, stored, write_official
-from PIL import Image
-from tiny_networks import draw_pictures, tiny_architecture, tiny_pair
-
 from graftgan import (
     Budget,
     Comparison,
@@ -37,6 +35,8 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.curation import CurationSettings, curate
 from graftgan.metrics import ExtractorSettings
 from graftgan.networks import tensors_of
+from official_pickles import Stored, stored, write_official
+from tiny_networks import draw_pictures, tiny_architecture, tiny_pair
 
 PICTURE_FORMATS = {
     "png": "PNG", "jpeg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF",

@@ -27,7 +27,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Who may turn text into code: the import system, and libraries that build classes and templates.
 _BUILDERS = (
     "<frozen importlib", "/dataclasses.py", "/collections/__init__.py", "/typing.py", "/enum.py",
-    "/functools.py", "/ast.py", "/jinja2/", "/pydantic/", "/tyro/", "/attr/", "/inspect.py", "/torch/",
+    "/functools.py", "/ast.py", "/jinja2/", "/pydantic/", "/tyro/", "/attr/",
+    "/inspect.py", "/torch/",
 )  # fmt: skip
 # Training tells the memory allocator of the C library how to work.
 _TUNERS = ("/graftgan/training/hardware.py",)

@@ -87,7 +87,7 @@ class Payload:
 def _swallowed(_: Path) -> None:
     try:
         os.system("touch was_run")
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         return
 
 
@@ -140,6 +140,21 @@ def _hides_that_it_ate(_: Path) -> None:
         bytearray(2**40)
     except MemoryError:
         raise GraftganError("the picture is too large for the memory") from None
+
+
+_KEPT: list[bytearray] = []
+
+
+def _keeps_memory(_: Path) -> None:
+    _KEPT.append(bytearray(160 * 2**20))
+
+
+def test_memory_that_is_kept_is_not_laid_to_the_next_case(seeds: Seeds):
+    cases = [Case("planted", 0, number, {}) for number in range(4)]
+    found = list(pool_of(seeds).run(iter([Task(planted(_keeps_memory), lambda: cases)])))
+    assert [(number, outcome.verdict) for _, number, outcome in found] == [
+        (number, "accepted") for number in range(4)
+    ]
 
 
 @pytest.mark.parametrize("bad", [_eats_memory, _eats_more_than_there_is, _hides_that_it_ate])
@@ -199,16 +214,14 @@ def test_half_written_files_and_wrong_answers_are_noticed(told: Told):
     assert outcome.verdict == "left over"
 
     def wrong(_: Path) -> None:
-        raise WrongError("3 pictures, 2 told of")
+        raise WrongError("pictures vanished", "3 pictures, 2 told of")
 
     (outcome,) = told(wrong)
-    assert outcome.verdict == "wrong"
+    assert outcome.signature == "wrong at read, pictures vanished"
 
 
 def test_cases_are_made_again_from_their_number(seeds: Seeds):
-    kind = planted(
-        lambda _: None, structured=lambda _: st.binary().map(lambda b: {"file.bin": b})
-    )
+    kind = planted(lambda _: None, structured=lambda _: st.binary().map(lambda b: {"file.bin": b}))
     first, again = (cases_of(kind, seeds, 3, 2) for _ in range(2))
     assert first == again
     assert [case.number for case in first] == list(range(2 * BATCH, 3 * BATCH))

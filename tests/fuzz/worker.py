@@ -12,15 +12,15 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from graftgan.errors import GraftganError
 
-from .commands import CONTROL, Step, as_step
 from .cases import Case, Kind, write_case
+from .commands import CONTROL, Step, as_step
 from .outcomes import WrongError
 from .sentinel import CodeRanError, Sentinel
 
@@ -98,6 +98,12 @@ class Runner:
         _limit_memory(limits.memory)
         faulthandler.enable(log)
         self._sentinel = Sentinel([place.work, home])
+        self._began_with = _address_space()
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether cases have left so much in memory that it would be laid to the next."""
+        return _address_space() - self._began_with > self._limits.memory // 4
 
     def run(self, case: Case) -> Outcome:
         """Return what became of a case; a crash and a hang are for the parent to tell."""
@@ -117,7 +123,7 @@ class Runner:
         worst = self._worst(outcomes, folder, peak)
         os.chdir(self._place.work)
         shutil.rmtree(folder, ignore_errors=True)
-        return Outcome(**{**asdict(worst), "seconds": seconds, "peak": peak})
+        return replace(worst, seconds=seconds, peak=peak)
 
     def _call(self, name: str, step: Step, folder: Path) -> Outcome:
         """Call one entry point."""
@@ -135,7 +141,7 @@ class Runner:
         except GraftganError as error:
             outcome = _refusal(name, error)
         except WrongError as error:
-            outcome = Outcome(verdict="wrong", where=name, text=str(error))
+            outcome = Outcome(verdict="wrong", where=f"{name}, {error.what}", text=str(error))
         except CodeRanError as error:
             outcome = Outcome(verdict="code", where=name, text=str(error))
         except BaseException as error:
@@ -197,10 +203,16 @@ def _last_place(error: BaseException) -> str:
 
 
 def run_batch(runner: Runner, cases: Sequence[Case], pipe: int) -> None:
-    """Run cases one after the other and tell the parent of each, as lines of JSON."""
-    for case in cases:
+    """Run cases one after the other and tell the parent of each, as lines of JSON.
+
+    A process that keeps memory of its cases ends early, and says that some are left.
+    """
+    for place, case in enumerate(cases, start=1):
         _tell(pipe, {"begins": case.number})
         _tell(pipe, {"number": case.number, **asdict(runner.run(case))})
+        if runner.is_worn and place < len(cases):
+            _tell(pipe, {"left": True})  # what follows gets a process with all its memory
+            return
 
 
 def _tell(pipe: int, line: Mapping[str, Any]) -> None:
@@ -211,10 +223,16 @@ def _tell(pipe: int, line: Mapping[str, Any]) -> None:
 
 def _limit_memory(memory: int) -> None:
     """Let allocations far beyond the limit fail, so that the machine does not suffer."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + memory + memory // 2
+    most = _address_space() + memory + memory // 2
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _address_space() -> int:
+    """Return how much memory this process has asked for, in bytes."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return 0
 
 
 def _forget_peak() -> None:
