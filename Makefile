@@ -25,7 +25,7 @@ test: $(STAMP)  ## every test
 check: format lint types test  ## what CI runs
 
 fuzz: $(STAMP)  ## attack every reader of files; FUZZ_KINDS=npz,zip FUZZ_CASES=200 for less
-	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz \
+	PYTHONPATH=tests:$$PYTHONPATH OMP_NUM_THREADS=1 $(BIN)/python -m fuzz \
 		--cases $(FUZZ_CASES) --seed $(FUZZ_SEED) --kinds "$(FUZZ_KINDS)" $(FUZZ_OPTIONS)
 
 format: $(STAMP)

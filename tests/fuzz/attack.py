@@ -14,8 +14,8 @@ import torch
 from .cases import BATCH, Case, Kind, case_of, cases_of, prove_valid
 from .findings import Finding, Findings, keep, shrunk
 from .kinds import KINDS
-from .pool import Pool, Task
-from .seeds import make_seeds
+from .pool import Pool, Task, in_another_process
+from .seeds import Seeds, make_seeds
 from .steps import prepare_process
 from .worker import Limits
 
@@ -38,7 +38,9 @@ class Attack:
         self._options = options
         self._kinds = [KINDS[name] for name in names]
         torch.set_num_threads(1)
-        self._seeds = make_seeds(root / "templates", names)
+        # Trainings leave threads behind, which must not be there when processes are forked.
+        self._seeds = Seeds(root / "templates")
+        in_another_process(partial(make_seeds, self._seeds.root, names))
         prepare_process()
         for kind in self._kinds:
             prove_valid(kind, self._seeds, root / "valid" / kind.name)

@@ -5,7 +5,7 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from graftgan import load_adapter, resume_comparison, resume_search
+from graftgan import load_adapter, load_generator, resume_comparison, resume_search
 from graftgan.data import load_picture
 from graftgan.reports import write_comparison_report, write_search_report
 
@@ -107,6 +107,12 @@ _KINDS: tuple[Kind, ...] = (
         ),
         targets=lambda _: ("source/card.json",),
         structured=lambda seeds: of_files("source/card.json")(seeds, "cards"),
+    ),
+    Kind(
+        name="exports",
+        steps={"load_generator": lambda folder: load_generator(folder / "generator.safetensors")},
+        targets=lambda _: ("generator.safetensors",),
+        structured=lambda seeds: of_files("generator.safetensors")(seeds, "exports"),
     ),
     Kind(
         name="adapters",

@@ -6,6 +6,7 @@ import selectors
 import shutil
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -204,6 +205,26 @@ class Pool:
         self._selector.unregister(child.pipe)
         os.close(child.pipe)
         shutil.rmtree(child.log.parent, ignore_errors=True)
+
+
+def in_another_process(call: Callable[[], object]) -> None:
+    """Call something in a forked process, and wait for it.
+
+    Raises:
+        RuntimeError: It failed; the reason stands on the screen.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            call()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    if os.waitpid(pid, 0)[1]:
+        raise RuntimeError("the valid files cannot be made; see above")
 
 
 def _processor_seconds(pid: int) -> float:

@@ -27,6 +27,8 @@ from graftgan import (
     PlanSearch,
     ScoringSettings,
     TrainingSettings,
+    export_model,
+    open_source,
     run,
     run_comparison,
     run_search,
@@ -68,7 +70,7 @@ class Seeds:
         return sorted(found)
 
 
-def make_seeds(root: Path, kinds: list[str]) -> Seeds:
+def make_seeds(root: Path, kinds: list[str]) -> None:
     """Write the templates of ``kinds`` into the empty folder ``root``."""
     seeds = Seeds(root)
     draw_pictures(root / "shared" / "pictures", count=10, hue=1)
@@ -79,7 +81,6 @@ def make_seeds(root: Path, kinds: list[str]) -> Seeds:
     for kind in kinds:
         _MAKERS[kind](seeds, seeds.folder(kind))
         _remove_what_nothing_reads(seeds.folder(kind))
-    return seeds
 
 
 def _remove_what_nothing_reads(folder: Path) -> None:
@@ -136,6 +137,12 @@ def _source(seeds: Seeds, folder: Path) -> None:
     architecture = tiny_architecture()
     card = SourceCard(name="tiny", architecture=architecture, data="squares", licence="CC0 1.0")
     save_source(folder / "source", tiny_pair(architecture), card)
+
+
+def _export(seeds: Seeds, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    source = open_source(str(seeds.root / "shared" / "source"))
+    export_model(source, "safetensors", folder / "generator.safetensors")
 
 
 def experiment(seeds: Seeds, **changes: Any) -> Experiment:
@@ -234,6 +241,7 @@ _MAKERS: dict[str, Callable[[Seeds, Path], None]] = {
     "torch_legacy": lambda _, folder: _torch_files(folder, zipped=False),
     "safetensors": _source,
     "cards": _source,
+    "exports": _export,
     "adapters": _adapter,
     "runs": _run,
     "checkpoints": _run,

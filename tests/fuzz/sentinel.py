@@ -16,8 +16,9 @@ _NEVER = (
     "os.startfile", "subprocess.Popen", "pty.spawn", "socket.connect", "socket.bind",
     "socket.getaddrinfo", "socket.sendto", "ctypes.dlopen", "ctypes.dlsym", "ctypes.call_function",
     "pickle.find_class", "code.__new__", "webbrowser.open", "urllib.Request", "builtins.input",
-    "marshal.loads", "marshal.load", "shutil.unpack_archive", "sys.addaudithook", "sys.settrace",
+    "shutil.unpack_archive", "sys.addaudithook", "sys.settrace",
 )  # fmt: skip
+_MAKES_CODE = ("exec", "compile", "marshal.load", "marshal.loads")
 _CHANGES = {
     "os.remove": (0,), "os.rmdir": (0,), "os.mkdir": (0,), "os.truncate": (0,), "os.chmod": (0,),
     "os.chown": (0,), "os.utime": (0,), "os.rename": (0, 1), "os.link": (0, 1), "os.symlink": (1,),
@@ -89,7 +90,7 @@ class Sentinel:
             top = str(arguments[0]).partition(".")[0]
             allowed = top in self._known or _is_caused_by(_BUILDERS)
             return "" if allowed else f"import {arguments[0]}"
-        if event in ("exec", "compile"):
+        if event in _MAKES_CODE:
             return "" if _is_caused_by(_BUILDERS) else f"{event} {_shown(arguments)}"
         return ""
 
