@@ -6,6 +6,7 @@ it is added in processes that end with their cases.
 
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,7 @@ class Sentinel:
     def __init__(self, writable: Iterable[Path]) -> None:
         self.noticed: list[str] = []
         self._armed = False
+        self._here = threading.local()
         self._writable = [os.path.realpath(path) + os.sep for path in writable]
         self._known = {name.partition(".")[0] for name in sys.modules} | _HELPERS
         sys.addaudithook(self._hear)
@@ -64,13 +66,13 @@ class Sentinel:
         self._armed = False
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._armed:
+        if not self._armed or getattr(self._here, "judges", False):
             return
-        self._armed = False  # what follows opens and imports nothing, but may be heard
+        self._here.judges = True  # judging opens files and links itself
         try:
             told = self._judge(event, arguments)
         finally:
-            self._armed = True
+            self._here.judges = False
         if told:
             told = f"{told}, asked for by {_callers_in_words()}"
             self.noticed.append(told)

@@ -1,21 +1,31 @@
 """The harness notices what it is for: planted readers that run code, hang, crash, eat memory."""
 
+import io
+import json
 import os
 import pickle
+import pickletools
 import random
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from graftgan.errors import GraftganError
 
+from .binaries import large_png
 from .cases import BATCH, Case, Kind, cases_of
 from .damage import damaged
+from .documents import json_files
 from .findings import Finding, shrunk
+from .instructions import boundaries, packed_storage
 from .outcomes import WrongError
 from .pool import Pool, Task
 from .seeds import Seeds
@@ -258,3 +268,50 @@ def test_two_workers_share_the_cases(seeds: Seeds):
     )
     numbers = [number for _, number, _ in pool_of(seeds, jobs=2).run(tasks)]
     assert sorted(numbers) == [50 * batch + place for batch in range(4) for place in range(5)]
+
+
+def test_a_storage_unpacks_to_a_thousand_times_its_size():
+    packed = packed_storage(8)
+    assert len(packed) < 40_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored = torch.load(io.BytesIO(packed), weights_only=True)
+    assert stored.untyped().nbytes() == 8 * 2**20
+
+
+def test_a_large_png_is_one():
+    file = large_png(16, 0)
+    assert len(file) < 2**20
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.size == (10_000, 9_990)
+        assert image.mode == "I;16"
+
+
+def test_streams_of_instructions_are_cut_between_them():
+    valid = pickle.dumps({"a": [1, 2.5, "x"]}, protocol=2)
+    places = boundaries(valid)
+    assert [valid[place : place + 1] for place in (places[0], places[-1])] == [b"\x80", b"."]
+    assert len(places) == len(list(pickletools.genops(valid)))
+
+
+def test_documents_of_every_kind_are_drawn():
+    document = b'{"a": [1, {"b": null}], "c": "x"}'
+    drawn: list[bytes] = []
+
+    @settings(max_examples=60, database=None, deadline=None)
+    @given(json_files(document))
+    def draw(file: bytes) -> None:
+        drawn.append(file)
+
+    draw()
+    assert len(set(drawn)) > 40
+    assert sum(_is_json(file) for file in drawn) > 30
+    assert not all(_is_json(file) for file in drawn)
+
+
+def _is_json(file: bytes) -> bool:
+    try:
+        json.loads(file)
+    except (ValueError, RecursionError):
+        return False
+    return True
