@@ -14,6 +14,7 @@ from graftgan.errors import GraftganError
 
 from .commands import Step, as_step
 from .damage import damaged
+from .outcomes import EXPECTED
 from .seeds import Seeds
 
 BATCH = 50
@@ -78,7 +79,8 @@ def cases_of(kind: Kind, seeds: Seeds, seed: int, batch: int) -> list[Case]:
         if structured and place % 4:  # three in four
             files = structured[place % len(structured)]
             if rng.randrange(_BOTH) == 0:
-                files = {n: None if c is None else damaged(c, rng) for n, c in files.items()}
+                whole = {n: c for n, c in files.items() if c is not None and n != EXPECTED}
+                files = {name: damaged(content, rng) for name, content in whole.items()}
         else:
             name = rng.choice(kind.targets(seeds))
             files = {kind.subject or name: damaged(seeds.bytes_of(kind.name, name), rng)}

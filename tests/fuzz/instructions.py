@@ -226,7 +226,14 @@ def _as_state(thing: bytes) -> bytes:
     return b"\x80\x04}(" + text("G_ema") + made_by + meta + b"\x85R" + b"u."
 
 
-_SURROUNDINGS = (_as_value, _as_key, _as_state, lambda t: b"\x80\x04" + t + b".", lambda t: t)
+_SURROUNDINGS = (
+    _as_value,
+    _as_key,
+    _as_key,
+    _as_state,
+    lambda t: b"\x80\x04" + t + b".",
+    lambda t: t,
+)
 
 
 @cache
@@ -238,8 +245,9 @@ def boundaries(stream: bytes) -> tuple[int, ...]:
 @st.composite
 def streams(draw: st.DrawFn, valid: tuple[bytes, ...]) -> bytes:
     """Strategy of pickles: hostile things alone, or among the instructions of a valid one."""
-    if draw(st.booleans()):
-        return draw(st.sampled_from(_SURROUNDINGS))(draw(hostile))
+    alone = draw(st.sampled_from((hostile, _amplifiers, None, None)))
+    if alone is not None:
+        return draw(st.sampled_from(_SURROUNDINGS))(draw(alone))
     stream = draw(st.sampled_from(valid))
     places = boundaries(stream)
     begin = draw(st.integers(0, len(places) - 1))

@@ -2,6 +2,8 @@
 
 from graftgan.errors import GraftganError
 
+EXPECTED = "expected.json"
+"""A file in a case for its own step: what has to hold if nothing else in it is damaged."""
 NOT_TRAINED = "the harness does not train"
 
 

@@ -34,7 +34,7 @@ from graftgan.reports import convergence_of
 from graftgan.training import Training
 
 from .commands import Step
-from .outcomes import NOT_TRAINED, NotTrainedError, WrongError
+from .outcomes import EXPECTED, NOT_TRAINED, NotTrainedError, WrongError
 
 
 def prepare_process() -> None:
@@ -61,7 +61,7 @@ def _import(
 
 def _import_official(folder: Path) -> None:
     made = _import("file.pkl", folder)
-    expected = folder / "not_the_same_as.json"
+    expected = folder / EXPECTED
     if not expected.exists():
         return
     told = json.loads(expected.read_text())

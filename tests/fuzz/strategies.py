@@ -21,6 +21,7 @@ from official_pickles import EasyDict, write_official
 from . import binaries, instructions
 from .cases import Files
 from .documents import json_files, jsonl_files, toml_files
+from .outcomes import EXPECTED
 from .seeds import Seeds, official_networks
 
 
@@ -82,7 +83,7 @@ def _other_settings(seeds: Seeds, drawn: tuple[str, str, Any]) -> Files:
     content = path.read_bytes()
     path.unlink()
     told = json.dumps({"setting": f"{role}.{name} = {value}"}).encode()
-    return {"file.pkl": content, "not_the_same_as.json": told}
+    return {"file.pkl": content, EXPECTED: told}
 
 
 def torch_files(seeds: Seeds, kind: str) -> st.SearchStrategy[Files]:
