@@ -247,8 +247,8 @@ def _tail(log: Path) -> str:
 
 
 def _place_in(said: str) -> str:
-    """Return the innermost function of graftgan in what ``faulthandler`` wrote."""
-    for line in said.splitlines():
+    """Return the innermost function of graftgan in what ``faulthandler`` wrote last."""
+    for line in said.rpartition("Timeout (")[2].splitlines():
         file, _, rest = line.strip().removeprefix('File "').partition('"')
         if "/graftgan/" in file:
             return f"{file.rpartition('/graftgan/')[2]}:{rest.rpartition(' in ')[2]}"

@@ -114,7 +114,7 @@ class Runner:
             commands = self._kind.commands
             steps["command"] = as_step(commands[case.number // 7 % len(commands)])
         os.chdir(folder)
-        faulthandler.dump_traceback_later(0.9 * self._limits.seconds, file=self._log)
+        faulthandler.dump_traceback_later(0.9 * self._limits.seconds, repeat=True, file=self._log)
         _forget_peak()
         before, begin = _peak(), time.perf_counter()
         outcomes = [self._call(name, step, folder) for name, step in steps.items()]
