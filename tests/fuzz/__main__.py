@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: forked processes 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Attack; return 1 where something was found."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     with tempfile.TemporaryDirectory(prefix="graftgan-fuzz-") as root:
         for name in ("HOME", "GRAFTGAN_CACHE", "GRAFTGAN_SOURCES"):
             os.environ[name] = str(Path(root) / "home")

@@ -119,6 +119,7 @@ class Pool:
         try:
             # Out of reach of whatever the parent has open, and of its terminal.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with log.open("w") as said:
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)

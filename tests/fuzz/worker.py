@@ -33,6 +33,7 @@ WAS_RUN = "was_run"
 """A file that payloads in the inputs would make."""
 LONGEST_MESSAGE = 2_000  # letters
 _GIGABYTE = 2**30
+_MOST_SECONDS = 1_800  # of a whole process: none hangs for ever if its parent was killed
 _NO_MEMORY = re.compile(r"MemoryError|too large for the memory|allocate memory|enough memory")
 _ORDER: tuple[Verdict, ...] = (
     "code", "memory", "error", "wrong", "message", "left over", "refused"
@@ -226,6 +227,7 @@ def _limit_memory(memory: int) -> None:
     most = _address_space() + memory + memory // 2
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_SECONDS, _MOST_SECONDS))
 
 
 def _address_space() -> int:
