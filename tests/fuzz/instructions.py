@@ -154,7 +154,7 @@ def _transposed(times: int, side: int) -> bytes:
 
 _AMPLIFIERS: dict[str, Callable[[], bytes]] = {
     "nested tuples": lambda: _nested(1_000_000, b")\x85"),
-    "nested tuples, fewer": lambda: _nested(100_000, b")\x85"),
+    "nested tuples, fewer": lambda: _nested(300_000, b")\x85"),
     "nested lists": lambda: b"]" * 200_000 + b"a" * 199_999,
     "nested dictionaries": lambda: b"}" + b"}K\x00" * 50_000 + b"0" * 0,
     "doubled tuples": lambda: _memo_bomb(60, b"\x86"),
