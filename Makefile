@@ -4,7 +4,18 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test storm check format lint types docs clean
+
+# What `make storm` and `make fuzz` do: how much, and which random numbers.
+STORM ?=
+STORM_KILLS ?= 200
+STORM_SEED ?= 0
+STORM_JOBS ?= 2
+FUZZ_KINDS ?=
+FUZZ_CASES ?= 2000
+FUZZ_SEED ?= 0
+FUZZ_OPTIONS ?=
+
+.PHONY: demo test storm fuzz check format lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,16 +28,15 @@ demo: $(STAMP)  ## draw 100 CC0 pictures and graft the bundled source onto them
 test: $(STAMP)  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-STORM_KILLS ?= 200
-STORM_SEED ?= 0
-STORM_JOBS ?= 2
-STORM ?=
-
 storm: $(STAMP)  ## kill, signal and damage real commands: make storm STORM="pretrain compare"
 	PYTHONPATH=$(CURDIR)/tests$(if $(PYTHONPATH),:$(PYTHONPATH)) OMP_NUM_THREADS=1 $(BIN)/python -m storm $(STORM) \
 		--kills $(STORM_KILLS) --seed $(STORM_SEED) --jobs $(STORM_JOBS) --json storm.json
 
 check: format lint types test  ## what CI runs
+
+fuzz: $(STAMP)  ## attack every reader of files; FUZZ_KINDS=npz,zip FUZZ_CASES=200 for less
+	PYTHONPATH=tests:$$PYTHONPATH OMP_NUM_THREADS=1 $(BIN)/python -m fuzz \
+		--cases $(FUZZ_CASES) --seed $(FUZZ_SEED) --kinds "$(FUZZ_KINDS)" $(FUZZ_OPTIONS)
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,170 @@
+"""The public calls that read each kind of file, with what has to hold afterwards."""
+
+import json
+import os
+import pkgutil
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+from pydantic import TypeAdapter
+
+import graftgan
+from graftgan import (
+    AdapterBank,
+    DataSettings,
+    generate,
+    import_source,
+    list_sources,
+    load_adapter,
+    load_image_set,
+    load_run,
+    open_source,
+    random_latents,
+    write_run_report,
+)
+from graftgan.adapters import list_adapters
+from graftgan.checkpoints import SourceModel
+from graftgan.curation import CurationSettings, curate
+from graftgan.data import ImageSet
+from graftgan.data.collect import PICTURE_SUFFIXES
+from graftgan.errors import GraftganError
+from graftgan.reports import convergence_of
+from graftgan.training import Training
+
+from .commands import Step
+from .outcomes import EXPECTED, NOT_TRAINED, NotTrainedError, WrongError
+
+
+def prepare_process() -> None:
+    """Let every training end before its first iteration, here and in forked processes.
+
+    What reads settings is built once: pydantic takes longer to build it than to read. Every module
+    is loaded: Hypothesis draws from the constants in what is loaded, and the same case has to come
+    whichever kinds are asked for.
+    """
+    for module in pkgutil.walk_packages(graftgan.__path__, "graftgan."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+    def stop(_: Training) -> None:
+        raise NotTrainedError(NOT_TRAINED)
+
+    Training.run = stop  # type: ignore[method-assign]
+    graftgan.settings.TypeAdapter = cache(TypeAdapter)  # type: ignore[misc]
+
+
+def _import(
+    name: str, folder: Path, *, second: str | None = None, into: str = "made"
+) -> SourceModel:
+    """Import a file, and open what it became."""
+    discriminator = None if second is None else folder / second
+    import_source(folder / name, folder / into, discriminator=discriminator)
+    return open_source(str(folder / into))
+
+
+def _import_official(folder: Path) -> None:
+    made = _import("file.pkl", folder)
+    expected = folder / EXPECTED
+    if not expected.exists():
+        return
+    told = json.loads(expected.read_text())
+    if made.card.architecture == open_source(str(_plain_source(folder))).card.architecture:
+        text = f"{told['setting']}: taken for the networks without it, and not refused"
+        raise WrongError("a setting changes nothing", text)
+
+
+def _plain_source(folder: Path) -> Path:
+    import_source(folder / "official.pkl", folder / "plain")
+    return folder / "plain"
+
+
+OFFICIAL_STEPS: Mapping[str, Step] = {"import_source": _import_official}
+TORCH_STEPS: Mapping[str, Step] = {
+    "import_source": lambda folder: _import("rosinality.pt", folder),
+    "import_source of two": lambda folder: _import(
+        "generator.pth", folder, second="discriminator.pth", into="second"
+    ),
+}
+
+
+def _open_source(folder: Path) -> None:
+    source = open_source(str(folder / "source"))
+    latents = random_latents(2, source.card.architecture.latent_size, seed=0)
+    generate(source.pair.generator, latents)
+
+
+def _list_sources(folder: Path) -> None:
+    os.environ["GRAFTGAN_SOURCES"] = str(folder)
+    for _, card in list_sources():
+        if isinstance(card, GraftganError):
+            raise card
+
+
+SOURCE_STEPS: Mapping[str, Step] = {"open_source": _open_source, "list_sources": _list_sources}
+
+
+def put_on(folder: Path) -> None:
+    bank = AdapterBank(open_source(str(folder / "source")))
+    bank.add("one", folder / "adapter.safetensors")
+    bank.generator({"one": 1.0})
+
+
+def list_all_adapters(folder: Path) -> None:
+    for found in list_adapters([folder]).values():
+        if isinstance(found, GraftganError):
+            raise found
+
+
+def _resume(folder: Path) -> None:
+    with suppress(NotTrainedError):
+        graftgan.resume(folder, device="cpu")
+
+
+RUN_STEPS: Mapping[str, Step] = {
+    "load_run": lambda folder: load_run(folder / "run"),
+    "write_run_report": lambda folder: write_run_report(folder / "run"),
+    "convergence_of": lambda folder: convergence_of(folder / "run", threshold=0.5),
+    "open_source": lambda folder: open_source(str(folder / "run")),
+    "load_adapter": lambda folder: load_adapter(folder / "run"),
+    "resume": lambda folder: _resume(folder / "run"),
+}
+
+
+def curate_folder(folder: Path) -> None:
+    curate(folder / "raw", folder / "clean", CurationSettings(processes=1))
+
+
+def load_set(path: Path) -> ImageSet:
+    return load_image_set(path, DataSettings(minimum_side=4), resolution=16, seed=0)
+
+
+def load_zip(folder: Path) -> None:
+    """Load a zip, and look whether every picture in it was used or named."""
+    found = load_set(folder / "set.zip")
+    with zipfile.ZipFile(folder / "set.zip") as archive:
+        expected = sum(_is_picture(archive, entry) for entry in archive.infolist())
+    told = len(found.records) + len(found.skipped)
+    if told != expected:
+        what = "pictures vanished" if told < expected else "other files count as pictures"
+        raise WrongError(what, f"{expected} pictures in the zip, {told} used or said to be skipped")
+
+
+def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Return whether a member is called a picture or begins like one; all here are PNGs."""
+    path = PurePosixPath(entry.filename.replace("\\", "/"))
+    if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        return False
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    try:
+        return archive.read(entry).startswith(b"\x89PNG")
+    except Exception:  # damaged, and not called a picture
+        return False
+
+
+def curate_set(name: str) -> Step:
+    return lambda folder: curate(folder / name, folder / "clean", CurationSettings(processes=1))
