@@ -22,6 +22,7 @@ GROUND = {
     "proportions",
     "progress",
     "provenance",
+    "untrusted",
 }
 ROOMS = {
     "data",
