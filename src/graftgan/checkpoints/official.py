@@ -174,6 +174,8 @@ def _parts(stored: _Persistent, budget: Budget) -> Iterator[tuple[str, _Part]]:
 def _part(state: dict[Any, Any], budget: Budget) -> _Part:
     kept = [_entry(state, kind, dict) for kind in ("_parameters", "_buffers")]
     budget.step(sum(map(len, kept)))
+    if any(isinstance(t, Tensor) and t.is_complex() for held in kept for t in held.values()):
+        raise UnreadableError("a network of complex numbers")
     settings = _entry({"_init_kwargs": {}, **state}, "_init_kwargs", dict)
     return _Part(
         settings={str(key): value for key, value in settings.items()},
