@@ -59,6 +59,8 @@ class NetworkSettings:
     """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
     generator_clamp: float | None = None
     """Of a StyleGAN: where the generator's features are cut, if not as elsewhere; 0: nowhere."""
+    feature_maps: tuple[int, ...] | None = None
+    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
     direction_layers: int | None = None
     """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
     direction_rate: float | None = None

@@ -35,6 +35,12 @@ _STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 
 
+def _refuse_beyond(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        got = f", got {value}" if abs(value) < _LARGEST**2 else ""  # it may have any length
+        raise SettingsError(f"{name} must be from {least:g} to {most:.8g}{got}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleArchitecture:
     """What a StyleGAN needs beside the common sizes.
@@ -51,6 +57,8 @@ class StyleArchitecture:
         generator_factor: The generator has so many times the feature maps that ``width`` and
             ``most_channels`` say.
         residual: Whether there is a way past each block of the discriminator.
+        feature_maps: Of StyleGAN2: the channels at each size from 4 px up, in both networks; empty:
+            they follow from ``width`` and ``most_channels``.
         direction_layers: From a class to the direction that the discriminator projects on.
         direction_rate: Of the weights of these layers.
         direction_size: Length of a direction; 0: the channels of the smallest feature map.
@@ -68,12 +76,15 @@ class StyleArchitecture:
     direction_layers: int = 8
     direction_rate: float = 0.01
     direction_size: int = 0
+    feature_maps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "feature_maps", tuple(self.feature_maps))  # plain data has a list
         for name, (least, most) in _STYLE_BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise SettingsError(f"{name} must be from {least:g} to {most:g}, got {value}")
+            if getattr(self, name) is not None:
+                _refuse_beyond(name, getattr(self, name), least, most)
+        for channels in self.feature_maps:
+            _refuse_beyond("feature_maps", channels, 1, _LARGEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +120,7 @@ class Architecture:
         if isinstance(self.style, dict):  # and a table
             object.__setattr__(self, "style", StyleArchitecture(**self.style))
         for name in ("resolution", "channels", "latent_size", "width"):
-            if not 1 <= getattr(self, name) <= _LARGEST:
-                raise SettingsError(
-                    f"{name} must be from 1 to {_LARGEST}, got {getattr(self, name)}"
-                )
+            _refuse_beyond(name, getattr(self, name), 1, _LARGEST)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""

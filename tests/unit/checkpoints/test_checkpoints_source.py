@@ -140,3 +140,27 @@ def test_a_failing_save_leaves_the_old_source(
     assert len(writes) == 2
     assert_same_tensors(before, everything_in(load_source(folder, build_pair).pair))
     assert [p.name for p in folder.parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float):
+    pair = tiny_pair()
+    name, tensor = next(iter(pair.generator.named_parameters()))
+    with torch.no_grad():
+        tensor.view(-1)[3] = value
+    save_source(tmp_path / "tiny", pair, card_for(pair))
+    with pytest.raises(SourceError, match=rf"tiny/generator holds NaN .* in {name} \(1 of"):
+        load_source(tmp_path / "tiny", build_pair)
+
+
+def test_a_card_that_asks_for_a_huge_network_costs_nothing(folder: Path):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    card["architecture"] |= {"width": 1 << 20, "latent_size": 1 << 20}
+    path.write_text(json.dumps(card))
+    with pytest.raises(SourceError, match="does not fit the network"):
+        load_source(folder, build_pair)
+    card["architecture"] |= {"width": 1 << 21}
+    path.write_text(json.dumps(card))
+    with pytest.raises(SourceError, match="width must be from 1 to 1048576"):
+        load_source(folder, build_pair)

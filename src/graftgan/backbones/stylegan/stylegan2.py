@@ -20,6 +20,7 @@ from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.judgement import Epilogue, HalvingBlock
 from graftgan.backbones.stylegan.mapping import ClassDirections, Mapping, for_each_layer
 from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
+from graftgan.errors import SettingsError
 from graftgan.networks import (
     PROJECTION_LAYER,
     Architecture,
@@ -182,10 +183,22 @@ def sides_of(architecture: Architecture) -> list[int]:
 def widths_of(
     architecture: Architecture, style: StyleArchitecture, *, factor: float = 1.0
 ) -> dict[int, int]:
-    """Return the channels at each size: twice as many at half the size, up to the most."""
+    """Return the channels at each size: twice as many at half the size, up to the most.
+
+    Raises:
+        SettingsError: The style names those of other sizes.
+    """
+    sides = sides_of(architecture)
+    if style.feature_maps:
+        if len(style.feature_maps) != len(sides):
+            raise SettingsError(
+                f"feature_maps has {len(style.feature_maps)} numbers, where pictures of "
+                f"{architecture.resolution} px need {len(sides)}: those at 4 px, 8 px and so on"
+            )
+        return dict(zip(sides, style.feature_maps, strict=True))
     total = round(architecture.width * architecture.resolution * factor)
     most = round(style.most_channels * factor)
-    return {side: min(total // side, most) for side in sides_of(architecture)}
+    return {side: min(total // side, most) for side in sides}
 
 
 def build_styled(

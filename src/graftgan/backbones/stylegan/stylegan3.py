@@ -21,6 +21,7 @@ from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import GAIN, LEAK, filtered_leaky
 from graftgan.backbones.stylegan.stylegan2 import register_styled
+from graftgan.errors import SettingsError
 from graftgan.networks import (
     Architecture,
     Layers,
@@ -62,7 +63,13 @@ class Band:
 
 
 def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]:
-    """Return the signal after each of the fifteen layers (section 3.2; appendix C.1)."""
+    """Return the signal after each of the fifteen layers (section 3.2; appendix C.1).
+
+    Raises:
+        SettingsError: The style names the channels at the sizes of StyleGAN2.
+    """
+    if style.feature_maps:
+        raise SettingsError("feature_maps is of StyleGAN2; a StyleGAN3 takes width alone")
     side, most = architecture.resolution, style.most_channels * style.generator_factor
     total = architecture.width * side * style.generator_factor
     bands: list[Band] = []
