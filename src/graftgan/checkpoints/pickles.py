@@ -9,6 +9,7 @@ the bytes of a whole file, keys are short texts and numbers, and nothing here re
 """
 
 import pickletools
+import warnings
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -55,17 +56,21 @@ class Machine:
                 costs too much.
             UnreadableError: It is damaged.
         """
-        for name, argument in _instructions(file):
-            self._budget.step()
-            if name == "STOP":
-                if len(self._stack) != 1 or self._marks:
-                    raise UnreadableError("it holds not one thing")
-                return self._stack[0]
-            step = _STEPS.get(name)
-            if step is None:
-                raise RefusedError(f"has the instruction {name}, which no network needs")
-            step(self, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of texts in the file
+            for name, argument in _instructions(file):
+                self._budget.step()
+                if name == "STOP":
+                    return self._result()
+                if name not in _STEPS:
+                    raise RefusedError(f"has the instruction {name}, which no network needs")
+                _STEPS[name](self, argument)
         raise UnreadableError("it ends too early")
+
+    def _result(self) -> Any:
+        if len(self._stack) != 1 or self._marks:
+            raise UnreadableError("it holds not one thing")
+        return self._stack[0]
 
     def push(self, thing: Any) -> None:
         """Put ``thing`` on the stack."""

@@ -113,7 +113,7 @@ class _Archive:
     def place(self, name: str) -> tuple[int, int]:
         """Return where a part begins, and its length."""
         part = self._parts.get(self._head + name)
-        if part is None:
+        if part is None or part.header_offset < 0:
             raise UnreadableError(f"its part {shown(name)} is missing")
         with self._path.open("rb") as file:
             file.seek(part.header_offset)
