@@ -29,7 +29,8 @@ _LARGEST_LIST = 1 << 23  # bytes that name the parts of an archive: some 80,000 
 
 STORAGE_TYPES: dict[str, Named] = {
     **{
-        f"torch.{name}Storage": StorageType(dtype)
+        f"{place}.{name}Storage": StorageType(dtype)
+        for place in ("torch", "torch.cuda")
         for name, dtype in {
             "Double": torch.float64,
             "Float": torch.float32,

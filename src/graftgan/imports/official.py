@@ -164,7 +164,10 @@ class _Sizes:
         Raises:
             ValueError: One is missing or impossible; the message says which.
         """
-        ours, theirs = generator.settings, discriminator.settings
+        ours, theirs = (  # what was given by its place is not among the settings
+            {**network.layers[""].attributes, **network.settings}
+            for network in (generator, discriminator)
+        )
         synthesis = settings_of_synthesis(generator)
         base, most = _widths(theirs)
         factors = tuple(
@@ -204,7 +207,8 @@ def _usual_clamp(generator: StoredNetwork, backbone: str) -> Any:
 def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> list[str]:
     """Return what is wrong with a value that all layers have to have in common."""
     if len(found) > 1:
-        each = ", ".join(f"{in_words(value)} in {shown(where)}" for value, where in found.items())
+        some = list(found.items())[:_SHOWN]
+        each = ", ".join(f"{in_words(value)} in {shown(where)}" for value, where in some)
         return [f"its {role} has {name} {each}, where all layers have one"]
     (value,) = found
     possible = type(value) in {int, float} and 0 < value < _LARGEST

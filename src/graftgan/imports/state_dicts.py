@@ -1,6 +1,7 @@
 """From files of ``torch.save`` in a known layout to a pair of networks."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +62,7 @@ def _recognised(file: Path) -> tuple[Layout, Parts]:
     content = read_torch_file(file)
     for depth in range(_DEPTH):
         for layout in LAYOUTS.values():
-            parts = _parts_within(layout, content, depth, file)
+            parts = _parts_within(layout, content, depth, _Seen(file))
             if parts and layout.refusal:
                 raise CheckpointError(f"{file} is of {layout.title}, {layout.refusal}")
             if parts:
@@ -76,7 +77,24 @@ def _recognised(file: Path) -> tuple[Layout, Parts]:
     )
 
 
-def _parts_within(layout: Layout, content: Mapping[str, Any], depth: int, file: Path) -> Parts:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The dictionaries of a file that were looked at: it may have one in many places."""
+
+    file: Path
+    held: dict[tuple[int, int], Mapping[str, Any]] = field(
+        default_factory=dict[tuple[int, int], Mapping[str, Any]]
+    )
+
+    def is_new(self, dictionary: Mapping[str, Any], depth: int) -> bool:
+        """Return whether it was not looked at yet, so deep; it is now."""
+        key = (id(dictionary), depth)
+        is_new = key not in self.held
+        self.held[key] = dictionary  # as long as it is kept, its id is its own
+        return is_new
+
+
+def _parts_within(layout: Layout, content: Mapping[str, Any], depth: int, seen: _Seen) -> Parts:
     """Return the networks ``depth`` dictionaries down, such as ``state_dict`` or ``netG``.
 
     Raises:
@@ -85,13 +103,11 @@ def _parts_within(layout: Layout, content: Mapping[str, Any], depth: int, file: 
     if not depth:
         return layout.parts(content)
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
-    seen: set[int] = set()
     for name, inner in _dictionaries_in(content):
-        if id(inner) not in seen:
-            seen.add(id(inner))
-            for role, part in _parts_within(layout, inner, depth - 1, file).items():
+        if seen.is_new(inner, depth):
+            for role, part in _parts_within(layout, inner, depth - 1, seen).items():
                 found.setdefault(role, {})[name] = part
-    return {role: _only_one(role, parts, file) for role, parts in found.items()}
+    return {role: _only_one(role, parts, seen.file) for role, parts in found.items()}
 
 
 def _only_one(role: str, parts: Mapping[str, Mapping[str, Any]], file: Path) -> Mapping[str, Any]:

@@ -178,6 +178,14 @@ def test_one_dictionary_under_many_names_is_looked_at_once(tmp_path: Path):
     assert list(found["n7"])[:2] == ["0", "1"]
 
 
+def test_dictionaries_that_share_dictionaries_are_looked_at_once(tmp_path: Path):
+    leaves = {f"x.{number}": {f"y.{number}": number} for number in range(600)}
+    file = tmp_path / "x.pt"
+    torch.save({f"n{number}": dict(leaves) for number in range(600)}, file)
+    message = soon(lambda: import_source(file, tmp_path / "x"))
+    assert "is in no layout that is known here; its names begin with n0, n1" in message
+
+
 @pytest.mark.parametrize("where", ["central", "local", "cut", "end", "packed", "wide"])
 def test_damaged_archives_are_refused(tmp_path: Path, where: str):
     file = tmp_path / "x.pt"

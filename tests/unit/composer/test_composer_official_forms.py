@@ -8,14 +8,20 @@ from typing import Any
 import pytest
 import torch
 
+from graftgan.adapters import save_adapter_of_run, with_adapter
 from graftgan.backbones import blank_pair
 from graftgan.checkpoints import load_source, save_source
+from graftgan.composer import resume, run
 from graftgan.errors import CheckpointError
+from graftgan.experiment import Experiment
+from graftgan.export import export_model, load_generator
 from graftgan.imports import import_source
 from graftgan.networks import NetworkPair, class_weights
 from graftgan.sources import open_source
+from graftgan.training import TrainingSettings
 from official_networks import SIDE, Form, Official, Z, file_of, pictures, scores, without_clamps
 from official_pickles import write_official
+from tiny_networks import draw_pictures
 
 NEAR = 1e-4  # relative to the largest
 
@@ -124,6 +130,17 @@ def test_what_layers_keep_counts_before_the_settings(tmp_path: Path):
     assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
 
 
+def test_sizes_that_were_given_by_their_place_are_what_the_network_keeps(tmp_path: Path):
+    form = Form(clamp=1.5, critic_clamp=1.5, bias=2.0)
+    _, ours, theirs = file_of(form)
+    for net in (ours, theirs):
+        names = {"z_dim", "w_dim", "c_dim", "img_resolution", "img_channels"} & set(net.settings)
+        net.kept[""] = {name: net.settings.pop(name) for name in names}
+    networks = {"D": theirs.stored("Discriminator"), "G_ema": ours.stored("Generator")}
+    import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "faces")
+    assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
+
+
 def test_a_saved_source_computes_the_same_again(tmp_path: Path):
     form = Form(waves="t", clamp=None, classes=2, critic_layers=0, critic_clamp=2.0, rate=0.1)
     networks, ours, theirs = file_of(form)
@@ -131,6 +148,43 @@ def test_a_saved_source_computes_the_same_again(tmp_path: Path):
     first = open_source(str(tmp_path / "a"))
     save_source(tmp_path / "b", first.pair, first.card)
     assert_computes(load_source(tmp_path / "b", blank_pair).pair, ours, theirs, form)
+
+
+ODD: dict[str, Form] = {
+    "stylegan2": Form(clamp=2.0, critic_clamp=None, rate=0.1, bias=2.0),
+    "stylegan3": Form(waves="t", clamp=None, critic_clamp=2.0, rate=0.1, bias=300.0),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_a_file_says_goes_through_transfer_resume_adapter_and_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv("GRAFTGAN_CACHE", str(tmp_path / "cache"))
+    networks, ours, _ = file_of(ODD[name])
+    card = import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "faces")
+    asked = Experiment(
+        pictures=draw_pictures(tmp_path / "pictures", count=8, hue=1),
+        source=str(tmp_path / "faces"),
+        plan="D(*,0,1) G(*,1,0)",
+        training=TrainingSettings(iterations=1, batch_size=2, precision="float32"),
+    )
+    started = run(asked, tmp_path / "run", device="cpu")
+    resume(started.path, iterations=2, device="cpu")
+    model = open_source(str(started.path))
+    assert model.card.architecture == card.architecture
+    adapter = save_adapter_of_run(started.path, tmp_path / "adapter.safetensors")
+    put_on = with_adapter(str(tmp_path / "faces"), [(adapter, 1.0)])
+    export_model(model, "safetensors", tmp_path / "out.safetensors")
+    draws = drawn(3, Z)
+    trained = {name: t.detach() for name, t in model.pair.generator.state_dict().items()}
+    names = {name: name.replace("frozen_", "") for name in ours.tensors}
+    ours.tensors = {name: trained[names[name]] for name in names}
+    expected = pictures(ours, ODD[name], draws)
+    loaded = load_generator(tmp_path / "out.safetensors")
+    with torch.no_grad():
+        for drawing in (model.pair.generator, put_on.generator, loaded):
+            assert_near(drawing.eval()(draws), expected)
 
 
 def generator(**settings: Any) -> Callable[[Official, Official], None]:
