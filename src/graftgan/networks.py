@@ -25,6 +25,7 @@ ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 
 
 _LARGEST = 1 << 20  # of any length, so that a damaged card asks for no impossible network
+_BOUNDS = {"resolution": 8192, "channels": 64, "latent_size": _LARGEST, "width": _LARGEST}
 _STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("style_size", "most_channels"), (1, _LARGEST)),
     **dict.fromkeys(("mapping_layers", "direction_layers"), (0, 64)),
@@ -119,8 +120,8 @@ class Architecture:
         object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
         if isinstance(self.style, dict):  # and a table
             object.__setattr__(self, "style", StyleArchitecture(**self.style))
-        for name in ("resolution", "channels", "latent_size", "width"):
-            _refuse_beyond(name, getattr(self, name), 1, _LARGEST)
+        for name, most in _BOUNDS.items():
+            _refuse_beyond(name, getattr(self, name), 1, most)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""

@@ -7,7 +7,7 @@ from typing import IO, Any
 import pytest
 import torch
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import (
     SourceCard,
     load_source,
@@ -164,3 +164,15 @@ def test_a_card_that_asks_for_a_huge_network_costs_nothing(folder: Path):
     path.write_text(json.dumps(card))
     with pytest.raises(SourceError, match="width must be from 1 to 1048576"):
         load_source(folder, build_pair)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_no_card_asks_for_more_than_can_be_counted(folder: Path, backbone: str):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    most = {"resolution": 8192, "channels": 64, "latent_size": 1 << 20, "width": 1 << 20}
+    for resolution in (8192, 1024, 64):
+        card["architecture"] |= {"backbone": backbone, **most, "resolution": resolution}
+        path.write_text(json.dumps(card))
+        with pytest.raises(GraftganError):
+            load_source(folder, build_pair)
