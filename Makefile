@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-
 # What `make storm` and `make fuzz` do: how much, and which random numbers.
 STORM ?=
 STORM_KILLS ?= 200

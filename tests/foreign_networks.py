@@ -6,7 +6,7 @@ plain chain of torch's layers.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,10 +16,25 @@ from torch import Tensor, nn
 Tensors = dict[str, Tensor]
 STYLE = 10
 WIDTHS = {16: {4: 12, 8: 12, 16: 6}, 32: {4: 12, 8: 12, 16: 8, 32: 4}}
+
+
+def multiplied(side: int, multiplier: int) -> dict[int, int]:
+    """Return their channels at each size for a multiplier, at a 64th of the width."""
+    small = dict.fromkeys((4, 8, 16, 32), 8)
+    large = {64: 4 * multiplier, 128: 2 * multiplier, 256: multiplier}
+    return {size: width for size, width in {**small, **large}.items() if size <= side}
+
+
 TAPS = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 64
 
 
-def rosinality_generator(side: int, *, seed: int = 0, mapping_layers: int = 3) -> Tensors:
+def rosinality_generator(
+    side: int,
+    *,
+    seed: int = 0,
+    mapping_layers: int = 3,
+    widths: Mapping[int, int] | None = None,
+) -> Tensors:
     """Return a state dict with every number drawn."""
     rng = torch.Generator().manual_seed(seed)
 
@@ -40,7 +55,7 @@ def rosinality_generator(side: int, *, seed: int = 0, mapping_layers: int = 3) -
             f"{name}.activate.bias": drawn(outputs, scale=0.3),
         }
 
-    widths = WIDTHS[side]
+    widths = WIDTHS[side] if widths is None else widths
     tensors: Tensors = {}
     for number in range(1, mapping_layers + 1):
         tensors[f"style.{number}.weight"] = drawn(STYLE, STYLE, scale=100.0)
@@ -63,14 +78,16 @@ def rosinality_generator(side: int, *, seed: int = 0, mapping_layers: int = 3) -
     return tensors
 
 
-def rosinality_discriminator(side: int, *, seed: int = 1) -> Tensors:
+def rosinality_discriminator(
+    side: int, *, seed: int = 1, widths: Mapping[int, int] | None = None
+) -> Tensors:
     """Return a state dict with every number drawn."""
     rng = torch.Generator().manual_seed(seed)
 
     def drawn(*shape: int, scale: float = 1.0) -> Tensor:
         return torch.randn(shape, generator=rng) * scale
 
-    widths = WIDTHS[side]
+    widths = WIDTHS[side] if widths is None else widths
     sides = sorted(widths)[::-1]
     tensors = {"convs.0.0.weight": drawn(widths[side], 3, 1, 1)}
     tensors["convs.0.1.bias"] = drawn(widths[side], scale=0.3)

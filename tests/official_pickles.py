@@ -37,13 +37,26 @@ def _reconstruct_persistent_obj(meta: object) -> None:
     raise AssertionError("the file was run")
 
 
-def stored(tensors: Mapping[str, Tensor], class_name: str = "Generator", **settings: Any) -> Stored:
+def stored(
+    tensors: Mapping[str, Tensor],
+    class_name: str = "Generator",
+    *,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
+) -> Stored:
     """Return a network with ``tensors`` by full names, as a tree of stored modules.
 
     Names whose last part begins with "frozen_" lose that and are stored as buffers, which is what
-    training with frozen layers leaves.
+    training with frozen layers leaves. ``kept`` is what modules keep beside tensors, by full names.
     """
+    kept = {} if kept is None else kept
     parts: dict[str, dict[str, Tensor]] = {}
+    inner_kept: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, attributes in kept.items():
+        head, _, rest = name.partition(".")
+        if head:
+            inner_kept.setdefault(head, {})[rest] = attributes
+            parts.setdefault(head, {})
     state: dict[str, Any] = {
         "training": False,
         "_parameters": OrderedDict(),
@@ -54,6 +67,7 @@ def stored(tensors: Mapping[str, Tensor], class_name: str = "Generator", **setti
         "_init_kwargs": EasyDict(settings),
         "some_number": 0.5,
         "nothing": None,
+        **kept.get("", {}),
     }
     for name, tensor in tensors.items():
         head, dot, rest = name.partition(".")
@@ -64,7 +78,7 @@ def stored(tensors: Mapping[str, Tensor], class_name: str = "Generator", **setti
         else:
             state["_parameters"][head] = nn.Parameter(tensor)
     for head, inner in parts.items():
-        state["_modules"][head] = stored(inner, "Layer")
+        state["_modules"][head] = stored(inner, "Layer", kept=inner_kept.get(head, {}))
     return Stored(class_name, state)
 
 

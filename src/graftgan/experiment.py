@@ -55,6 +55,18 @@ class NetworkSettings:
     """Of a StyleGAN: the generator has so many times the channels that are given."""
     residual: bool | None = None
     """Of a StyleGAN: whether there is a way past each block of the discriminator."""
+    mapping_rate: float | None = None
+    """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
+    generator_clamp: float | None = None
+    """Of a StyleGAN: where the generator's features are cut, if not as elsewhere; 0: nowhere."""
+    feature_maps: tuple[int, ...] | None = None
+    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
+    direction_layers: int | None = None
+    """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
+    direction_rate: float | None = None
+    """Of a StyleGAN with classes: of the weights of these layers."""
+    direction_size: int | None = None
+    """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
     latent_map: str | None = None
     """What draws pass before the generator: none, affine or miner; some methods need one."""
     classes: tuple[str, ...] | None = None

@@ -24,6 +24,24 @@ ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
 
 
+_LARGEST = 1 << 20  # of any length, so that a damaged card asks for no impossible network
+_BOUNDS = {"resolution": 8192, "channels": 64, "latent_size": _LARGEST, "width": _LARGEST}
+_STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("style_size", "most_channels"), (1, _LARGEST)),
+    **dict.fromkeys(("mapping_layers", "direction_layers"), (0, 64)),
+    **dict.fromkeys(("clamp", "generator_clamp", "minibatch_group"), (0, _LARGEST)),
+    **dict.fromkeys(("mapping_rate", "direction_rate"), (1e-6, 1e6)),
+    "generator_factor": (1e-3, 1e3),
+    "direction_size": (0, _LARGEST),
+}
+
+
+def _refuse_beyond(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        got = f", got {value}" if abs(value) < _LARGEST**2 else ""  # it may have any length
+        raise SettingsError(f"{name} must be from {least:g} to {most:.8g}{got}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleArchitecture:
     """What a StyleGAN needs beside the common sizes.
@@ -31,12 +49,20 @@ class StyleArchitecture:
     Attributes:
         style_size: Length of a style.
         mapping_layers: From latent to style.
+        mapping_rate: Of the mapping's weights, beside those of the convolutions.
         most_channels: No feature map has more.
         clamp: Where features are cut, as training in half precision wants it; 0: nowhere.
+        generator_clamp: The same for the generator alone; None: as the discriminator in StyleGAN2,
+            and 256 in StyleGAN3.
         minibatch_group: Pictures whose deviation the discriminator sees together; 0: the batch.
         generator_factor: The generator has so many times the feature maps that ``width`` and
             ``most_channels`` say.
         residual: Whether there is a way past each block of the discriminator.
+        feature_maps: Of StyleGAN2: the channels at each size from 4 px up, in both networks; empty:
+            they follow from ``width`` and ``most_channels``.
+        direction_layers: From a class to the direction that the discriminator projects on.
+        direction_rate: Of the weights of these layers.
+        direction_size: Length of a direction; 0: the channels of the smallest feature map.
     """
 
     style_size: int = 512
@@ -46,6 +72,20 @@ class StyleArchitecture:
     minibatch_group: int = 4
     generator_factor: float = 1.0
     residual: bool = True
+    mapping_rate: float = 0.01
+    generator_clamp: float | None = None
+    direction_layers: int = 8
+    direction_rate: float = 0.01
+    direction_size: int = 0
+    feature_maps: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feature_maps", tuple(self.feature_maps))  # plain data has a list
+        for name, (least, most) in _STYLE_BOUNDS.items():
+            if getattr(self, name) is not None:
+                _refuse_beyond(name, getattr(self, name), least, most)
+        for channels in self.feature_maps:
+            _refuse_beyond("feature_maps", channels, 1, _LARGEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +120,8 @@ class Architecture:
         object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
         if isinstance(self.style, dict):  # and a table
             object.__setattr__(self, "style", StyleArchitecture(**self.style))
-        for name in ("resolution", "channels", "latent_size", "width"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, most in _BOUNDS.items():
+            _refuse_beyond(name, getattr(self, name), 1, most)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""

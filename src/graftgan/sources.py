@@ -13,6 +13,7 @@ from graftgan.checkpoints import (
     fingerprint,
     load_source,
     read_card,
+    require_finite,
     save_source,
 )
 from graftgan.errors import RunError, SourceError
@@ -94,6 +95,8 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     if RunFolder(folder).experiment_file.is_file():
         run = load_run(folder, iteration=iteration)
         pair = fold(run.pair)
+        for role, network in pair.items():
+            require_finite(tensors_of(network), what=f"the {role} of {folder}")
         prints = {role: fingerprint(tensors_of(network)) for role, network in pair.items()}
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     if iteration is not None:

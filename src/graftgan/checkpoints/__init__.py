@@ -3,7 +3,8 @@
 Files of others are read by :mod:`official` and :mod:`state_dicts`, which run nothing in them.
 """
 
-from graftgan.checkpoints.official import StoredNetwork, read_official
+from graftgan.checkpoints.finite import require_finite
+from graftgan.checkpoints.official import StoredLayer, StoredNetwork, read_official
 from graftgan.checkpoints.receipt import LoadReceipt, copy_matching, match
 from graftgan.checkpoints.run_state import (
     SavedState,
@@ -36,6 +37,7 @@ __all__ = [
     "SourceCard",
     "SourceModel",
     "StateCard",
+    "StoredLayer",
     "StoredNetwork",
     "as_stored",
     "checksum",
@@ -52,6 +54,7 @@ __all__ = [
     "read_card",
     "read_official",
     "read_torch_file",
+    "require_finite",
     "save_source",
     "save_state",
     "save_tensors",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.errors import CheckpointError
+from graftgan.untrusted import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,14 @@ class LoadReceipt:
         """
         problems = [
             *(f"{name} is missing" for name in self.fresh),
-            *(f"{name} has no place" for name in self.unexpected),
+            *(f"{shown(name)} has no place" for name in self.unexpected),
             *(f"{line}" for line in self.misfit),
         ]
         if problems:
-            shown = "; ".join(problems[:6])
+            first = "; ".join(problems[:6])
             more = f"; and {len(problems) - 6} more" if len(problems) > 6 else ""
             raise CheckpointError(
-                f"{what} does not fit the network: {shown}{more}; "
+                f"{what} does not fit the network: {first}{more}; "
                 "use the checkpoint of the same backbone, width and resolution"
             )
 

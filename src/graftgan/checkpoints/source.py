@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from graftgan.checkpoints.receipt import copy_matching
+from graftgan.checkpoints.finite import require_finite
+from graftgan.checkpoints.receipt import copy_matching, match
 from graftgan.checkpoints.tensors import as_stored, fingerprint, load_tensors, save_tensors
 from graftgan.errors import CheckpointError, SettingsError, SourceError
 from graftgan.files import read_json, write_json, written_whole
@@ -15,6 +17,7 @@ from graftgan.networks import Architecture, NetworkPair, tensors_of
 from graftgan.settings import parse, strict
 
 FORMAT = 1
+ROLES = ("discriminator", "generator")
 Build = Callable[[Architecture], NetworkPair]
 
 
@@ -116,16 +119,34 @@ def load_source(folder: Path, build: Build) -> SourceModel:
         CheckpointError: The weights are damaged or do not fit the architecture.
     """
     card = read_card(folder)
+    stored = {role: _tensors_of_role(folder, card, role) for role in ROLES}
+    with torch.device("meta"):  # a card could ask for networks that fit in no memory
+        pair = build(card.architecture)
+    _require_all(folder, pair, stored)
     pair = build(card.architecture)
     for role, network in pair.items():
-        tensors = load_tensors(folder / f"{role}.safetensors")
-        if fingerprint(tensors) != card.fingerprints.get(role):
-            raise SourceError(
-                f"{folder / role}.safetensors is not the file its card describes (sha256 differs); "
-                "fetch or make the source again"
-            )
+        copy_matching(network, stored[role])
+    return SourceModel(card, pair)
+
+
+def _tensors_of_role(folder: Path, card: SourceCard, role: str) -> dict[str, Tensor]:
+    tensors = load_tensors(folder / f"{role}.safetensors")
+    if fingerprint(tensors) != card.fingerprints.get(role):
+        raise SourceError(
+            f"{folder / role}.safetensors is not the file its card describes (sha256 differs); "
+            "fetch or make the source again"
+        )
+    return tensors
+
+
+def _require_all(
+    folder: Path, pair: NetworkPair, stored: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Accept only tensors that fit the networks and are numbers."""
+    for role, network in pair.items():
+        what = f"{folder.name}/{role}"
         try:
-            copy_matching(network, tensors).require_complete(what=f"{folder.name}/{role}")
+            match(network, stored[role]).require_complete(what=what)
+            require_finite(stored[role], what=what)
         except CheckpointError as error:
             raise SourceError(str(error)) from None
-    return SourceModel(card, pair)

@@ -1,13 +1,12 @@
 """Read files of ``torch.save`` for the tensors in them; nothing else in them comes to life.
 
-They go through ``torch.load`` with ``weights_only``, which runs no code and knows a short list of
-names. One harmless name joins it: programs keep their flags as ``argparse.Namespace``.
+They are read by the machine of :mod:`pickles`, and not by ``torch.load``: its own restricted reader
+runs no code either, but small files can fill its memory. Programs keep their flags as
+``argparse.Namespace``, which is among the names that are known; other harmless things that are no
+weights, such as sparse tensors, become stand-ins.
 """
 
 import argparse
-import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +14,40 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from graftgan.checkpoints.limits import BoundedFile, Budget, RefusedError, UnreadableError
+from graftgan.checkpoints.stand_ins import (
+    Function,
+    Ignored,
+    Named,
+    common_names,
+    functions,
+    ignored,
+    parameter,
+    tensor_of,
+)
+from graftgan.checkpoints.torch_files import (
+    LEGACY_BEGINNING,
+    ZIP_BEGINNING,
+    read_archive,
+    read_legacy,
+)
 from graftgan.errors import CheckpointError
+from graftgan.untrusted import shown
 
-_ZIP = b"PK\x03\x04"
-_BEFORE_ZIP = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # a number, pickled
-_WRAPPER = "module."  # what DataParallel puts before every name
+_PARALLEL, _COMPILED = "module.", "_orig_mod"  # what DataParallel and torch.compile add to names
+_DEPTH = 3  # of dictionaries within dictionaries, in which names are looked at
 _SHOWN = 6
+_TYPES = (
+    *("bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64", "int16"),
+    *("int32", "int64", "int8", "uint8", "qint32", "qint8", "quint8", "per_tensor_affine"),
+    *("per_channel_affine", "strided", "sparse_coo", "Tensor", "nn.parameter.Parameter"),
+)
+_UNUSUAL = (
+    *("_utils._rebuild_sparse_tensor", "_utils._rebuild_qtensor", "_utils._rebuild_tensor_v3"),
+    *("_utils._rebuild_meta_tensor_no_storage", "_utils._rebuild_nested_tensor"),
+    *("_utils._rebuild_device_tensor_from_cpu_tensor", "serialization._get_layout"),
+    *("device", "Size", "Generator"),
+)
 
 
 def is_torch_file(path: Path) -> bool:
@@ -31,17 +58,17 @@ def is_torch_file(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            beginning = file.read(len(_BEFORE_ZIP))
+            beginning = file.read(len(LEGACY_BEGINNING))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
-    return beginning.startswith(_ZIP) or beginning == _BEFORE_ZIP
+    return beginning.startswith(ZIP_BEGINNING) or beginning == LEGACY_BEGINNING
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
     """Return the dictionary in a file of ``torch.save``, with tensors on the CPU.
 
-    Those of a zip file are mapped: they take memory when they are used. The prefix of DataParallel
-    is taken from names, here and in the dictionaries within.
+    Those of a zip file are mapped: they take memory when they are used. What DataParallel and
+    torch.compile add to names is taken from them, here and in the dictionaries within.
 
     Raises:
         CheckpointError: It cannot be read, is damaged, holds no dictionary of names, or asks for
@@ -49,17 +76,20 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     """
     try:
         content = _loaded(path)
-    except Exception as error:
-        raise CheckpointError(f"{path} {_reason(error)}") from None
+    except RefusedError as error:
+        raise CheckpointError(
+            f"{path} {error}; nothing in it was run; save the state_dict() of the networks alone"
+        ) from None
+    except (UnreadableError, MemoryError) as error:
+        raise CheckpointError(f"{path} is no whole file of torch.save ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
     if not _is_named(content):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__} and no dictionary of names; "
             "save the state_dict() of the networks"
         )
-    return {
-        name: _unwrapped(value) if _is_named(value) else value
-        for name, value in _unwrapped(content).items()
-    }
+    return _unwrapped(content)
 
 
 def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
@@ -73,39 +103,70 @@ def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
     named = cast("Mapping[str, Any]", found)
     others = [name for name, value in named.items() if not _is_ordinary(value)]
     if others:
+        names = ", ".join(map(shown, others[:_SHOWN]))
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise CheckpointError(
-            f"{what} holds what is no ordinary tensor: {', '.join(others[:_SHOWN])}{more}; "
+            f"{what} holds what is no ordinary tensor: {names}{more}; "
             "save the state_dict() of the network alone"
         )
     return dict(named)
 
 
 def _loaded(path: Path) -> Any:
-    mapped = zipfile.is_zipfile(path)
-    if mapped:
-        with zipfile.ZipFile(path) as archive:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                # Mapped, the packed bytes themselves would be taken for numbers.
-                raise ValueError("it was compressed, which torch.save never does")
-    with (
-        warnings.catch_warnings(),
-        torch.serialization.safe_globals([argparse.Namespace]),
-    ):
-        warnings.simplefilter("ignore", UserWarning)  # torch warns of the storages of old files
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    size = path.stat().st_size
+    budget = Budget.of_file(2 * size)  # tensors may share storages, which takes no memory
+    names = _names(budget)
+    with path.open("rb") as file:
+        if file.read(len(ZIP_BEGINNING)) == ZIP_BEGINNING:
+            return read_archive(path, names, budget)
+        return read_legacy(BoundedFile(file), names, budget)
 
 
-def _reason(error: Exception) -> str:
-    asked = re.search(r"GLOBAL (\S+)", str(error))
-    if asked:
-        return (
-            f"asks for {asked[1]}, which weights do not need; nothing in it was run; "
-            "save the state_dict() of the networks alone"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    detail = next((line for line in lines if "Unpickler error" in line), lines[0] if lines else "")
-    return f"is no whole file of torch.save ({type(error).__name__}: {detail[:200]})"
+def _names(budget: Budget) -> dict[str, Named]:
+    """Return what stands for the names that files of weights may have."""
+
+    def rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor | Ignored:
+        try:
+            return tensor_of(budget, storage, offset, size, stride)
+        except RefusedError:
+            raise
+        except UnreadableError as error:  # it may lie where nobody asks for it
+            return Ignored(str(error))
+
+    def rebuilt_by(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
+        del kind
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
+            raise UnreadableError("a tensor in an unknown form")
+        if function not in makers:
+            return Ignored(function.name)
+        return function(*cast("tuple[Any, ...]", arguments))
+
+    tensors = functions(
+        {
+            "torch._utils._rebuild_tensor_v2": rebuilt,
+            "torch._utils._rebuild_tensor": rebuilt,
+            "torch._utils._rebuild_parameter": _parameter,
+            "torch._utils._rebuild_parameter_with_state": _parameter,
+        }
+    )
+    makers = set(tensors.values())
+    return {
+        **common_names(budget),
+        **tensors,
+        **functions(
+            {
+                "torch._tensor._rebuild_from_type_v2": rebuilt_by,
+                "argparse.Namespace": lambda: argparse.Namespace(),
+                "collections.Counter": lambda *_: Ignored(),
+                **{f"torch.{name}": ignored for name in _UNUSUAL},
+            }
+        ),
+        **{f"torch.{name}": Ignored(name) for name in _TYPES},
+    }
+
+
+def _parameter(data: Any, *_: Any) -> Tensor | Ignored:
+    return data if isinstance(data, Ignored) else parameter(data)
 
 
 def _is_named(content: object) -> bool:
@@ -113,8 +174,31 @@ def _is_named(content: object) -> bool:
 
 
 def _unwrapped(named: Mapping[str, Any]) -> dict[str, Any]:
-    wrapped = all(name.startswith(_WRAPPER) for name in named)
-    return {name.removeprefix(_WRAPPER) if wrapped else name: named[name] for name in named}
+    """Return ``named`` without what wrappers add to names, here and in what lies within."""
+    done: dict[tuple[int, int], Any] = {}  # a file may have one dictionary in many places
+
+    def inner(value: Any, depth: int) -> Any:
+        if not depth or not isinstance(value, Mapping):
+            return value
+        key = (id(value), depth)
+        if key not in done:
+            done[key] = value
+            if _is_named(value):
+                pairs = cast("Mapping[str, Any]", value).items()
+                done[key] = _with_short_names({name: inner(v, depth - 1) for name, v in pairs})
+        return done[key]
+
+    return inner(named, _DEPTH)
+
+
+def _with_short_names(named: dict[str, Any]) -> dict[str, Any]:
+    """Return ``named`` without the parts of names that DataParallel and torch.compile add."""
+    names = [".".join(part for part in n.split(".") if part != _COMPILED) for n in named]
+    while names and all(name.startswith(_PARALLEL) for name in names):
+        names = [name.removeprefix(_PARALLEL) for name in names]
+    if len(set(names)) < len(names):  # two would have one name
+        return named
+    return dict(zip(names, named.values(), strict=True))
 
 
 def _is_ordinary(value: object) -> bool:

@@ -15,7 +15,9 @@ DESCRIPTION = """Make a source of a file that another program saved, safely.
 
 Known are official pickles of StyleGAN2-ADA and StyleGAN3, training files of
 rosinality/stylegan2-pytorch, and the two files of PyTorch's example dcgan; which one it is, its
-content says. Files of torch and pickles can hold code that other programs run when they open them.
+content says. What other programs put around networks (module., _orig_mod., state_dict, netG and
+netD) is taken off. Files of torch and pickles can hold code that other programs run when they open
+them.
 Here nothing in the file is run: numbers and settings are read, and anything else is refused. The
 generator and the discriminator become a source folder of safetensors with a card.
 

@@ -3,8 +3,16 @@
 import hashlib
 from pathlib import Path
 
+import torch
+
 from graftgan.backbones import blank_pair
-from graftgan.checkpoints import SourceCard, is_torch_file, match, save_source
+from graftgan.checkpoints import (
+    SourceCard,
+    is_torch_file,
+    match,
+    require_finite,
+    save_source,
+)
 from graftgan.errors import RunError, SettingsError
 from graftgan.imports.found import Found
 from graftgan.imports.official import pair_of_official
@@ -75,13 +83,17 @@ def _found_in(file: Path, discriminator: Path | None) -> Found:
 
 def _filled_pair(found: Found, files: list[Path]) -> NetworkPair:
     """Return the networks with the tensors that were read in the place of their own."""
-    pair = blank_pair(found.architecture)  # large networks are not held twice
     places = {"generator": files[0], "discriminator": files[-1]}
+    with torch.device("meta"):  # a file could ask for networks that fit in no memory
+        pair = blank_pair(found.architecture)
     for role, network in pair.items():
-        tensors = found.tensors.pop(role)
-        match(network, tensors).require_complete(what=f"the {role} in {places[role]}")
+        match(network, found.tensors[role]).require_complete(what=f"the {role} in {places[role]}")
+    pair = blank_pair(found.architecture)
+    for role, network in pair.items():  # large networks are not held twice
         kinds = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-        fitting = {name: tensor.to(kinds[name]) for name, tensor in tensors.items()}
+        tensors = found.tensors.pop(role)
+        fitting = {name: tensors[name].to(kinds[name]) for name in kinds}
+        require_finite(fitting, what=f"the {role} in {places[role]}")
         network.load_state_dict(fitting, assign=True)
     return pair
 

@@ -1,15 +1,28 @@
 """From an official StyleGAN pickle to a pair of networks."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graftgan.backbones.stylegan.stylegan3 import FILTERED_CLAMP
 from graftgan.checkpoints import StoredNetwork, read_official
 from graftgan.errors import CheckpointError
 from graftgan.imports.found import LICENCE, Found
+from graftgan.imports.official_settings import (
+    clamps_in,
+    in_words,
+    part,
+    problems_of_settings,
+    rates_in,
+    settings_of_synthesis,
+)
 from graftgan.networks import Architecture, StyleArchitecture
+from graftgan.untrusted import shown
 
 _USUAL_BASE, _USUAL_MOST, _USUAL_GROUP = 32768, 512, 4
+_LARGEST = 1 << 20  # of any length
+_SHOWN = 6
 _LICENCE = f"{LICENCE}; NVIDIA's own networks are under NVIDIA's licence, for non-commercial use"
 
 
@@ -29,13 +42,7 @@ def pair_of_official(file: Path) -> Found:
             "was saved in training"
         )
     generator, discriminator = networks["G_ema"], networks["D"]
-    try:
-        architecture = architecture_of_official(generator, discriminator, file)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise CheckpointError(
-            f"the settings of the networks in {file} are not as the official programs store them "
-            f"({type(error).__name__}: {error})"
-        ) from None
+    architecture = architecture_of_official(generator, discriminator, file)
     return Found(
         architecture=architecture,
         tensors={"generator": generator.tensors, "discriminator": discriminator.tensors},
@@ -50,102 +57,229 @@ def pair_of_official(file: Path) -> Found:
 def architecture_of_official(
     generator: StoredNetwork, discriminator: StoredNetwork, file: Path
 ) -> Architecture:
-    """Return the architecture of two stored networks, from their settings and tensors.
+    """Return the architecture of two stored networks, from their settings, layers and tensors.
 
     Raises:
         CheckpointError: It is not one of ours; the message says in what.
     """
-    ours, theirs = generator.settings, discriminator.settings
-    synthesis = {**ours, **_part(ours, "synthesis_kwargs")}
-    resolution = int(ours["img_resolution"]) if "img_resolution" in ours else 0
-    base, most = _widths(theirs)
-    factors = tuple(
-        its / other for its, other in zip(_widths(synthesis), (base, most), strict=True)
+    try:
+        sizes = _Sizes.of(generator, discriminator)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the settings of the networks in {file} are not as the official programs store them: "
+            f"{error}"
+        ) from None
+    backbone = _backbone_of(generator)
+    problems = [
+        *_problems(sizes),
+        *_other_layers("generator", generator),
+        *(_other_layers("discriminator", discriminator) if sizes.critic_classes else []),
+        *problems_of_settings(
+            generator,
+            discriminator,
+            waves=backbone != "stylegan2",
+            rotates=backbone == "stylegan3r",
+        ),
+    ]
+    clamps = {
+        "generator": clamps_in(generator, _usual_clamp(generator, backbone)),
+        "discriminator": clamps_in(discriminator, discriminator.settings.get("conv_clamp")),
+    }
+    rates = {"generator": rates_in(generator), "discriminator": rates_in(discriminator)}
+    for role in ("generator", "discriminator"):
+        problems += _not_one(role, "conv_clamp", clamps[role], none=True)
+        problems += _not_one(role, "lr_multiplier", rates[role], none=False)
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise CheckpointError(f"{file} cannot be used: {'; '.join(problems[:_SHOWN])}{more}")
+    clamp, generator_clamp = (
+        float(next(iter(clamps[role])) or 0.0) for role in ("discriminator", "generator")
     )
-    form = theirs.get("architecture", "resnet")
-    if problems := _problems(ours, theirs, synthesis, resolution, factors):
-        raise CheckpointError(f"{file} cannot be used yet: {'; '.join(problems)}")
-    mapping = [name for name in generator.tensors if name.startswith("mapping.fc")]
+    implied = clamp if backbone == "stylegan2" else FILTERED_CLAMP
+    features = min(sizes.base // 4, sizes.most)
     return Architecture(
-        backbone=_backbone_of(generator),
-        resolution=resolution,
-        channels=int(ours.get("img_channels", 3)),
-        latent_size=int(ours["z_dim"]),
-        width=base // resolution,
+        backbone=backbone,
+        resolution=sizes.resolution,
+        channels=sizes.channels,
+        latent_size=sizes.latent,
+        width=sizes.base // sizes.resolution,
         generator_normalisation="none",
         discriminator_normalisation="none",
-        classes=tuple(str(number) for number in range(int(ours.get("c_dim", 0)))),
+        classes=tuple(str(number) for number in range(sizes.classes)),
         style=StyleArchitecture(
-            style_size=int(ours["w_dim"]),
-            mapping_layers=len({name.split(".")[1] for name in mapping}),
-            most_channels=most,
-            clamp=float(theirs.get("conv_clamp") or 0.0),
-            minibatch_group=int(
-                _part(theirs, "epilogue_kwargs").get("mbstd_group_size", _USUAL_GROUP) or 0
-            ),
-            generator_factor=factors[0],
-            residual=form == "resnet",
+            style_size=sizes.style,
+            mapping_layers=_layers_of_mapping(generator),
+            mapping_rate=float(next(iter(rates["generator"]))),
+            most_channels=sizes.most,
+            clamp=clamp,
+            generator_clamp=None if generator_clamp == implied else generator_clamp,
+            minibatch_group=sizes.group,
+            generator_factor=sizes.factors[0],
+            residual=discriminator.settings.get("architecture", "resnet") == "resnet",
+            **(_directions(discriminator, sizes, features, rates) if sizes.classes else {}),
         ),
     )
+
+
+def _directions(
+    discriminator: StoredNetwork,
+    sizes: "_Sizes",
+    features: int,
+    rates: Mapping[str, Mapping[Any, str]],
+) -> dict[str, Any]:
+    """Return how the discriminator maps classes."""
+    return {
+        "direction_layers": _layers_of_mapping(discriminator),
+        "direction_rate": float(next(iter(rates["discriminator"]))),
+        "direction_size": 0 if sizes.directions in (0, features) else sizes.directions,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sizes:
+    """The lengths that two networks were built with.
+
+    Attributes:
+        factors: The generator has so many times the discriminator's width, and most channels.
+        critic_classes: Those that the discriminator knows.
+        directions: Length of a class's direction; 0: not said.
+    """
+
+    resolution: int
+    channels: int
+    latent: int
+    style: int
+    classes: int
+    critic_classes: int
+    base: int
+    most: int
+    factors: tuple[float, float]
+    group: int
+    directions: int
+
+    @classmethod
+    def of(cls, generator: StoredNetwork, discriminator: StoredNetwork) -> "_Sizes":
+        """Read them.
+
+        Raises:
+            ValueError: One is missing or impossible; the message says which.
+        """
+        ours, theirs = (  # what was given by its place is not among the settings
+            {**network.layers[""].attributes, **network.settings}
+            for network in (generator, discriminator)
+        )
+        synthesis = settings_of_synthesis(generator)
+        base, most = _widths(theirs)
+        factors = tuple(
+            its / other for its, other in zip(_widths(synthesis), (base, most), strict=True)
+        )
+        return cls(
+            resolution=_whole(ours, "img_resolution"),
+            channels=_whole(ours, "img_channels", 3),
+            latent=_whole(ours, "z_dim"),
+            style=_whole(ours, "w_dim"),
+            classes=_whole(ours, "c_dim", 0, least=0),
+            critic_classes=_whole(theirs, "c_dim", 0, least=0),
+            base=base,
+            most=most,
+            factors=(factors[0], factors[1]),
+            group=_group_of(discriminator),
+            directions=_whole({"cmap_dim": theirs.get("cmap_dim") or 0}, "cmap_dim", least=0),
+        )
+
+
+def _group_of(discriminator: StoredNetwork) -> int:
+    """Return how many pictures the deviation is taken of; 0: the batch."""
+    name = "mbstd_group_size"
+    group = part(discriminator.settings, "epilogue_kwargs").get(name, _USUAL_GROUP)
+    layer = discriminator.layers.get("b4.mbstd")
+    if layer is not None:
+        group = layer.attributes.get("group_size", group)
+    return 0 if group is None else _whole({name: group}, name)
+
+
+def _usual_clamp(generator: StoredNetwork, backbone: str) -> Any:
+    """Return the clamp of a generator whose layers do not say theirs."""
+    usual = None if backbone == "stylegan2" else FILTERED_CLAMP
+    return settings_of_synthesis(generator).get("conv_clamp", usual)
+
+
+def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> list[str]:
+    """Return what is wrong with a value that all layers have to have in common."""
+    if len(found) > 1:
+        some = list(found.items())[:_SHOWN]
+        each = ", ".join(f"{in_words(value)} in {shown(where)}" for value, where in some)
+        return [f"its {role} has {name} {each}, where all layers have one"]
+    (value,) = found
+    possible = type(value) in {int, float} and 0 < value < _LARGEST
+    if possible or (none and value is None):
+        return []
+    return [f"its {role} has {name} {in_words(value)}, where a positive number is expected"]
+
+
+def _layers_of_mapping(network: StoredNetwork) -> int:
+    names = [name for name in network.tensors if name.startswith("mapping.fc")]
+    return len({name.split(".")[1] for name in names})
+
+
+def _other_layers(role: str, network: StoredNetwork) -> list[str]:
+    """Return what is wrong with the number of layers that a mapping is said to have."""
+    count = _layers_of_mapping(network)
+    said = [part(network.settings, "mapping_kwargs").get("num_layers", count)]
+    if "mapping" in network.layers:
+        said.append(network.layers["mapping"].attributes.get("num_layers", count))
+    return [
+        f"its {role}'s mapping has num_layers {in_words(number)}, and {count} layers"
+        for number in said
+        if number != count
+    ]
 
 
 def _backbone_of(generator: StoredNetwork) -> str:
     if "synthesis.input.freqs" not in generator.tensors:
         return "stylegan2"
     rotates = any(
-        name.startswith("synthesis.L0_") and name.endswith(".weight") and tensor.shape[-1] == 1
+        name.startswith("synthesis.L0_") and name.endswith(".weight") and tensor.shape[-1:] == (1,)
         for name, tensor in generator.tensors.items()
         if ".affine." not in name
     )
     return "stylegan3r" if rotates else "stylegan3t"
 
 
-def _problems(
-    ours: Mapping[str, Any],
-    theirs: Mapping[str, Any],
-    synthesis: Mapping[str, Any],
-    resolution: int,
-    factors: tuple[float, ...],
-) -> list[str]:
-    """Return in what the networks are none of ours."""
-    base, _ = _widths(theirs)
-    width, most = factors
-    return [
-        *(["its pictures have no size"] if resolution < 1 else []),
-        *(
-            ["only one of its networks knows its classes"]
-            if int(ours.get("c_dim", 0)) != int(theirs.get("c_dim", 0))
-            else []
-        ),
-        *(
-            [
-                f"its generator has {width:g} times the width of its discriminator, and "
-                f"{most:g} times its most channels"
-            ]
-            if width != most
-            else []
-        ),
-        *(
-            f"its {role} is of the form '{its}'"
-            for role, its, known in (
-                ("generator", synthesis.get("architecture", "skip"), {"skip"}),
-                ("discriminator", theirs.get("architecture", "resnet"), {"resnet", "orig"}),
-            )
-            if its not in known
-        ),
-        *(
-            [f"its {base} channels do not go evenly into {resolution} px"]
-            if resolution and base % resolution
-            else []
-        ),
-    ]
+def _problems(sizes: _Sizes) -> list[str]:
+    """Return in what the sizes are none of ours."""
+    width, most = sizes.factors
+    problems: list[str] = []
+    if sizes.classes != sizes.critic_classes:
+        problems.append("only one of its networks knows its classes")
+    if width != most:
+        problems.append(
+            f"its generator has {width:g} times the width of its discriminator, and {most:g} times "
+            "its most channels"
+        )
+    if sizes.base % sizes.resolution:
+        problems.append(f"its {sizes.base} channels do not go evenly into {sizes.resolution} px")
+    return problems
 
 
 def _widths(settings: Mapping[str, Any]) -> tuple[int, int]:
     """Return the channels of a picture's one row of pixels, and the most of any feature map."""
-    base, most = settings.get("channel_base", _USUAL_BASE), settings.get("channel_max", _USUAL_MOST)
-    return int(base), int(most)
+    return _whole(settings, "channel_base", _USUAL_BASE), _whole(
+        settings, "channel_max", _USUAL_MOST
+    )
 
 
-def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return settings.get(name) or {}
+def _whole(
+    settings: Mapping[str, Any], name: str, usual: int | None = None, *, least: int = 1
+) -> int:
+    """Return a setting that is a whole number.
+
+    Raises:
+        ValueError: It is missing, or is none.
+    """
+    value = settings.get(name, usual)
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    if not whole or not least <= value <= _LARGEST:
+        said = "is missing" if value is None else f"is {in_words(value)}"
+        raise ValueError(f"{name} {said}, where a number from {least} to {_LARGEST} is expected")
+    return int(value)

@@ -18,11 +18,14 @@ from graftgan.backbones.stylegan.filters import binomial_filter
 from graftgan.backbones.stylegan.mapping import Mapping as StyleMapping
 from graftgan.backbones.stylegan.stylegan2 import sides_of
 from graftgan.checkpoints import copy_matching
+from graftgan.errors import CheckpointError
 from graftgan.imports.found import LICENCE, Found
 from graftgan.imports.layouts import LAYOUTS, Layout, Parts, Tensors, renamed, shape_of
 from graftgan.networks import Architecture, StyleArchitecture, draw_latents
 
 _MEAN_STYLE = "latent_avg"
+_GENERATOR, _CRITIC = "input.input", "final_conv.0.weight"  # names that tell them
+_LONGEST = 8192  # of a latent and a style; theirs have 512
 _DRAWS = 4096  # of latents, for a mean style that the file lacks: as many as their program takes
 _UP_GAIN = 4.0
 _GROUP = 4  # pictures whose deviation their discriminator sees together
@@ -38,11 +41,12 @@ _CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
 def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
     """Return the averaged generator with its mean style, and the discriminator."""
     parts: dict[str, Mapping[str, Any]] = {}
-    generator, critic = content.get("g_ema"), content.get("d")
-    if isinstance(generator, Mapping) and "input.input" in generator:
+    alone = _GENERATOR in content or _CRITIC in content  # in a file of its own
+    generator, critic = (content, content) if alone else (content.get("g_ema"), content.get("d"))
+    if isinstance(generator, Mapping) and _GENERATOR in generator:
         mean = {_MEAN_STYLE: content[_MEAN_STYLE]} if _MEAN_STYLE in content else {}
         parts["generator"] = {**generator, **mean}
-    if isinstance(critic, Mapping) and "final_conv.0.weight" in critic:
+    if isinstance(critic, Mapping) and _CRITIC in critic:
         parts["discriminator"] = critic
     return parts
 
@@ -63,6 +67,9 @@ def pair_of_rosinality(generator: Tensors, discriminator: Tensors) -> Found:
     if _MEAN_STYLE not in generator:
         drawing["mapping.w_avg"] = _mean_style(drawing, architecture)
         remark += f" It has no mean style; that of {_DRAWS} draws was taken."
+    if not any(name.startswith("noises.") for name in generator):
+        drawing |= _drawn_noise(sides)
+        remark += " It keeps no noise; some was drawn."
     judging = renamed(discriminator, _discriminator_names(sides))
     return Found(
         architecture=architecture,
@@ -92,9 +99,17 @@ def _architecture_of(generator: Tensors) -> Architecture:
     kernels = ["conv1", *(f"convs.{2 * number}" for number in range(doublings))]
     widths = [shape_of(generator, f"{name}.conv.weight", 5)[1] for name in kernels]
     style_size, latent_size = shape_of(generator, "style.1.weight", 2)
+    if max(style_size, latent_size) > _LONGEST:
+        raise CheckpointError(
+            f"style.1.weight is of shape ({style_size}, {latent_size}), where lengths of at most "
+            f"{_LONGEST} are expected"
+        )
+    resolution, most = 4 * 2**doublings, max(widths)
+    # A multiplier of 4 gives the maps of 64 px more channels than the smaller ones have.
+    usual = [min(widths[-1] * (resolution // 4) // 2**n, most) for n in range(doublings + 1)]
     return Architecture(
         backbone="stylegan2",
-        resolution=4 * 2**doublings,
+        resolution=resolution,
         channels=shape_of(generator, "to_rgb1.conv.weight", 5)[1],
         latent_size=latent_size,
         width=widths[-1],
@@ -103,7 +118,8 @@ def _architecture_of(generator: Tensors) -> Architecture:
         style=StyleArchitecture(
             style_size=style_size,
             mapping_layers=_count(generator, r"style\.\d+\.weight"),
-            most_channels=max(widths),
+            most_channels=most,
+            feature_maps=() if widths == usual else tuple(widths),
             minibatch_group=_GROUP,
         ),
     )
@@ -192,6 +208,16 @@ def _discriminator_filters(sides: list[int]) -> list[str]:
         "b4.conv.resample_filter",
         *(f"b{side}.{part}resample_filter" for side in sides[1:] for part in ("", "conv0.")),
     ]
+
+
+def _drawn_noise(sides: list[int]) -> Tensors:
+    """Return noise for a network that keeps none: theirs draws it anew for each picture."""
+    rng = torch.Generator().manual_seed(0)
+    return {
+        f"synthesis.b{side}.conv{number}.noise_const": torch.randn(side, side, generator=rng)
+        for side in sides
+        for number in ((0, 1) if side > 4 else (1,))
+    }
 
 
 def _with_filters(tensors: Tensors, names: list[str]) -> Tensors:

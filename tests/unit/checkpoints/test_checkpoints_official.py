@@ -125,7 +125,7 @@ def test_a_storage_that_is_a_pickle_itself_is_read_as_weights_alone(tmp_path: Pa
     honest = stored(TENSORS, z_dim=4)
     honest.meta["state"]["more"] = Calls(torch.storage._load_from_bytes, inner.getvalue())
     file = write_official(tmp_path / "x.pkl", {"G_ema": honest})
-    with pytest.raises(CheckpointError, match="is no StyleGAN pickle, or is damaged"):
+    with pytest.raises(CheckpointError, match=r"asks for (posix|nt)\.system.*nothing in it"):
         read_official(file)
 
 
@@ -184,9 +184,10 @@ def test_large_bytes_are_not_there_twice(tmp_path: Path):
 
 
 def rebuilt(storage: torch.Tensor, offset: int, size: tuple, stride: tuple) -> Calls:
-    return Calls(
-        torch._utils._rebuild_tensor_v2, storage.storage(), offset, size, stride, False, {}
+    held = torch.storage.TypedStorage(
+        wrap_storage=storage.untyped_storage(), dtype=storage.dtype, _internal=True
     )
+    return Calls(torch._utils._rebuild_tensor_v2, held, offset, size, stride, False, {})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import IO, Any
 import pytest
 import torch
 
-from graftgan.backbones import build_pair
+from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import (
     SourceCard,
     load_source,
@@ -140,3 +140,39 @@ def test_a_failing_save_leaves_the_old_source(
     assert len(writes) == 2
     assert_same_tensors(before, everything_in(load_source(folder, build_pair).pair))
     assert [p.name for p in folder.parent.iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float):
+    pair = tiny_pair()
+    name, tensor = next(iter(pair.generator.named_parameters()))
+    with torch.no_grad():
+        tensor.view(-1)[3] = value
+    save_source(tmp_path / "tiny", pair, card_for(pair))
+    with pytest.raises(SourceError, match=rf"tiny/generator holds NaN .* in {name} \(1 of"):
+        load_source(tmp_path / "tiny", build_pair)
+
+
+def test_a_card_that_asks_for_a_huge_network_costs_nothing(folder: Path):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    card["architecture"] |= {"width": 1 << 20, "latent_size": 1 << 20}
+    path.write_text(json.dumps(card))
+    with pytest.raises(SourceError, match="does not fit the network"):
+        load_source(folder, build_pair)
+    card["architecture"] |= {"width": 1 << 21}
+    path.write_text(json.dumps(card))
+    with pytest.raises(SourceError, match="width must be from 1 to 1048576"):
+        load_source(folder, build_pair)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_no_card_asks_for_more_than_can_be_counted(folder: Path, backbone: str):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    most = {"resolution": 8192, "channels": 64, "latent_size": 1 << 20, "width": 1 << 20}
+    for resolution in (8192, 1024, 64):
+        card["architecture"] |= {"backbone": backbone, **most, "resolution": resolution}
+        path.write_text(json.dumps(card))
+        with pytest.raises(GraftganError):
+            load_source(folder, build_pair)

@@ -13,6 +13,7 @@ from foreign_networks import (
     as_saved,
     dcgan_discriminator,
     dcgan_generator,
+    multiplied,
     rosinality_discriminator,
     rosinality_generator,
     rosinality_pictures,
@@ -82,6 +83,156 @@ def test_the_mean_style_is_the_files_or_that_of_many_draws(tmp_path: Path):
     import_source(saved(tmp_path / "b.pt", {**content, "latent_avg": known}), tmp_path / "b")
     mean = pair_in(tmp_path / "b").generator.state_dict()["mapping.w_avg"]
     assert torch.equal(mean, known)
+
+
+@pytest.mark.parametrize("side", [64, 128])
+@pytest.mark.parametrize("multiplier", [1, 2, 4])
+def test_rosinality_with_any_multiplier_of_channels(tmp_path: Path, side: int, multiplier: int):
+    widths = multiplied(side, multiplier)
+    content = {
+        "g_ema": rosinality_generator(side, widths=widths),
+        "d": rosinality_discriminator(side, widths=widths),
+    }
+    card = import_source(saved(tmp_path / "x.pt", content), tmp_path / "faces")
+    style = card.architecture.style
+    assert style is not None
+    assert style.feature_maps == (tuple(widths.values()) if multiplier == 4 else ())
+    pair = pair_in(tmp_path / "faces")
+    assert pair.architecture == card.architecture
+    latents, images = drawn(1, STYLE), drawn(2, 3, side, side)
+    with torch.no_grad():
+        pictures, scores = pair.generator(latents), pair.discriminator(images)
+    expected = rosinality_pictures(content["g_ema"], latents)
+    torch.testing.assert_close(pictures.double(), expected, rtol=1e-4, atol=1e-4)
+    expected = rosinality_scores(content["d"], images)
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rosinality_without_kept_noise_draws_it(tmp_path: Path):
+    content = training_file()
+    for name in list(content["g_ema"]):
+        if name.startswith("noises."):
+            content["g_ema"].pop(name)
+    card = import_source(saved(tmp_path / "x.pt", content), tmp_path / "faces")
+    assert "It keeps no noise; some was drawn." in card.notes
+    pair, latents = pair_in(tmp_path / "faces"), drawn(3, STYLE)
+    with torch.no_grad():
+        pictures = pair.generator(latents)
+    kept = pair.generator.state_dict()
+    for number, name in enumerate(("b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1")):
+        noise = kept[f"synthesis.{name}.noise_const"]
+        assert 0.7 < float(noise.std()) < 1.3
+        content["g_ema"][f"noises.noise_{number}"] = noise[None, None]
+    expected = rosinality_pictures(content["g_ema"], latents)
+    torch.testing.assert_close(pictures.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def prefixed(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+WRAPPERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
+    "networks": lambda g, d: {"netG": g, "netD": d},
+    "networks beside other things": lambda g, d: {"netG": g, "netD": d, "epoch": 3, "opt": {}},
+    "networks in a state dict": lambda g, d: {"state_dict": {"G": g, "D": d}, "epoch": 3},
+    "a state dict in each": lambda g, d: {"netG": {"state_dict": g}, "netD": {"state_dict": d}},
+    "compiled": lambda g, d: {"netG": prefixed(g, "_orig_mod."), "netD": prefixed(d, "_orig_mod.")},
+    "compiled, parallel": lambda g, d: {
+        "netG": prefixed(g, "module._orig_mod."),
+        "netD": prefixed(d, "_orig_mod.module."),
+    },
+    "joined": lambda g, d: {"state_dict": {**prefixed(g, "netG."), **prefixed(d, "netD.")}},
+    "joined, compiled": lambda g, d: {
+        **prefixed(g, "generator._orig_mod."),
+        **prefixed(d, "discriminator._orig_mod."),
+    },
+    "an average beside": lambda g, d: {
+        "netG": {name: tensor + 1 for name, tensor in g.items()},
+        "netG_ema": g,
+        "netD": d,
+    },
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("program", ["dcgan", "rosinality"])
+def test_what_others_put_around_networks_is_taken_off(tmp_path: Path, wrapper: str, program: str):
+    if program == "dcgan":
+        nets = dcgan_generator(5, [8, 4, 2], 1), dcgan_discriminator([2, 4, 8], 1)
+        generator, critic = (as_saved(net) for net in nets)
+    else:
+        generator, critic = rosinality_generator(16), rosinality_discriminator(16)
+    file = saved(tmp_path / "x.pt", WRAPPERS[wrapper](generator, critic))
+    import_source(file, tmp_path / "wrapped")
+    if program == "dcgan":
+        plain = [saved(tmp_path / "g.pth", generator), saved(tmp_path / "d.pth", critic)]
+        import_source(plain[0], tmp_path / "plain", discriminator=plain[1])
+    else:
+        import_source(
+            saved(tmp_path / "y.pt", {"g_ema": generator, "d": critic}), tmp_path / "plain"
+        )
+    for role in ("generator", "discriminator"):
+        first, second = (
+            dict(getattr(pair_in(tmp_path / name), role).state_dict())
+            for name in ("wrapped", "plain")
+        )
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("wrap", ["", "_orig_mod.", "module."])
+def test_a_generator_in_a_file_of_its_own_may_be_wrapped(tmp_path: Path, wrap: str):
+    generator = as_saved(dcgan_generator(5, [8, 4, 2], 1))
+    critic = as_saved(dcgan_discriminator([2, 4, 8], 1))
+    files = [
+        saved(tmp_path / "g.pth", {"state_dict": prefixed(generator, wrap)}),
+        saved(tmp_path / "d.pth", {"state_dict": prefixed(critic, wrap)}),
+    ]
+    card = import_source(files[0], tmp_path / "x", discriminator=files[1])
+    assert card.architecture.resolution == 32
+
+
+def test_two_generators_of_which_none_is_the_average_are_refused(tmp_path: Path):
+    generator = as_saved(dcgan_generator(5, [8, 4, 2], 1))
+    critic = as_saved(dcgan_discriminator([2, 4, 8], 1))
+    content = {"netG_A": generator, "netG_B": dict(generator), "netD": critic}
+    with pytest.raises(CheckpointError, match="more than one generator: netG_A, netG_B; save"):
+        import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float):
+    content = training_file()
+    content["g_ema"]["convs.0.activate.bias"][1] = value
+    with pytest.raises(
+        CheckpointError, match=r"NaN or infinity in synthesis\.b8\.conv0\.bias \(1 of"
+    ):
+        import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_names_of_a_file_cannot_act_on_a_terminal(tmp_path: Path):
+    name = "\x1b[2J" + "x" * 3000
+    for content in ({name: torch.zeros(1)}, training_file()):
+        content.setdefault("g_ema", {})[name] = torch.zeros(1)
+        with pytest.raises(CheckpointError) as refusal:
+            import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
+        assert r"\x1b[2Jxx" in str(refusal.value)
+        assert str(refusal.value).isprintable()
+        assert len(str(refusal.value)) < 800
+
+
+def test_names_that_promise_a_huge_network_cost_nothing(tmp_path: Path):
+    content = training_file()
+    for number in range(2000):
+        content["g_ema"][f"to_rgbs.{number}.bias"] = torch.zeros(1)
+        content["g_ema"][f"convs.{2 * number}.conv.weight"] = torch.zeros(1, 1, 1, 1, 1)
+    with pytest.raises(SettingsError, match="resolution must be from 1 to 8192"):
+        import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
+    content = training_file()
+    content["g_ema"]["style.1.weight"] = torch.zeros(1, 100_000)
+    with pytest.raises(CheckpointError, match="lengths of at most 8192"):
+        import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
 
 
 @pytest.mark.parametrize(("side", "depth"), [(64, 4), (32, 3), (128, 5)])

@@ -140,7 +140,7 @@ def test_settings_of_the_synthesis_may_lie_in_a_part_of_their_own(tmp_path: Path
     ("changes", "says"),
     [
         ({"c_dim": 10}, "does not fit the network"),
-        ({"architecture": "orig"}, "generator is of the form 'orig'"),
+        ({"architecture": "orig"}, "generator has architecture 'orig', where 'skip' is expected"),
         ({"img_resolution": "large"}, "are not as the official programs store them"),
         ({"channel_base": 1000}, "do not go evenly into 32 px"),
         ({"channel_max": 4}, "does not fit the network"),

@@ -1,14 +1,19 @@
 """Settings that only a StyleGAN has: asked for, kept in the run, held against the source."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from graftgan.backbones import build_pair
+from graftgan.checkpoints import SourceCard
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.networks import Architecture, StyleArchitecture
 from graftgan.run_folder import architecture_of
+from graftgan.settings import parse, read_toml, to_toml
 
 
 def asked(backbone: str | None = "stylegan2", **network: int) -> Experiment:
@@ -46,3 +51,73 @@ def test_a_sources_styles_are_its_own():
     assert asked(None, style_size=16).architecture(source) == source
     with pytest.raises(SettingsError, match="style_size is 16 in the source, 8 in the settings"):
         asked(None, style_size=8).architecture(source)
+
+
+IMPORTED = StyleArchitecture(
+    style_size=8,
+    mapping_layers=1,
+    most_channels=8,
+    mapping_rate=0.1,
+    clamp=3.0,
+    generator_clamp=0.0,
+    direction_layers=0,
+    direction_rate=0.1,
+    direction_size=5,
+    feature_maps=(6, 5, 7, 4),
+)
+
+
+def test_what_an_imported_network_has_goes_through_a_run(tmp_path: Path):
+    source = asked().architecture(None)
+    source = replace(source, style=IMPORTED, width=4)
+    resolved = asked(None).resolved(asked(None).architecture(source), bfloat16=False)
+    file = tmp_path / "experiment.toml"
+    file.write_text(to_toml(resolved), encoding="utf-8")
+    again = architecture_of(parse(Experiment, read_toml(file), where="it"))
+    assert again.style == IMPORTED
+    card = SourceCard(name="x", architecture=again)
+    assert SourceCard.from_dict(json.loads(json.dumps(card.as_dict())), where=file) == card
+
+
+def test_an_imported_network_is_built_as_its_style_says():
+    architecture = replace(asked().architecture(None), style=IMPORTED, width=4, classes=("a", "b"))
+    pair = build_pair(architecture)
+    shapes = {name: tuple(t.shape) for name, t in pair.discriminator.state_dict().items()}
+    assert shapes["b4.out.weight"] == (5, 6)
+    assert shapes["mapping.embed.weight"] == (5, 2)
+    assert not any(name.startswith("mapping.fc") for name in shapes)
+    drawing = pair.generator.state_dict()
+    assert [drawing[f"synthesis.b{side}.conv1.weight"].shape[0] for side in (4, 8, 16, 32)] == [
+        *(6, 5, 7, 4)
+    ]
+    assert drawing["mapping.fc0.weight"].std() == pytest.approx(10, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"mapping_layers": 10**9}, "mapping_layers must be from 0 to 64, got 1000000000"),
+        ({"style_size": 0}, "style_size must be from 1"),
+        ({"clamp": -1.0}, "clamp must be from 0"),
+        ({"mapping_rate": float("nan")}, "mapping_rate must be from"),
+        ({"generator_factor": float("inf")}, "generator_factor must be from"),
+        ({"most_channels": 10**400}, "most_channels must be from 1 to 1048576"),
+        ({"feature_maps": (4, 0)}, "feature_maps must be from 1"),
+    ],
+)
+def test_styles_that_no_network_has_are_refused(changes: dict[str, Any], says: str):
+    with pytest.raises(SettingsError, match=says):
+        replace(StyleArchitecture(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "says"),
+    [
+        ("stylegan2", "feature_maps has 2 numbers, where .* 32 px need 4"),
+        ("stylegan3t", "StyleGAN2"),
+    ],
+)
+def test_feature_maps_fit_the_sizes(backbone: str, says: str):
+    architecture = asked(backbone).architecture(None)
+    with pytest.raises(SettingsError, match=says):
+        build_pair(replace(architecture, style=replace(IMPORTED, feature_maps=(4, 4))))

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from graftgan.backbones.stylegan.linear import ScaledLinear
 from graftgan.tensors import ClassWeights, Latents, Styles
 
-_RATE = 0.01  # of the mapping's weights, beside those of the convolutions
 _EPSILON = 1e-8
-_DIRECTION_LAYERS = 8
 _KEPT = 0.998  # of the mean style, at each batch seen in training
 
 
@@ -29,6 +27,7 @@ class Mapping(nn.Module):
         latent_size: z; 0: the styles are of the classes alone.
         style_size: w.
         layers: So many.
+        rate: Of the weights of these, beside those of the convolutions.
         classes: k; latents are then (b, z + k).
         keeps_mean: Whether the mean style is kept.
     """
@@ -39,6 +38,7 @@ class Mapping(nn.Module):
         style_size: int,
         layers: int,
         *,
+        rate: float = 0.01,
         classes: int = 0,
         keeps_mean: bool = True,
     ) -> None:
@@ -51,7 +51,7 @@ class Mapping(nn.Module):
         self._knows_classes = classes > 0
         self._names = [f"fc{number}" for number in range(layers)]
         for name in self._names:
-            self.add_module(name, ScaledLinear(inputs, style_size, active=True, rate=_RATE))
+            self.add_module(name, ScaledLinear(inputs, style_size, active=True, rate=rate))
             inputs = style_size
         if keeps_mean:
             self.register_buffer("w_avg", torch.zeros(style_size))
@@ -78,10 +78,11 @@ class ClassDirections(Mapping):
 
     Source: Karras et al. 2020, appendix C (arXiv:2006.06676), after the projection discriminator
     (Miyato and Koyama 2018, arXiv:1802.05637), here through layers as the published networks have.
+    Networks converted from TensorFlow have none.
     """
 
-    def __init__(self, classes: int, features: int) -> None:
-        super().__init__(0, features, _DIRECTION_LAYERS, classes=classes, keeps_mean=False)
+    def __init__(self, classes: int, features: int, layers: int = 8, *, rate: float = 0.01) -> None:
+        super().__init__(0, features, layers, rate=rate, classes=classes, keeps_mean=False)
 
     def score(self, features: Tensor, classes: ClassWeights) -> Tensor:
         """Return scores (b,) of features (b, f) as pictures of ``classes``."""

@@ -20,6 +20,7 @@ from graftgan.backbones.registry import BACKBONES, Backbone
 from graftgan.backbones.stylegan.judgement import Epilogue, HalvingBlock
 from graftgan.backbones.stylegan.mapping import ClassDirections, Mapping, for_each_layer
 from graftgan.backbones.stylegan.synthesis import Block, Drawing, FirstBlock
+from graftgan.errors import SettingsError
 from graftgan.networks import (
     PROJECTION_LAYER,
     Architecture,
@@ -48,13 +49,15 @@ class StyleGAN2Generator(StyledGenerator):
             architecture.latent_size,
             style.style_size,
             style.mapping_layers,
+            rate=style.mapping_rate,
             classes=len(architecture.classes),
         )
         sides = sides_of(architecture)
         widths = widths_of(architecture, style, factor=style.generator_factor)
+        clamp = style.clamp if style.generator_clamp is None else style.generator_clamp
         blocks: dict[str, nn.Module] = {
             f"b{_SMALLEST}": FirstBlock(
-                widths[_SMALLEST], architecture.channels, style.style_size, _SMALLEST, style.clamp
+                widths[_SMALLEST], architecture.channels, style.style_size, _SMALLEST, clamp
             )
         }
         for small, large in pairwise(sides):
@@ -64,7 +67,7 @@ class StyleGAN2Generator(StyledGenerator):
                 architecture.channels,
                 style.style_size,
                 large,
-                style.clamp,
+                clamp,
             )
         self.synthesis = nn.ModuleDict(blocks)
         self._styles = 2 * len(sides)
@@ -115,6 +118,7 @@ class StyleGAN2Discriminator(Discriminator):
         self.architecture = architecture
         sides, widths = sides_of(architecture)[::-1], widths_of(architecture, style)
         classes, features = len(architecture.classes), widths[_SMALLEST]
+        directions = style.direction_size or features
         for large, small in pairwise(sides):
             block = HalvingBlock(
                 widths[large],
@@ -126,13 +130,15 @@ class StyleGAN2Discriminator(Discriminator):
             self.add_module(f"b{large}", block)
         self.b4 = Epilogue(
             features,
-            features if classes else 1,
+            directions if classes else 1,
             _SMALLEST,
             group=style.minibatch_group,
             clamp=style.clamp,
         )
         if classes:
-            self.mapping = ClassDirections(classes, features)
+            self.mapping = ClassDirections(
+                classes, directions, style.direction_layers, rate=style.direction_rate
+            )
 
     def layers(self) -> Layers:
         """Return the blocks by their size, the pixels first; with classes then their directions."""
@@ -177,10 +183,22 @@ def sides_of(architecture: Architecture) -> list[int]:
 def widths_of(
     architecture: Architecture, style: StyleArchitecture, *, factor: float = 1.0
 ) -> dict[int, int]:
-    """Return the channels at each size: twice as many at half the size, up to the most."""
-    total = int(architecture.width * architecture.resolution * factor)
-    most = int(style.most_channels * factor)
-    return {side: min(total // side, most) for side in sides_of(architecture)}
+    """Return the channels at each size: twice as many at half the size, up to the most.
+
+    Raises:
+        SettingsError: The style names those of other sizes.
+    """
+    sides = sides_of(architecture)
+    if style.feature_maps:
+        if len(style.feature_maps) != len(sides):
+            raise SettingsError(
+                f"feature_maps has {len(style.feature_maps)} numbers, where pictures of "
+                f"{architecture.resolution} px need {len(sides)}: those at 4 px, 8 px and so on"
+            )
+        return dict(zip(sides, style.feature_maps, strict=True))
+    total = round(architecture.width * architecture.resolution * factor)
+    most = round(style.most_channels * factor)
+    return {side: min(total // side, most) for side in sides}
 
 
 def build_styled(

@@ -21,6 +21,7 @@ from graftgan.backbones.stylegan.mapping import Mapping, for_each_layer
 from graftgan.backbones.stylegan.modulation import modulated
 from graftgan.backbones.stylegan.resample import GAIN, LEAK, filtered_leaky
 from graftgan.backbones.stylegan.stylegan2 import register_styled
+from graftgan.errors import SettingsError
 from graftgan.networks import (
     Architecture,
     Layers,
@@ -39,7 +40,7 @@ _TAPS = 6  # of a filter, for each factor of the rate
 _FINER = 2  # than its output is the grid on which a nonlinearity is applied
 _OUTPUT_SCALE = 0.25
 _KEPT = 0.999  # of the mean square of a layer's input, at each batch seen in training
-_CLAMP = 256.0
+FILTERED_CLAMP = 256.0  # of the generator, where its style says no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,13 @@ class Band:
 
 
 def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]:
-    """Return the signal after each of the fifteen layers (section 3.2; appendix C.1)."""
+    """Return the signal after each of the fifteen layers (section 3.2; appendix C.1).
+
+    Raises:
+        SettingsError: The style names the channels at the sizes of StyleGAN2.
+    """
+    if style.feature_maps:
+        raise SettingsError("feature_maps is of StyleGAN2; a StyleGAN3 takes width alone")
     side, most = architecture.resolution, style.most_channels * style.generator_factor
     total = architecture.width * side * style.generator_factor
     bands: list[Band] = []
@@ -88,7 +95,15 @@ class FilteredConv2d(nn.Conv2d):
     """A modulated convolution, and a nonlinearity between two filters; the last layer has none."""
 
     def __init__(
-        self, before: Band, after: Band, style_size: int, *, side: int, radial: bool, last: bool
+        self,
+        before: Band,
+        after: Band,
+        style_size: int,
+        *,
+        side: int,
+        radial: bool,
+        last: bool,
+        clamp: float,
     ) -> None:
         super().__init__(before.channels, after.channels, side, padding=side - 1)
         self.affine = ScaledLinear(style_size, before.channels, first_bias=1.0)
@@ -119,7 +134,7 @@ class FilteredConv2d(nn.Conv2d):
         missing = (after.size - 1) * self._down + 1 - grown + up_taps + down_taps - 2
         low = (missing + self._up) // 2
         self._around = (low, missing - low, low, missing - low)
-        self._last = last
+        self._last, self._clamp = last, clamp
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
         self, input: Tensor, style: Tensor
@@ -150,7 +165,7 @@ class FilteredConv2d(nn.Conv2d):
             padding=self._around,
             gain=1.0 if self._last else GAIN,
             leak=1.0 if self._last else LEAK,
-            clamp=_CLAMP,
+            clamp=self._clamp,
         )
 
     @torch.no_grad()
@@ -174,10 +189,12 @@ class StyleGAN3Generator(StyledGenerator):
             architecture.latent_size,
             size,
             style.mapping_layers,
+            rate=style.mapping_rate,
             classes=len(architecture.classes),
         )
         bands = bands_of(architecture, style)
         first = bands[0]
+        clamp = FILTERED_CLAMP if style.generator_clamp is None else style.generator_clamp
         parts: dict[str, nn.Module] = {
             "input": FourierFeatures(size, first.channels, first.size, first.rate, first.cutoff)
         }
@@ -190,6 +207,7 @@ class StyleGAN3Generator(StyledGenerator):
                 side=1 if rotates or last else 3,
                 radial=rotates and number < _LAYERS - _CRITICAL,
                 last=last,
+                clamp=clamp,
             )
         self.synthesis = nn.ModuleDict(parts)
 
