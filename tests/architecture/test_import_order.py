@@ -22,6 +22,8 @@ GROUND = {
     "proportions",
     "progress",
     "provenance",
+    "records",
+    "untrusted",
 }
 ROOMS = {
     "data",

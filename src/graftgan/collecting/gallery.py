@@ -4,7 +4,6 @@ gallery-dl is under the GPL: it is run as a program of its own, and none of it i
 """
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -27,6 +26,7 @@ from graftgan.collecting.candidates import (
 from graftgan.collecting.settings import CollectSettings
 from graftgan.collecting.web import Web, is_private_start
 from graftgan.errors import CollectError
+from graftgan.files import parse_json
 from graftgan.provenance import Origin
 
 _FILE = 3  # the kind of message that names a file
@@ -140,7 +140,7 @@ def _problem(code: int, said: list[str], listed: int) -> str | None:
 
 def _candidate(line: str, *, allows_private: bool) -> Candidate | None:
     try:
-        message = json.loads(line)
+        message = parse_json(line)
     except ValueError:
         return None
     url, about = entry(message, 1), entry(message, 2)

@@ -1,7 +1,6 @@
 """``urls:FILE``: the addresses in a text, CSV or JSON-lines file; ``urls:ADDRESS``: one."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.settings import CollectSettings
 from graftgan.collecting.web import Web, is_private_start
 from graftgan.errors import CollectError
+from graftgan.files import parse_json
 from graftgan.provenance import origin_of
 
 _COLUMNS = ("url", "address", "image_url", "link")
@@ -66,7 +66,7 @@ def _table_rows(path: Path, lines: list[str]) -> list[Mapping[str, object]]:
 
 def _json_row(line: str) -> Mapping[str, object]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         return {"url": line}
     return row if isinstance(row, dict) else {"url": row}

@@ -1,7 +1,6 @@
 """Asks web servers for files: politely, within limits, and again where that may help."""
 
 import io
-import json
 import random
 import threading
 from collections import defaultdict
@@ -22,6 +21,7 @@ from graftgan.collecting.pace import Clock, Pace
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.robots import LARGEST_ROBOTS, Robots, parse_robots
 from graftgan.collecting.settings import CollectSettings
+from graftgan.files import parse_json
 
 _CONNECT_S = 10.0
 _LONGEST_WAIT_S = 300.0  # a server that wants more is asked another day
@@ -102,7 +102,7 @@ class Web:
         body = io.BytesIO()
         self.download(f"{api}?{urlencode(query)}", body, request)
         try:
-            return json.loads(body.getvalue())
+            return parse_json(body.getvalue())
         except ValueError:
             raise Refusal(Reason.OTHER_STATUS, f"{api} does not answer with JSON") from None
 
