@@ -38,7 +38,7 @@ _COLOURS = {
 }
 
 # Without markup: what is at work may be called [so].
-_COLUMNS = (
+BAR_COLUMNS = (
     TextColumn("{task.description}", markup=False),
     BarColumn(),
     TaskProgressColumn(),
@@ -160,7 +160,7 @@ def bars_of(*columns: ProgressColumn) -> Progress:
 
 def with_bar(description: str, work: Callable[[Callable[[int, int], None]], T]) -> T:
     """Do ``work`` with a function that moves a progress bar to (done, total)."""
-    with bars_of(*_COLUMNS) as bar:
+    with bars_of(*BAR_COLUMNS) as bar:
         task = bar.add_task(shown(description), total=None)
         return work(lambda done, total: bar.update(task, completed=done, total=total))
 
@@ -168,7 +168,7 @@ def with_bar(description: str, work: Callable[[Callable[[int, int], None]], T]) 
 @contextmanager
 def with_bars() -> Generator[Callable[[str, int, int], None]]:
     """Yield a function that moves the bar of (what is being done, done, total)."""
-    with bars_of(*_COLUMNS) as bars:
+    with bars_of(*BAR_COLUMNS) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
