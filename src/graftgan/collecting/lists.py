@@ -8,7 +8,7 @@ from pathlib import Path
 from graftgan.collecting.candidates import SOURCES, Candidate, Listing, SourceKind, text_of
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.settings import CollectSettings
-from graftgan.collecting.web import Web, is_private_start
+from graftgan.collecting.web import Web, private_home
 from graftgan.errors import CollectError
 from graftgan.files import parse_json
 from graftgan.provenance import origin_of
@@ -81,7 +81,7 @@ def _candidate(row: Mapping[str, object]) -> Candidate:
         name=address or str(dict(row))[:100],
         origin=replace(origin_of({"source": "urls", **said}), url=address),
         refusal=None if address else Refusal(Reason.BAD_ADDRESS, "the line has no address"),
-        allows_private=is_private_start(address),
+        home=private_home(address),
         asks_robots=True,
     )
 
