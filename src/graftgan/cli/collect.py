@@ -1,6 +1,7 @@
 """``graftgan collect``."""
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -168,7 +169,7 @@ def _say(collected: Collected, out: Path) -> None:
         )
     if total:
         console.print(f"licences: {licences_in_words(collected.origins)}")
-        console.print(f"next: graftgan curate {out} clean/")
+        console.print(f"next: graftgan curate {shlex.quote(str(out))} clean/")
 
 
 @contextmanager
