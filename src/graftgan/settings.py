@@ -71,6 +71,8 @@ def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = S
         problems = [_explain(cls, problem) for problem in refusal.errors(include_url=False)]  # type: ignore[arg-type]
         if "surrogate" in problems[0]:  # the parser says in which column, and not of what
             problems = [f"{place}: half a character" for place in _half_pairs(data)] or problems
+    except GraftganError as refusal:  # of a class that is not strict, which is checked at once
+        problems = [str(refusal)]
     except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
         problems = [shown(refusal, 200)]
     more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
