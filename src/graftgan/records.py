@@ -76,7 +76,7 @@ class PictureRecord:
 
     Attributes:
         name: Below its folder, or in its zip.
-        split: ``training`` or ``held out``; empty where it is not known.
+        split: ``training``, ``held_out`` or ``unused``; empty where it is not known.
         url: This and what follows are those of :class:`Origin`.
     """
 

@@ -52,6 +52,8 @@ start here:
   graftgan transfer my_pictures/ --plan "D(2,1,2) G(1,2,2)" --iterations 2000
   graftgan transfer --resume runs/my_pictures        go on where it stopped
   graftgan sample runs/my_pictures --count 64        pictures from the result
+
+--traceback shows where something broke that nobody foresaw
 """
 
 

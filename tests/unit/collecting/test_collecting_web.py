@@ -45,6 +45,7 @@ from graftgan.collecting.addresses import Reach
 from graftgan.collecting.examine import ending_of
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.web import Request, Web
+from hostile_json import RAW
 
 CAP = 200_000
 
@@ -320,7 +321,7 @@ def test_the_secrets_of_a_cloud_are_never_asked_for(
     allow_private: bool,
 ):
     address = site.put("/x.png", redirect(target))
-    strict = client(allow_private=allow_private)
+    strict = client(allow_private=allow_private, seconds=60, silence=60)
     monkeypatch.setattr(strict, "_answer", no_more_than_once(strict._answer))
     for start in (address, target):
         assert refused(strict, start).detail.endswith("is never asked")
@@ -422,3 +423,15 @@ def test_closing_ends_what_is_on_its_way(site: FakeSite, clock: StillClock):
         begun = time.monotonic()
         assert refused(client, address).reason is Reason.TOO_SLOW
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("content", RAW.values(), ids=RAW)
+def test_an_api_that_answers_with_anything_is_refused(
+    site: FakeSite, client: Callable[..., Web], content: bytes
+):
+    site.put("/api", serve(content))
+    if content.startswith(b"[1"):
+        assert client().listing(f"{site.url}/api", {}) == [1, 2, 3]
+        return
+    with pytest.raises(Refusal, match="does not answer with JSON"):
+        client().listing(f"{site.url}/api", {})
