@@ -44,7 +44,7 @@ def _line(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
         **{name: run.get(name) for name in (*_KEPT, *_ALSO)},
         "losses": _losses(read_jsonl(path / "log.jsonl")),
         "losses_stable": None if converged.losses is None else asdict(converged.losses),
-        "start": converged.start,
+        "start": None if converged.start is None else asdict(converged.start),
         "scores": [
             {key: line[key] for key in ("iteration", "name", "value")}
             for line in read_jsonl(path / "metrics.jsonl")

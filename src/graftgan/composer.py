@@ -280,7 +280,7 @@ def _prepared_to_go_on(
             f"the pictures in {experiment.pictures} are not those this run was started with; "
             "put them back, say with --pictures where they are now, or start a new run"
         )
-    if _reference_sha256(prepared) != card.reference_sha256:
+    if _reference_checksum(prepared) != card.reference_checksum:
         raise RunError(
             f"the pictures in {experiment.scoring.reference} are not those this run was scored "
             "against; put them back, or say with --reference where they are now"
@@ -376,7 +376,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             iterations=prepared.experiment.training.iterations,
             base=prepared.base,
             pictures_sha256=prepared.images.sha256,
-            reference_sha256=_reference_sha256(prepared),
+            reference_checksum=_reference_checksum(prepared),
             settings_sha256=folder.settings_sha256(),
             checksums={name: checksum(t) for name, t in made.items() if t},
             remarks=tuple(remarks_on(prepared)),
@@ -385,11 +385,11 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         folder.write_card(card)
 
 
-def _reference_sha256(prepared: Prepared) -> str | None:
+def _reference_checksum(prepared: Prepared) -> str | None:
     yardstick = prepared.yardstick
     if yardstick is None or yardstick.reference is None:
         return None
-    return yardstick.reference.sha256
+    return checksum({"reference": yardstick.reference.pictures})
 
 
 def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:

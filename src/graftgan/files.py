@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from graftgan.errors import GraftganError, RunError
+from graftgan.untrusted import shown
 
 _LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
 _DAY_S = 86_400
@@ -127,7 +129,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def parse_jsonl(text: str) -> list[dict[str, Any]]:
-    """Return the objects of JSON lines; a line that is none is skipped."""
+    """Return the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
     # Only a line feed ends a line: JSON may hold the other characters that end one of text.
     entries = (_parsed(line) for line in text.split("\n"))
     return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
@@ -147,11 +149,32 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path, *, error: type[GraftganError]) -> Any:
     """Return the data of a JSON file; raise ``error`` with a clear message where that fails."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
         raise error(f"there is no file {path}") from None
-    except (OSError, ValueError) as problem:
-        raise error(f"cannot read {path}: {problem}") from None
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or problem}") from None
+    except ValueError as problem:
+        raise error(f"cannot read {path}: {problem}; restore it, or make it again") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the data that ``text`` is JSON of, which may come from anywhere.
+
+    Raises:
+        ValueError: It is no JSON, names a key twice, is nested too deeply, or holds a whole number
+            of thousands of digits.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be ours") from None
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"it is not JSON: {problem}") from None
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"it is not UTF-8 text: {problem.reason}") from None
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
@@ -276,9 +299,17 @@ def _machine() -> str:
 
 def _parsed(line: str) -> object:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has the key '{shown(name)}' twice")
+    return data
 
 
 def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:

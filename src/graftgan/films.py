@@ -1,5 +1,6 @@
 """Films from pictures: GIF by Pillow, MP4 by the ffmpeg of the extra ``video``."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from graftgan.files import written_whole
 from graftgan.tensors import PictureBytes
 
 
-def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> None:
+def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
     """Write pictures (n, c, h, w) as a film of ``size`` x ``size`` pixels, whole.
+
+    Returns:
+        The frames per second that it has: those asked for, or the most that its format can, 50 of
+        a GIF.
 
     Raises:
         SettingsError: The name ends in neither .gif nor .mp4, a number is out of range, or the
@@ -26,8 +31,10 @@ def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, si
         raise SettingsError(f"'{path.name}' is no film: its name must end in .gif or .mp4")
     even = size + size % 2  # video coders want even sides
     frames = [_frame(picture, even) for picture in pictures]
+    speed = min(frames_per_second, _FASTEST.get(path.suffix.lower(), frames_per_second))
     with written_whole(path) as partial:
-        writer(frames, partial, frames_per_second)
+        writer(frames, partial, speed)
+    return speed
 
 
 def _frame(picture: PictureBytes, size: int) -> Image.Image:
@@ -37,9 +44,14 @@ def _frame(picture: PictureBytes, size: int) -> Image.Image:
 
 
 def _write_gif(frames: list[Image.Image], path: Path, frames_per_second: int) -> None:
+    """Write a GIF, which counts in hundredths of a second.
+
+    At 30 frames per second frames last 3, 4, 3, 3, ... of these, so that the film has its speed.
+    """
     first, *rest = frames
-    duration = round(1000 / frames_per_second)
-    first.save(path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+    ends = [round(100 * i / frames_per_second) for i in range(len(frames) + 1)]
+    durations = [10 * (end - start) for start, end in pairwise(ends)]  # milliseconds
+    first.save(path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
 
 
 def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) -> None:
@@ -63,5 +75,6 @@ def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) ->
     writer.close()
 
 
+_FASTEST = {".gif": 50}  # frames of less than 20 ms are shown far longer by browsers
 _WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
 FILM_KINDS = frozenset(_WRITERS)

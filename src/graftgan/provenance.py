@@ -1,6 +1,8 @@
 """Where pictures come from: one line of ``manifest.jsonl`` for each, which travels with them."""
 
+import lzma
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +14,10 @@ from graftgan.files import parse_jsonl, read_jsonl, write_jsonl
 MANIFEST = "manifest.jsonl"
 """Lies beside the pictures; each line names one by its path below the folder."""
 NOT_STATED = "not stated"
+_UNREADABLE = (  # what a damaged zip raises, or one that is packed in a way Python does not know
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 _LARGEST_MANIFEST = 256 * 2**20  # bytes
 
 
@@ -80,7 +86,7 @@ def _lines_in_zip(path: Path) -> list[dict[str, Any]]:
             if entry.file_size > _LARGEST_MANIFEST:
                 return []
             text = archive.read(entry).decode("utf-8", errors="replace")
-    except Exception:  # zipfile raises many kinds for damaged members
+    except _UNREADABLE:
         return []
     return parse_jsonl(text)
 

@@ -78,7 +78,7 @@ class RunCard:
         seconds: In the training loop.
         base: Fingerprints of the source's networks, by role; empty without a source.
         pictures_sha256: Of the image set.
-        reference_sha256: Of the pictures it is scored against, if they are a set of their own.
+        reference_checksum: Of the pictures it is scored against.
         settings_sha256: Of the settings that must not change.
         checksums: Of the tensors made before the run, by file name without ending.
         best: Iteration of the best checkpoint.
@@ -95,7 +95,7 @@ class RunCard:
     seconds: float = 0.0
     base: Mapping[str, str]
     pictures_sha256: str
-    reference_sha256: str | None = None
+    reference_checksum: str | None = None
     settings_sha256: str
     checksums: Mapping[str, str] = field(default_factory=dict[str, str])
     best: int | None = None

@@ -6,16 +6,22 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from graftgan.errors import SettingsError
+from graftgan.errors import GraftganError, SettingsError
+from graftgan.files import read_json
 from graftgan.registry import suggest
+from graftgan.untrusted import shown
 
 S = TypeVar("S")
+
+_MOST_PROBLEMS = 12  # that one message tells
+_LONGEST_REASON = 400  # characters
 
 _COLLECTS: ContextVar[bool] = ContextVar("whether problems are collected", default=False)
 
@@ -36,32 +42,65 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: The file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"there is no settings file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        said = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
+        raise SettingsError(f"{path} is not valid TOML: {said}") from None
 
 
-def parse(cls: type[S], data: Mapping[str, Any], *, where: str) -> S:
-    """Build the settings dataclass ``cls`` from plain ``data``.
+def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = SettingsError) -> S:
+    """Build the dataclass ``cls`` from plain ``data``.
 
     Args:
         cls: A frozen dataclass, possibly of nested ones.
-        data: Plain data, as TOML gives it.
+        data: Plain data, as TOML or JSON gives it; may be anything where a file is damaged.
         where: What the data came from, for the error message.
+        error: What to raise.
 
     Raises:
-        SettingsError: One message that lists every problem with its dotted key.
+        GraftganError: As ``error``: one message that lists the problems with their dotted keys.
     """
     try:
         with _collecting_problems():
-            return TypeAdapter(cls).validate_json(json.dumps(data, default=str), strict=True)
-    except ValidationError as error:
-        problems = [_explain(cls, problem) for problem in error.errors()]  # type: ignore[arg-type]
-        raise SettingsError(f"{where}: {'; '.join(problems)}") from None
+            return _adapter(cls).validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as refusal:
+        problems = [_explain(cls, problem) for problem in refusal.errors(include_url=False)]  # type: ignore[arg-type]
+        if "surrogate" in problems[0]:  # the parser says in which column, and not of what
+            problems = [f"{place}: half a character" for place in _half_pairs(data)] or problems
+    except GraftganError as refusal:  # of a class that is not strict, which is checked at once
+        problems = [str(refusal)]
+    except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
+        problems = [shown(refusal, 200)]
+    more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+    raise error(f"{where}: {'; '.join([*problems[:_MOST_PROBLEMS], *more])}")
+
+
+def read_record(cls: type[S], path: Path, *, error: type[GraftganError], remedy: str) -> S:
+    """Return the JSON file ``path`` as the dataclass ``cls``.
+
+    Args:
+        cls: A frozen dataclass, possibly of nested ones.
+        path: The file.
+        error: What to raise.
+        remedy: What a person can do about a damaged file, for the error message.
+
+    Raises:
+        GraftganError: As ``error``: the file is missing or damaged.
+    """
+    data = read_json(path, error=error)
+    try:
+        return parse(cls, data, where=str(path), error=error)
+    except error as problem:
+        raise error(f"{problem}; {remedy}") from None
+
+
+@cache
+def _adapter(cls: type[S]) -> TypeAdapter[S]:
+    return TypeAdapter(cls)
 
 
 def to_plain(settings: object) -> dict[str, Any]:
@@ -107,6 +146,22 @@ def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
     return checked
 
 
+def _half_pairs(data: object, place: str = "") -> Iterator[str]:
+    """Yield where a text of ``data`` holds a lone surrogate, which no UTF-8 can."""
+    if (
+        isinstance(data, str)
+        and not data.isascii()
+        and any("\ud800" <= c <= "\udfff" for c in data)
+    ):
+        yield place
+    elif isinstance(data, Mapping | list):
+        items = data.items() if isinstance(data, Mapping) else enumerate(data)
+        for key, value in items:
+            inside = f"{place}.{shown(key)}".lstrip(".")
+            yield from _half_pairs(key, inside)
+            yield from _half_pairs(value, inside)
+
+
 def _dataclass_in(hint: object) -> type | None:
     candidates = (hint, *get_args(hint))
     return next((c for c in candidates if isinstance(c, type) and is_dataclass(c)), None)
@@ -114,14 +169,18 @@ def _dataclass_in(hint: object) -> type | None:
 
 def _explain(cls: type, problem: Mapping[str, Any]) -> str:
     location: Sequence[str | int] = problem["loc"]
-    key = ".".join(str(part) for part in location)
+    key = ".".join(shown(part) for part in location)
     if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = list(dotted_names(cls))
         elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
         return f"unknown setting '{key}'; {suggest(key, elsewhere or known)}"
     if problem["type"] in {"missing", "missing_argument"}:
         return f"the setting '{key}' is missing"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = shown(problem["msg"].removeprefix("Value error, "), _LONGEST_REASON)
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: {message}, got {problem['input']!r}" if key else message
+    return f"{key}: {message}, got {shown(_quoted(problem['input']))}" if key else message
+
+
+def _quoted(value: object) -> str:
+    return repr(value[:100] if isinstance(value, str) else value)

@@ -23,6 +23,7 @@ GROUND = {
     "progress",
     "provenance",
     "run_card",
+    "records",
     "untrusted",
 }
 ROOMS = {

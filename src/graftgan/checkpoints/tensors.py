@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graftgan.errors import CheckpointError
+from graftgan.files import parse_json
 
 Tensors = Mapping[str, Tensor]
 
@@ -92,7 +93,7 @@ def load_note(path: Path) -> dict[str, object]:
     if "graftgan" not in metadata:
         raise CheckpointError(f"{path} carries no graftgan note; it was written by another program")
     try:
-        note = json.loads(metadata["graftgan"])
+        note = parse_json(metadata["graftgan"])
     except ValueError as error:
         raise CheckpointError(f"the note of {path} is damaged: {error}") from None
     if not isinstance(note, dict):

@@ -1,11 +1,15 @@
 """The command line: words in, one function call out; one file per verb."""
 
-import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
+from graftgan.cli.last_resort import in_one_line
+from graftgan.cli.signals import exit_code, raised_as_exceptions
+from graftgan.cli.streams import sturdy_streams
 from graftgan.errors import GraftganError
+from graftgan.untrusted import shown
 
 VERBS = {
     "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
@@ -33,6 +37,9 @@ VERBS = {
     "demo": "draw 100 CC0 pictures and transfer the bundled source to them",
 }
 
+_TRACEBACK = "--traceback"
+_LONGEST_LINE = 4000  # characters of a message
+
 _USAGE = """\
 graftgan - transfer learning of GANs on small image sets
 
@@ -45,12 +52,51 @@ start here:
   graftgan transfer my_pictures/ --plan "D(2,1,2) G(1,2,2)" --iterations 2000
   graftgan transfer --resume runs/my_pictures        go on where it stopped
   graftgan sample runs/my_pictures --count 64        pictures from the result
+
+--traceback shows where something broke that nobody foresaw
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit code: 0 done, 2 a mistake that the message explains."""
+    """Run one verb; return the exit code.
+
+    0: done. 2: a mistake that the one line on standard error explains, or something nobody
+    foresaw, whose line names a file with the whole report; ``--traceback`` shows it instead.
+    128 and the number of a signal: stopped by it, 130 by Ctrl-C.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    shows_traceback = _TRACEBACK in given
+    given = [word for word in given if word != _TRACEBACK]
+    with sturdy_streams() as streams, raised_as_exceptions():
+        try:
+            return streams.code_after(_answer(given, shows_traceback=shows_traceback))
+        except SystemExit as stop:  # --help was asked for and printed
+            stop.code = streams.code_after(stop.code if isinstance(stop.code, int) else 0)
+            raise
+        except KeyboardInterrupt as stop:  # between two of the lines above
+            return exit_code(stop)
+
+
+def _answer(given: Sequence[str], *, shows_traceback: bool) -> int:
+    """Run the verb, and say in one line what ended it early."""
+    try:
+        return _run(given)
+    except GraftganError as error:
+        _complain(" ".join(str(error).split()))
+    except KeyboardInterrupt as stop:
+        _complain(str(stop) or "stopped")
+        return exit_code(stop)
+    except SystemExit:
+        raise
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        if shows_traceback:
+            traceback.print_exception(error)
+        else:
+            _complain(in_one_line(error, given))
+    return 2
+
+
+def _run(given: Sequence[str]) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0
@@ -59,22 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(version("graftgan"))
         return 0
-    verb, rest = given[0], given[1:]
-    try:
-        if verb not in VERBS:
-            from graftgan.registry import suggest
+    verb, rest = given[0], list(given[1:])
+    if verb not in VERBS:
+        from graftgan.registry import suggest
 
-            raise GraftganError(f"no verb '{verb}'; {suggest(verb, VERBS)}")
-        return import_module(f"graftgan.cli.{verb}").main(rest)
-    except GraftganError as error:
-        print(f"graftgan: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("graftgan: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output went away, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise GraftganError(f"no verb '{shown(verb)}'; {suggest(verb, VERBS)}")
+    return import_module(f"graftgan.cli.{verb}").main(rest)
+
+
+def _complain(line: str) -> None:
+    """Print why a command ends, without anything that a terminal would obey."""
+    print(f"graftgan: {shown(line, _LONGEST_LINE)}", file=sys.stderr)
 
 
 def usage() -> str:

@@ -1,7 +1,7 @@
 """``graftgan collect``."""
 
 import os
-import sys
+import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console
+from graftgan.cli.screen import bars_of, console
 from graftgan.collecting import (
     COMMONS_API,
     OPENVERSE_API,
@@ -25,6 +25,7 @@ from graftgan.collecting import (
 )
 from graftgan.errors import CollectError
 from graftgan.provenance import licences_in_words
+from graftgan.untrusted import shown
 
 DESCRIPTION = """Gather pictures into a folder, and write down where each comes from.
 
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
             collected = collect(options.sources, options.out, settings, watch=watch)
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with {options.out}")
-        return 130
+        raise
     _say(collected, options.out)
     for problem in collected.problems[1:]:
         console.print(f"problem: {problem}")
@@ -168,28 +169,28 @@ def _say(collected: Collected, out: Path) -> None:
         )
     if total:
         console.print(f"licences: {licences_in_words(collected.origins)}")
-        console.print(f"next: graftgan curate {out} clean/")
+        console.print(f"next: graftgan curate {shlex.quote(str(out))} clean/")
 
 
 @contextmanager
 def _shown() -> Generator[Callable[[Standing], None]]:
     """Yield a function that shows how far it is: a bar on a terminal, a line now and then else."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[refused]:,} refused"),
         TimeRemainingColumn(),
     )
     last = time.monotonic()
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with bars_of(*columns) as bar:
         tasks = {"": bar.add_task("listing", total=None, refused=0)}
 
         def show(standing: Standing) -> None:
             nonlocal last
             if standing.source not in tasks:
                 tasks[standing.source] = bar.add_task(
-                    standing.source, total=standing.wanted, refused=0
+                    shown(standing.source), total=standing.wanted, refused=0
                 )
                 bar.update(tasks[""], visible=False)
             bar.update(tasks[standing.source], completed=standing.have, refused=standing.refused)

@@ -215,6 +215,6 @@ def _finish(results: Results, destination: Path) -> int:
     console.print(f"look at {destination / 'comparison.html'}")
     if results.complete:
         return 0
-    console.print(f"go on with graftgan compare --resume {destination}")
+    console.print(f"go on with graftgan compare --resume {shlex.quote(str(destination))}")
     interrupted = any(run.state == "interrupted" for run in results.runs)
     return 130 if interrupted else 1

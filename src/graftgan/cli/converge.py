@@ -67,6 +67,6 @@ def _start_in_words(convergence: Convergence) -> str:
     if start is None:
         return "fresh weights or a source"
     return (
-        f"a {start['kind']}: {start['iterations']:,} iterations\n{start['images']:,} pictures\n"
-        f"{start['seconds']:,.0f} s, counted in"
+        f"a {start.kind}: {start.iterations:,} iterations\n{start.images:,} pictures\n"
+        f"{start.seconds:,.0f} s, counted in"
     )

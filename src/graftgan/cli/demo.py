@@ -1,5 +1,6 @@
 """``graftgan demo``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     if run.exists():
         raise RunError(
             f"{run} exists already: look at {run / 'report.html'}, go on with "
-            f"`graftgan transfer --resume {run}`, or choose another --out"
+            f"`graftgan transfer --resume {shlex.quote(str(run))}`, or choose another --out"
         )
     pictures = options.out / options.style
     with_bar(

@@ -1,5 +1,6 @@
 """``graftgan export``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from graftgan.export import (
     images_in_words,
     latents_in_words,
     ready_form,
+    repository_name,
 )
 from graftgan.run_folder import RunFolder
 from graftgan.sources import find_source
@@ -93,7 +95,8 @@ def _say(export: Export, card: SourceCard) -> None:
     )
     console.print(f"licence: {card.licence}")
     if export.path.is_dir():
-        console.print(f"to the Hub: hf upload YOUR_NAME/{export.path.name} {export.path}")
+        name, folder = repository_name(export.path.name), shlex.quote(str(export.path))
+        console.print(f"to the Hub: hf upload YOUR_NAME/{name} {folder}")
 
 
 def _bytes_in(path: Path) -> int:

@@ -1,6 +1,7 @@
 # ruff: noqa: N999 - the verb is called so
 """``graftgan import``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,5 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     console.print(f"licence: {card.licence}")
     console.print(card.notes)
-    console.print(f"use it: graftgan transfer my_pictures/ --source {destination}")
+    console.print(
+        f"use it: graftgan transfer my_pictures/ --source {shlex.quote(str(destination))}"
+    )
     return 0

@@ -45,7 +45,7 @@ class Interpolate:
     frames: int = 20
     """Frames from one stop to the next."""
     frames_per_second: int = 20
-    """Speed of the film."""
+    """Speed of the film; a GIF has 50 at most."""
     size: int = 256
     """Height and width of the film in pixels; pictures are enlarged to it."""
     seed: int = 0
@@ -71,11 +71,16 @@ def main(arguments: Sequence[str]) -> int:
     latents = interpolation_through_classes(
         architecture, walk, frames_between=options.frames, of_class=options.of_class
     )
-    write_film(
+    speed = write_film(
         generate(generator, latents, truncation=options.truncation),
         options.out,
         frames_per_second=options.frames_per_second,
         size=options.size,
     )
     console.print(f"{len(latents)} frames in {options.out}")
+    if speed != options.frames_per_second:
+        console.print(
+            f"note: it has {speed} frames per second, not {options.frames_per_second}: no GIF is "
+            "faster; a .mp4 can be"
+        )
     return 0

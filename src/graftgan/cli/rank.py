@@ -1,5 +1,6 @@
 """``graftgan rank``."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     show(ranking)
     first = ranking.candidates[0].name
-    console.print(f"go on with: graftgan transfer {options.pictures} --source {first}")
+    words = shlex.join(["graftgan", "transfer", str(options.pictures), "--source", str(first)])
+    console.print(f"go on with: {words}")
     return 0
 
 

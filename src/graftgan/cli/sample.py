@@ -7,12 +7,14 @@ from typing import Annotated
 
 import torch
 import tyro
+from PIL import Image
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.models import open_generator, whole_numbers
 from graftgan.cli.screen import console, with_bar
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import written_whole
+from graftgan.films import FILM_KINDS
 from graftgan.networks import Architecture
 from graftgan.reports import picture_grid, save_png
 from graftgan.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
@@ -29,6 +31,9 @@ examples:
   graftgan sample runs/my_classes --class anime               one class of a model with several
   graftgan sample avatars-64 --adapter runs/a:0.5 --adapter runs/b:0.5   half of each domain
 """
+
+
+_NO_FOLDERS = FILM_KINDS | {".zip", ".npz", ".html", ".svg"}
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan sample"
     options = parse_flags(Sample, arguments, prog=prog, description=DESCRIPTION)
-    as_grid = options.out.suffix.lower() == ".png"
-    if options.out.suffix and not as_grid:
-        raise SettingsError(f"'{options.out}' is neither a .png file nor a folder")
+    as_grid = is_png(options.out)
     generator = open_generator(options.model, iteration=options.iteration, adapters=options.adapter)
     latents = _latents(generator.architecture, options)
     count = len(latents)
@@ -77,6 +80,18 @@ def main(arguments: Sequence[str]) -> int:
         write_single_files(parts, options.out, seed=options.seed)
     console.print(f"{count} pictures in {options.out}")
     return 0
+
+
+def is_png(path: Path) -> bool:
+    """Return whether ``path`` names a .png file; else it names a folder, such as ``trunc0.7``.
+
+    Raises:
+        SettingsError: It names a picture, film or page of another kind.
+    """
+    ending = path.suffix.lower()
+    if ending != ".png" and (ending in Image.registered_extensions() or ending in _NO_FOLDERS):
+        raise SettingsError(f"'{path}' is neither a .png file nor a folder")
+    return ending == ".png"
 
 
 def _latents(architecture: Architecture, options: Sample) -> Latents:

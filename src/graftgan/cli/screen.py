@@ -9,8 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +29,7 @@ from graftgan.run_folder import RunFolder
 from graftgan.sitting import Watcher
 from graftgan.starts import START
 from graftgan.transfer import PlanReport
+from graftgan.untrusted import escaped, shown
 
 _COLOURS = {
     "freeze": "cyan",
@@ -31,10 +41,36 @@ _COLOURS = {
     "reset": "red",
 }
 
+# Without markup: what is at work may be called [so].
+BAR_COLUMNS = (
+    TextColumn("{task.description}", markup=False),
+    BarColumn(),
+    TaskProgressColumn(),
+    TimeRemainingColumn(),
+)
 _REDRAW_S, _LINE_S = 0.1, 20.0  # between two shows of progress: a bar on a terminal, a line
 
 T = TypeVar("T")
-console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+class SafeConsole(Console):
+    """A console that shows control characters in what it prints, instead of letting them act.
+
+    Names come from files, cards and sites, and might tell a terminal anything.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield the segments of something that is printed; every print comes through here."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(escaped(segment.text, keep="\n"), segment.style)
+
+
+console = SafeConsole(highlight=False, soft_wrap=True, markup=False)
 
 
 class ScreenWatcher(Watcher):
@@ -59,7 +95,7 @@ class ScreenWatcher(Watcher):
         due = now - self._shown >= (_REDRAW_S if self.draws_bar else _LINE_S)
         if self.draws_bar and (due or done == total):
             end = "\n" if done == total else "\r"
-            print(f"{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+            print(f"{shown(what)}: {done}/{total}", end=end, file=sys.stderr, flush=True)
         elif self.leads and due:
             self.say(f"{what}: {done}/{total}")
         if due:
@@ -145,22 +181,27 @@ def columns_of(
     return [[row[position] for position in positions] for row in rows]
 
 
+def bars_of(*columns: ProgressColumn) -> Progress:
+    """Return bars that are gone when they are done, and are not drawn without a terminal."""
+    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+
+
 def with_bar(description: str, work: Callable[[Callable[[int, int], None]], T]) -> T:
     """Do ``work`` with a function that moves a progress bar to (done, total)."""
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(description, total=None)
+    with bars_of(*BAR_COLUMNS) as bar:
+        task = bar.add_task(shown(description), total=None)
         return work(lambda done, total: bar.update(task, completed=done, total=total))
 
 
 @contextmanager
 def with_bars() -> Generator[Callable[[str, int, int], None]]:
     """Yield a function that moves the bar of (what is being done, done, total)."""
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bars:
+    with bars_of(*BAR_COLUMNS) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(shown(what), total=total)
             bars.update(tasks[what], completed=done)
 
         yield show

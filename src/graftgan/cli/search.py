@@ -267,10 +267,11 @@ def _finish(findings: Findings, destination: Path) -> int:
         console.print(f"note: {note}")
     console.print(f"look at {destination / 'search.html'}")
     if findings.winner is not None:
-        console.print(f"use it: graftgan transfer PICTURES --config {destination / 'winner.toml'}")
+        winner = shlex.quote(str(destination / "winner.toml"))
+        console.print(f"use it: graftgan transfer PICTURES --config {winner}")
     if findings.complete:
         return 0 if findings.winner is not None else 1
-    console.print(f"go on with graftgan search --resume {destination}")
+    console.print(f"go on with graftgan search --resume {shlex.quote(str(destination))}")
     return 130
 
 

@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
+from enum import Enum
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from graftgan.collecting.reasons import Reason, Refusal
@@ -11,6 +13,48 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?[]|"
 LONGEST = 8_000  # characters of an address
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(*names: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names)
+
+
+# Where clouds tell a machine its secrets, and the link it is on: no picture lies there.
+_FORBIDDEN = _networks(
+    "169.254.0.0/16",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "192.0.0.192/32",
+    "fd00:ec2::/32",
+    "fd20:ce::/32",
+    "fe80::/10",
+)
+# Not public, whatever the version of Python thinks of them.
+_NOT_PUBLIC = _networks(
+    "0.0.0.0/8",
+    "100.64.0.0/10",
+    "192.0.0.0/24",
+    "198.18.0.0/15",
+    "::/96",
+    "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "2001::/32",
+    "2002::/16",
+    "fec0::/10",
+)
+_ENDS_IN_IPV4 = _networks("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
+
+
+class Reach(Enum):
+    """Where an address leads: to the world, into a network of somebody's own, or to secrets."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    FORBIDDEN = "forbidden"
 
 
 def tidy(address: str) -> str:
@@ -45,27 +89,55 @@ def host_of(address: str) -> str:
     return urlsplit(address).netloc
 
 
-def names_private_host(address: str) -> bool:
-    """Return whether a tidy address itself says that it is of this machine or a private network."""
-    host = urlsplit(address).hostname or ""
+def reach_of_name(address: str) -> Reach:
+    """Return where a tidy address leads by its own words; a name is public until it is looked up.
+
+    Where a name leads is seen when it is connected to.
+    """
+    host = (urlsplit(address).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
-        return True
+        return Reach.PRIVATE
     try:
-        return is_private(host)
+        return reach_of(host)
     except ValueError:
-        return False  # a name; where it leads is seen when it is connected to
+        return Reach.PUBLIC
 
 
-def is_private(ip: str) -> bool:
-    """Return whether an IP address is of this machine, a private network or otherwise not public.
+def reach_of(ip: str) -> Reach:
+    """Return where an IP address leads.
+
+    Only what is public by every rule is public: an IPv6 address that carries an IPv4 one (mapped,
+    translated or tunnelled) is not, wherever that leads, and is forbidden where that is.
 
     Raises:
         ValueError: It is no IP address.
     """
-    parsed = ipaddress.ip_address(ip)
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return not parsed.is_global
+    parsed = ipaddress.ip_address(ip.partition("%")[0])
+    if any(_is_in(one, _FORBIDDEN) for one in (parsed, *_carried_by(parsed))):
+        return Reach.FORBIDDEN
+    is_public = parsed.is_global and not (parsed.is_multicast or parsed.is_reserved)
+    return Reach.PUBLIC if is_public and not _is_in(parsed, _NOT_PUBLIC) else Reach.PRIVATE
+
+
+def is_same_server(address: str, other: str) -> bool:
+    """Return whether two tidy addresses are of one host and port, or of one host and its https."""
+    one, two = urlsplit(address), urlsplit(other)
+    ports = {part.port or _DEFAULT_PORTS[part.scheme] for part in (one, two)}
+    return one.hostname == two.hostname and (len(ports) == 1 or ports == {80, 443})
+
+
+def _carried_by(address: Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if _is_in(address, _ENDS_IN_IPV4):
+        carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in carried if one is not None]
+
+
+def _is_in(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == one.version and address in one for one in networks)
 
 
 def _ascii_host(host: str) -> str:

@@ -26,7 +26,7 @@ class Candidate:
         key: What stays the same where a site signs its addresses anew each time; None: the address.
         content: Its bytes, for what lies on this machine; None: they are fetched.
         refusal: Why the source already knows that it cannot be taken.
-        allows_private: Whether the person pointed to a private address to get here.
+        home: The private address that a person named to get here; None: none was.
         asks_robots: Whether robots.txt decides if it is fetched.
         referer: The page that its server expects the request to come from.
     """
@@ -36,7 +36,7 @@ class Candidate:
     key: str | None = None
     content: bytes | None = field(default=None, repr=False)
     refusal: Refusal | None = None
-    allows_private: bool = False
+    home: str | None = None
     asks_robots: bool = False
     referer: str | None = None
 

@@ -200,7 +200,7 @@ class _Work:
     def _fetched(self, candidate: Candidate) -> bytes:
         request = Request(
             largest=self._settings.largest_bytes,
-            allows_private=candidate.allows_private,
+            home=candidate.home,
             asks_robots=candidate.asks_robots,
             check_start=ending_of,
             headers=(("Referer", candidate.referer),) if candidate.referer else (),

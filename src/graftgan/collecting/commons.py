@@ -15,7 +15,7 @@ from graftgan.collecting.candidates import (
 )
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.settings import LICENCES, CollectSettings
-from graftgan.collecting.web import Web, is_private_start
+from graftgan.collecting.web import Web, private_home
 from graftgan.errors import CollectError
 from graftgan.provenance import Origin
 
@@ -92,7 +92,7 @@ def _candidate(page: Any, settings: CollectSettings) -> Candidate | None:
         name=url,
         origin=origin,
         refusal=_refusal(info, settings),
-        allows_private=is_private_start(settings.commons_api),
+        home=private_home(settings.commons_api),
     )
 
 

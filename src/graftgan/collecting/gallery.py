@@ -4,7 +4,6 @@ gallery-dl is under the GPL: it is run as a program of its own, and none of it i
 """
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -25,8 +24,9 @@ from graftgan.collecting.candidates import (
     text_of,
 )
 from graftgan.collecting.settings import CollectSettings
-from graftgan.collecting.web import Web, is_private_start
+from graftgan.collecting.web import Web, private_home
 from graftgan.errors import CollectError
+from graftgan.files import parse_json
 from graftgan.provenance import Origin
 
 _FILE = 3  # the kind of message that names a file
@@ -106,7 +106,7 @@ def _listed(command: list[str], address: str) -> Iterator[Candidate]:
         ear.start()
         try:
             for line in program.stdout or ():
-                candidate = _candidate(line, allows_private=is_private_start(address))
+                candidate = _candidate(line, home=private_home(address))
                 if candidate is not None:
                     listed += 1
                     yield candidate
@@ -138,9 +138,9 @@ def _problem(code: int, said: list[str], listed: int) -> str | None:
     return "found nothing; run it by hand to see why" if listed == 0 else None
 
 
-def _candidate(line: str, *, allows_private: bool) -> Candidate | None:
+def _candidate(line: str, *, home: str | None) -> Candidate | None:
     try:
-        message = json.loads(line)
+        message = parse_json(line)
     except ValueError:
         return None
     url, about = entry(message, 1), entry(message, 2)
@@ -162,7 +162,7 @@ def _candidate(line: str, *, allows_private: bool) -> Candidate | None:
         name=url,
         origin=origin,
         key=_key(about, category),
-        allows_private=allows_private,
+        home=home,
         referer=text_of(entry(about, "_http_headers", "Referer")),
     )
 

@@ -2,8 +2,8 @@
 
 A thread that makes a request holds a :class:`Leash`. The connection asks it whether the other end
 may be talked to, after connecting and before a word is said, so that neither a redirect nor a name
-that leads to a private network is followed. When the time is up it ends the connection, also one
-that drips a byte now and then.
+that leads to a private network is followed, whatever a server of names answers at which moment.
+When the time is up it ends the connection, also one that drips a byte now and then.
 """
 
 import socket
@@ -14,7 +14,7 @@ from typing import Any, cast
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from graftgan.collecting.addresses import is_private
+from graftgan.collecting.addresses import Reach, reach_of
 from graftgan.collecting.reasons import Reason, Refusal
 
 _held = threading.local()
@@ -54,9 +54,10 @@ class Leash:
         """Take a connection before it is used.
 
         Raises:
-            Refusal: It leads to a private address and must not.
+            Refusal: It leads to a private address and must not, or to one that never may.
         """
-        if not self._allows_private and is_private(str(connected.getpeername()[0])):
+        reach = reach_of(str(connected.getpeername()[0]))
+        if reach is Reach.FORBIDDEN or (reach is Reach.PRIVATE and not self._allows_private):
             raise Refusal(Reason.PRIVATE_ADDRESS, "the host's name leads to a private network")
         with self._lock:
             self._socket = connected
@@ -83,10 +84,19 @@ def _hold(connected: Any) -> None:
         leash.hold(connected)
 
 
+def _held_new(connected: socket.socket) -> socket.socket:
+    """Hold a connection that was just made, before anything is sent, TLS included."""
+    try:
+        _hold(connected)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
 class _PlainConnection(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _hold(self.sock)
+    def _new_conn(self) -> socket.socket:
+        return _held_new(super()._new_conn())
 
     def request(self, *args: Any, **options: Any) -> None:
         _hold(self.sock)  # a connection that is used once more
@@ -94,9 +104,12 @@ class _PlainConnection(HTTPConnection):
 
 
 class _SecureConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _held_new(super()._new_conn())
+
     def connect(self) -> None:
         super().connect()
-        _hold(self.sock)
+        _hold(self.sock)  # TLS made another socket of it
 
     def request(self, *args: Any, **options: Any) -> None:
         _hold(self.sock)

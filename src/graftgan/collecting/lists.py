@@ -1,7 +1,6 @@
 """``urls:FILE``: the addresses in a text, CSV or JSON-lines file; ``urls:ADDRESS``: one."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 from graftgan.collecting.candidates import SOURCES, Candidate, Listing, SourceKind, text_of
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.settings import CollectSettings
-from graftgan.collecting.web import Web, is_private_start
+from graftgan.collecting.web import Web, private_home
 from graftgan.errors import CollectError
+from graftgan.files import parse_json
 from graftgan.provenance import origin_of
 
 _COLUMNS = ("url", "address", "image_url", "link")
@@ -66,7 +66,7 @@ def _table_rows(path: Path, lines: list[str]) -> list[Mapping[str, object]]:
 
 def _json_row(line: str) -> Mapping[str, object]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         return {"url": line}
     return row if isinstance(row, dict) else {"url": row}
@@ -81,7 +81,7 @@ def _candidate(row: Mapping[str, object]) -> Candidate:
         name=address or str(dict(row))[:100],
         origin=replace(origin_of({"source": "urls", **said}), url=address),
         refusal=None if address else Refusal(Reason.BAD_ADDRESS, "the line has no address"),
-        allows_private=is_private_start(address),
+        home=private_home(address),
         asks_robots=True,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from graftgan.collecting.candidates import SOURCES, Candidate, Listing, SourceKind, entry, text_of
 from graftgan.collecting.reasons import Refusal
 from graftgan.collecting.settings import CollectSettings
-from graftgan.collecting.web import Web, is_private_start
+from graftgan.collecting.web import Web, private_home
 from graftgan.errors import CollectError
 from graftgan.provenance import Origin
 
@@ -35,7 +35,7 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
                 return
             for result in results:
                 listed += 1
-                yield _candidate(result, allows_private=is_private_start(api))
+                yield _candidate(result, home=private_home(api))
             pages = entry(answer, "page_count")
             if isinstance(pages, int) and page >= pages:
                 return
@@ -44,7 +44,7 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
     return listing
 
 
-def _candidate(result: Any, *, allows_private: bool) -> Candidate:
+def _candidate(result: Any, *, home: str | None) -> Candidate:
     url = text_of(entry(result, "url")) or ""
     origin = Origin(
         url=url,
@@ -55,7 +55,7 @@ def _candidate(result: Any, *, allows_private: bool) -> Candidate:
         title=text_of(entry(result, "title")),
         source="openverse",
     )
-    return Candidate(name=url, origin=origin, allows_private=allows_private)
+    return Candidate(name=url, origin=origin, home=home)
 
 
 def licence_name(code: object, number: object) -> str | None:

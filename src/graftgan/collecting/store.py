@@ -144,7 +144,7 @@ class Store:
                 and _length(self.folder / name) == line.get("bytes")
             ):
                 lines[name] = line
-        return {n: line for n, line in lines.items() if isinstance(line.get("sha256"), str)}
+        return {n: line for n, line in lines.items() if _is_named_after(n, line.get("sha256"))}
 
     def _read_refused(self) -> dict[str, dict[str, Any]]:
         lines = read_jsonl(self.folder / REFUSED)
@@ -171,7 +171,7 @@ class Store:
         known = self._lines[name]
         line = dict(known)
         if not candidate.is_local and candidate.address not in _addresses_of(known):
-            line["also"] = [*known.get("also", []), candidate.address]
+            line["also"] = [*_further_addresses(known), candidate.address]
         if not _says_more_than_title(known) and candidate.origin.as_line():
             line |= _tidy_lines(candidate.origin)
         if line != known:
@@ -245,9 +245,13 @@ def _now() -> str:
 
 
 def _addresses_of(line: dict[str, Any]) -> list[str]:
+    first = line.get("address")
+    return [*([first] if isinstance(first, str) else []), *_further_addresses(line)]
+
+
+def _further_addresses(line: dict[str, Any]) -> list[str]:
     also = line.get("also")
-    addresses = [line.get("address"), *(also if isinstance(also, list) else [])]
-    return [address for address in addresses if isinstance(address, str)]
+    return [one for one in (also if isinstance(also, list) else []) if isinstance(one, str)]
 
 
 def _is_ours(name: str) -> bool:
@@ -255,6 +259,10 @@ def _is_ours(name: str) -> bool:
         return False
     match = _OUR_NAME.fullmatch(name.removeprefix(f"{PICTURES}/"))
     return match is not None and match[1] in ENDINGS
+
+
+def _is_named_after(name: str, sha256: object) -> bool:
+    return isinstance(sha256, str) and Path(name).stem == sha256[:20]
 
 
 def _length(path: Path) -> int | None:

@@ -1,7 +1,6 @@
 """Asks web servers for files: politely, within limits, and again where that may help."""
 
 import io
-import json
 import random
 import threading
 from collections import defaultdict
@@ -14,7 +13,13 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import urllib3
 from urllib3 import exceptions
 
-from graftgan.collecting.addresses import host_of, names_private_host, tidy
+from graftgan.collecting.addresses import (
+    Reach,
+    host_of,
+    is_same_server,
+    reach_of_name,
+    tidy,
+)
 from graftgan.collecting.answers import in_words, refused_status
 from graftgan.collecting.body import copy_body
 from graftgan.collecting.leash import Leash, leashed_pool
@@ -22,6 +27,7 @@ from graftgan.collecting.pace import Clock, Pace
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.robots import LARGEST_ROBOTS, Robots, parse_robots
 from graftgan.collecting.settings import CollectSettings
+from graftgan.files import parse_json
 
 _CONNECT_S = 10.0
 _LONGEST_WAIT_S = 300.0  # a server that wants more is asked another day
@@ -35,14 +41,15 @@ class Request:
 
     Attributes:
         largest: Bytes of the body at most.
-        allows_private: Whether the address, and those it is redirected to, may be private.
+        home: The private address that a person named to get here: its server alone may be private,
+            wherever redirects lead. None: none was.
         asks_robots: Whether robots.txt decides.
         check_start: Looks at the first bytes; see :func:`copy_body`.
         headers: Beside our own.
     """
 
     largest: int
-    allows_private: bool = False
+    home: str | None = None
     asks_robots: bool = False
     check_start: Callable[[bytes], object] | None = None
     headers: tuple[tuple[str, str], ...] = ()
@@ -96,25 +103,23 @@ class Web:
             Stopped: The collection was stopped.
         """
         headers = (("Authorization", f"Bearer {token}"),) if token else ()
-        request = Request(
-            largest=_LARGEST_LISTING, allows_private=is_private_start(api), headers=headers
-        )
+        request = Request(largest=_LARGEST_LISTING, home=private_home(api), headers=headers)
         body = io.BytesIO()
         self.download(f"{api}?{urlencode(query)}", body, request)
         try:
-            return json.loads(body.getvalue())
+            return parse_json(body.getvalue())
         except ValueError:
             raise Refusal(Reason.OTHER_STATUS, f"{api} does not answer with JSON") from None
 
     def _attempt(self, address: str, file: IO[bytes], request: Request) -> None:
-        # A redirect may go where the start was, not from the world into a private network.
-        allows_private = request.allows_private or self._settings.allow_private
         start = host_of(address)
         for _ in range(self._settings.redirects + 1):
-            if not allows_private and names_private_host(address):
-                raise Refusal(Reason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
+            allows_private = self._settings.allow_private or (
+                request.home is not None and is_same_server(address, request.home)
+            )
+            _refuse_reach(address, allows_private=allows_private)
             if request.asks_robots and self._settings.robots:
-                self._ask_robots(address, allows_private)
+                self._ask_robots(address, request.home)
             file.seek(0)
             file.truncate()
             headers = dict(request.headers) if host_of(address) == start else {}  # may hold secrets
@@ -157,21 +162,21 @@ class Web:
             raise in_words(TimeoutError(), self._settings, time_is_up=True)
         return target
 
-    def _ask_robots(self, address: str, allows_private: bool) -> None:
+    def _ask_robots(self, address: str, home: str | None) -> None:
         host = host_of(address)
         with self._robots_locks[host]:  # one thread asks, the others wait for what it learns
             if host not in self._robots:
-                self._robots[host] = self._read_robots(address, allows_private)
+                self._robots[host] = self._read_robots(address, home)
             robots = self._robots[host]
         if isinstance(robots, Refusal):
             raise Refusal(robots.reason, f"its robots.txt: {robots.detail}")
         if not robots.allows(address):
             raise Refusal(Reason.ROBOTS, host)
 
-    def _read_robots(self, address: str, allows_private: bool) -> Robots | Refusal:
+    def _read_robots(self, address: str, home: str | None) -> Robots | Refusal:
         body = io.BytesIO()
         parts = urlsplit(address)
-        request = Request(largest=LARGEST_ROBOTS, allows_private=allows_private)
+        request = Request(largest=LARGEST_ROBOTS, home=home)
         try:
             self.download(f"{parts.scheme}://{parts.netloc}/robots.txt", body, request)
         except Refusal as refusal:
@@ -200,12 +205,21 @@ def user_agent(contact: str | None) -> str:
     return f"graftgan/{version('graftgan')} (collects pictures; contact: {contact or 'not given'})"
 
 
-def is_private_start(address: str) -> bool:
-    """Return whether a person gave an address that is private by itself."""
+def private_home(address: str) -> str | None:
+    """Return an address that a person gave, tidy, where it is private by its own words."""
     try:
-        return names_private_host(tidy(address))
+        tidied = tidy(address)
     except Refusal:
-        return False
+        return None
+    return tidied if reach_of_name(tidied) is Reach.PRIVATE else None
+
+
+def _refuse_reach(address: str, *, allows_private: bool) -> None:
+    reach = reach_of_name(address)
+    if reach is Reach.FORBIDDEN:
+        raise Refusal(Reason.PRIVATE_ADDRESS, f"{host_of(address)} is never asked")
+    if reach is Reach.PRIVATE and not allows_private:
+        raise Refusal(Reason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
 
 
 def _moved_to(address: str, target: str) -> str:

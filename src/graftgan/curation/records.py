@@ -1,13 +1,15 @@
 """What was read off each picture, on disk: one line for each, so that nothing is read twice."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graftgan.curation.filters import Reading
 from graftgan.errors import RunError
-from graftgan.files import append_text, as_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from graftgan.files import append_text, as_jsonl, read_json, write_json, write_jsonl
+from graftgan.records import Count, read_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Records:
     def __init__(self, folder: Path, *, made_by: Mapping[str, str]) -> None:
         self.path = folder / "readings.jsonl"
         card = folder / "made_by.json"
-        fits = card.is_file() and read_json(card, error=RunError) == dict(made_by)
+        fits = _made_by(card) == dict(made_by)
         self._by_name = {record.name: record for record in _read(self.path)} if fits else {}
         write_jsonl(self.path, (record.as_line() for record in self._by_name.values()))
         write_json(card, dict(made_by))
@@ -77,18 +79,36 @@ class Records:
         return len(self._by_name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A line of the file."""
+
+    name: str
+    stamp: str
+    sha256: str
+    size: tuple[Count, Count]
+    readings: Mapping[str, Reading]
+    unusable: str | None = None
+
+
+def _made_by(card: Path) -> object:
+    """Return which tools the readings come from; None: unknown, so they are taken anew."""
+    with suppress(RunError):
+        return read_json(card, error=RunError)
+    return None
+
+
 def _read(path: Path) -> Iterator[Record]:
-    for line in read_jsonl(path):
-        try:
-            width, height = line["size"]
-            yield Record(
-                name=line["name"],
-                stamp=line["stamp"],
-                sha256=line["sha256"],
-                width=width,
-                height=height,
-                readings=line["readings"],
-                unusable=line.get("unusable"),
-            )
-        except (KeyError, TypeError, ValueError):  # a line that is not one of ours
-            continue
+    """Yield the records of a file; what a damaged line was about is read anew."""
+    lines, _ = read_lines(_Line, path)
+    for line in lines:
+        width, height = line.size
+        yield Record(
+            name=line.name,
+            stamp=line.stamp,
+            sha256=line.sha256,
+            width=width,
+            height=height,
+            readings=line.readings,
+            unusable=line.unusable,
+        )

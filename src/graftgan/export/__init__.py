@@ -16,6 +16,7 @@ from graftgan.export.form import (
     latents_in_words,
 )
 from graftgan.export.leaving import Export, export_model, ready_form
+from graftgan.export.markdown import repository_name
 from graftgan.export.weights_file import load_generator
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "latents_in_words",
     "load_generator",
     "ready_form",
+    "repository_name",
 ]

@@ -8,8 +8,10 @@ from typing import Any
 
 from graftgan.checkpoints import SourceCard
 from graftgan.export.form import Outgoing
+from graftgan.export.markdown import inline, repository_name
 from graftgan.networks import LayeredNetwork
-from graftgan.provenance import Origin, licences_in_words, origin_of
+from graftgan.provenance import Origin, licences_in_words
+from graftgan.records import ScoreRecord
 from graftgan.reports import RunRecord, in_words
 
 # The Hub's names of licences; any other is "other", and the page says which.
@@ -30,7 +32,7 @@ def model_card(outgoing: Outgoing, record: RunRecord | None = None) -> str:
     card = outgoing.card
     parts = [
         _front_matter(card),
-        f"# {card.name}",
+        f"# {inline(card.name)}",
         _introduction(card),
         "![Pictures of the generator, drawn at random](samples.png)",
         _table(("", ""), _facts(outgoing, record)),
@@ -65,7 +67,7 @@ def _front_matter(card: SourceCard) -> str:
 def _introduction(card: SourceCard) -> str:
     networks = card.architecture
     colour = "gray" if networks.channels == 1 else "colour"
-    classes = f" of the classes {', '.join(networks.classes)}" if networks.classes else ""
+    classes = f" of the classes {inline(', '.join(networks.classes))}" if networks.classes else ""
     return (
         f"A GAN that draws pictures{classes}, {networks.resolution} x {networks.resolution} pixels "
         f"in {colour}: a generator, and the discriminator it was trained with, so that it can be "
@@ -91,14 +93,14 @@ def _facts(outgoing: Outgoing, record: RunRecord | None) -> list[tuple[str, str]
 
 
 def _facts_of_run(record: RunRecord) -> list[tuple[str, str]]:
-    settings, pictures = record.settings, record.manifest.get("pictures", [])
-    count = sum(picture.get("split") == "training" for picture in pictures)
+    settings = record.settings
+    count = 0 if record.manifest is None else len(record.manifest.training)
     source = settings.get("source")
     return [
         ("trained on", f"{count:,} of them" if count else ""),
         # Its name alone: where it lies is a person's own business.
-        ("source", "none: fresh weights" if source is None else Path(source).name),
-        ("plan", str(record.plan.get("notation", ""))),
+        ("source", "none: fresh weights" if source is None else Path(str(source)).name),
+        ("plan", "" if record.plan is None else record.plan.notation),
         ("method", str(settings.get("method", ""))),
     ]
 
@@ -109,20 +111,16 @@ def _parameters(network: LayeredNetwork) -> int:
 
 def _scores(record: RunRecord, iteration: int) -> list[str]:
     """Return the parts of the page with what was measured at ``iteration``, the newest of each."""
-    found: dict[str, dict[str, Any]] = {
-        str(line["name"]): line
-        for line in record.scores
-        if line.get("iteration") == iteration and "name" in line and "value" in line
-    }
+    found = {line.name: line for line in record.scores if line.iteration == iteration}
     if not found:
         return []
     headings = ("score", "value", "95 % interval", "real against real", "better is")
     rows = [(name, *_cells(line)) for name, line in found.items()]
     protocols: dict[str, list[str]] = {}
     for name, line in found.items():
-        protocols.setdefault(_protocol(line.get("protocol") or {}), []).append(name)
+        protocols.setdefault(_protocol(line.protocol or {}), []).append(name)
     measured = "\n".join(
-        f"* {', '.join(names)}: {protocol}" for protocol, names in protocols.items()
+        f"* {inline(', '.join(names))}: {inline(protocol)}" for protocol, names in protocols.items()
     )
     return [
         "## Scores",
@@ -131,13 +129,13 @@ def _scores(record: RunRecord, iteration: int) -> list[str]:
     ]
 
 
-def _cells(line: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high, floor = line.get("low"), line.get("high"), line.get("floor") or {}
+def _cells(line: ScoreRecord) -> tuple[str, ...]:
+    low, high = line.low, line.high
     return (
-        in_words(line["value"]),
+        "not finite" if line.value is None else in_words(line.value),
         "" if low is None or high is None else f"{in_words(low)} to {in_words(high)}",
-        in_words(floor["mean"]) if "mean" in floor else "",
-        str(line.get("better", "")),
+        "" if line.floor is None else in_words(line.floor.mean),
+        line.better,
     )
 
 
@@ -150,7 +148,7 @@ def _plain(value: object) -> str:
 
 
 def _use(card: SourceCard) -> str:
-    name = card.name
+    name = repository_name(card.name)
     return f"""## Use
 
 ```console
@@ -171,20 +169,20 @@ def _licence(card: SourceCard) -> str:
     said = card.licence
     if said == _NOT_STATED:
         said = "Not stated. Ask whoever trained this model before you use its weights or pictures."
-    return f"## Licence\n\n{said}"
+    return f"## Licence\n\n{inline(said)}"
 
 
 def _origins(record: RunRecord) -> list[str]:
     """Return the part about whose pictures the model has seen, where that is known."""
-    pictures = record.manifest.get("pictures", [])
-    used = [origin_of(p) for p in pictures if p.get("split") == "training"]
+    pictures = [] if record.manifest is None else record.manifest.training
+    used = [picture.origin for picture in pictures]
     if all(origin == Origin() for origin in used):
         return []
     authors = Counter(origin.author for origin in used if origin.author)
-    named = ", ".join(f"{_cell(name)} ({count})" for name, count in authors.most_common())
+    named = ", ".join(f"{inline(name)} ({count})" for name, count in authors.most_common())
     return [
         "## Pictures of others\n\n"
-        f"Licences of the pictures it was trained on: {_cell(licences_in_words(used))}."
+        f"Licences of the pictures it was trained on: {inline(licences_in_words(used))}."
         + (f" Their authors: {named}." if named else "")
         + " What the licences ask of whoever shares a model trained on them is for that person to "
         "settle."
@@ -198,15 +196,11 @@ def _files(card: SourceCard) -> str:
 are, with their sha256. There is no pickle and no code. This folder goes to the Hub as it is:
 
 ```console
-$ hf upload YOUR_NAME/{card.name} .
+$ hf upload YOUR_NAME/{repository_name(card.name)} .
 ```"""
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(headings), *map(list, rows)]
+    lines = [[inline(cell) for cell in line] for line in (headings, *rows)]
     lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             whole = (file.metadata() or {}).get("sha256") == _sha256(tensors)
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError):  # whatever is in it
         return None
     return tensors if whole else None
 

@@ -18,6 +18,7 @@ from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.reports.panels import Panel, Score, plain, scores_of
 from graftgan.reports.record import RunRecord, number, read_run, rows, table
+from graftgan.reports.schemas import ComparisonFile
 
 _SHEET_COLUMNS = 8  # of every sample sheet
 _MOST_ROWS, _MOST_CELLS = 12, 96
@@ -39,7 +40,7 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
     Raises:
         RunError: There is no comparison, or the page cannot be written.
     """
-    data = read_for_page(folder, "comparison.json", what="comparison")
+    data = read_for_page(folder, "comparison.json", ComparisonFile, what="comparison")
     destination = destination or folder / "comparison.html"
     page = _page(folder, data)
     write_page(page, destination)

@@ -1,14 +1,15 @@
 """When did a run converge: its losses become stable, its score reach a threshold?"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 from graftgan.errors import RunError
-from graftgan.reports.record import RunRecord, read_run
+from graftgan.records import ScoreRecord, StartRecord
+from graftgan.reports.record import RunRecord, number, read_run
+from graftgan.settings import parse
 
 _MOMENT = {"iteration", "images", "seconds"}
 _LEAST_POINTS = 40  # of a curve that anything is said about
@@ -48,7 +49,7 @@ class Convergence:
     losses: Reached | None
     score: Reached | None
     score_name: str
-    start: Mapping[str, Any] | None
+    start: StartRecord | None
     end: Reached
 
 
@@ -93,12 +94,14 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
         RunError: It is no run, has not trained yet, or is to reach a score and was not scored.
     """
     record = read_run(run)
-    log = [line for line in record.log if line.keys() >= _MOMENT]
+    log = [line for line in record.log if all(math.isfinite(number(line.get(n))) for n in _MOMENT)]
     if not log:
         raise RunError(f"{run} has no line in log.jsonl: it is no run, or has not trained yet")
-    moments = [Reached(line["iteration"], line["images"], line["seconds"]) for line in log]
+    moments = [
+        Reached(line["iteration"], int(line["images"]), float(line["seconds"])) for line in log
+    ]
     names = sorted({name for line in log for name in line if name.endswith(".loss")})
-    found = [_stable_moment([line.get(name) for line in log], moments) for name in names]
+    found = [_stable_moment([_value(line.get(name)) for line in log], moments) for name in names]
     losses = None
     if found and None not in found:
         losses = max((moment for moment in found if moment), key=lambda moment: moment.iteration)
@@ -106,15 +109,29 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
     if threshold is not None and not scores:
         raise RunError(f"{run} was not scored, so it reached no score; train it with --score-every")
     good = [
-        line["iteration"] for line in scores if threshold is not None and _as_good(line, threshold)
+        line.iteration or 0
+        for line in scores
+        if threshold is not None and _as_good(line, threshold)
     ]
     return Convergence(
         losses=losses,
         score=_moment_of(good[0], moments) if good else None,
         score_name=name,
-        start=record.card.get("start"),
+        start=_start(run, record),
         end=moments[-1],
     )
+
+
+def _start(run: Path, record: RunRecord) -> StartRecord | None:
+    said = record.card.get("start")
+    if said is None:
+        return None
+    return parse(StartRecord, said, where=f"'start' in {run / 'card.json'}", error=RunError)
+
+
+def _value(logged: object) -> float | None:
+    """Return a logged number; None where there is none."""
+    return None if logged is None else number(logged)
 
 
 def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -> Reached | None:
@@ -126,18 +143,19 @@ def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -
     return None if place is None else known[place][1]
 
 
-def _deciding(record: RunRecord) -> tuple[str, list[dict[str, Any]]]:
+def _deciding(record: RunRecord) -> tuple[str, list[ScoreRecord]]:
     """Return the name of the score that decides, and its lines, oldest first."""
-    lines = [line for line in record.scores if "protocol" in line]
+    scored = [line for line in record.scores if line.iteration is not None]
+    lines = [line for line in scored if line.protocol is not None]
     if not lines:
         return "", []
-    name = lines[0]["name"]
-    return name, [line for line in lines if line["name"] == name]
+    name = lines[0].name
+    return name, [line for line in lines if line.name == name]
 
 
-def _as_good(line: Mapping[str, Any], threshold: float) -> bool:
-    value = float(line["value"])
-    return value >= threshold if line["better"] == "higher" else value <= threshold
+def _as_good(line: ScoreRecord, threshold: float) -> bool:
+    value = number(line.value)
+    return value >= threshold if line.better == "higher" else value <= threshold
 
 
 def _moment_of(iteration: int, moments: Sequence[Reached]) -> Reached:

@@ -1,10 +1,13 @@
 """Read what a run left on disk, whole or not."""
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
 from graftgan.errors import RunError
+from graftgan.files import parse_json, read_json
+from graftgan.settings import parse
+
+_VERBS = {"comparison": "compare", "search": "search"}
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -14,24 +17,31 @@ def read_object(path: Path) -> dict[str, Any]:
         ValueError: The file is not JSON, or holds something other than an object.
         OSError: The file is missing or unreadable.
     """
-    data: object = json.loads(path.read_text(encoding="utf-8"))
+    data: object = parse_json(path.read_bytes())
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}, not an object")
     return cast("dict[str, Any]", data)
 
 
-def read_for_page(folder: Path, name: str, *, what: str) -> dict[str, Any]:
+def read_for_page(folder: Path, name: str, schema: type, *, what: str) -> dict[str, Any]:
     """Return the object that a page is written from.
 
     Args:
         folder: Where it lies.
         name: Of its file.
+        schema: What the page takes for granted in it.
         what: The folder holds, in words.
 
     Raises:
-        RunError: It is not there, or cannot be read.
+        RunError: It is not there, or damaged.
     """
+    path = folder / name
     try:
-        return read_object(folder / name)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder} holds no {what} that can be read: {error}") from None
+        data = read_json(path, error=RunError)
+        parse(schema, data, where=str(path), error=RunError)
+    except RunError as problem:
+        raise RunError(
+            f"{folder} holds no {what} that can be read: {problem}; "
+            f"`graftgan {_VERBS[what]} --resume {folder}` writes {name} again"
+        ) from None
+    return cast("dict[str, Any]", data)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -36,7 +37,9 @@ def write_page(page: str, destination: Path) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in its two largest units."""
+    """Return a time span in its two largest units; a dash where it is none."""
+    if not math.isfinite(seconds):
+        return "–"
     whole = max(0, round(seconds))
     for size, unit, smaller, minor in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
         if whole >= size:

@@ -5,9 +5,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from graftgan.records import ScoreRecord
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Point, in_words
-from graftgan.reports.record import RunRecord, number, table
+from graftgan.reports.record import RunRecord, number
 
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
 _SHARED = {  # panels of several curves: the vertical axis and the caption
@@ -81,12 +82,11 @@ class Score:
 
 def scores_of(record: RunRecord) -> list[Score]:
     """Return the scores by name and protocol; values of two protocols never share a curve."""
-    groups: dict[tuple[str, str], dict[float, dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], dict[float, ScoreRecord]] = {}
     for entry in record.scores:
-        iteration = number(entry.get("iteration"))
-        if "name" in entry and math.isfinite(iteration):
-            protocol = json.dumps(table(entry.get("protocol")), sort_keys=True)
-            groups.setdefault((str(entry["name"]), protocol), {})[iteration] = entry
+        if entry.iteration is not None:
+            protocol = json.dumps(dict(entry.protocol or {}), sort_keys=True)
+            groups.setdefault((entry.name, protocol), {})[float(entry.iteration)] = entry
     names = [name for name, _ in groups]
     scores: list[Score] = []
     for i, ((name, protocol), entries) in enumerate(groups.items()):
@@ -97,21 +97,18 @@ def scores_of(record: RunRecord) -> list[Score]:
     return scores
 
 
-def _score(name: str, protocol: dict[str, str], entries: dict[float, dict[str, Any]]) -> Score:
-    def curve(key: str) -> list[Point]:
-        return [(at, number(entry[key])) for at, entry in entries.items() if key in entry]
-
+def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord]) -> Score:
     last = list(entries.values())[-1]
-    floor = number(table(last.get("floor")).get("mean"))
+    sure = {at: e for at, e in entries.items() if e.low is not None and e.high is not None}
+    floor = math.nan if last.floor is None else last.floor.mean
     return Score(
         name=name,
         protocol=protocol,
-        points=[(at, number(entry.get("value"))) for at, entry in entries.items()],
-        lows=curve("low"),
-        highs=curve("high"),
+        points=[(at, number(entry.value)) for at, entry in entries.items()],
+        lows=[(at, number(entry.low)) for at, entry in sure.items()],
+        highs=[(at, number(entry.high)) for at, entry in sure.items()],
         floor=floor if math.isfinite(floor) else None,
-        # Runs from before there were several scores had one, which decided.
-        decides=bool(last.get("decides", "model" not in last)),
+        decides=last.model is None if last.decides is None else last.decides,
     )
 
 

@@ -2,24 +2,35 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from graftgan.errors import RunError, SettingsError
 from graftgan.files import read_jsonl
+from graftgan.records import (
+    ManifestRecord,
+    PlanRecord,
+    ScoreRecord,
+    read_manifest,
+    read_plan,
+    read_scores,
+)
 from graftgan.reports.files import read_object
 from graftgan.settings import read_toml
 
 # States after which nothing is written.
 ENDINGS = {"finished", "interrupted", "stopped", "pruned", "diverged"}
-_SNAPSHOT = re.compile(r"(\d+)\.png")
+_LARGEST_COUNT = 2**53  # of iterations and images: up to here they are exact as floats
+_SNAPSHOT = re.compile(r"([0-9]{1,15})\.png")
 _EXPECTED = {
     "experiment.toml": "the settings of the run",
     "plan.json": "what each layer did",
     "card.json": "how the run ended, on which versions and hardware",
 }
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,8 @@ class RunRecord:
 
     Attributes:
         folder: Where it lies, as the caller wrote it.
-        settings: ``experiment.toml``; empty where missing, like each of the files below.
-        plan: ``plan.json``.
+        settings: ``experiment.toml``; empty where missing, like ``card``.
+        plan: ``plan.json``; None where it is missing or damaged, like ``manifest``.
         card: ``card.json``.
         manifest: ``manifest.json``.
         log: ``log.jsonl``, one entry per iteration, ascending.
@@ -42,11 +53,11 @@ class RunRecord:
 
     folder: Path
     settings: dict[str, Any]
-    plan: dict[str, Any]
+    plan: PlanRecord | None
     card: dict[str, Any]
-    manifest: dict[str, Any]
+    manifest: ManifestRecord | None
     log: list[dict[str, Any]]
-    scores: list[dict[str, Any]]
+    scores: list[ScoreRecord]
     samples: dict[int, Path]
     reconstructions: dict[int, Path]
     missing: list[str]
@@ -64,7 +75,7 @@ class RunRecord:
     @property
     def iteration(self) -> int:
         """Where the run ended by its card; without an end, the last iteration of any file."""
-        said = number(self.card.get("iteration"))
+        said = max(0.0, number(self.card.get("iteration")))
         if math.isfinite(said) and self.state in ENDINGS:
             return int(said)
         logged = [int(entry["iteration"]) for entry in self.log[-1:]]
@@ -75,7 +86,11 @@ class RunRecord:
         """Return images seen by then and whether the log says so or it follows from its ratio."""
         if iteration == 0:
             return 0, True
-        counted = [e for e in self.log if number(e.get("images")) > 0 and e["iteration"] > 0]
+        counted = [
+            entry
+            for entry in self.log
+            if 0 < number(entry.get("images")) <= _LARGEST_COUNT and entry["iteration"] > 0
+        ]
         if not counted:
             return None
         near = min(counted, key=lambda entry: abs(entry["iteration"] - iteration))
@@ -93,9 +108,13 @@ def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecor
         raise RunError(f"there is no run folder {folder}; give the folder that a run wrote")
     missing: list[str] = []
     settings = _settings(folder, missing)
-    plan = _object(folder, "plan.json", missing)
+    plan = _checked(folder, "plan.json", read_plan, missing)
     stands = _object(folder, "card.json", missing) if card is None else dict(card)
-    manifest = _object(folder, "manifest.json", missing)
+    manifest = _checked(folder, "manifest.json", read_manifest, missing)
+    scores, damaged = read_scores(folder / "metrics.jsonl")
+    if damaged:
+        more = f"; {len(damaged) - 1} more like it" if len(damaged) > 1 else ""
+        missing.append(f"a line of metrics.jsonl (the scores) cannot be read: {damaged[0]}{more}")
     log = _by_iteration(read_jsonl(folder / "log.jsonl"))
     if not log:
         missing.append("log.jsonl (the curves) is missing or holds no whole line")
@@ -109,7 +128,7 @@ def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecor
         card=stands,
         manifest=manifest,
         log=log,
-        scores=read_jsonl(folder / "metrics.jsonl"),
+        scores=scores,
         samples=samples,
         reconstructions=_sheets(folder / "reconstructions"),
         missing=missing,
@@ -117,10 +136,13 @@ def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecor
 
 
 def number(value: object, default: float = math.nan) -> float:
-    """Return ``value`` as a float, or ``default`` where it is not a number."""
+    """Return ``value`` as a float, or ``default`` where it is not a number, or a huge integer."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return default
 
 
 def table(value: object) -> dict[str, Any]:
@@ -132,6 +154,18 @@ def rows(value: object) -> list[dict[str, Any]]:
     """Return the mappings in ``value`` where it is a list, else nothing."""
     entries = cast("list[object]", value) if isinstance(value, list) else []
     return [table(entry) for entry in entries if isinstance(entry, dict)]
+
+
+def texts(value: object) -> list[str]:
+    """Return the texts in ``value`` where it is a list, else nothing."""
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    return [entry for entry in entries if isinstance(entry, str)]
+
+
+def numbers(value: object) -> list[int]:
+    """Return the whole numbers in ``value`` where it is a list, else nothing."""
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    return [entry for entry in entries if isinstance(entry, int) and not isinstance(entry, bool)]
 
 
 def _settings(folder: Path, missing: list[str]) -> dict[str, Any]:
@@ -158,12 +192,24 @@ def _object(folder: Path, name: str, missing: list[str]) -> dict[str, Any]:
     return {}
 
 
+def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[str]) -> R | None:
+    """Return a file of the run in its schema; an absent optional file is no loss."""
+    try:
+        return read(folder)
+    except RunError as error:
+        if (folder / name).exists():
+            missing.append(f"{name} cannot be read: {error}")
+        elif name in _EXPECTED:
+            missing.append(f"{name} ({_EXPECTED[name]}) is missing")
+        return None
+
+
 def _by_iteration(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one entry per iteration, ascending; a resumed run's later entry replaces the old."""
     entries = {
         int(entry["iteration"]): {**entry, "iteration": int(entry["iteration"])}
         for entry in log
-        if math.isfinite(number(entry.get("iteration")))
+        if 0 <= number(entry.get("iteration")) <= _LARGEST_COUNT
     }
     return [entries[iteration] for iteration in sorted(entries)]
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from PIL import Image
 
+from graftgan.records import LayerRecord, PlanRecord
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.reports.panels import Score, panels_of, plain, scores_of
-from graftgan.reports.record import RunRecord, number, read_run, rows, table
+from graftgan.reports.record import RunRecord, number, read_run, table, texts
 
 _MOST_ROWS = 12
 _COLUMNS = 8  # of every sample sheet
@@ -82,7 +83,7 @@ def _page(record: RunRecord) -> str:
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
         warning=str(record.card.get("warning") or ""),
-        remarks=[str(remark) for remark in record.card.get("remarks") or []],
+        remarks=texts(record.card.get("remarks")),
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(sheets, "Sheet of generated pictures"),
@@ -91,14 +92,14 @@ def _page(record: RunRecord) -> str:
         snapshot_count=len(record.samples),
         panels=panels_of(record, scores),
         scores=scores,
-        notation=str(record.plan.get("notation", "")),
-        frozen_statistics=str(record.plan.get("frozen_statistics", "")),
+        notation="" if record.plan is None else record.plan.notation,
+        frozen_statistics="" if record.plan is None else record.plan.frozen_statistics,
         networks=networks,
         actions={action: _ACTIONS.get(action, "") for action in dict.fromkeys(used)},
         settings=_settings(record.settings),
         picture_count=_picture_count(record),
-        skipped=rows(record.manifest.get("skipped")),
-        has_manifest=bool(record.manifest),
+        skipped=() if record.manifest is None else record.manifest.skipped,
+        has_manifest=record.manifest is not None,
         commands=_commands(record),
         machine=_machine(record.card),
         made_by=version("graftgan"),
@@ -177,10 +178,10 @@ def _snapshot(
     )
 
 
-def _networks(plan: dict[str, Any]) -> list[_Network]:
+def _networks(plan: PlanRecord | None) -> list[_Network]:
     networks: list[_Network] = []
-    for name, layers in table(plan.get("networks")).items():
-        shown = [_layer(layer) for layer in rows(layers)]
+    for name, layers in ({} if plan is None else plan.networks).items():
+        shown = [_layer(layer) for layer in layers]
         parameters = sum(layer.parameters for layer in shown)
         trainable = sum(layer.trainable for layer in shown)
         networks.append(
@@ -195,19 +196,17 @@ def _networks(plan: dict[str, Any]) -> list[_Network]:
     return networks
 
 
-def _layer(data: dict[str, Any]) -> _Layer:
-    parameters = int(number(data.get("parameters"), default=0))
-    trainable = int(number(data.get("trainable"), default=0))
-    action = str(data.get("action", "unknown"))
+def _layer(layer: LayerRecord) -> _Layer:
+    part, whole = layer.trainable, layer.parameters
     return _Layer(
-        name=str(data.get("layer", "?")),
-        kind=str(data.get("kind", "")),
-        action=action,
-        known=action in _ACTIONS,
-        parameters=parameters,
-        trainable=trainable,
-        share=share(trainable, parameters),
-        percent=min(100.0, 100 * trainable / parameters) if parameters else 0.0,
+        name=layer.layer,
+        kind=layer.kind,
+        action=layer.action,
+        known=layer.action in _ACTIONS,
+        parameters=whole,
+        trainable=part,
+        share=share(part, whole),
+        percent=min(100.0, 100 * part / whole) if whole else 0.0,
     )
 
 
@@ -240,7 +239,9 @@ def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
     if not math.isfinite(seconds):
         logged = [number(entry.get("seconds")) for entry in record.log]
         seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
-    trainable, parameters = (number(record.plan.get(k)) for k in ("trainable", "parameters"))
+    trainable, parameters = (
+        (0, 0) if record.plan is None else (record.plan.trainable, record.plan.parameters)
+    )
     count = _picture_count(record)
     # The objective says how discriminator and generator play; another game has none.
     way = "objective" if record.settings.get("game", "adversarial") == "adversarial" else "game"
@@ -280,8 +281,7 @@ def _is_table(value: object) -> bool:
 
 
 def _picture_count(record: RunRecord) -> int | None:
-    pictures: object = record.manifest.get("pictures")
-    return len(rows(pictures)) or None
+    return None if record.manifest is None else len(record.manifest.pictures) or None
 
 
 def _commands(record: RunRecord) -> list[tuple[str, str]]:

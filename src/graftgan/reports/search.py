@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.files import read_jsonl
+from graftgan.records import read_scores
 from graftgan.reports.drawing import Point, in_words
 from graftgan.reports.files import read_for_page
 from graftgan.reports.grid import EmbeddedPicture, embed
@@ -18,6 +18,7 @@ from graftgan.reports.page import duration, render, share, short_name, write_pag
 from graftgan.reports.panels import Panel, plain
 from graftgan.reports.record import number, rows, table
 from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
+from graftgan.reports.schemas import SearchFile
 
 _SHEET_BYTES = 600_000
 _LOOKS = {
@@ -53,7 +54,7 @@ def write_search_report(folder: Path, destination: Path | None = None) -> Path:
     Raises:
         RunError: There is no search, or the page cannot be written.
     """
-    data = read_for_page(folder, "search.json", what="search")
+    data = read_for_page(folder, "search.json", SearchFile, what="search")
     destination = destination or folder / "search.html"
     write_page(_page(folder, data), destination)
     return destination
@@ -237,9 +238,9 @@ def _curves(folder: Path, data: dict[str, Any]) -> Panel | None:
         if kind in _LOOKS and trial.get("stage") != "confirm":
             file = folder / "runs" / f"{int(trial['number']):04d}" / "metrics.jsonl"
             points = [
-                (number(line.get("iteration")), number(line.get("value")))
-                for line in read_jsonl(file)
-                if line.get("decides")
+                (float(line.iteration), number(line.value))
+                for line in read_scores(file)[0]
+                if line.decides and line.iteration is not None
             ]
             name = f"trial {trial['number']}: {trial.get('plan', '')}"
             lines.append((name, _LOOKS[kind], points))

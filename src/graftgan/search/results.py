@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from graftgan.adapters import FILE_NAME
-from graftgan.errors import RunError
+from graftgan.errors import GraftganError, RunError
 from graftgan.experiment import Experiment
-from graftgan.files import read_json, read_jsonl
+from graftgan.files import read_jsonl
 from graftgan.metrics import Score
+from graftgan.records import read_plan
 from graftgan.reports import in_words
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
@@ -163,13 +164,14 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
         return RunResult(**known, state="failed" if failure else "waiting", message=failure)
     try:
         card, experiment = folder.card(), folder.experiment()
-        plan = read_json(folder.path / "plan.json", error=RunError)
-    except RunError as error:
+        plan = read_plan(folder.path)
+        iteration = card.iteration
+        scores = folder.path / "metrics.jsonl"
+        best_at = best_iteration(scores) if card.state in ENDED else None
+        end = deciding_score(scores, iteration if card.state == RunState.FINISHED else None)
+        best = deciding_score(scores, best_at)
+    except GraftganError as error:
         return RunResult(**known, state="failed", message=str(error))
-    scores = folder.path / "metrics.jsonl"
-    iteration = card.iteration
-    best = best_iteration(scores) if card.state in ENDED else None
-    last = iteration if card.state == RunState.FINISHED else None
     adapter = folder.path / FILE_NAME
     return RunResult(
         **known,
@@ -178,12 +180,12 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
         iteration=iteration,
         images=images_shown(experiment, iteration),
         seconds=card.seconds,
-        trainable=plan.get("trainable"),
-        parameters=plan.get("parameters"),
+        trainable=plan.trainable,
+        parameters=plan.parameters,
         adapter_bytes=adapter.stat().st_size if adapter.is_file() else None,
-        end=deciding_score(scores, last),
-        best=deciding_score(scores, best),
-        best_iteration=best,
+        end=end,
+        best=best,
+        best_iteration=best_at,
         base=dict(card.base),
     )
 
@@ -195,7 +197,11 @@ def images_shown(experiment: Experiment, iteration: int) -> int:
 
 
 def deciding_score(file: Path, iteration: int | None) -> Score | None:
-    """Return the score that decides at ``iteration``."""
+    """Return the score that decides at ``iteration``.
+
+    Raises:
+        RunError: Its line is damaged.
+    """
     found = [
         line
         for line in read_jsonl(file)
@@ -205,7 +211,7 @@ def deciding_score(file: Path, iteration: int | None) -> Score | None:
         return None
     known = {field.name for field in fields(Score)}
     plain = {key: value for key, value in found[-1].items() if key in known}
-    return parse(Score, plain, where=str(file))
+    return parse(Score, plain, where=f"the score at {iteration} in {file}", error=RunError)
 
 
 def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:

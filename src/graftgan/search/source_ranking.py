@@ -10,7 +10,6 @@ import torch
 
 from graftgan.data import DataSettings, load_image_set
 from graftgan.errors import GraftganError, SettingsError
-from graftgan.files import read_jsonl
 from graftgan.metrics import (
     METRICS,
     Estimate,
@@ -22,6 +21,7 @@ from graftgan.metrics import (
     features_of,
 )
 from graftgan.randomness import Randomness, some_of
+from graftgan.records import ScoreRecord, read_lines, read_scores
 from graftgan.sampling import generate, latents_for
 from graftgan.search.standing import t_quantile
 from graftgan.sets import recall_of
@@ -52,6 +52,14 @@ class Candidate:
     vendi: Estimate
     expected: Estimate | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RecordedRun:
+    """A line of a file of recorded runs: its settings by dotted name, and its scores."""
+
+    settings: Mapping[str, Any]
+    scores: tuple[ScoreRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +157,12 @@ def experience_in(places: Iterable[Path], *, score: str) -> list[Experience]:
     found: list[tuple[str, float, float]] = []
     for place in places:
         if place.is_file():
-            found += _of_lines(line["scores"] for line in read_jsonl(place) if _is_transfer(line))
+            runs, _ = read_lines(_RecordedRun, place)
+            found += _of_lines(run.scores for run in runs if "source" in run.settings)
             continue
         for card in sorted(place.rglob("experiment.toml")) if place.is_dir() else []:
             if (card.parent / "adapter.safetensors").is_file():  # of transfers that have ended
-                found += _of_lines([read_jsonl(card.parent / "metrics.jsonl")])
+                found += _of_lines([read_scores(card.parent / "metrics.jsonl")[0]])
     return [Experience(before, after) for name, before, after in found if name == score]
 
 
@@ -275,18 +284,14 @@ def _reason(one: Candidate, place: int, level: Sequence[Candidate], most_diverse
     return f"{words}{recalled}{'; the most diverse' if one.name == most_diverse else ''}"
 
 
-def _is_transfer(line: Mapping[str, Any]) -> bool:
-    settings = line.get("settings")
-    return isinstance(settings, dict) and "source" in settings and "scores" in line
-
-
-def _of_lines(runs: Iterable[Sequence[Mapping[str, Any]]]) -> list[tuple[str, float, float]]:
+def _of_lines(runs: Iterable[Sequence[ScoreRecord]]) -> list[tuple[str, float, float]]:
     """Return (name, before, after) of each score of each run that has both."""
     found: list[tuple[str, float, float]] = []
     for lines in runs:
         values: dict[str, dict[int, float]] = {}
         for line in lines:
-            values.setdefault(str(line["name"]), {})[int(line["iteration"])] = float(line["value"])
+            if line.iteration is not None and line.value is not None:
+                values.setdefault(line.name, {})[line.iteration] = line.value
         for name, curve in values.items():
             if 0 in curve and len(curve) > 1:
                 found.append((name, curve[0], curve[max(curve)]))

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graftgan.errors import RunError
-from graftgan.files import read_json, read_jsonl, write_json
+from graftgan.files import write_json
 from graftgan.metrics import Score
+from graftgan.records import read_plan, read_scores
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
 from graftgan.scorer import best_iteration
 from graftgan.search.plan_search import PlanSearch
 from graftgan.search.results import deciding_score, images_shown
-from graftgan.settings import parse, to_plain
+from graftgan.settings import read_record, to_plain
 
 Stage = Literal["search", "confirm"]
 OPEN, FINISHED, PRUNED, FAILED = "open", "finished", "pruned", "failed"
@@ -107,7 +108,8 @@ def read_trials(folder: Path) -> list[Trial]:
         RunError: A record is damaged.
     """
     files = sorted(folder.glob("[0-9]*.json"))
-    return [parse(Trial, read_json(file, error=RunError), where=str(file)) for file in files]
+    remedy = "restore it, or remove it and its folder in runs/ to try another in its place"
+    return [read_record(Trial, file, error=RunError, remedy=remedy) for file in files]
 
 
 def write_trial(folder: Path, trial: Trial) -> None:
@@ -123,11 +125,14 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         search: Says how it is judged.
         run: Its folder; may be missing where it failed at once.
         failure: What went wrong; empty: nothing did.
+
+    Raises:
+        RunError: A file of the run is damaged.
     """
     if not run.experiment_file.is_file():
         return replace(trial, state=FAILED, message=failure)
     card, experiment = run.card(), run.experiment()
-    plan: dict[str, Any] = read_json(run.path / "plan.json", error=RunError)
+    plan = read_plan(run.path)
     file, iteration = run.path / "metrics.jsonl", card.iteration
     best_at = best_iteration(file)
     state = FAILED if failure and card.state != RunState.DIVERGED else card.state.value
@@ -138,25 +143,22 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         trial,
         state=state,
         message=card.message or failure,
-        plan=str(plan["notation"]),
-        actions={
-            role: {row["layer"]: row["action"] for row in layers}
-            for role, layers in plan["networks"].items()
-        },
+        plan=plan.notation,
+        actions=plan.actions,
         cost=None if judged is None or not isfinite(judged.value) else search.cost(judged.value),
         end=ended,
         best=best,
         best_iteration=best_at,
         curve=tuple(
-            (int(line["iteration"]), float(line["value"]))
-            for line in read_jsonl(file)
-            if line.get("decides")
+            (line.iteration, line.value)
+            for line in read_scores(file)[0]
+            if line.decides and line.iteration is not None and line.value is not None
         ),
         iteration=iteration,
         images=images_shown(experiment, iteration),
         seconds=card.seconds,
-        trainable=plan["trainable"],
-        parameters=plan["parameters"],
+        trainable=plan.trainable,
+        parameters=plan.parameters,
     )
 
 

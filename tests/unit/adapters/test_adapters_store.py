@@ -19,9 +19,10 @@ from graftgan.adapters import (
     save_adapter_of_run,
 )
 from graftgan.backbones import build_pair
-from graftgan.checkpoints import SourceCard, checksum, save_source
+from graftgan.checkpoints import SourceCard, checksum, load_note, save_source
 from graftgan.errors import CheckpointError, PlanError, RunError, SettingsError
 from graftgan.sampling import generate
+from hostile_json import RAW, as_bytes, damaged
 from tiny_adapters import PLANS, saved_adapter, saved_source, tiny_source, trained
 from tiny_networks import latents, tiny_architecture
 
@@ -196,3 +197,26 @@ def test_sizes_count_what_the_plan_trains():
     frozen = adapter_size("D(3,0,1) G(1,2,1)", architecture)
     assert frozen.trainable < whole.trainable
     assert frozen.full_bytes < frozen.pair_bytes
+
+
+def test_a_damaged_or_hostile_note_is_one_clear_error(tmp_path: Path):
+    saved_source(tmp_path / "base")
+    whole = saved_adapter(tmp_path / "a", tmp_path / "base") / "adapter.safetensors"
+    path, note = tmp_path / "x.safetensors", load_note(whole)
+    refused: dict[str, str] = {}
+    for what, changed in damaged(note):
+        save_file({"a": torch.zeros(1)}, path, metadata={"graftgan": as_bytes(changed).decode()})
+        try:
+            load_adapter(path)
+        except CheckpointError as error:
+            refused[what] = str(error)
+    assert len(refused) >= 100
+    for what, message in refused.items():
+        assert str(path) in message, what
+        assert message.isprintable(), what
+        assert len(message) < 3000, what
+    for what in ("cut", "nothing", "not an object", "deep", "a key twice", "thousands of digits"):
+        save_file({"a": torch.zeros(1)}, path, metadata={"graftgan": RAW[what].decode()})
+        with pytest.raises(CheckpointError, match=r"x\.safetensors"):
+            load_adapter(path)
+        assert list(list_adapters([path])) == [path]

@@ -18,6 +18,7 @@ from graftgan.checkpoints import (
 )
 from graftgan.errors import CheckpointError, GraftganError, RunError, SourceError
 from graftgan.networks import NetworkPair
+from hostile_json import RAW, as_bytes, damaged
 from tiny_networks import assert_same_tensors, everything_in, tiny_architecture, tiny_pair
 
 
@@ -176,3 +177,24 @@ def test_no_card_asks_for_more_than_can_be_counted(folder: Path, backbone: str):
         path.write_text(json.dumps(card))
         with pytest.raises(GraftganError):
             load_source(folder, build_pair)
+
+
+def test_a_damaged_or_hostile_card_is_one_clear_error(folder: Path):
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    refused: dict[str, str] = {}
+    for what, changed in damaged(card):
+        path.write_bytes(as_bytes(changed))
+        try:
+            read_card(folder)
+        except SourceError as error:
+            refused[what] = str(error)
+    assert len(refused) >= 80
+    for what, message in refused.items():
+        assert str(path) in message, what
+        assert message.isprintable(), what
+        assert len(message) < 3000, what
+    for content in RAW.values():
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match=r"card\.json"):
+            read_card(folder)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graftgan.collecting.addresses import is_private, names_private_host, tidy
+from graftgan.collecting.addresses import Reach, is_same_server, reach_of, reach_of_name, tidy
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.robots import parse_robots
 
@@ -55,35 +55,62 @@ def test_what_is_no_address(address: str, reason: Reason):
 
 
 @pytest.mark.parametrize(
-    ("ip", "private"),
+    "ip",
+    ["8.8.8.8", "172.32.0.1", "172.15.255.255", "100.63.0.1", "100.128.0.1", "198.17.0.1",
+     "198.20.0.1", "192.0.1.1", "1.0.0.1", "223.255.255.1", "2606:4700::1111",
+     "2a00:1450:4001::1"],
+)  # fmt: skip
+def test_public_addresses(ip: str):
+    assert reach_of(ip) is Reach.PUBLIC
+
+
+@pytest.mark.parametrize(
+    "ip",
+    ["127.0.0.1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "100.64.0.1", "100.127.255.255",
+     "0.0.0.0", "0.1.2.3", "192.0.0.1", "192.0.2.1", "198.18.0.1", "198.19.255.255",
+     "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fd00::1", "fec0::1",
+     "ff02::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::8.8.8.8",
+     "64:ff9b::808:808", "64:ff9b::7f00:1", "64:ff9b:1::a00:1", "2002:808:808::1",
+     "2002:7f00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"],
+)  # fmt: skip
+def test_addresses_that_are_not_public(ip: str):
+    assert reach_of(ip) is Reach.PRIVATE
+
+
+@pytest.mark.parametrize(
+    "ip",
+    ["169.254.169.254", "169.254.170.2", "169.254.0.1", "100.100.100.200", "168.63.129.16",
+     "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::1", "fe80::1%eth0",
+     "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe",
+     "2002:a9fe:a9fe::1", "::a9fe:a9fe", "2001:0:4136:e378:8000:63bf:5601:5601"],
+)  # fmt: skip
+def test_addresses_that_are_never_asked(ip: str):
+    assert reach_of(ip) is Reach.FORBIDDEN
+
+
+def test_where_an_address_leads_by_its_own_words():
+    for address in ("http://localhost:80/", "http://localhost./", "http://a.localhost/",
+                    "http://127.0.0.1/", "http://[::1]/"):  # fmt: skip
+        assert reach_of_name(address) is Reach.PRIVATE
+    for address in ("http://example.org/", "http://localhost.example.org/"):
+        assert reach_of_name(address) is Reach.PUBLIC
+    assert reach_of_name("http://[fd00:ec2::254]/") is Reach.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
     [
-        ("127.0.0.1", True),
-        ("10.1.2.3", True),
-        ("192.168.0.9", True),
-        ("172.16.0.1", True),
-        ("169.254.169.254", True),
-        ("100.64.0.1", True),
-        ("0.0.0.0", True),
-        ("::1", True),
-        ("fe80::1%eth0", True),
-        ("fd00::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("8.8.8.8", False),
-        ("172.32.0.1", False),
-        ("2606:4700::1111", False),
-        ("::ffff:8.8.8.8", False),
+        ("http://10.0.0.5/y", True),
+        ("https://10.0.0.5/x", True),
+        ("http://10.0.0.5:80/x", True),
+        ("http://10.0.0.5:8080/x", False),
+        ("https://10.0.0.5:8443/x", False),
+        ("http://10.0.0.6/x", False),
     ],
 )
-def test_private_addresses(ip: str, private: bool):
-    assert is_private(ip) == private
-
-
-def test_what_names_a_private_host():
-    assert names_private_host("http://localhost:80/")
-    assert names_private_host("http://127.0.0.1/")
-    assert names_private_host("http://[::1]/")
-    assert not names_private_host("http://example.org/")
-    assert not names_private_host("http://localhost.example.org/")
+def test_what_is_the_same_server(other: str, same: bool):
+    assert is_same_server("http://10.0.0.5/x", other) is same
+    assert is_same_server(other, "http://10.0.0.5/x") is same
 
 
 # The examples of RFC 9309, sections 2.2.2, 2.2.3 and 5.

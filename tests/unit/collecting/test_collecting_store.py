@@ -12,6 +12,7 @@ from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.store import Store
 from graftgan.errors import CollectError
 from graftgan.provenance import Origin, origins_of
+from hostile_json import RAW, as_bytes, damaged
 
 
 def candidate(number: int, **options: object) -> Candidate:
@@ -226,3 +227,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CollectError, match="cannot write"):
         Store(tmp_path / "file" / "raw")
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "refused.jsonl"])
+def test_damaged_lines_cost_no_picture(tmp_path: Path, name: str):
+    store = Store(tmp_path)
+    keep(store, 1, picture(1))
+    keep(store, 2, picture(1))
+    store.refuse(candidate(7), Refusal(Reason.NOT_FOUND, "status 404"))
+    store.close()
+    (line,) = lines_of(tmp_path, name)
+    for what, changed in damaged(line):
+        (tmp_path / name).write_bytes(as_bytes(changed) + b"\n")
+        store = Store(tmp_path)
+        assert len(store.origins) == 1, what
+        assert keep(store, 9, picture(1))[1] is False, what
+        store.refuse(candidate(7), Refusal(Reason.FORBIDDEN))
+        assert store.worth_trying_again() == 1, what
+        store.close()
+    (tmp_path / name).write_bytes(b"\n".join(RAW.values()))
+    store = Store(tmp_path)
+    assert len(store.origins) == 1
+    store.close()

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -40,9 +41,11 @@ from fake_sites import (
     too_short,
 )
 from graftgan.collecting import CollectSettings, leash, web
+from graftgan.collecting.addresses import Reach
 from graftgan.collecting.examine import ending_of
 from graftgan.collecting.reasons import Reason, Refusal
 from graftgan.collecting.web import Request, Web
+from hostile_json import RAW
 
 CAP = 200_000
 
@@ -64,7 +67,7 @@ def client(clock: StillClock) -> Iterator[Callable[..., Web]]:
 
 def get(client: Web, address: str, **options: object) -> bytes:
     body = io.BytesIO()
-    chosen = {"largest": CAP, "allows_private": True, "check_start": ending_of, **options}
+    chosen = {"largest": CAP, "home": address, "check_start": ending_of, **options}
     client.download(address, body, Request(**chosen))
     return body.getvalue()
 
@@ -250,22 +253,22 @@ def test_private_addresses_are_refused_before_anything_is_said(
     site: FakeSite, client: Callable[..., Web]
 ):
     address = site.put("/x.png", picture(1))
-    assert refused(client(), address, allows_private=False).reason is Reason.PRIVATE_ADDRESS
+    assert refused(client(), address, home=None).reason is Reason.PRIVATE_ADDRESS
     assert site.visits == []
-    assert get(client(allow_private=True), address, allows_private=False) == picture(1)
+    assert get(client(allow_private=True), address, home=None) == picture(1)
 
 
 def test_a_name_that_leads_to_a_private_address_is_refused(
     site: FakeSite, client: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(web, "names_private_host", lambda _address: False)
+    monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
     address = site.put("/x.png", picture(1))
     strict = client()
-    assert refused(strict, address, allows_private=False).reason is Reason.PRIVATE_ADDRESS
+    assert refused(strict, address, home=None).reason is Reason.PRIVATE_ADDRESS
     assert site.visits == []
     # A connection that somebody else was allowed to make is not used either.
-    assert get(strict, address, allows_private=True) == picture(1)
-    assert refused(strict, address, allows_private=False).reason is Reason.PRIVATE_ADDRESS
+    assert get(strict, address) == picture(1)
+    assert refused(strict, address, home=None).reason is Reason.PRIVATE_ADDRESS
     assert site.visits_to("/x.png") == 1
 
 
@@ -273,15 +276,89 @@ def test_a_redirect_into_a_private_network_is_refused(
     site: FakeSite, client: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
 ):
     """Here 127.0.0.1 stands for the world, and 127.0.0.2 for the private network."""
-    monkeypatch.setattr(web, "names_private_host", lambda _address: False)
-    monkeypatch.setattr(leash, "is_private", lambda ip: ip == "127.0.0.2")
+    monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
+    reaches = {"127.0.0.1": Reach.PUBLIC, "127.0.0.2": Reach.PRIVATE}
+    monkeypatch.setattr(leash, "reach_of", reaches.__getitem__)
     with FakeSite("127.0.0.2") as inside:
         secret = inside.put("/secret.png", picture(1))
         address = site.put("/x.png", redirect(secret))
-        refusal = refused(client(), address, allows_private=False)
+        refusal = refused(client(), address, home=None)
         assert refusal.reason is Reason.PRIVATE_ADDRESS
         assert inside.visits == []
-        assert get(client(allow_private=True), address, allows_private=False) == picture(1)
+        assert get(client(allow_private=True), address, home=None) == picture(1)
+
+
+def test_a_private_start_opens_no_other_private_address(site: FakeSite, client: Callable[..., Web]):
+    with FakeSite() as other, FakeSite("127.0.0.2") as inside:
+        for neighbour in (other, inside):
+            secret = neighbour.put("/secret.png", picture(1))
+            address = site.put("/x.png", redirect(secret))
+            refusal = refused(client(), address)
+            assert refusal.reason is Reason.PRIVATE_ADDRESS
+            assert neighbour.visits == []
+            assert get(client(allow_private=True), address) == picture(1)
+    own = site.put("/y.png", redirect(site.put("/z.png", picture(2))))
+    assert get(client(), own) == picture(2)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[fd00:ec2::254]/latest/meta-data/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[fe80::1]/",
+        "http://100.100.100.200/",
+    ],
+)
+@pytest.mark.parametrize("allow_private", [False, True])
+def test_the_secrets_of_a_cloud_are_never_asked_for(
+    site: FakeSite,
+    client: Callable[..., Web],
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    allow_private: bool,
+):
+    address = site.put("/x.png", redirect(target))
+    strict = client(allow_private=allow_private, seconds=60, silence=60)
+    monkeypatch.setattr(strict, "_answer", no_more_than_once(strict._answer))
+    for start in (address, target):
+        assert refused(strict, start).detail.endswith("is never asked")
+
+
+def no_more_than_once(answer: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Return a client's way to ask that fails the test when it goes beyond 127.0.0.1."""
+
+    def asked(address: str, *rest: object) -> str | None:
+        assert address.startswith("http://127.0.0.1")
+        return answer(address, *rest)
+
+    return asked
+
+
+def test_a_name_that_leads_to_secrets_is_refused_whoever_allows_what(
+    site: FakeSite, client: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
+):
+    """The name is looked at where it has led, so that no second look-up can differ."""
+    monkeypatch.setattr(leash, "reach_of", lambda _ip: Reach.FORBIDDEN)
+    address = site.put("/x.png", picture(1))
+    assert refused(client(allow_private=True), address).reason is Reason.PRIVATE_ADDRESS
+    assert site.visits == []
+
+
+def test_nothing_is_said_to_a_private_server_not_even_a_greeting(
+    client: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        address = f"https://127.0.0.1:{server.getsockname()[1]}/x.png"
+        assert refused(client(tries=1), address, home=None).reason is Reason.PRIVATE_ADDRESS
+        visitor, _ = server.accept()
+        with visitor:
+            visitor.settimeout(10)
+            assert visitor.recv(100) == b"", "TLS begins with a greeting"
 
 
 @pytest.fixture
@@ -316,8 +393,8 @@ def test_https_is_checked_and_on_the_leash(
     trusting = client(seconds=0.5)
     assert get(trusting, address) == picture(1)
     assert refused(trusting, site.put("/slow", slow_drip)).reason is Reason.TOO_SLOW
-    monkeypatch.setattr(web, "names_private_host", lambda _address: False)
-    assert refused(trusting, address, allows_private=False).reason is Reason.PRIVATE_ADDRESS
+    monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
+    assert refused(trusting, address, home=None).reason is Reason.PRIVATE_ADDRESS
     assert site.visits_to("/x.png") == 1
 
 
@@ -325,7 +402,8 @@ def test_a_token_stays_with_its_host(site: FakeSite, client: Callable[..., Web])
     with FakeSite() as other:
         other.put("/data", as_json({"fine": True}))
         site.put("/api", redirect(f"{other.url}/data"))
-        assert client().listing(f"{site.url}/api", {"q": "x"}, token="secret") == {"fine": True}
+        asked = client(allow_private=True)
+        assert asked.listing(f"{site.url}/api", {"q": "x"}, token="secret") == {"fine": True}
         assert site.visits[0][1]["authorization"] == "Bearer secret"
         assert "authorization" not in other.visits[0][1]
 
@@ -345,3 +423,15 @@ def test_closing_ends_what_is_on_its_way(site: FakeSite, clock: StillClock):
         begun = time.monotonic()
         assert refused(client, address).reason is Reason.TOO_SLOW
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("content", RAW.values(), ids=RAW)
+def test_an_api_that_answers_with_anything_is_refused(
+    site: FakeSite, client: Callable[..., Web], content: bytes
+):
+    site.put("/api", serve(content))
+    if content.startswith(b"[1"):
+        assert client().listing(f"{site.url}/api", {}) == [1, 2, 3]
+        return
+    with pytest.raises(Refusal, match="does not answer with JSON"):
+        client().listing(f"{site.url}/api", {})

@@ -11,6 +11,7 @@ from graftgan.curation.reading import lacking
 from graftgan.curation.records import Record, Records
 from graftgan.curation.settings import rules_of, usual_rules
 from graftgan.errors import GraftganError, SettingsError
+from hostile_json import RAW, as_bytes, damaged
 
 PLAIN = "0" * 32  # two hashes of 64 bits
 
@@ -133,3 +134,19 @@ def test_a_record_is_known_by_the_stamp_of_its_file(tmp_path: Path):
     assert again.get("a", "2") is None
     (tmp_path / "readings.jsonl").write_text('{"name": 1}\n[]\n{"name": "b"}\n')
     assert len(Records(tmp_path, made_by={})) == 0
+
+
+def test_damaged_records_are_read_anew(tmp_path: Path):
+    records = Records(tmp_path, made_by={"graftgan": "1"})
+    whole = Record(name="a", stamp="1", sha256="x", width=3, height=4, readings={"gray": 0.5})
+    records.add([whole])
+    for what, changed in damaged(whole.as_line()):
+        (tmp_path / "readings.jsonl").write_bytes(as_bytes(changed))
+        again = Records(tmp_path, made_by={"graftgan": "1"})
+        for name in ("a", "x\x1b[2J"):
+            known = again.get(name, "1")
+            readings = {} if known is None else known.readings
+            assert all(isinstance(one, float | str) for one in readings.values()), what
+    for content in RAW.values():
+        (tmp_path / "made_by.json").write_bytes(content)
+        assert len(Records(tmp_path, made_by={"graftgan": "1"})) == 0

@@ -16,6 +16,7 @@ from graftgan.errors import RunError, SourceError
 from graftgan.files import (
     append_jsonl,
     append_text,
+    parse_json,
     read_json,
     read_jsonl,
     read_sealed,
@@ -25,6 +26,7 @@ from graftgan.files import (
     write_text,
     written_whole,
 )
+from hostile_json import RAW
 
 
 def names(folder: Path) -> list[str]:
@@ -232,3 +234,27 @@ def test_a_sealed_file_is_read_as_it_was_written_or_not_at_all(tmp_path: Path):
         path.write_text(changed)
         with pytest.raises(SourceError, match=r"card\.json is damaged: .*; fetch it again"):
             read_sealed(path, error=SourceError, advice="fetch it again")
+
+
+@pytest.mark.parametrize("content", RAW.values(), ids=RAW)
+def test_hostile_json_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    if content.startswith(b"[1"):
+        assert read_json(path, error=SourceError) == [1, 2, 3]
+        return
+    with pytest.raises(SourceError, match=r"cannot read .*x\.json: .*; restore it") as caught:
+        read_json(path, error=SourceError)
+    assert len(str(caught.value)) < 400
+    (tmp_path / "x.jsonl").write_bytes(content.replace(b"\n", b" ") + b'\n{"fine": 1}\n')
+    assert read_jsonl(tmp_path / "x.jsonl") == [{"fine": 1}]
+
+
+def test_a_byte_order_mark_is_no_damage(tmp_path: Path):
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "x.json", error=SourceError) == [1]
+
+
+def test_a_key_that_stands_twice_is_named():
+    with pytest.raises(ValueError, match=r"the key 'a\\x1b' twice"):
+        parse_json('{"a\\u001b": 1, "b": 2, "a\\u001b": 3}')

@@ -174,6 +174,57 @@ def test_reading_toml_explains_what_went_wrong(tmp_path: Path):
     assert read_toml(tmp_path / "good.toml") == {"seed": 3}
 
 
+def test_a_byte_order_mark_before_toml_is_no_mistake(tmp_path: Path):
+    (tmp_path / "notepad.toml").write_bytes(b"\xef\xbb\xbfseed = 3\r\n")
+    assert read_toml(tmp_path / "notepad.toml") == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a = " + "[" * 100_000 + "]" * 100_000, "seed = " + "9" * 5_000],
+    ids=["deep", "long"],
+)
+def test_hostile_toml_is_refused_in_one_line(tmp_path: Path, content: str):
+    (tmp_path / "x.toml").write_text(content)
+    with pytest.raises(SettingsError, match=r"x\.toml is not valid TOML") as caught:
+        read_toml(tmp_path / "x.toml")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([1, 2], "should be an object"),
+        ({"pictures": "p", "seed": "x" * 10_000_000}, "got 'xxx"),
+        ({"pictures": "p", "seed": "\x1b[2J"}, "got '\\x1b[2J'"),
+        ({"pictures": "p", "backbone": "caf\udce9"}, "backbone: half a character"),
+        ({"pictures": "p", "a\u202eb": 1}, "unknown setting 'a\\u202eb'"),
+        ({"pictures": "p", "seed": {f"k{i}": i for i in range(100)}}, "seed: "),
+    ],
+    ids=["list", "long", "control", "surrogate", "turned", "table"],
+)
+def test_data_of_any_kind_is_refused_in_one_short_line(data: Any, said: str):
+    with pytest.raises(SettingsError) as caught:
+        parse(Experiment, data, where="x.toml")
+    message = str(caught.value)
+    assert said in message
+    assert message.isprintable()
+    assert len(message) < 3000
+
+
+def test_of_a_hundred_mistakes_the_first_are_told():
+    mistakes = {f"k{i}": i for i in range(100)}
+    assert refused(mistakes).endswith("; and 88 more")
+
+
+def test_data_that_nests_too_deeply_is_refused():
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"a": nested}
+    with pytest.raises(SettingsError, match=r"^x\.toml: .*recursion"):
+        parse(Experiment, nested, where="x.toml")
+
+
 def test_a_setting_has_a_name_of_its_own_so_that_flags_need_no_prefix():
     dotted = list(dotted_names(Experiment))
     assert len(dotted) > 35

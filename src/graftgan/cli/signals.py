@@ -1,0 +1,68 @@
+"""Signals that end a program become an exception, so that what is half written is removed."""
+
+import signal
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # a system may lack some
+_GRACE_S = 3.0  # a second signal of these does not cut short what the first set off
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the program to end.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Return 128 and the number of the signal: 130 for Ctrl-C."""
+    number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+    return 128 + int(number)
+
+
+@contextmanager
+def raised_as_exceptions() -> Generator[None]:
+    """Raise :class:`Interrupted` inside the block for a signal that would end the process.
+
+    A signal that is ignored stays so, as SIGHUP under ``nohup``; a handler that another part of
+    the program sets for a time, as training does, wins for that time. Only the main thread can.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raise_it = _Raiser()
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    before: dict[int, Any] = {
+        number: signal.signal(number, raise_it)
+        for number in numbers
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Raiser:
+    """Raises the exception of a signal, unless one is on its way already."""
+
+    def __init__(self) -> None:
+        self._last = -_GRACE_S
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        now = time.monotonic()
+        if now - self._last >= _GRACE_S:
+            self._last = now
+            raise Interrupted(number)

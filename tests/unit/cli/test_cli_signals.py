@@ -1,0 +1,118 @@
+"""Signals end every verb with its partial files removed, one line, and the code of the shell."""
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from made_up_verb import words
+
+from graftgan.cli.signals import Interrupted, exit_code, raised_as_exceptions
+
+SLOW = """
+    import time
+    from pathlib import Path
+    from graftgan.files import written_whole
+    with written_whole(Path('result')) as partial:
+        partial.write_text('half')
+        print('begun', flush=True)
+        time.sleep(60)
+"""
+
+
+def stopped(number: int, tmp_path: Path, body: str = SLOW) -> tuple[int, str]:
+    """Send a signal to a verb that has begun; return its code and what it complained of."""
+    with subprocess.Popen(
+        words(body),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "begun\n"
+        assert list(tmp_path.iterdir()), "else nothing could be left behind"
+        running.send_signal(number)
+        _, complained = running.communicate(timeout=30)
+    return running.returncode, complained
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_a_signal_removes_what_is_half_written(tmp_path: Path, name: str):
+    number = getattr(signal, name)
+    code, complained = stopped(number, tmp_path)
+    assert (code, complained) == (128 + number, f"graftgan: stopped by {name}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_does_the_same(tmp_path: Path):
+    assert stopped(signal.SIGINT, tmp_path) == (130, "graftgan: stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_signal_does_not_cut_the_cleaning_short(tmp_path: Path):
+    body = """
+        import os, signal, time
+        from pathlib import Path
+        Path('half').touch()
+        try:
+            print('begun', flush=True)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            Path('half').unlink()
+    """
+    code, _ = stopped(signal.SIGTERM, tmp_path, body)
+    assert code == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_terminal_is_no_trouble(tmp_path: Path):
+    """The signal of a terminal that is gone, and the terminal gone."""
+    controller, terminal = os.openpty()
+    with subprocess.Popen(
+        words(SLOW), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal, cwd=tmp_path
+    ) as running:
+        os.close(terminal)
+        assert os.read(controller, 5) == b"begun"
+        os.close(controller)
+        running.send_signal(signal.SIGHUP)
+        running.wait(timeout=30)
+    assert running.returncode == 128 + signal.SIGHUP
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_ignored_stays_ignored_and_handlers_come_back():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raised_as_exceptions():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_exception_is_that_of_ctrl_c_and_knows_its_signal():
+    with pytest.raises(KeyboardInterrupt) as caught, raised_as_exceptions():
+        signal.raise_signal(signal.SIGUSR1)
+    assert isinstance(caught.value, Interrupted)
+    assert exit_code(caught.value) == 128 + signal.SIGUSR1
+    assert exit_code(KeyboardInterrupt()) == 130
+
+
+def test_a_thread_changes_no_handler():
+    found: list[object] = []
+
+    def look() -> None:
+        with raised_as_exceptions():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [signal.SIG_DFL]
