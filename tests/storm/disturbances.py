@@ -252,7 +252,7 @@ def _judge_sharing(stage: Stage, codes: list[int]) -> None:
     tried = [str(trial["overrides"]) for trial in found["trials"]]
     if len({*tried}) != len(tried) or not found["complete"]:
         stage.faults.append(f"two processes did these trials: {', '.join(tried)}")
-    stage.compares = stage.scenario.name != "optuna"  # which learns in the order of arrival
+    stage.compares = not stage.scenario.learns
 
 
 def _judge_refusal(stage: Stage, loser: Child, winner: Child) -> None:

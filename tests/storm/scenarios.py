@@ -39,6 +39,7 @@ class Scenario:
         program: How it is started.
         is_run: Whether its folder is a run folder.
         together: Whether two processes may work on it at once.
+        learns: Whether what it tries depends on the order in which trials have ended.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Scenario:
     program: Program = "fork"
     is_run: bool = False
     together: bool = False
+    learns: bool = False
 
     @property
     def trains(self) -> bool:
@@ -83,13 +85,16 @@ def _run(name: str, words: str, program: Program = "fork") -> Scenario:
     )
 
 
-def _study(name: str, words: str, marker: str, *, together: bool = False) -> Scenario:
+def _study(
+    name: str, words: str, marker: str, *, together: bool = False, learns: bool = False
+) -> Scenario:
     return Scenario(
         name=name,
         words=f"{words} --out {OUT}",
         marker=marker,
         contents=of_study,
         together=together,
+        learns=learns,
     )
 
 
@@ -131,6 +136,7 @@ SCENARIOS = {
             f"{_SEARCH} --strategy optuna --trials 4 --pruner median",
             "search.toml",
             together=True,
+            learns=True,
         ),
         Scenario(
             name="curate",

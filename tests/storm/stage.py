@@ -21,6 +21,8 @@ PATIENCE_S = 120.0  # that one command may take before it counts as hanging
 _MOST_ROUNDS = 7  # commands until a disturbed one is done
 _AGAIN_SHARE = 0.25  # of the resumes, in which the person types the first command again
 
+_DAMAGED = re.compile(r"remove the folder (\S+) to go on")
+
 
 class FaultError(Exception):
     """What was found wrong, in words; the case ends here."""
@@ -138,9 +140,10 @@ class Stage:
         for _ in range(_MOST_ROUNDS):
             child = self.start(words)
             code = self.wait(child)
-            if code == 0 or _is_done(child.said()):
+            said = child.said()
+            if (code == 0 and not _DAMAGED.search(said)) or _is_done(said):
                 return
-            words = self._advised(code, child.said(), words)
+            words = self._advised(code, said, words)
         raise FaultError(
             f"not done after {_MOST_ROUNDS} commands; {_tail(self._children[-1].said())}"
         )
@@ -197,12 +200,13 @@ class Stage:
             FaultError: There is none.
         """
         self.refusals += code == 2
-        damaged = re.search(r"remove the folder (\S+) to go on", said)
+        damaged = _DAMAGED.search(said)
         if damaged:
             folder = (self.root / damaged[1]).resolve()
             if not folder.is_dir() or not folder.is_relative_to(self.root.resolve()):
                 raise FaultError(f"advice that leads nowhere: {_tail(said)}")
             self.refusals += code != 2
+            self.compares &= not self.scenario.learns  # the trial has ended after later ones
             shutil.rmtree(folder)
             return words
         resumed = re.search(r"--resume (\S*\w)", said)
