@@ -80,7 +80,7 @@ def _lines_in_zip(path: Path) -> list[dict[str, Any]]:
             if entry.file_size > _LARGEST_MANIFEST:
                 return []
             text = archive.read(entry).decode("utf-8", errors="replace")
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):
+    except Exception:  # zipfile raises many kinds for damaged members
         return []
     return parse_jsonl(text)
 

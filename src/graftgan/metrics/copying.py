@@ -26,7 +26,7 @@ _LOW_QUANTILE = 0.05  # of the distances of held-out pictures: as near as honest
 _NEAR = 0.5  # a near copy lies below this part of it
 _SINGLED_OUT = 0.8  # nearest distance over the next picture's; new pictures' median is above 0.9
 _STANDARD_ERRORS = 1.960  # one-sided 95 % over two signs: 2.5 % each (Bonferroni)
-_EQUAL = 1e-3  # of the median distance: nearer features are of equal pictures
+_EQUAL = 1e-4  # of the usual distance to the mean: nearer features are of equal pictures
 _ROWS = 512  # pictures compared at a time, to bound the memory
 
 
@@ -273,7 +273,8 @@ def _honest(held_out: Features, views: list[Tensor]) -> Features:
         ScoreError: There are too few.
     """
     distance = _distances_to_nearest(held_out.values, views)
-    honest = (distance > _EQUAL * distance.median()).nonzero().flatten()
+    spread = (views[0] - views[0].mean(dim=0)).norm(dim=1).median()
+    honest = (distance > _EQUAL * spread).nonzero().flatten()
     if len(honest) == len(held_out):
         return held_out
     if len(honest) < LEAST_HELD_OUT:

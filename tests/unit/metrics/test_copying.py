@@ -176,6 +176,22 @@ def test_copies_of_a_set_that_holds_every_picture_twice_are_seen() -> None:
         assert report_on(drawn, training, real_pictures(25, rng)).copying
 
 
+@pytest.mark.parametrize("shared", [2, 10, 20])
+def test_held_out_pictures_that_were_trained_on_are_no_yardstick(shared: int) -> None:
+    """With them a near copy would have to be infinitely near, and no copies would be found."""
+    rng = torch.Generator().manual_seed(shared)
+    training, held_out = real_pictures(100, rng), real_pictures(40, rng)
+    copies = changed(training, 0.2, rng)
+    mixed = torch.cat([held_out, training[:shared]])
+    found, alone = report_on(copies, training, mixed), report_on(copies, training, held_out)
+    assert found == alone
+    assert found.held_out_count == 40
+    assert found.copying
+    assert not report_on(real_pictures(100, rng), training, mixed).copying
+    with pytest.raises(ScoreError, match="only 4 of 24 held-out pictures differ"):
+        report_on(copies, training, torch.cat([held_out[:4], training[:20]]))
+
+
 def test_mirrored_copies_are_seen_where_mirror_images_are_given() -> None:
     for seed in SEEDS:
         rng = torch.Generator().manual_seed(seed)
