@@ -35,7 +35,8 @@ def test_a_run_is_scored_and_evaluated(cli: Cli, run: Path, pictures: Path):
     for label in ("KID ↓", "FD ↓", "precision ↑", "coverage ↑", "Vendi ↑", "near copies ↓"):
         assert label in said
     assert "real against real" in said
-    assert "40 pictures against 24 of red at 32 px" in said
+    assert "40 pictures against 7 of red at 32 px" in said  # those held out
+    assert "17 of 24 pictures of red were trained on" in said
     assert "pictures are few" in said
     evaluated = [line for line in lines_of(run) if line.get("model")]
     assert {line["iteration"] for line in evaluated} == {20}
