@@ -22,6 +22,7 @@ Tensors = dict[str, Tensor]
 Kept = dict[str, dict[str, Any]]
 W, Z, SIDE = 8, 6, 16
 BASE, MOST = 128, 24
+_CLAMPED = {"conv_clamp", "_init_kwargs"}
 TAPS = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 64
 
 
@@ -91,6 +92,7 @@ class Maker:
             "activation": "lrelu" if active else "linear",
             "weight_gain": rate / np.sqrt(inputs),
             "bias_gain": rate,
+            "_init_kwargs": {"activation": "lrelu", "lr_multiplier": rate} if active else {},
         }
 
     def modulated(self, name: str, inputs: int, outputs: int, side: int, **kept: Any) -> None:
@@ -119,7 +121,8 @@ class Maker:
         for number in range(layers):
             self.linear(f"mapping.fc{number}", inputs, outputs, rate=rate)
             inputs = outputs
-        self.made.kept["mapping"] = {"num_layers": layers}
+        built = {"num_layers": layers, "lr_multiplier": rate, "activation": "lrelu"}
+        self.made.kept["mapping"] = {"num_layers": layers, "_init_kwargs": built}
 
 
 def widths() -> dict[int, int]:
@@ -140,6 +143,7 @@ def generator(form: Form) -> Official:
 
 def _grown_synthesis(maker: Maker, form: Form) -> None:
     made, channels = maker.made, widths()
+    made.kept["synthesis"] = {"_init_kwargs": {"conv_clamp": form.clamp, "channel_base": BASE}}
     made.tensors["synthesis.b4.const"] = maker.drawn(channels[4], 4, 4)
     for side, width in channels.items():
         block = f"synthesis.b{side}"
@@ -462,8 +466,8 @@ def file_of(form: Form) -> tuple[dict[str, Stored], Official, Official]:
 
 
 def without_clamps(kept: Mapping[str, Mapping[str, Any]]) -> Kept:
-    """Return what layers keep, but their clamps."""
+    """Return what layers keep, but their clamps and what they were built with."""
     return {
-        name: {key: value for key, value in each.items() if key != "conv_clamp"}
+        name: {key: value for key, value in each.items() if key not in _CLAMPED}
         for name, each in kept.items()
     }

@@ -70,6 +70,16 @@ def architecture_of_official(
             f"{error}"
         ) from None
     backbone = _backbone_of(generator)
+    found = {
+        "conv_clamp": {
+            "generator": clamps_in(generator, _usual_clamp(generator, backbone)),
+            "discriminator": clamps_in(discriminator, discriminator.settings.get("conv_clamp")),
+        },
+        "lr_multiplier": {
+            "generator": rates_in(generator),
+            "discriminator": rates_in(discriminator),
+        },
+    }
     problems = [
         *_problems(sizes),
         *_other_layers("generator", generator),
@@ -80,23 +90,33 @@ def architecture_of_official(
             waves=backbone != "stylegan2",
             rotates=backbone == "stylegan3r",
         ),
+        *(
+            problem
+            for name, by_role in found.items()
+            for role, values in by_role.items()
+            for problem in _not_one(role, name, values, none=name == "conv_clamp")
+        ),
     ]
-    clamps = {
-        "generator": clamps_in(generator, _usual_clamp(generator, backbone)),
-        "discriminator": clamps_in(discriminator, discriminator.settings.get("conv_clamp")),
-    }
-    rates = {"generator": rates_in(generator), "discriminator": rates_in(discriminator)}
-    for role in ("generator", "discriminator"):
-        problems += _not_one(role, "conv_clamp", clamps[role], none=True)
-        problems += _not_one(role, "lr_multiplier", rates[role], none=False)
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise CheckpointError(f"{file} cannot be used: {'; '.join(problems[:_SHOWN])}{more}")
-    clamp, generator_clamp = (
-        float(next(iter(clamps[role])) or 0.0) for role in ("discriminator", "generator")
-    )
+    only = {
+        name: {role: float(next(iter(values)) or 0.0) for role, values in by_role.items()}
+        for name, by_role in found.items()
+    }
+    return _architecture(generator, discriminator, sizes, only["conv_clamp"], only["lr_multiplier"])
+
+
+def _architecture(
+    generator: StoredNetwork,
+    discriminator: StoredNetwork,
+    sizes: "_Sizes",
+    clamps: Mapping[str, float],
+    rates: Mapping[str, float],
+) -> Architecture:
+    backbone = _backbone_of(generator)
+    clamp, generator_clamp = clamps["discriminator"], clamps["generator"]
     implied = clamp if backbone == "stylegan2" else FILTERED_CLAMP
-    features = min(sizes.base // 4, sizes.most)
     return Architecture(
         backbone=backbone,
         resolution=sizes.resolution,
@@ -109,28 +129,24 @@ def architecture_of_official(
         style=StyleArchitecture(
             style_size=sizes.style,
             mapping_layers=_layers_of_mapping(generator),
-            mapping_rate=float(next(iter(rates["generator"]))),
+            mapping_rate=rates["generator"],
             most_channels=sizes.most,
             clamp=clamp,
             generator_clamp=None if generator_clamp == implied else generator_clamp,
             minibatch_group=sizes.group,
             generator_factor=sizes.factors[0],
             residual=discriminator.settings.get("architecture", "resnet") == "resnet",
-            **(_directions(discriminator, sizes, features, rates) if sizes.classes else {}),
+            **(_directions(discriminator, sizes, rates["discriminator"]) if sizes.classes else {}),
         ),
     )
 
 
-def _directions(
-    discriminator: StoredNetwork,
-    sizes: "_Sizes",
-    features: int,
-    rates: Mapping[str, Mapping[Any, str]],
-) -> dict[str, Any]:
+def _directions(discriminator: StoredNetwork, sizes: "_Sizes", rate: float) -> dict[str, Any]:
     """Return how the discriminator maps classes."""
+    features = min(sizes.base // 4, sizes.most)
     return {
         "direction_layers": _layers_of_mapping(discriminator),
-        "direction_rate": float(next(iter(rates["discriminator"]))),
+        "direction_rate": rate,
         "direction_size": 0 if sizes.directions in (0, features) else sizes.directions,
     }
 

@@ -88,13 +88,18 @@ def part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def clamps_in(network: StoredNetwork, otherwise: Any) -> dict[Any, str]:
     """Return each clamp that layers of a network have, with the name of one that has it."""
-    found: dict[Any, str] = {}
-    for name, layer in network.layers.items():
-        own = {**layer.settings, **layer.attributes} if name else {}
-        if "conv_clamp" in own and name.rpartition(".")[2] != _UNCLAMPED:
-            clamp = own["conv_clamp"]
-            found.setdefault(clamp if _is_number(clamp) or clamp is None else in_words(clamp), name)
-    return found or {otherwise: "its settings"}
+    names = [name for name in network.layers if name and name.rpartition(".")[2] != _UNCLAMPED]
+    for kept in ("attributes", "settings"):  # the latter where no layer keeps one
+        found: dict[Any, str] = {}
+        for name in names:
+            own = getattr(network.layers[name], kept)
+            if "conv_clamp" in own:
+                clamp = own["conv_clamp"]
+                plain = _is_number(clamp) or clamp is None
+                found.setdefault(clamp if plain else in_words(clamp), name)
+        if found:
+            return found
+    return {otherwise: "its settings"}
 
 
 def rates_in(network: StoredNetwork) -> dict[Any, str]:
@@ -186,12 +191,14 @@ def _wrong_gains(
         )
     if "act_gain" in own and _is_number(own["act_gain"]):
         yield from _wrong(where, "act_gain", own["act_gain"], (1.0 if linear else math.sqrt(2),))
+    weight, gain = network.tensors.get(f"{name}.weight"), own.get("weight_gain")
+    if weight is None:  # a part that holds layers, and was built with what they have
+        return
     rate = _rate_of(layer, 1.0)
     if not name.startswith("mapping.fc"):
         key = "bias_gain" if "bias_gain" in own else "lr_multiplier"
         yield from _wrong(where, key, rate, (1.0,))
-    weight, gain = network.tensors.get(f"{name}.weight"), own.get("weight_gain")
-    if weight is not None and weight.ndim > 1 and weight[0].numel() and _is_number(gain):
+    if weight.ndim > 1 and weight[0].numel() and _is_number(gain):
         usual = (rate if _is_number(rate) else 1.0) / math.sqrt(weight[0].numel())
         yield from _wrong(where, "weight_gain", gain, (usual,))
 
