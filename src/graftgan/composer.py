@@ -1,6 +1,7 @@
 """The one place where the rooms meet: an experiment becomes a run folder."""
 
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -29,7 +30,7 @@ from graftgan.data import write_manifest
 from graftgan.errors import CheckpointError, RunError
 from graftgan.experiment import Experiment
 from graftgan.files import remove_partial, write_json, write_text, written_whole
-from graftgan.locks import held
+from graftgan.locks import held, refuse_busy
 from graftgan.prepared import Prepared
 from graftgan.progress import Progress
 from graftgan.recorder import Recorder
@@ -52,6 +53,7 @@ from graftgan.training import (
 ANCHORS, GAME = "anchors", "game"
 """Files of tensors that are made before a run, without their ending."""
 PICTURES = ("samples", "reconstructions")
+_TO_TAKE_ITS_LOCK_S = 0.5  # a process needs less, from its new folder to the lock of it
 Place = tuple[Hardware, Processes]
 
 
@@ -338,10 +340,29 @@ def refuse_full(destination: Path) -> None:
         RunError: Something is there already.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        refuse_busy(destination)
         raise RunError(
             f"{destination} is not empty; choose another folder with --out, "
             f"or go on with --resume {destination}"
         )
+
+
+@contextmanager
+def new_folder(destination: Path) -> Generator[Path]:
+    """Yield a place for the files of a new folder; put them at ``destination`` when all is there.
+
+    Raises:
+        RunError: Another process was quicker, or the folder cannot be written.
+    """
+    try:
+        with written_whole(destination.absolute(), replace=False) as partial:
+            partial.mkdir()
+            yield partial
+    except RunError:
+        if destination.is_dir():
+            time.sleep(_TO_TAKE_ITS_LOCK_S)
+            refuse_full(destination)  # names the process
+        raise
 
 
 @contextmanager
@@ -362,8 +383,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         RunError: The place is taken by now, or cannot be written.
     """
     made = {ANCHORS: prepared.memory, GAME: prepared.game_memory}
-    with written_whole(destination.absolute(), replace=False) as partial:
-        partial.mkdir()
+    with new_folder(destination) as partial:
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
         write_json(partial / "plan.json", prepared.plan.report.as_dict())

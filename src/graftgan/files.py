@@ -69,6 +69,18 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, where it is not there yet.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+
+
 def append_text(path: Path, text: str) -> None:
     """Append ``text`` to ``path``, all of it or nothing.
 
@@ -77,7 +89,11 @@ def append_text(path: Path, text: str) -> None:
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
-    content = text.encode("utf-8")
+    append_bytes(path, text.encode("utf-8"))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append ``content`` to ``path``, as :func:`append_text` does."""
     try:
         with path.open("ab", buffering=0) as handle:
             before = os.fstat(handle.fileno()).st_size

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from graftgan.errors import RunError
 
@@ -27,7 +27,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
 
     def acquire(self, *, wait: bool) -> bool:
         """Take the lock; return whether that was possible without waiting, or after it.
@@ -35,7 +35,7 @@ class FileLock:
         Raises:
             OSError: The file cannot be opened.
         """
-        file = self._path.open("ab+")
+        file = self._path.open("ab+", buffering=0)
         try:
             _lock(file, wait=wait)
         except OSError as error:
@@ -46,7 +46,6 @@ class FileLock:
         with suppress(OSError):  # a full disk: then nobody is named
             file.truncate(0)
             file.write(_own_words())
-            file.flush()
         return True
 
     def release(self) -> None:
@@ -94,6 +93,17 @@ def held(folder: Path) -> Generator[None]:
         lock.release()
 
 
+def refuse_busy(folder: Path) -> None:
+    """Check that no process is at work in ``folder``; one that may use no lock is not seen.
+
+    Raises:
+        RunError: One is, and the message names it.
+    """
+    if (folder / LOCK).is_file():
+        with held(folder):
+            pass
+
+
 def _own_words() -> bytes:
     said = {
         "pid": os.getpid(),
@@ -110,7 +120,7 @@ if sys.platform == "win32":
 
     _BEYOND = 1 << 30  # a locked byte cannot be read there: lock one after all that is written
 
-    def _lock(file: IO[bytes], *, wait: bool) -> None:
+    def _lock(file: FileIO, *, wait: bool) -> None:
         while True:
             file.seek(_BEYOND)
             try:
@@ -125,5 +135,5 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[bytes], *, wait: bool) -> None:
+    def _lock(file: FileIO, *, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ import torch
 from graftgan.augment import POLICIES, leak_report
 from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
-from graftgan.files import append_jsonl
+from graftgan.files import append_jsonl, make_folder
 from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
@@ -28,6 +27,7 @@ from graftgan.training import (
     StopOnSignal,
     Terms,
     Training,
+    event_writer,
     state_of,
 )
 
@@ -78,14 +78,14 @@ class Recorder:
     def listeners(self, stop: StopOnSignal) -> list[Listener]:
         """Return the listeners that call this recorder; ``stop`` cuts their work short."""
         settings, path = self._prepared.experiment.training, self._folder.path
-        (path / "samples").mkdir(exist_ok=True)
+        make_folder(path / "samples")
         if self._training.sheet is not None:
-            (path / "reconstructions").mkdir(exist_ok=True)
+            make_folder(path / "reconstructions")
         score_every = self._prepared.experiment.scoring.score_every
         self._log = LogWriter(
             path / "log.jsonl",
             every=settings.log_every,
-            also=_tensorboard(path, start=self._training.iteration),
+            also=event_writer(path / "tensorboard", after=self._training.iteration),
             terms=self._resumed_terms,
         )
         self._ask_again()
@@ -293,21 +293,3 @@ class CollapseGuard:
 def spread_of(pictures: PictureBytes) -> float:
     """Return how much pixels vary from picture to picture: the mean standard deviation."""
     return float(pictures[:512].float().std(dim=0, correction=0).mean())
-
-
-def _tensorboard(path: Path, *, start: int) -> Callable[[dict[str, float]], None] | None:
-    """Return a writer of TensorBoard events; None where the extra is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    writer = SummaryWriter(path / "tensorboard", purge_step=start + 1)  # else a resume shows twice
-
-    def write(line: dict[str, float]) -> None:
-        step = int(line["iteration"])
-        for name, value in line.items():
-            if name != "iteration":
-                writer.add_scalar(name, value, step)
-        writer.flush()
-
-    return write

@@ -140,6 +140,7 @@ class ScoreRecord:
         protocol: How it was measured; None: the line does not say.
         decides: Whether it chooses the best checkpoint; None: it is the only score of its run.
         copying: Whether the pictures copy those of the training.
+        stop: Why the run should end by it; empty: it should not.
         model: What was scored, where that was not the run itself while it trained.
     """
 
@@ -153,24 +154,8 @@ class ScoreRecord:
     protocol: Mapping[str, Any] | None = None
     decides: bool | None = None
     copying: bool = False
+    stop: str = ""
     model: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRecord:
-    """What a run began with and what that had cost, in ``card.json``.
-
-    Attributes:
-        kind: Of run, such as ``vae``.
-        iterations: It took.
-        images: Real pictures shown.
-        seconds: Of training.
-    """
-
-    kind: str
-    iterations: Count
-    images: Count
-    seconds: Seconds
 
 
 def read_plan(run: Path) -> PlanRecord:

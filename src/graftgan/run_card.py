@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from graftgan.errors import RunError, SettingsError
+from graftgan.errors import RunError
 from graftgan.files import read_sealed, write_sealed
 from graftgan.settings import parse, strict
 
@@ -108,10 +108,6 @@ class RunCard:
         """Return the card with other ``entries``."""
         return replace(self, **entries)
 
-    def plain(self) -> dict[str, Any]:
-        """Return plain data, as in the file."""
-        return {**asdict(self), "state": str(self.state)}
-
 
 def read_run_card(path: Path) -> RunCard:
     """Read a card.
@@ -121,11 +117,11 @@ def read_run_card(path: Path) -> RunCard:
     """
     plain = read_sealed(path, error=RunError, advice=_ADVICE)
     try:
-        return parse(RunCard, plain, where=str(path))
-    except SettingsError as error:
-        raise RunError(f"{error}; {_ADVICE}") from None
+        return parse(RunCard, plain, where=str(path), error=RunError)
+    except RunError as problem:
+        raise RunError(f"{problem}; {_ADVICE}") from None
 
 
 def write_run_card(path: Path, card: RunCard) -> None:
     """Write a card, whole."""
-    write_sealed(path, card.plain())
+    write_sealed(path, asdict(card))

@@ -15,10 +15,16 @@ from graftgan.backbones import build_pair
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state
 from graftgan.errors import CheckpointError, PlanError, RunError
 from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
-from graftgan.files import read_json
 from graftgan.games import GAMES
-from graftgan.networks import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
-from graftgan.provenance import licences_in_words, origin_of
+from graftgan.networks import (
+    NO_LATENT_MAP,
+    Architecture,
+    NetworkPair,
+    StyleArchitecture,
+    tensors_of,
+)
+from graftgan.provenance import licences_in_words
+from graftgan.records import read_manifest
 from graftgan.run_card import RunCard, read_run_card, write_run_card
 from graftgan.settings import parse, read_toml
 from graftgan.transfer import (
@@ -216,6 +222,7 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     folder = RunFolder(path)
     experiment = folder.experiment()
     state = load_state(folder.checkpoint(iteration))
+    _refuse_larger(architecture_of(experiment), state, where=path)
     pair = build_pair(architecture_of(experiment))
     fresh = build_pair(architecture_of(experiment))
     applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
@@ -235,12 +242,29 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     )
 
 
+def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path) -> None:
+    """Refuse settings that ask for larger networks than the checkpoint holds, before any is built.
+
+    Raises:
+        CheckpointError: They do; a damaged file could ask for networks that fit in no memory.
+    """
+    with torch.device("meta"):
+        pair = build_pair(architecture)
+    for role, network in pair.items():
+        wanted = sum(tensor.numel() for tensor in tensors_of(network).values())
+        stored = sum(tensor.numel() for tensor in state.files.get(role, {}).values())
+        if wanted > stored:
+            raise CheckpointError(
+                f"{where}: experiment.toml asks for a {role} of {wanted:,} numbers, its checkpoint "
+                f"holds {stored:,}; one of them is damaged or of another run"
+            )
+
+
 def _licences(path: Path) -> str:
     """Return the licences of a run's training pictures in words, as far as its manifest knows."""
     try:
-        pictures = read_json(path / "manifest.json", error=RunError)["pictures"]
-        used = [origin_of(picture) for picture in pictures if picture["split"] == "training"]
-    except (RunError, TypeError, KeyError, AttributeError):  # the weights can do without
+        used = [picture.origin for picture in read_manifest(path).training]
+    except RunError:  # the weights can do without
         return ""
     return licences_in_words(used) if any(origin.licence for origin in used) else ""
 

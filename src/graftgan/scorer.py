@@ -1,11 +1,11 @@
 """Score the averaged generator while it trains, and decide which checkpoint is the best."""
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 from graftgan.data import ImageSet
-from graftgan.files import read_jsonl
 from graftgan.metrics import (
     LEAST_HELD_OUT,
     CopyReport,
@@ -22,7 +22,8 @@ from graftgan.metrics import (
     sliced_wasserstein,
 )
 from graftgan.prepared import Prepared, Yardstick
-from graftgan.settings import to_plain
+from graftgan.records import ScoreRecord, read_scores
+from graftgan.settings import parse, to_plain
 from graftgan.tensors import PictureBytes
 from graftgan.unseen import distinct, honest_pictures
 
@@ -95,8 +96,7 @@ class Compass:
             "decides": True,
             "protocol": self._protocol,
         }
-        new = [line] if iteration > 0 else []
-        best = _best([*_deciding(self._file), *new])
+        best = _best(_deciding(self._file) + _counted(line))
         return [line], Verdict(best=best == iteration, value=value)
 
 
@@ -173,14 +173,27 @@ class MetricScorer:
         return features_of(pictures, self._extractor, device=self._device)
 
     def _judged(self, iteration: int, line: Line) -> Verdict:
-        deciding = [*_deciding(self._file), *([line] if iteration > 0 else [])]
+        deciding = _deciding(self._file) + _counted(line)
         best, value = _best(deciding), float(line["value"])
-        worse = [line for line in deciding if line["iteration"] > (best or 0)]
+        worse = [score for score in deciding if score.iteration > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
             stop = f"{patience} scores in a row without a better {line['name']}"
             return Verdict(best=False, value=value, stop=stop)
         return Verdict(best=best == iteration, value=value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """A score that decides, of a trained model.
+
+    Attributes:
+        value: Less is better.
+    """
+
+    iteration: int
+    value: float
+    copying: bool
 
 
 def best_iteration(file: Path) -> int | None:
@@ -194,20 +207,30 @@ def best_iteration(file: Path) -> int | None:
 
 def score_at(file: Path, iteration: int) -> Verdict | None:
     """Return what the score of ``iteration`` meant for the run; None: it has none."""
-    for line in read_jsonl(file):
-        if line.get("decides") and line["iteration"] == iteration:
+    for score in read_scores(file)[0]:
+        if score.decides and score.iteration == iteration and score.value is not None:
             best = best_iteration(file) == iteration
-            return Verdict(best=best, value=float(line["value"]), stop=str(line.get("stop", "")))
+            return Verdict(best=best, value=score.value, stop=score.stop)
     return None
 
 
-def _best(deciding: list[Line]) -> int | None:
-    lines = [line for line in deciding if not line.get("copying")]
-    if not lines:
-        return None
-    sign = -1 if lines[-1].get("better") == "higher" else 1
-    return min((sign * line["value"], line["iteration"]) for line in lines)[1]
+def _best(deciding: list[_Deciding]) -> int | None:
+    honest = [(score.value, score.iteration) for score in deciding if not score.copying]
+    return min(honest)[1] if honest else None
 
 
-def _deciding(file: Path) -> list[Line]:
-    return [line for line in read_jsonl(file) if line.get("decides") and line["iteration"] > 0]
+def _deciding(file: Path) -> list[_Deciding]:
+    return [entry for score in read_scores(file)[0] if score.decides for entry in _entry(score)]
+
+
+def _counted(line: Line) -> list[_Deciding]:
+    """Return a new line as it will count."""
+    return _entry(parse(ScoreRecord, line, where="a new score"))
+
+
+def _entry(score: ScoreRecord) -> list[_Deciding]:
+    """Return the score as it counts; empty where it does not."""
+    if not score.iteration or score.value is None or not isfinite(score.value):
+        return []
+    sign = -1 if score.better == "higher" else 1
+    return [_Deciding(score.iteration, sign * score.value, score.copying)]

@@ -21,11 +21,20 @@ from graftgan.training import (
     Training,
 )
 
+_LOST_PROCESS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+
 
 class Watcher:
-    """What a person sees while a run is prepared and trained. This one shows nothing."""
+    """What a person sees while a run is prepared and trained. This one shows nothing.
+
+    Attributes:
+        draws_bar: Whether a bar is drawn.
+        stopped_by: The signal that asked to stop, also when the run then ended as planned; empty:
+            none did. Who runs several should not begin another.
+    """
 
     draws_bar = False
+    stopped_by = ""
 
     def say(self, line: str) -> None:
         """Show a line of progress, where no bar is drawn."""
@@ -97,6 +106,7 @@ def train_to_the_end(
             _write_end(folder, prepared, training, state, message)
     finally:
         stop.close()
+        watcher.stopped_by = stop.stopped_by or ""
     if failure is not None:
         # Without waiting for the others: what the leader alone sees stops the leader alone.
         raise failure
@@ -143,11 +153,11 @@ def _write_end(
         if prepared.experiment.source is not None:
             adapter = adapter_of(load_run(folder.path), prepared.base)
             save_adapter(adapter, folder.path / FILE_NAME)
-        write_run_report(folder.path, card=card.plain())
+        write_run_report(folder.path, card=card)
         folder.write_card(card)
         return
     with suppress(GraftganError):
-        write_run_report(folder.path, card=card.plain())
+        write_run_report(folder.path, card=card)
     with suppress(GraftganError):
         folder.write_card(card)
 
@@ -166,6 +176,11 @@ def _explained(error: Exception, path: Path) -> Exception:
         kept = list_checkpoints(path)
         last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
         return TrainingDiverged(f"{error}; {last}")
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_PROCESS):
+        return RunError(
+            "another process of this run has ended; see what it said, then continue with "
+            f"graftgan transfer --resume {path}, started as before ({error})"
+        )
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return RunError(
             f"the machine has not enough memory; lower --batch-size or --width ({error})"

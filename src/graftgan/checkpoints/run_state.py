@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from graftgan.checkpoints.tensors import checksum, load_tensors, save_tensors
-from graftgan.errors import CheckpointError, SettingsError
+from graftgan.errors import CheckpointError
 from graftgan.files import read_sealed, remove_partial, write_sealed, written_whole
 from graftgan.settings import parse, strict
 
@@ -71,9 +71,9 @@ def load_state(folder: Path) -> SavedState:
         raise CheckpointError(f"there is no checkpoint in {folder}")
     plain = read_sealed(folder / CARD, error=CheckpointError, advice=_ADVICE)
     try:
-        card = parse(StateCard, plain, where=str(folder / CARD))
-    except SettingsError as error:
-        raise CheckpointError(f"{error}; {_ADVICE}") from None
+        card = parse(StateCard, plain, where=str(folder / CARD), error=CheckpointError)
+    except CheckpointError as problem:
+        raise CheckpointError(f"{problem}; {_ADVICE}") from None
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
     if names != sorted(card.checksums):
         written = ", ".join(sorted(card.checksums))

@@ -10,6 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
+from graftgan.cli.signals import stopped_code
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.errors import SettingsError
@@ -124,10 +125,9 @@ def main(arguments: Sequence[str]) -> int:
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         _extend(options)
-        results = resume_comparison(
-            options.resume, device=options.device, watcher=_screen(options.resume)
-        )
-        return _finish(results, options.resume)
+        screen = _screen(options.resume)
+        results = resume_comparison(options.resume, device=options.device, watcher=screen)
+        return _finish(results, options.resume, screen)
     varied = _in_file(value_of("config", arguments))
     start = parse_start(
         lambda experiment: Start(
@@ -143,10 +143,9 @@ def main(arguments: Sequence[str]) -> int:
     if start.dry_run:
         check_comparison(comparison.located(), device=start.device)
         return _show(comparison, destination)
-    results = run_comparison(
-        comparison, destination, device=start.device, watcher=_screen(destination)
-    )
-    return _finish(results, destination)
+    screen = _screen(destination)
+    results = run_comparison(comparison, destination, device=start.device, watcher=screen)
+    return _finish(results, destination, screen)
 
 
 def _screen(folder: Path) -> Screen:
@@ -200,7 +199,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
     return 0
 
 
-def _finish(results: Results, destination: Path) -> int:
+def _finish(results: Results, destination: Path, screen: Screen) -> int:
     headings, rows = comparison_rows(to_plain(results))
     chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
     lines = columns_of(headings, rows, chosen)  # the page has them all
@@ -216,5 +215,4 @@ def _finish(results: Results, destination: Path) -> int:
     if results.complete:
         return 0
     console.print(f"go on with graftgan compare --resume {shlex.quote(str(destination))}")
-    interrupted = any(run.state == "interrupted" for run in results.runs)
-    return 130 if interrupted else 1
+    return stopped_code(screen.stopped_by) if screen.stopped_by else 1

@@ -10,6 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
+from graftgan.cli.signals import stopped_code
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.experiment import Experiment
@@ -157,13 +158,14 @@ def main(arguments: Sequence[str]) -> int:
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         budget = _budget(options)
+        screen = Screen(options.resume)
         findings = resume_search(
             options.resume,
             budget=None if budget.unlimited else budget,
             device=options.device,
-            watcher=Screen(options.resume),
+            watcher=screen,
         )
-        return _finish(findings, options.resume)
+        return _finish(findings, options.resume, screen)
     config = value_of("config", arguments)
     table = table_in_file(config, "search")
     start = parse_start(
@@ -179,8 +181,9 @@ def main(arguments: Sequence[str]) -> int:
     destination = start.out or folder_named_after(start.experiment.pictures, home="searches")
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
-    findings = run_search(search, destination, device=start.device, watcher=Screen(destination))
-    return _finish(findings, destination)
+    screen = Screen(destination)
+    findings = run_search(search, destination, device=start.device, watcher=screen)
+    return _finish(findings, destination, screen)
 
 
 def _start(asked: PlanSearch) -> Start:
@@ -255,7 +258,7 @@ def _beside_the_plan(proposal: Proposal) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
-def _finish(findings: Findings, destination: Path) -> int:
+def _finish(findings: Findings, destination: Path, screen: Screen) -> int:
     data = to_plain(findings)
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
     cells = columns_of(TRIAL_HEADINGS, trial_rows(data), chosen)
@@ -270,9 +273,10 @@ def _finish(findings: Findings, destination: Path) -> int:
         winner = shlex.quote(str(destination / "winner.toml"))
         console.print(f"use it: graftgan transfer PICTURES --config {winner}")
     if findings.complete:
-        return 0 if findings.winner is not None else 1
+        has_failed = any(trial.has_failed for trial in findings.trials)
+        return 1 if has_failed or findings.winner is None else 0
     console.print(f"go on with graftgan search --resume {shlex.quote(str(destination))}")
-    return 130
+    return stopped_code(screen.stopped_by or "SIGINT")
 
 
 def _title(findings: Findings) -> str:

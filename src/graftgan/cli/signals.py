@@ -30,6 +30,11 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
     return 128 + int(number)
 
 
+def stopped_code(name: str) -> int:
+    """Return the exit code of a run that the signal ``name`` has stopped."""
+    return 128 + int(signal.Signals[name])
+
+
 @contextmanager
 def raised_as_exceptions() -> Generator[None]:
     """Raise :class:`Interrupted` inside the block for a signal that would end the process.

@@ -11,6 +11,7 @@ from graftgan.assembly import prepare
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.familiar import in_our_words
 from graftgan.cli.screen import ScreenWatcher, console, resume_command
+from graftgan.cli.signals import stopped_code
 from graftgan.composer import refuse_full, resume, run
 from graftgan.errors import SettingsError
 from graftgan.experiment import Experiment
@@ -65,6 +66,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     prog = f"graftgan {verb} PICTURES"
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=description)
+        watcher = ScreenWatcher()
         folder = resume(
             options.resume,
             iterations=options.iterations,
@@ -72,9 +74,9 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             pictures=options.pictures,
             reference=options.reference,
             device=options.device,
-            watcher=ScreenWatcher(),
+            watcher=watcher,
         )
-        return _finish(folder)
+        return _finish(folder, watcher)
     start = parse_start(
         lambda experiment: Start(experiment=experiment),
         arguments,
@@ -92,7 +94,8 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     if start.dry_run:
         return _show(start, destination)
     watcher = ScreenWatcher()
-    return _finish(run(start.experiment, destination, device=start.device, watcher=watcher))
+    folder = run(start.experiment, destination, device=start.device, watcher=watcher)
+    return _finish(folder, watcher)
 
 
 def folder_named_after(pictures: Path, *, home: str) -> Path:
@@ -186,9 +189,9 @@ def _show(start: Start, destination: Path) -> int:
     return 0
 
 
-def _finish(folder: RunFolder) -> int:
+def _finish(folder: RunFolder, watcher: ScreenWatcher) -> int:
     card = folder.card()
-    if ScreenWatcher().leads:
+    if watcher.leads:
         console.print(
             f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
         )
@@ -199,4 +202,6 @@ def _finish(folder: RunFolder) -> int:
         if card.state == RunState.INTERRUPTED:
             console.print(f"continue with {resume_command(folder.path)}")
         console.print(f"look at {folder.path / 'report.html'}")
-    return 0 if card.state in {RunState.FINISHED, RunState.STOPPED} else 130
+    if card.state in {RunState.FINISHED, RunState.STOPPED}:
+        return 0
+    return stopped_code(watcher.stopped_by or "SIGINT")

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from graftgan.backbones import blank_pair
+import torch
+
+from graftgan.backbones import blank_pair, build_pair
 from graftgan.checkpoints import (
     SourceCard,
     SourceModel,
@@ -10,6 +12,7 @@ from graftgan.checkpoints import (
     fingerprint,
     load_note,
     load_tensors,
+    match,
     save_tensors,
 )
 from graftgan.errors import CheckpointError
@@ -47,6 +50,8 @@ def load_generator(path: Path) -> Generator:
             f"{path} does not hold the weights that its card describes (sha256 differs); "
             "export the model again"
         )
+    with torch.device("meta"):  # a card could ask for a network that fits in no memory
+        match(build_pair(card.architecture).generator, tensors).require_complete(what=str(path))
     pair = blank_pair(card.architecture)
     copy_matching(pair.generator, tensors).require_complete(what=str(path))
     restore_batch_statistics(SourceModel(card, pair))

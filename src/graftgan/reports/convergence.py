@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean, median
 
 from graftgan.errors import RunError
-from graftgan.records import ScoreRecord, StartRecord
+from graftgan.records import ScoreRecord
 from graftgan.reports.record import RunRecord, number, read_run
-from graftgan.settings import parse
+from graftgan.run_card import Start
 
 _MOMENT = {"iteration", "images", "seconds"}
 _LEAST_POINTS = 40  # of a curve that anything is said about
@@ -49,7 +49,7 @@ class Convergence:
     losses: Reached | None
     score: Reached | None
     score_name: str
-    start: StartRecord | None
+    start: Start | None
     end: Reached
 
 
@@ -117,16 +117,9 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
         losses=losses,
         score=_moment_of(good[0], moments) if good else None,
         score_name=name,
-        start=_start(run, record),
+        start=None if record.card is None else record.card.start,
         end=moments[-1],
     )
-
-
-def _start(run: Path, record: RunRecord) -> StartRecord | None:
-    said = record.card.get("start")
-    if said is None:
-        return None
-    return parse(StartRecord, said, where=f"'start' in {run / 'card.json'}", error=RunError)
 
 
 def _value(logged: object) -> float | None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,11 +17,11 @@ from graftgan.records import (
     read_plan,
     read_scores,
 )
-from graftgan.reports.files import read_object
+from graftgan.run_card import RunCard, RunState, read_run_card
 from graftgan.settings import read_toml
 
 # States after which nothing is written.
-ENDINGS = {"finished", "interrupted", "stopped", "pruned", "diverged"}
+ENDINGS = frozenset(RunState) - {RunState.RUNNING}
 _LARGEST_COUNT = 2**53  # of iterations and images: up to here they are exact as floats
 _SNAPSHOT = re.compile(r"([0-9]{1,15})\.png")
 _EXPECTED = {
@@ -39,8 +39,8 @@ class RunRecord:
 
     Attributes:
         folder: Where it lies, as the caller wrote it.
-        settings: ``experiment.toml``; empty where missing, like ``card``.
-        plan: ``plan.json``; None where it is missing or damaged, like ``manifest``.
+        settings: ``experiment.toml``; empty where missing.
+        plan: ``plan.json``; None where it is missing or damaged, like ``card`` and ``manifest``.
         card: ``card.json``.
         manifest: ``manifest.json``.
         log: ``log.jsonl``, one entry per iteration, ascending.
@@ -54,7 +54,7 @@ class RunRecord:
     folder: Path
     settings: dict[str, Any]
     plan: PlanRecord | None
-    card: dict[str, Any]
+    card: RunCard | None
     manifest: ManifestRecord | None
     log: list[dict[str, Any]]
     scores: list[ScoreRecord]
@@ -70,16 +70,15 @@ class RunRecord:
     @property
     def state(self) -> str:
         """``running``, or one of ``ENDINGS``, or ``unknown``."""
-        return str(self.card.get("state", "unknown"))
+        return "unknown" if self.card is None else self.card.state
 
     @property
     def iteration(self) -> int:
         """Where the run ended by its card; without an end, the last iteration of any file."""
-        said = max(0.0, number(self.card.get("iteration")))
-        if math.isfinite(said) and self.state in ENDINGS:
-            return int(said)
+        if self.card is not None and self.state in ENDINGS:
+            return self.card.iteration
         logged = [int(entry["iteration"]) for entry in self.log[-1:]]
-        reached = [int(said)] if math.isfinite(said) else []
+        reached = [] if self.card is None else [self.card.iteration]
         return max(reached + logged + list(self.samples)[-1:], default=0)
 
     def images_at(self, iteration: int) -> tuple[int, bool] | None:
@@ -98,7 +97,7 @@ class RunRecord:
         return images, bool(near["iteration"] == iteration)
 
 
-def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecord:
+def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
     """Read what is there and note what is not; ``card`` stands for the one on disk.
 
     Raises:
@@ -109,7 +108,8 @@ def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecor
     missing: list[str] = []
     settings = _settings(folder, missing)
     plan = _checked(folder, "plan.json", read_plan, missing)
-    stands = _object(folder, "card.json", missing) if card is None else dict(card)
+    if card is None:
+        card = _checked(folder, "card.json", lambda run: read_run_card(run / "card.json"), missing)
     manifest = _checked(folder, "manifest.json", read_manifest, missing)
     scores, damaged = read_scores(folder / "metrics.jsonl")
     if damaged:
@@ -125,7 +125,7 @@ def read_run(folder: Path, *, card: Mapping[str, Any] | None = None) -> RunRecor
         folder=folder,
         settings=settings,
         plan=plan,
-        card=stands,
+        card=card,
         manifest=manifest,
         log=log,
         scores=scores,
@@ -178,18 +178,6 @@ def _settings(folder: Path, missing: list[str]) -> dict[str, Any]:
     except SettingsError as error:
         missing.append(f"{name} ({_EXPECTED[name]}) cannot be read: {error}")
         return {}
-
-
-def _object(folder: Path, name: str, missing: list[str]) -> dict[str, Any]:
-    """Return a JSON file's object; an absent optional file is no loss."""
-    try:
-        return read_object(folder / name)
-    except FileNotFoundError:
-        if name in _EXPECTED:
-            missing.append(f"{name} ({_EXPECTED[name]}) is missing")
-    except (OSError, ValueError) as error:
-        missing.append(f"{name} cannot be read: {error}")
-    return {}
 
 
 def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[str]) -> R | None:

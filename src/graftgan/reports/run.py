@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from graftgan.records import LayerRecord, PlanRecord
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.reports.panels import Score, panels_of, plain, scores_of
-from graftgan.reports.record import RunRecord, number, read_run, table, texts
+from graftgan.reports.record import RunRecord, number, read_run
+from graftgan.run_card import RunCard
 
 _MOST_ROWS = 12
 _COLUMNS = 8  # of every sample sheet
@@ -41,7 +41,7 @@ _ACTIONS = {
 
 
 def write_run_report(
-    run: Path, destination: Path | None = None, *, card: Mapping[str, Any] | None = None
+    run: Path, destination: Path | None = None, *, card: RunCard | None = None
 ) -> Path:
     """Write one HTML file about a run, with everything it shows inside it.
 
@@ -82,8 +82,8 @@ def _page(record: RunRecord) -> str:
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
-        warning=str(record.card.get("warning") or ""),
-        remarks=texts(record.card.get("remarks")),
+        warning="" if record.card is None else record.card.warning or "",
+        remarks=() if record.card is None else record.card.remarks,
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(sheets, "Sheet of generated pictures"),
@@ -214,11 +214,10 @@ def _ending(record: RunRecord) -> str:
     """Return why there may be less than was asked for; empty for a finished run."""
     if record.state == "finished":
         return ""
-    planned = number(record.card.get("iterations"))
-    of = f" of {int(planned):,}" if math.isfinite(planned) else ""
-    where = f"at iteration {record.iteration:,}{of}"
-    message = str(record.card.get("message") or "").strip()
-    said = f": {message}" if message else "."
+    card = record.card
+    where = f"at iteration {record.iteration:,}"
+    where += f" of {card.iterations:,}" if card is not None else ""
+    said = f": {card.message}" if card is not None and card.message else "."
     if record.state == "running":
         return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
@@ -235,8 +234,8 @@ def _ending(record: RunRecord) -> str:
 def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
     """Return the few numbers that describe the run at a glance; those unknown are left out."""
     seen = record.images_at(record.iteration)
-    seconds = number(record.card.get("seconds"))
-    if not math.isfinite(seconds):
+    seconds = math.nan if record.card is None else record.card.seconds
+    if not seconds > 0:  # a session that was killed has not written them
         logged = [number(entry.get("seconds")) for entry in record.log]
         seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
     trainable, parameters = (
@@ -306,8 +305,9 @@ def _train_on(record: RunRecord, run: str, verb: str) -> tuple[str, str]:
     return title, f"graftgan {verb} --resume {run}"
 
 
-def _machine(card: dict[str, Any]) -> dict[str, str]:
-    session = table(card.get("session"))
-    said = {key: session.get(key) for key in ("command", "hardware", "device")}
-    told = {key: plain(value) for key, value in said.items() if value}
-    return told | {name: plain(value) for name, value in table(session.get("versions")).items()}
+def _machine(card: RunCard | None) -> dict[str, str]:
+    if card is None:
+        return {}
+    session = card.session
+    said = {"command": session.command, "hardware": session.hardware, "device": session.device}
+    return {name: value for name, value in said.items() if value} | dict(session.versions)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from graftgan.assembly import prepare
-from graftgan.composer import refuse_full, resume, run
+from graftgan.composer import new_folder, refuse_full, resume, run
 from graftgan.errors import GraftganError, RunError
-from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
+from graftgan.files import read_json, remove_partial, write_json, write_text
 from graftgan.locks import held
 from graftgan.reports import write_comparison_report
 from graftgan.run_card import RunState
@@ -69,8 +69,8 @@ def run_comparison(
         return resume_comparison(destination, device=device, watcher=watcher)
     refuse_full(destination)
     check_comparison(comparison, device=device)
-    with written_whole(destination.absolute(), replace=False) as partial:
-        (partial / "runs").mkdir(parents=True)
+    with new_folder(destination) as partial:
+        (partial / "runs").mkdir()
         write_text(partial / SETTINGS, to_toml(comparison))
         write_json(partial / RESULTS, {"settings_sha256": comparison.sha256()})
     return _work(comparison, destination, device, watcher or ComparisonWatcher())
@@ -211,7 +211,7 @@ def _work_alone(
             failures[job.name] = failure
         watcher.run_ended(job, state=state, message=message)
         results = _write(comparison, path, failures)
-        if state == RunState.INTERRUPTED:
+        if state == RunState.INTERRUPTED or watcher.stopped_by:
             break
     return results or _write(comparison, path, failures)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftgan.assembly import prepare
-from graftgan.composer import refuse_full, resume, run
+from graftgan.composer import new_folder, refuse_full, resume, run
 from graftgan.errors import RunError
-from graftgan.files import read_json, remove_partial, write_json, write_text, written_whole
+from graftgan.files import read_json, remove_partial, write_json, write_text
 from graftgan.locks import FileLock
 from graftgan.prepared import Prepared
 from graftgan.reports import write_search_report
@@ -94,9 +94,9 @@ def run_search(
         return resume_search(destination, budget=search.budget, device=device, watcher=watcher)
     refuse_full(destination)
     check_search(search, device=device)
-    with written_whole(destination.absolute(), replace=False) as partial:
+    with new_folder(destination) as partial:
         for folder in ("runs", "trials"):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir()
         write_text(partial / SETTINGS, to_toml(search))
         write_json(partial / FOUND, {"settings_sha256": search.sha256()})
     return _Worker(search, destination, device, watcher or SearchWatcher()).work()
@@ -233,7 +233,7 @@ class _Worker:
                 ended = self._run(trial)
             finally:
                 lock.release()
-            if ended.is_open:  # interrupted
+            if ended.is_open or self._watcher.stopped_by:
                 return self._write(complete=False)
             failures = failures + 1 if ended.state == FAILED else 0
             if failures == _FAILURES_IN_A_ROW:
@@ -295,6 +295,8 @@ class _Worker:
                 run(experiment, folder.path, device=self._device, watcher=watcher)
         except Exception as error:  # recorded: one trial must not cost the others
             return str(error) or type(error).__name__
+        finally:
+            self._watcher.stopped_by = watcher.stopped_by
         return ""
 
     def _forecast(self) -> Forecast:

@@ -96,6 +96,11 @@ class Trial:
         return f"{self.number:04d}"
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it could not be run to an end."""
+        return self.state == FAILED
+
+    @property
     def is_open(self) -> bool:
         """Whether it is still to be run, or under way."""
         return self.state == OPEN

@@ -3,6 +3,7 @@
 from graftgan.training.adversarial import AdversarialGame
 from graftgan.training.average import GeneratorAverage
 from graftgan.training.distributed import Processes, joined_processes
+from graftgan.training.events import event_writer
 from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
 from graftgan.training.listeners import (
     DivergenceGuard,
@@ -43,6 +44,7 @@ __all__ = [
     "Update",
     "VAESettings",
     "choose_hardware",
+    "event_writer",
     "forget_after",
     "gradients_only_for",
     "joined_processes",

@@ -251,5 +251,10 @@ class Periodically(QuietListener):
 def forget_after(path: Path, iteration: int) -> None:
     """Drop the lines of a JSONL file that lie after ``iteration``, and a line cut short."""
     if path.exists():
-        kept = [entry for entry in read_jsonl(path) if entry["iteration"] <= iteration]
+        kept = [entry for entry in read_jsonl(path) if _is_until(entry.get("iteration"), iteration)]
         write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+
+def _is_until(said: object, iteration: int) -> bool:
+    """Whether a line is of ``iteration`` or an earlier one; a damaged line is not."""
+    return isinstance(said, int) and said <= iteration

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,14 @@ from tiny_networks import assert_same_tensors, draw_pictures, tiny_home
 
 class Killed(BaseException):
     """Stands for kill -9: nothing of ours catches it."""
+
+
+@pytest.fixture(autouse=True)
+def _no_nohup() -> Iterator[None]:
+    """Hear SIGHUP also where whoever runs the tests ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +216,7 @@ def test_a_place_taken_meanwhile_is_left_alone(experiment: Experiment, tmp_path:
             (tmp_path / "run").mkdir(exist_ok=True)
             (tmp_path / "run" / "mine").write_text("mine")
 
-    with pytest.raises(RunError, match="another process has put something there meanwhile"):
+    with pytest.raises(RunError, match="run is not empty; choose another folder with --out"):
         run(experiment, tmp_path / "run", device="cpu", watcher=Takes())
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine"]
 

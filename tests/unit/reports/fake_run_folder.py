@@ -8,6 +8,8 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
+from graftgan.run_card import RunCard, RunState, Session, write_run_card
+
 CELL = 16
 SETTINGS = {
     "pictures": "pictures/cats_100.zip",
@@ -46,20 +48,22 @@ PLAN = {
     "trainable": 3374,
     "parameters": 12288,
 }
-CARD = {
-    "state": "finished",
-    "message": "",
-    "iteration": 900,
-    "iterations": 900,
-    "seconds": 321.0,
-    "session": {
-        "versions": {"torch": "2.13.0", "graftgan": "0.1.0"},
-        "hardware": "a small laptop",
-        "command": "graftgan transfer --seed 7",
-        "device": "cpu",
-        "processes": 1,
-    },
-}
+CARD = RunCard(
+    state=RunState.FINISHED,
+    iteration=900,
+    iterations=900,
+    seconds=321.0,
+    base={},
+    pictures_sha256="",
+    settings_sha256="",
+    session=Session(
+        versions={"torch": "2.13.0", "graftgan": "0.1.0"},
+        hardware="a small laptop",
+        command="graftgan transfer --seed 7",
+        device="cpu",
+        processes=1,
+    ),
+)
 
 
 def write_json(path: Path, data: object) -> None:
@@ -78,7 +82,7 @@ def write_run(folder: Path) -> Path:
         Image.fromarray(pixels).save(folder / "samples" / f"{iteration:06d}.png")
     (folder / "experiment.toml").write_text(tomli_w.dumps(SETTINGS))
     write_json(folder / "plan.json", PLAN)
-    write_json(folder / "card.json", CARD)
+    write_run_card(folder / "card.json", CARD)
     skipped = [{"name": "broken.heic", "reason": "not a picture"}]
     pictures = [{"name": f"{i}.png"} for i in range(37)]
     write_json(folder / "manifest.json", {"pictures": pictures, "skipped": skipped})

@@ -6,12 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
+from fake_run_folder import CARD
 
 from graftgan.cli import converge
 from graftgan.errors import RunError
-from graftgan.files import write_json, write_text
+from graftgan.files import write_text
 from graftgan.reports import convergence_of
 from graftgan.reports.convergence import Reached, stable_from
+from graftgan.run_card import Start, write_run_card
 
 LENGTH = 1000
 
@@ -72,7 +74,7 @@ def test_little_or_broken_says_nothing():
     assert stable_from([1.0] * 50 + [float("nan")]) is None
 
 
-def write_run(path: Path, *, late: int = 0, start: dict | None = None) -> Path:
+def write_run(path: Path, *, late: int = 0, start: Start | None = None) -> Path:
     """Write a run of 100 lines: one loss is stable after 20, the other after 40."""
     path.mkdir(parents=True)
     lines = []
@@ -93,8 +95,7 @@ def write_run(path: Path, *, late: int = 0, start: dict | None = None) -> Path:
         path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in [sliced, *scores])
     )
     write_text(path / "experiment.toml", 'pictures = "p"\n')
-    keys = ("state", "iteration", "base", "pictures_sha256", "settings_sha256", "warning")
-    write_json(path / "card.json", {**dict.fromkeys(keys, ""), "seconds": 1.0, "start": start})
+    write_run_card(path / "card.json", CARD.changed(start=start))
     return path
 
 
@@ -123,7 +124,7 @@ def test_a_player_that_began_late_counts_from_then(tmp_path: Path):
 
 def test_the_table_shows_both_and_what_the_start_has_cost(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "250")
-    start = {"kind": "vae", "iterations": 300, "images": 19_200, "seconds": 97.0}
+    start = Start(kind="vae", iterations=300, images=19_200, seconds=97.0, receipt="")
     runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", start=start)]
     assert converge.main([*map(str, runs), "--score", "0.35"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -18,6 +18,7 @@ from graftgan.errors import RunError
 from graftgan.files import read_jsonl
 from graftgan.reports import write_run_report
 from graftgan.reports.page import duration, share
+from graftgan.run_card import RunState, write_run_card
 
 VOID = {"meta", "img", "link", "br", "hr", "col", "input", "wbr"}
 HOSTILE = "<script>alert('\"&')</script>"
@@ -240,7 +241,8 @@ def test_a_score_shows_its_interval_and_its_floor(run: Path) -> None:
 
 
 def test_hostile_text_stays_text_everywhere(run: Path) -> None:
-    write_json(run / "card.json", {**CARD, "state": "interrupted", "message": f"m {HOSTILE}"})
+    card = CARD.changed(state=RunState.INTERRUPTED, message=f"m {HOSTILE}")
+    write_run_card(run / "card.json", card)
     skipped = [{"name": f"n {HOSTILE}", "reason": f"r {HOSTILE}"}]
     write_json(run / "manifest.json", {"pictures": [], "skipped": skipped})
     write_lines(run / "log.jsonl", [{"iteration": i, f"c {HOSTILE}": 1.0} for i in range(60)])
@@ -348,13 +350,27 @@ def test_a_resumed_run_counts_each_iteration_once(run: Path) -> None:
         ("interrupted", "The run stopped at iteration 420 of 900: the disk was full"),
         ("diverged", "The run diverged at iteration 420 of 900: the disk was full"),
         ("running", "the run was going or had been killed, at iteration 900 of 900: the"),
-        ("haunted", "How the run ended is not recorded"),
+        ("failed", "The run failed at iteration 420 of 900: the disk was full"),
     ],
 )
 def test_a_run_that_did_not_finish_says_where_and_why(run: Path, state: str, words: str) -> None:
-    ending = {"state": state, "iteration": 420, "message": "the disk was full"}
-    write_json(run / "card.json", {**CARD, **ending})
+    card = CARD.changed(state=RunState(state), iteration=420, message="the disk was full")
+    write_run_card(run / "card.json", card)
     assert words in Page(write_run_report(run)).text
+
+
+def test_an_edited_card_is_not_believed(run: Path) -> None:
+    card = json.loads((run / "card.json").read_text())
+    write_json(run / "card.json", {**card, "iteration": 90_000})
+    text = Page(write_run_report(run)).text
+    assert "How the run ended is not recorded; its files reach up to iteration 900" in text
+    assert "does not match its sha256" in text
+
+
+def test_a_page_can_be_written_before_the_card_is(run: Path) -> None:
+    card = CARD.changed(state=RunState.STOPPED, message="it was good enough")
+    text = Page(write_run_report(run, card=card)).text
+    assert "was ended by its scores at iteration 900 of 900: it was good enough" in text
 
 
 def test_a_finished_run_has_no_warning(run: Path) -> None:
