@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")  # a system may lack some
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a system may lack some
 _GRACE_S = 3.0  # a second signal of these does not cut short what the first set off
 
 

@@ -40,7 +40,7 @@ def stopped(number: int, tmp_path: Path, body: str = SLOW) -> tuple[int, str]:
     return running.returncode, complained
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"])
 def test_a_signal_removes_what_is_half_written(tmp_path: Path, name: str):
     number = getattr(signal, name)
     code, complained = stopped(number, tmp_path)
