@@ -30,7 +30,7 @@ from graftgan.adapters import list_adapters
 from graftgan.checkpoints import SourceModel
 from graftgan.curation import CurationSettings, curate
 from graftgan.data import ImageSet
-from graftgan.data.collect import PICTURE_SUFFIXES
+from graftgan.data.members import PICTURE_SUFFIXES
 from graftgan.errors import GraftganError
 from graftgan.reports import convergence_of
 from graftgan.training import Training
