@@ -221,23 +221,27 @@ def _has_its_start(
     if prepared.experiment.start == "fresh" or training.iteration > 0:
         return True
     place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
+    watcher.stopped_by = ""
     if not vae.experiment_file.is_file():
         _begin(vae, vae_of(prepared.experiment), place, watcher)
     elif vae.card().state != RunState.FINISHED:
         with _alone(vae, place):
             _go_on(vae, _moved(vae.experiment(), prepared.experiment.pictures), place, watcher)
     ended = vae.card()
-    finished = ended.state == RunState.FINISHED
+    # A signal may come while the last of it is written: then it is finished, and no more begins.
+    stops = training.processes.agree(bool(watcher.stopped_by), prepared.hardware.device)
+    is_over = ended.state == RunState.FINISHED and not stops
     entries: dict[str, Any]
-    if finished:
+    if is_over:
         start = begin_with_decoder(training, vae)
         entries = {"start": start, "remarks": (in_words(start),)}
     else:
-        message = f"{ended.message} while what it begins with was trained"
-        entries = {"state": ended.state, "message": message}
+        why = ended.message or f"stopped by {watcher.stopped_by or 'a signal'}"
+        message = f"{why} while what it begins with was trained"
+        entries = {"state": RunState.INTERRUPTED, "message": message}
     if training.processes.leads:
         folder.update_card(**entries)
-    return finished
+    return is_over
 
 
 def _prepared_to_go_on(

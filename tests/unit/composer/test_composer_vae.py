@@ -4,11 +4,13 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
+from graftgan import sitting
 from graftgan.backbones import BACKBONES
 from graftgan.checkpoints import load_tensors
 from graftgan.composer import resume, run
@@ -157,3 +159,26 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(GraftganError, match=says):
         run(replace(experiment, **changes), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    straight = run(experiment, tmp_path / "straight", device="cpu")
+    report = sitting.write_run_report
+
+    def signalled(path: Path, **named: Any) -> Path:
+        if path.name == START:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return report(path, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sitting, "write_run_report", signalled)
+        folder = run(experiment, tmp_path / "stopped", device="cpu")
+    card = folder.card()
+    assert (card.state, card.iteration) == ("interrupted", 0)
+    assert card.message == "stopped by SIGTERM while what it begins with was trained"
+    assert RunFolder(folder.path / START).card().state == "finished"
+    resume(folder.path, device="cpu")
+    for name in ("generator", "discriminator", "average"):
+        assert_same_tensors(tensors(straight, name), tensors(folder, name))
