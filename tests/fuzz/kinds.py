@@ -28,6 +28,7 @@ from .strategies import (
     RUN_TENSORS,
     RUN_TEXTS,
     TORCH_NAMES,
+    adapters,
     checkpoints,
     in_run,
     of_files,
@@ -123,7 +124,7 @@ _KINDS: tuple[Kind, ...] = (
         },
         commands=(lambda f: ["adapter", "list", str(f)],),
         targets=lambda _: ("adapter.safetensors",),
-        structured=lambda seeds: of_files("adapter.safetensors")(seeds, "adapters"),
+        structured=adapters,
     ),
     Kind(
         name="runs",
@@ -156,7 +157,8 @@ _KINDS: tuple[Kind, ...] = (
             "comparisons",
             "comparison/comparison.toml",
             "comparison/comparison.json",
-            in_run(RUN_TEXTS, "comparison/runs/adafm-0/"),
+            [],
+            "comparison/runs/adafm-0",
         ),
     ),
     Kind(
@@ -171,10 +173,8 @@ _KINDS: tuple[Kind, ...] = (
             "searches",
             "search/search.toml",
             "search/search.json",
-            [
-                *("search/trials/0000.json", "search/trials/0001.json"),
-                *in_run(RUN_TEXTS, "search/runs/0001/"),
-            ],
+            ["search/trials/0000.json", "search/trials/0001.json"],
+            "search/runs/0001",
         ),
     ),
     Kind(

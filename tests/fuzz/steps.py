@@ -151,7 +151,7 @@ def load_zip(folder: Path) -> None:
 def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     """Return whether a member is called a picture or begins like one; all here are PNGs."""
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+    if entry.is_dir() or any(_is_hidden(part) for part in path.parts):
         return False
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
@@ -159,6 +159,10 @@ def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         return archive.read(entry).startswith(b"\x89PNG")
     except Exception:  # damaged, and not called a picture
         return False
+
+
+def _is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part != "..")
 
 
 def curate_set(name: str) -> Step:
