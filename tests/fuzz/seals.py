@@ -115,4 +115,4 @@ def sealed_adapter(content: bytes) -> bytes:
 
 
 def _hash_of(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
