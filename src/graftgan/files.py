@@ -21,6 +21,7 @@ from graftgan.untrusted import shown
 
 _LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
 _DAY_S = 86_400
+_DEEPEST = 64  # levels of JSON or TOML
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
@@ -184,13 +185,35 @@ def parse_json(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        return json.loads(text, object_pairs_hook=_without_doubles)
+        data = json.loads(text, object_pairs_hook=_without_doubles)
+        refuse_deep(data)
+        return data
     except RecursionError:
         raise ValueError("it is nested too deeply to be ours") from None
     except json.JSONDecodeError as problem:
         raise ValueError(f"it is not JSON: {problem}") from None
     except UnicodeDecodeError as problem:
         raise ValueError(f"it is not UTF-8 text: {problem.reason}") from None
+
+
+def refuse_deep(data: object) -> None:
+    """Refuse plain data that is nested more deeply than any file of ours, and than code can follow.
+
+    Raises:
+        RecursionError: It is.
+    """
+    level: list[Any] = [data] if isinstance(data, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = [
+            part
+            for value in level
+            for part in (value.values() if isinstance(value, dict) else value)
+            if isinstance(part, dict | list)
+        ]
+        if not inner:
+            return
+        level = inner
+    raise RecursionError("nested too deeply")
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:

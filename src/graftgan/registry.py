@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from graftgan.errors import SettingsError, UnknownName
+from graftgan.untrusted import shown
 
 T = TypeVar("T")
+
+_MOST_NAMES = 30  # in one message
 
 
 class Registry(Mapping[str, T]):
@@ -46,9 +49,10 @@ class Registry(Mapping[str, T]):
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:
-    """Return the end of an error message: the nearest known names, or all of them."""
+    """Return the end of an error message: the nearest known names, or all (at most 30) of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
-        return f"did you mean {' or '.join(repr(n) for n in near)}?"
-    return f"choose one of: {', '.join(names)}"
+        return f"did you mean {' or '.join(repr(shown(n)) for n in near)}?"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"choose one of: {', '.join(shown(n) for n in names[:_MOST_NAMES])}{more}"

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import platform
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from graftgan.networks import (
 from graftgan.provenance import licences_in_words
 from graftgan.records import read_manifest
 from graftgan.run_card import RunCard, read_run_card, write_run_card
-from graftgan.settings import parse, read_toml
+from graftgan.settings import parse, read_toml, to_plain
 from graftgan.transfer import (
     AppliedPlan,
     Filters,
@@ -35,6 +36,7 @@ from graftgan.transfer import (
     filters_in,
     parse_plan,
 )
+from graftgan.untrusted import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,15 @@ class RunFolder:
         """Read the resolved settings.
 
         Raises:
-            RunError: This is no run folder.
+            RunError: This is no run folder, or its settings lack what every run writes out.
+            SettingsError: They are damaged.
         """
         if not self.experiment_file.is_file():
             raise RunError(f"{self.path} is not a run folder: it holds no experiment.toml")
         where = str(self.experiment_file)
-        return parse(Experiment, read_toml(self.experiment_file), where=where)
+        experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
+        _require_resolved(experiment, where)
+        return experiment
 
     def settings_sha256(self) -> str:
         """Return a fingerprint of all settings that must not change.
@@ -74,7 +79,7 @@ class RunFolder:
         plain.get("scoring", {}).pop("reference", None)
         for length in ("iterations", "seconds"):
             plain.get("training", {}).pop(length, None)
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
     def card(self) -> RunCard:
         """Read how the run stands.
@@ -149,6 +154,31 @@ def architecture_of(experiment: Experiment) -> Architecture:
         classes=network.classes or (),
         style=StyleArchitecture(**style) if style else None,
     )
+
+
+def _require_resolved(experiment: Experiment, where: str) -> None:
+    """Accept only settings in which every default is written out, as runs keep them.
+
+    Raises:
+        RunError: One is left open.
+        SettingsError: The networks they describe are impossible.
+    """
+    whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
+    left_open = sorted(set(_names_in(to_plain(whole))) - set(_names_in(to_plain(experiment))))
+    if left_open:
+        raise RunError(
+            f"{where} does not say {', '.join(left_open)}, which every run writes down; restore "
+            f"the file, or start a new run with --config {where}"
+        )
+
+
+def _names_in(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of each value in nested settings."""
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            yield from _names_in(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def put_in_force(
@@ -231,7 +261,9 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
         try:
             network.load_state_dict(state.files[chosen.get(role, role)])
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: the {role} does not fit its plan: {error}") from None
+            raise CheckpointError(
+                f"{path}: the {role} does not fit its plan: {shown(error, 300)}"
+            ) from None
     return TrainedRun(
         experiment=experiment,
         pair=pair,

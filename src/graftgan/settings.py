@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -14,7 +15,7 @@ import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graftgan.errors import GraftganError, SettingsError
-from graftgan.files import read_json
+from graftgan.files import read_json, refuse_deep
 from graftgan.registry import suggest
 from graftgan.untrusted import shown
 
@@ -22,6 +23,7 @@ S = TypeVar("S")
 
 _MOST_PROBLEMS = 12  # that one message tells
 _LONGEST_REASON = 400  # characters
+_LONGEST_MESSAGE = 1_500  # characters of problems
 
 _COLLECTS: ContextVar[bool] = ContextVar("whether problems are collected", default=False)
 
@@ -42,7 +44,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: The file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        refuse_deep(data)
+        return data
     except FileNotFoundError:
         raise SettingsError(f"there is no settings file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -75,8 +79,15 @@ def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = S
         problems = [str(refusal)]
     except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
         problems = [shown(refusal, 200)]
-    more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
-    raise error(f"{where}: {'; '.join([*problems[:_MOST_PROBLEMS], *more])}")
+    told = _few(problems)
+    more = [f"and {len(problems) - len(told)} more"] if len(problems) > len(told) else []
+    raise error(f"{where}: {'; '.join([*told, *more])}")
+
+
+def _few(problems: Sequence[str]) -> Sequence[str]:
+    """Return the first of ``problems``: as many as a message can tell, one at least."""
+    lengths = accumulate(len(problem) for problem in problems[:_MOST_PROBLEMS])
+    return problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
 
 
 def read_record(cls: type[S], path: Path, *, error: type[GraftganError], remedy: str) -> S:

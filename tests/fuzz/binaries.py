@@ -11,7 +11,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
+from safetensors.torch import load, save
+from torch import Tensor
 
 from .documents import damaged_documents, encoded, json_files
 
@@ -57,7 +60,53 @@ def safetensors_files(content: bytes) -> st.SearchStrategy[bytes]:
         _numbers_in(content, 8 + length),
     ]
     note = header.get("__metadata__", {}).get("graftgan", "{}").encode()
-    return st.one_of(*changed, json_files(note).map(with_note))
+    other = _other_tensors(content)
+    return st.one_of(*changed, json_files(note).map(with_note), other, other, other)
+
+
+_TENSOR_CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "flat": lambda tensor: tensor.flatten(),
+    "turned": lambda tensor: tensor.T.contiguous() if tensor.ndim == 2 else tensor[None],
+    "first half": lambda tensor: tensor.flatten()[: tensor.numel() // 2].clone(),
+    "doubled": lambda tensor: torch.cat([tensor.flatten()] * 2),
+    "empty": lambda tensor: tensor.new_zeros((0, *tensor.shape[1:])),
+    "a number": lambda tensor: tensor.new_ones(()),
+    "zeros": torch.zeros_like,
+    "half": lambda tensor: tensor.half(),
+    "double": lambda tensor: tensor.double(),
+    "whole": lambda tensor: tensor.long(),
+    "truth": lambda tensor: tensor.bool(),
+    "bytes": lambda tensor: tensor.to(torch.uint8),
+    "nan": lambda tensor: torch.full_like(tensor.float(), float("nan")).to(tensor.dtype),
+    "infinity": lambda tensor: torch.full_like(tensor.float(), float("inf")).to(tensor.dtype),
+    "large": lambda tensor: torch.full_like(tensor.float(), 3e38).to(tensor.dtype),
+    "negative": lambda tensor: torch.full_like(tensor.float(), -1.0).to(tensor.dtype),
+    "many": lambda tensor: tensor.new_zeros(100_000),
+}
+
+
+def _other_tensors(content: bytes) -> st.SearchStrategy[bytes]:
+    """Strategy of whole files whose tensors have other shapes, types, numbers or names."""
+    tensors = load(content)
+    length = struct.unpack_from("<Q", content)[0]
+    note = json.loads(content[8 : 8 + length]).get("__metadata__")
+    names = sorted(tensors)
+
+    def changed(drawn: list[tuple[str, str]]) -> bytes:
+        made = dict(tensors)
+        for name, change in drawn:
+            if change == "removed":
+                made.pop(name, None)
+            elif change in _TENSOR_CHANGES:
+                made[name] = _TENSOR_CHANGES[change](tensors[name])
+            else:
+                made[change] = tensors[name]
+        return save({name: tensor.contiguous().clone() for name, tensor in made.items()}, note)
+
+    hostile = ("\x1b[2J", "x" * 3_000, "../x", "a\nb", "", *names)
+    change = st.sampled_from((*_TENSOR_CHANGES, "removed", *hostile))
+    one = st.tuples(st.sampled_from(names), change)
+    return st.lists(one, min_size=1, max_size=3).map(changed)
 
 
 def _numbers_in(content: bytes, begin: int) -> st.SearchStrategy[bytes]:

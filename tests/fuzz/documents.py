@@ -15,8 +15,8 @@ _HOSTILE_TEXT = (
     "D(999999999,0,0) G(0,0,0)", "D(1,1," + "9" * 400 + ") G(1,1,2)", "D" + "[" * 3000,
 )  # fmt: skip
 _NUMBERS = (
-    0, 1, -1, 2, 2**31, 2**53 + 1, -(2**63), 2**64, 10**18, 10**400, 0.5, -0.0, 1e308, 1e-320,
-    float("nan"), float("inf"), float("-inf"),
+    0, 1, -1, 2, 7, 1_000, 10**6, 2**31, 2**53 + 1, -(2**63), 2**64, 2**70, 10**18, 10**400,
+    0.5, -0.0, 1e308, 1e-320, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 _RAW = {
     "deep lists": "[" * 100_000,
@@ -81,7 +81,10 @@ def damaged_documents(draw: st.DrawFn, document: Any) -> Any:
 
 
 def _damage(draw: st.DrawFn, target: Any, key: Any, document: Any) -> None:
-    match draw(st.sampled_from(("replace", "replace", "kind", "remove", "move", "add"))):
+    ways = ("alike", "alike", "alike", "replace", "kind", "remove", "move", "add")
+    match draw(st.sampled_from(ways)):
+        case "alike":
+            target[key] = draw(_alike(target[key]))
         case "replace":
             target[key] = draw(leaves)
         case "kind":
@@ -101,6 +104,21 @@ def _damage(draw: st.DrawFn, target: Any, key: Any, document: Any) -> None:
                 )
             else:
                 target.append(draw(trees))
+
+
+def _alike(value: object) -> st.SearchStrategy[Any]:
+    """Strategy of other values of the same kind, which pass the first checks of a reader."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.sampled_from([n for n in _NUMBERS if isinstance(n, int)])
+    if isinstance(value, float):
+        return st.sampled_from([n for n in _NUMBERS if isinstance(n, float)])
+    if isinstance(value, str):
+        return st.sampled_from(_HOSTILE_TEXT)
+    if isinstance(value, list):
+        return st.integers(0, 3).map(lambda count: value * count)
+    return st.just({}) if isinstance(value, dict) else leaves
 
 
 def encoded(text: str) -> bytes:

@@ -100,13 +100,14 @@ def official_networks() -> dict[str, Stored]:
         "img_channels": architecture.channels,
         "channel_base": architecture.width * architecture.resolution,
         "channel_max": architecture.style.most_channels,
-        "z_dim": architecture.latent_size,
-        "w_dim": architecture.style.style_size,
-        "epilogue_kwargs": {"mbstd_group_size": architecture.style.minibatch_group or None},
     }
+    sizes = {"z_dim": architecture.latent_size, "w_dim": architecture.style.style_size}
+    epilogue = {"mbstd_group_size": architecture.style.minibatch_group or None}
     return {
-        "D": stored(tensors_of(pair.discriminator), "Discriminator", **common),
-        "G_ema": stored(tensors_of(pair.generator), **common),
+        "D": stored(
+            tensors_of(pair.discriminator), "Discriminator", **common, epilogue_kwargs=epilogue
+        ),
+        "G_ema": stored(tensors_of(pair.generator), **common, **sizes),
     }
 
 

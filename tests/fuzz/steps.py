@@ -6,11 +6,8 @@ import pkgutil
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-
-from pydantic import TypeAdapter
 
 import graftgan
 from graftgan import (
@@ -42,9 +39,8 @@ from .outcomes import EXPECTED, NOT_TRAINED, NotTrainedError, WrongError
 def prepare_process() -> None:
     """Let every training end before its first iteration, here and in forked processes.
 
-    What reads settings is built once: pydantic takes longer to build it than to read. Every module
-    is loaded: Hypothesis draws from the constants in what is loaded, and the same case has to come
-    whichever kinds are asked for.
+    Every module is loaded: Hypothesis draws from the constants in what is loaded, and the same case
+    has to come whichever kinds are asked for.
     """
     for module in pkgutil.walk_packages(graftgan.__path__, "graftgan."):
         if not module.name.endswith("__main__"):
@@ -54,7 +50,6 @@ def prepare_process() -> None:
         raise NotTrainedError(NOT_TRAINED)
 
     Training.run = stop  # type: ignore[method-assign]
-    graftgan.settings.TypeAdapter = cache(TypeAdapter)  # type: ignore[misc]
 
 
 def _import(
@@ -156,7 +151,7 @@ def load_zip(folder: Path) -> None:
 def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     """Return whether a member is called a picture or begins like one; all here are PNGs."""
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+    if entry.is_dir() or any(_is_hidden(part) for part in path.parts):
         return False
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
@@ -164,6 +159,10 @@ def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         return archive.read(entry).startswith(b"\x89PNG")
     except Exception:  # damaged, and not called a picture
         return False
+
+
+def _is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part != "..")
 
 
 def curate_set(name: str) -> Step:

@@ -12,13 +12,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from graftgan.checkpoints import fingerprint
 from graftgan.errors import GraftganError
 from graftgan.search.comparison import fingerprint as settings_fingerprint
 from graftgan.settings import read_toml
 from official_pickles import EasyDict, write_official
 
-from . import binaries, instructions
+from . import binaries, instructions, seals
 from .cases import Files
 from .documents import json_files, jsonl_files, toml_files
 from .outcomes import EXPECTED
@@ -143,33 +142,20 @@ def _other_legacy(content: bytes) -> st.SearchStrategy[bytes]:
 
 def source_weights(seeds: Seeds) -> st.SearchStrategy[Files]:
     """Strategy of damaged weights, half of them with a card that names their hash."""
-    card = json.loads(seeds.bytes_of("safetensors", "source/card.json"))
-    found: list[st.SearchStrategy[Files]] = []
-    for role in ("generator", "discriminator"):
-        name = f"source/{role}.safetensors"
-        contents = binaries.safetensors_files(seeds.bytes_of("safetensors", name))
-        found.append(contents.map(lambda content, name=name: {name: content}))
-        found.append(
-            contents.map(
-                lambda content, name=name, role=role: {
-                    name: content,
-                    "source/card.json": _card_of(card, role, content),
-                }
-            )
-        )
-    return st.one_of(*found)
+    files = of_files("source/generator.safetensors", "source/discriminator.safetensors")
+    damaged = files(seeds, "safetensors")
+    return damaged | damaged.map(partial(seals.sealed_source, seeds=seeds, kind="safetensors"))
 
 
-def _card_of(card: dict[str, Any], role: str, content: bytes) -> bytes:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        known = fingerprint(load(content))
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, OverflowError):
-        known = ""
-    told = {**card, "fingerprints": {**card["fingerprints"], role: known}}
-    return json.dumps(told).encode()
+def adapters(seeds: Seeds) -> st.SearchStrategy[Files]:
+    """Strategy of damaged adapters, most of them with a checksum that fits."""
+    damaged = of_files("adapter.safetensors")(seeds, "adapters")
+    sealed = damaged.map(
+        lambda files: {
+            name: seals.sealed_adapter(content or b"") for name, content in files.items()
+        }
+    )
+    return st.one_of(damaged, sealed, sealed)
 
 
 def in_run(files: Sequence[str], prefix: str = "run/") -> Sequence[str]:
@@ -188,30 +174,27 @@ RUN_TENSORS = tuple(
 )  # fmt: skip
 
 
-def _interrupted(files: Files, seeds: Seeds) -> Files:
-    """Return the files with a card that lets the run be gone on with."""
-    if "run/card.json" in files:
-        return files
-    card = json.loads(seeds.bytes_of("runs", "run/card.json"))
-    return {**files, "run/card.json": json.dumps({**card, "state": "interrupted"}).encode()}
-
-
 def runs(seeds: Seeds) -> st.SearchStrategy[Files]:
+    """Strategy of damaged runs, most of them with seals that fit and ready to be resumed."""
     files = of_files(*in_run(RUN_TEXTS))(seeds, "runs")
-    return st.one_of(files, files.map(partial(_interrupted, seeds=seeds)))
+    sealed = files.map(partial(seals.sealed_run, seeds=seeds, kind="runs"))
+    return st.one_of(files, sealed, sealed)
 
 
 def checkpoints(seeds: Seeds) -> st.SearchStrategy[Files]:
+    """Strategy of damaged checkpoints; the checksums of most fit."""
     files = of_files(*in_run(RUN_TENSORS))(seeds, "checkpoints")
-    return files.map(partial(_interrupted, seeds=seeds))
+    sealed = files.map(partial(seals.sealed_run, seeds=seeds, kind="checkpoints"))
+    return st.one_of(files, sealed, sealed, sealed)
 
 
 def study(
-    kind: str, settings: str, results: str, others: Sequence[str]
+    kind: str, settings: str, results: str, others: Sequence[str], run: str
 ) -> Callable[[Seeds], st.SearchStrategy[Files]]:
     """Return a strategy for the folder of a comparison or search.
 
-    Half of the damaged settings come with a hash that fits them.
+    Half of the damaged settings come with a hash that fits them, and half of the damaged files of
+    ``run``, one of its runs, with a card that does.
     """
 
     def strategy(seeds: Seeds) -> st.SearchStrategy[Files]:
@@ -230,7 +213,9 @@ def study(
 
         of_settings = of_files(settings)(seeds, kind)
         of_others = of_files(results, *others)(seeds, kind)
-        return st.one_of(of_settings, of_settings.map(fitted), of_others, of_others, of_others)
+        of_run = of_files(*in_run(RUN_TEXTS, f"{run}/"))(seeds, kind)
+        sealed = of_run.map(partial(seals.sealed_run, seeds=seeds, kind=kind, run=run))
+        return st.one_of(of_settings, of_settings.map(fitted), of_others, of_run, sealed)
 
     return strategy
 

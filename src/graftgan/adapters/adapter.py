@@ -22,6 +22,7 @@ from graftgan.transfer import (
     fold,
     parse_plan,
 )
+from graftgan.untrusted import shown
 
 
 @strict
@@ -147,7 +148,7 @@ def put_on(
         or places[name].shape != adapter.tensors[name].shape
     )
     if wrong:
-        raise CheckpointError(f"{what} does not fit its plan: {', '.join(wrong[:6])}")
+        raise CheckpointError(f"{what} does not fit its plan: {', '.join(map(shown, wrong[:6]))}")
     for name, place in places.items():
         place.copy_(adapter.tensors[name])
     return fold(pair)

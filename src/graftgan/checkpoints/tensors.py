@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graftgan.errors import CheckpointError
 from graftgan.files import parse_json
+from graftgan.untrusted import shown
 
 Tensors = Mapping[str, Tensor]
 
@@ -74,7 +75,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise CheckpointError(f"there is no weight file {path}") from None
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {shown(error, 200)}"
+        ) from None
 
 
 def load_note(path: Path) -> dict[str, object]:
@@ -89,7 +92,9 @@ def load_note(path: Path) -> dict[str, object]:
     except FileNotFoundError:
         raise CheckpointError(f"there is no weight file {path}") from None
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from None
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {shown(error, 200)}"
+        ) from None
     if "graftgan" not in metadata:
         raise CheckpointError(f"{path} carries no graftgan note; it was written by another program")
     try:

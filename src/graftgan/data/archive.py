@@ -19,6 +19,7 @@ from graftgan.data.members import (
     too_large_file,
 )
 from graftgan.errors import ImageSetError
+from graftgan.untrusted import shown
 
 _ENCRYPTED = 0x1  # the bit of a member's flags
 _READABLE = frozenset(
@@ -46,7 +47,7 @@ def opened_zip(path: Path, what: str = "zip") -> Generator[zipfile.ZipFile]:
 
 def damaged(path: Path, what: str, error: Exception) -> ImageSetError:
     """Return the error for a damaged ``what`` at ``path``."""
-    reason = str(error) or type(error).__name__
+    reason = shown(error, 200) or type(error).__name__
     return ImageSetError(f"{path} is a damaged {what}: {reason}; make or fetch it again")
 
 
@@ -121,9 +122,9 @@ def _different(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
             new = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
         taken.add(new)
         different.append(new)
-    shown = ", ".join(sorted(twice)[:3]) + ", ..." * (len(twice) > 3)
+    some = ", ".join(map(shown, sorted(twice)[:3])) + ", ..." * (len(twice) > 3)
     many = "names stand" if len(twice) > 1 else "name stands"
-    return different, (f"{len(twice)} {many} more than once in the zip ({shown}); all are used",)
+    return different, (f"{len(twice)} {many} more than once in the zip ({some}); all are used",)
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graftgan.data.archive import damaged, opened_zip
 from graftgan.data.members import Content, Contents, Member
 from graftgan.errors import ImageSetError
+from graftgan.untrusted import shown
 
 _KEYS = ("x_train", "images", "arr_0")  # come first
 _MOST_UNPACKED = 4 * 2**30  # bytes of a compressed array; one that is only stored may be larger
@@ -102,7 +103,7 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
             if key in _KEYS:  # another array must not stand in for it
                 raise damaged(path, "npz", error) from None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            seen.append(f"'{key}': unreadable ({reason[:80]})")
+            seen.append(f"'{shown(key)}': unreadable ({shown(reason)})")
             continue
         if header is None:
             continue

@@ -25,6 +25,7 @@ from graftgan.files import write_json
 from graftgan.provenance import Origin, origins_of
 from graftgan.settings import to_plain
 from graftgan.tensors import PictureBytes
+from graftgan.untrusted import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -196,7 +197,7 @@ def write_manifest(image_set: ImageSet, path: Path) -> None:
 
 def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
     if not entry.records:
-        first = "; ".join(f"{s.name}: {s.reason}" for s in entry.skipped[:5])
+        first = "; ".join(f"{shown(s.name)}: {s.reason}" for s in entry.skipped[:5])
         found = f"{len(entry.skipped)} skipped ({first})" if first else "no file that is a picture"
         raise ImageSetError(
             f"{path} has no usable picture: {found}; expected PNG, JPEG or other picture files"

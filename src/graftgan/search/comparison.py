@@ -34,7 +34,7 @@ def fingerprint(plain: Mapping[str, Any]) -> str:
 
     The two differ where the file is older than a setting: the object has that one's default too.
     """
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

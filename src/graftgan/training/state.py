@@ -11,6 +11,7 @@ from graftgan.errors import CheckpointError, TrainingDiverged
 from graftgan.networks import tensors_of
 from graftgan.training.loop import Training
 from graftgan.training.updates import optimizer_tensors, restore_optimizer
+from graftgan.untrusted import shown
 
 Files = dict[str, Mapping[str, Tensor]]
 
@@ -100,7 +101,9 @@ def _load(module: nn.Module, files: Mapping[str, Mapping[str, Tensor]], name: st
     try:
         module.load_state_dict(files[name], strict=True)
     except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"the checkpoint's {name} does not fit this run: {error}") from None
+        raise CheckpointError(
+            f"the checkpoint's {name} does not fit this run: {shown(error, 300)}"
+        ) from None
 
 
 def _refuse_not_finite(files: Files, iteration: int) -> None:

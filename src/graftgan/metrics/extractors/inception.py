@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from graftgan.errors import CheckpointError
+from graftgan.untrusted import shown
 
 SIDE = 299  # pixels
 DIMENSION = 2048
@@ -76,7 +77,7 @@ def load_inception(tensors: Mapping[str, Tensor]) -> Inception:
         network.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise CheckpointError(
-            f"these are not the weights of the FID's Inception: {error}"
+            f"these are not the weights of the FID's Inception: {shown(error, 300)}"
         ) from None
     network.eval().requires_grad_(False)
     for module in network.modules():

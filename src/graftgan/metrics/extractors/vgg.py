@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from graftgan.errors import ScoreError
 from graftgan.metrics.extractors.inception_weights import published_weights
+from graftgan.untrusted import shown
 
 _CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # a pooling between them
 
@@ -73,7 +74,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ScoreError(f"{path} is not a whole safetensors file: {error}") from None
+        raise ScoreError(f"{path} is not a whole safetensors file: {shown(error, 200)}") from None
 
 
 def _shape(tensors: Mapping[str, object], name: str) -> tuple[int, ...] | None:

@@ -22,6 +22,7 @@ from graftgan.transfer.anchors.anchor import (
 )
 from graftgan.transfer.anchors.settings import AnchorSettings
 from graftgan.transfer.statistics import follow_the_modes_of
+from graftgan.untrusted import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
     try:
         source.load_state_dict(dict(memory), strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"what the anchors remember does not fit this run: {error}") from None
+        raise CheckpointError(
+            f"what the anchors remember does not fit this run: {shown(error, 300)}"
+        ) from None
     source.requires_grad_(False)
     follow_the_modes_of(target, source)
     weight = setup.settings.feature_distillation
