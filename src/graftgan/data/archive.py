@@ -82,16 +82,24 @@ def tidy_name(name: str) -> str:
     return printable("/".join(part for part in parts if part not in ("/", "..")))
 
 
-def read_text_entry(path: Path, name: str, *, largest: int) -> str | None:
-    """Return the text of a member of a zip; None: there is none that can be read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entry = archive.getinfo(name)
-            if entry.file_size > largest:
-                return None
-            return archive.read(entry).decode("utf-8", errors="replace")
-    except Exception:  # zipfile raises many kinds for damaged members
-        return None
+def read_entry(path: Path, name: str, *, largest: int) -> bytes | None:
+    """Return what is in the member of a zip with that tidy name; None: there is none.
+
+    Raises:
+        ImageSetError: It is there and cannot be read, or has more than ``largest`` bytes.
+    """
+    with opened_zip(path) as archive:
+        named = [entry for entry in archive.infolist() if tidy_name(entry.filename) == name]
+        if not named:
+            return None
+        try:
+            if named[-1].file_size > largest:
+                raise Unusable(f"larger than {largest >> 20} MB")
+            return _read_entry(archive, named[-1])
+        except Unusable as reason:
+            raise ImageSetError(
+                f"{name} of {path} cannot be read: {reason}; make the zip again"
+            ) from None
 
 
 def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:

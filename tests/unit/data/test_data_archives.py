@@ -146,8 +146,49 @@ def test_labels_that_are_none_are_said(tmp_path: Path, labels: object, message: 
 
 def test_a_dataset_json_that_nests_without_end_is_an_error(tmp_path: Path):
     path = zipped(tmp_path / "x.zip", {"a/a.png": picture(), "dataset.json": b"[" * 200_000})
-    with pytest.raises(ImageSetError, match="is no JSON"):
+    with pytest.raises(ImageSetError, match="cannot be used: it is nested too deeply"):
         load(path, labels="folders")
+
+
+def labelled_members(start: str = "", name: str = "dataset.json") -> dict[str, bytes]:
+    labels = [[f"0000{i // 6}/img{i:08d}.png", i % 3] for i in range(12)]
+    members = {f"{start}{place}": picture(i) for i, (place, _) in enumerate(labels)}
+    return {**members, start + name: b"\xef\xbb\xbf" + json.dumps({"labels": labels}).encode()}
+
+
+@pytest.mark.parametrize(
+    ("start", "name"), [("set/", "dataset.json"), ("a/b/", "dataset.json"), ("", "./dataset.json")]
+)
+def test_labels_are_found_where_the_set_begins(tmp_path: Path, start: str, name: str):
+    members = labelled_members(start, name)
+    for place, content in members.items():
+        file = tmp_path / "set" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    for path in (zipped(tmp_path / "x.zip", members), tmp_path / "set"):
+        assert find_classes(path) == ("0", "1", "2")
+        images = load(path, labels="folders")
+        assert images.labels.tolist() == [0, 1, 2] * 4
+        assert "by dataset.json" in images.summary()
+
+
+def test_the_file_of_one_of_several_sets_gives_no_classes(tmp_path: Path):
+    members = {**labelled_members("a/"), **{f"b/{i}.png": picture(20 + i) for i in range(3)}}
+    assert find_classes(zipped(tmp_path / "x.zip", members)) == ("a", "b")
+
+
+def test_labels_that_cannot_be_read_do_not_become_other_classes(tmp_path: Path):
+    path = zipped(tmp_path / "x.zip", labelled_members(), zipfile.ZIP_STORED)
+    content = bytearray(path.read_bytes())
+    content[content.find(b'"labels"') + 2] ^= 1  # the checksum no longer fits
+    path.write_bytes(content)
+    with pytest.raises(ImageSetError, match=r"dataset.json of .* cannot be read: damaged"):
+        load(path, labels="folders")
+    folder = nvidia_set(tmp_path / "set", [], as_zip=False)
+    (folder / "dataset.json").unlink()
+    (folder / "dataset.json").mkdir()
+    with pytest.raises(ImageSetError, match=r"cannot read .*dataset.json: Is a directory"):
+        load(folder, labels="folders")
 
 
 def arrays(path: Path, *, packed: bool) -> Path:
