@@ -49,8 +49,8 @@ def draw(folder: Path, count: int) -> None:
 
 def view_in(path: Path) -> View:
     """Return the view of a file's picture."""
-    image, size, _ = decode_whole(path.read_bytes(), least=LONGEST)
-    return view_of(image, size)
+    whole = decode_whole(path.read_bytes(), least=LONGEST)
+    return view_of(whole.image, whole.size)
 
 
 def rates_of_filters(paths: Sequence[Path], names: Sequence[str]) -> dict[str, float]:

@@ -122,8 +122,8 @@ def views(
     with find_source(pictures).open() as contents:
         members = {member.name: member for member in contents.members}
         for name in labels:
-            image, size, _ = decode_whole(members[name].read(), least=LONGEST)
-            yield name, view_of(spoil(image), size)
+            whole = decode_whole(members[name].read(), least=LONGEST)
+            yield name, view_of(spoil(whole.image), whole.size)
 
 
 def result(seen: Sequence[Seen], part: str) -> dict[str, Any]:

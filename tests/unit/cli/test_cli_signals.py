@@ -22,6 +22,12 @@ SLOW = """
 """
 
 
+def _hears_all() -> None:
+    """Hear signals that whoever runs the tests may ignore, as in the background or by nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def stopped(number: int, tmp_path: Path, body: str = SLOW) -> tuple[int, str]:
     """Send a signal to a verb that has begun; return its code and what it complained of."""
     with subprocess.Popen(
@@ -30,7 +36,7 @@ def stopped(number: int, tmp_path: Path, body: str = SLOW) -> tuple[int, str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_hears_all,
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "begun\n"
@@ -74,7 +80,12 @@ def test_a_closed_terminal_is_no_trouble(tmp_path: Path):
     """The signal of a terminal that is gone, and the terminal gone."""
     controller, terminal = os.openpty()
     with subprocess.Popen(
-        words(SLOW), stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal, cwd=tmp_path
+        words(SLOW),
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        cwd=tmp_path,
+        preexec_fn=_hears_all,
     ) as running:
         os.close(terminal)
         assert os.read(controller, 5) == b"begun"

@@ -212,8 +212,10 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from graftgan.data import DataSettings, load_image_set
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
 images = load_image_set(Path(sys.argv[1]), DataSettings(), resolution=16, seed=0)
-print(len(images.names), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(len(images.names), peak() - before)
 """
 
 
