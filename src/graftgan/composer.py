@@ -4,38 +4,42 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from graftgan.assembly import (
     build_training,
     prepare,
-    prepare_again,
     remarks_on,
     with_game_memory,
 )
 from graftgan.checkpoints import (
-    SavedState,
     StateCard,
     checksum,
-    list_checkpoints,
-    load_state,
-    load_tensors,
     save_tensors,
 )
 from graftgan.data import write_manifest
-from graftgan.errors import CheckpointError, RunError
+from graftgan.errors import RunError
 from graftgan.experiment import Experiment
-from graftgan.files import remove_partial, write_json, write_text, written_whole
+from graftgan.files import write_json, write_text, written_whole
 from graftgan.locks import held, refuse_busy
 from graftgan.prepared import Prepared
-from graftgan.progress import Progress
 from graftgan.recorder import Recorder
+from graftgan.resuming import (
+    ANCHORS,
+    GAME,
+    check_may_resume,
+    clear_leftovers,
+    forget_what_is_done_again,
+    lengthened,
+    moved,
+    newest_state,
+    prepared_to_resume,
+    reference_checksum_of,
+    restore_state,
+)
 from graftgan.run_card import RunCard, RunState, Session
-from graftgan.run_folder import RunFolder, filters_of, versions
+from graftgan.run_folder import RunFolder, versions
 from graftgan.settings import to_toml
 from graftgan.sitting import Watcher, train_to_the_end, write_cut_off
 from graftgan.starts import START, begin_with_decoder, in_words, vae_of
@@ -44,15 +48,10 @@ from graftgan.training import (
     Processes,
     Training,
     choose_hardware,
-    forget_after,
     joined_processes,
     keep_freed_memory,
-    restore,
 )
 
-ANCHORS, GAME = "anchors", "game"
-"""Files of tensors that are made before a run, without their ending."""
-PICTURES = ("samples", "reconstructions")
 _TO_TAKE_ITS_LOCK_S = 0.5  # a process needs less, from its new folder to the lock of it
 Place = tuple[Hardware, Processes]
 
@@ -119,8 +118,8 @@ def resume(
     folder = RunFolder(path)
     experiment = folder.experiment()
     with _joined(device, experiment) as place, _alone(folder, place):
-        _check_may_go_on(folder, iterations, seconds)
-        experiment = _moved(_lengthened(experiment, iterations, seconds), pictures, reference)
+        check_may_resume(folder, iterations, seconds)
+        experiment = moved(lengthened(experiment, iterations, seconds), pictures, reference)
         return _go_on(folder, experiment, place, watcher or Watcher())
 
 
@@ -142,20 +141,20 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
     hardware, processes = place
     if processes.leads:
-        _clear_leftovers(folder.path)
+        clear_leftovers(folder.path)
     processes.wait()
-    state = _newest_state(folder.path)
-    prepared = _prepared_to_go_on(
+    state = newest_state(folder.path)
+    prepared = prepared_to_resume(
         folder, experiment, hardware, processes, state, progress=watcher.progress
     )
     training = build_training(prepared, processes)
     if state is not None:
-        _restore(folder.path, training, state)
+        restore_state(folder.path, training, state)
     resumed = None if state is None else state.card
     del state  # else all of it stays in memory while training
     recorder = _recorder(folder, prepared, training, watcher, resumed=resumed)
     if processes.leads:
-        _forget_after(folder.path, prepared, resumed)
+        forget_what_is_done_again(folder.path, prepared, resumed)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
         folder.update_card(
             state=RunState.RUNNING,
@@ -226,7 +225,7 @@ def _has_its_start(
         _begin(vae, vae_of(prepared.experiment), place, watcher)
     elif vae.card().state != RunState.FINISHED:
         with _alone(vae, place):
-            _go_on(vae, _moved(vae.experiment(), prepared.experiment.pictures), place, watcher)
+            _go_on(vae, moved(vae.experiment(), prepared.experiment.pictures), place, watcher)
     ended = vae.card()
     # A signal may come while the last of it is written: then it is finished, and no more begins.
     stops = training.processes.agree(bool(watcher.stopped_by), prepared.hardware.device)
@@ -242,99 +241,6 @@ def _has_its_start(
     if training.processes.leads:
         folder.update_card(**entries)
     return is_over
-
-
-def _prepared_to_go_on(
-    folder: RunFolder,
-    experiment: Experiment,
-    hardware: Hardware,
-    processes: Processes,
-    state: SavedState | None,
-    *,
-    progress: Progress,
-) -> Prepared:
-    """Return the parts of a run that goes on from ``state``, or starts over without one.
-
-    Raises:
-        RunError: The source or the pictures are not those the run was started with.
-    """
-    card = folder.card()
-    memory = _remembered(folder.path, card, ANCHORS)
-    game_memory = _remembered(folder.path, card, GAME)
-    if state is None:
-        prepared = prepare(
-            experiment, hardware, processes=processes, memory=memory, progress=progress
-        )
-        prepared = replace(prepared, game_memory=game_memory)
-        if prepared.base != dict(card.base):
-            raise RunError(
-                f"the source {experiment.source} is not the one this run was started with; "
-                "start a new run"
-            )
-    else:
-        prepared = prepare_again(
-            experiment,
-            hardware,
-            dict(card.base),
-            filters=filters_of(state),
-            memory=memory,
-            game_memory=game_memory,
-            progress=progress,
-        )
-    if prepared.images.sha256 != card.pictures_sha256:
-        raise RunError(
-            f"the pictures in {experiment.pictures} are not those this run was started with; "
-            "put them back, say with --pictures where they are now, or start a new run"
-        )
-    if _reference_checksum(prepared) != card.reference_checksum:
-        raise RunError(
-            f"the pictures in {experiment.scoring.reference} are not those this run was scored "
-            "against; put them back, or say with --reference where they are now"
-        )
-    return prepared
-
-
-def _lengthened(
-    experiment: Experiment, iterations: int | None, seconds: float | None
-) -> Experiment:
-    """Return ``experiment`` with the new limits, where they are given."""
-    limits = {"iterations": iterations, "seconds": seconds}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    return replace(experiment, training=replace(experiment.training, **given))
-
-
-def _moved(
-    experiment: Experiment, pictures: Path | None, reference: Path | None = None
-) -> Experiment:
-    """Return ``experiment`` with the new places of its pictures, where they are given."""
-    if pictures is not None:
-        experiment = replace(experiment, pictures=pictures)
-    if reference is not None:
-        experiment = replace(experiment, scoring=replace(experiment.scoring, reference=reference))
-    return experiment.located()
-
-
-def _check_may_go_on(folder: RunFolder, iterations: int | None, seconds: float | None) -> None:
-    """Raise RunError if the run was changed, ended by its scores, or is longer than asked for."""
-    card = folder.card()
-    if folder.settings_sha256() != card.settings_sha256:
-        raise RunError(
-            f"{folder.experiment_file} was changed since the run began; put it back, or start a "
-            f"new run with --config {folder.experiment_file}"
-        )
-    if card.state == RunState.STOPPED:
-        raise RunError(
-            f"{folder.path} was ended by its scores ({card.message}); to train on from its best "
-            f"checkpoint, start a new run with --source {folder.path}"
-        )
-    if iterations is not None and iterations < card.iteration:
-        raise RunError(
-            f"{folder.path} has done {card.iteration} iterations, more than {iterations}"
-        )
-    if seconds is not None and seconds < card.seconds:
-        raise RunError(
-            f"{folder.path} has trained for {card.seconds:.1f} seconds, more than {seconds:g}"
-        )
 
 
 def refuse_full(destination: Path) -> None:
@@ -400,41 +306,13 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             iterations=prepared.experiment.training.iterations,
             base=prepared.base,
             pictures_sha256=prepared.images.sha256,
-            reference_checksum=_reference_checksum(prepared),
+            reference_checksum=reference_checksum_of(prepared),
             settings_sha256=folder.settings_sha256(),
             checksums={name: checksum(t) for name, t in made.items() if t},
             remarks=tuple(remarks_on(prepared)),
             session=_session(prepared, processes),
         )
         folder.write_card(card)
-
-
-def _reference_checksum(prepared: Prepared) -> str | None:
-    yardstick = prepared.yardstick
-    if yardstick is None or yardstick.reference is None:
-        return None
-    return checksum({"reference": yardstick.reference.pictures})
-
-
-def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
-    """Return tensors that were made before the run; none where it needed none.
-
-    Raises:
-        CheckpointError: They are not there, or damaged.
-    """
-    if name not in card.checksums:
-        return {}
-    file = path / f"{name}.safetensors"
-    try:
-        tensors = load_tensors(file)
-        if checksum(tensors) != card.checksums[name]:
-            raise CheckpointError(f"{file} is damaged: it is not as it was written")
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}; it holds what was taken from the source before the run, without which the "
-            "run cannot continue: put it back, or start a new run"
-        ) from None
-    return tensors
 
 
 def _session(prepared: Prepared, processes: Processes) -> Session:
@@ -445,48 +323,3 @@ def _session(prepared: Prepared, processes: Processes) -> Session:
         hardware=prepared.hardware.describe(),
         processes=processes.count,
     )
-
-
-def _clear_leftovers(path: Path) -> None:
-    """Remove what killed writers left."""
-    for place in (path, path / "checkpoints", *(path / name for name in PICTURES)):
-        remove_partial(place)
-
-
-def _forget_after(path: Path, prepared: Prepared, resumed: StateCard | None) -> None:
-    """Drop scores and pictures of iterations that will be done again.
-
-    Those of an iteration at which only an interruption drew pictures go too.
-    """
-    reached = 0 if resumed is None else resumed.iteration
-    forget_after(path / "metrics.jsonl", -1 if resumed is None else reached)
-    for name in PICTURES:
-        for sheet in (path / name).glob("*.png"):
-            iteration = int(sheet.stem) if sheet.stem.isdecimal() else 0
-            is_off = iteration == reached and iteration % prepared.experiment.training.grid_every
-            if iteration > reached or is_off:
-                sheet.unlink()
-
-
-def _newest_state(path: Path) -> SavedState | None:
-    checkpoints = list_checkpoints(path)
-    if not checkpoints:
-        return None
-    with _blaming(checkpoints[-1]):
-        return load_state(checkpoints[-1])
-
-
-def _restore(path: Path, training: Training, state: SavedState) -> None:
-    with _blaming(list_checkpoints(path)[-1]):
-        restore(training, state.files, state.card)
-
-
-@contextmanager
-def _blaming(checkpoint: Path) -> Generator[None]:
-    """Say in an error what to do about a checkpoint that cannot be used."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{error}; remove the folder {checkpoint} to go on from the checkpoint before it"
-        ) from None

@@ -52,6 +52,7 @@ COMPOSERS = {
     "scorer",
     "evaluation",
     "composer",
+    "resuming",
     "adapters",
     "films",
     "starts",
