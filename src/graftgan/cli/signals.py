@@ -1,14 +1,18 @@
 """Signals that end a program become an exception, so that what is half written is removed."""
 
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 _NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a system may lack some
+_AGAIN_S = 0.05  # a library returns sooner
 _GRACE_S = 3.0  # a second signal of these does not cut short what the first set off
 
 
@@ -45,16 +49,18 @@ def raised_as_exceptions() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    raise_it = _Raiser()
+    raise_it, unraisable = _Raiser(), sys.unraisablehook
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     before: dict[int, Any] = {
         number: signal.signal(number, raise_it)
         for number in numbers
         if signal.getsignal(number) is signal.SIG_DFL
     }
+    sys.unraisablehook = partial(_send_again, raise_it, unraisable)
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -71,3 +77,21 @@ class _Raiser:
         if now - self._last >= _GRACE_S:
             self._last = now
             raise Interrupted(number)
+
+    def forget(self) -> None:
+        """Raise the next one whenever it comes."""
+        self._last = -_GRACE_S
+
+
+def _send_again(raise_it: _Raiser, otherwise: Callable[[Any], None], lost: Any) -> None:
+    """Send a signal again whose exception a library in C has swallowed.
+
+    Python would print a traceback for it, and the program would go on as if nothing had come.
+    """
+    if lost.exc_type is None or issubclass(lost.exc_type, Exception):
+        otherwise(lost)
+    elif issubclass(lost.exc_type, KeyboardInterrupt):
+        is_ours = isinstance(lost.exc_value, Interrupted)
+        number = lost.exc_value.number if is_ours else signal.SIGINT
+        raise_it.forget()
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()

@@ -105,8 +105,8 @@ class OptunaStrategy(Strategy):
         return Pause.WAIT if any(trial.is_open for trial in own) else Pause.DONE
 
     def tell(self, trial: Trial) -> None:
-        """Tell the study how a trial ended."""
-        if trial.reference is not None:
+        """Tell the study how a trial ended; not of a failure, since it will be tried again."""
+        if trial.reference is not None and not trial.has_failed:
             self._tell(trial.reference, trial)
 
     def scored(self, trial: Trial, iteration: int, cost: float) -> str:
@@ -116,8 +116,6 @@ class OptunaStrategy(Strategy):
         study = self._study
         with _quiet():
             frozen = study.trials[trial.reference]
-            if frozen.state.is_finished():  # it failed once, and is tried again
-                return ""
             live = self._live(study, trial.reference)
             # A resumed trial scores again what it scored before.
             if iteration not in frozen.intermediate_values:
@@ -206,7 +204,7 @@ class OptunaStrategy(Strategy):
             if trial.state == FINISHED and trial.cost is not None:
                 study.tell(reference, trial.cost, skip_if_finished=True)
                 return
-            # Optuna learns nothing from a failure, but that a pruned trial was a bad one.
+            # Optuna learns nothing from a divergence, but that a pruned trial was a bad one.
             any_score = bool(study.trials[reference].intermediate_values)
             state = _state("PRUNED" if any_score else "FAIL")
             study.tell(reference, state=state, skip_if_finished=True)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,25 @@ def test_a_thread_changes_no_handler():
     thread.start()
     thread.join()
     assert found == [signal.SIG_DFL]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_a_library_swallows_is_sent_again(
+    number: int, capfd: pytest.CaptureFixture[str]
+):
+    """Python calls a finalizer like this one where an exception can go nowhere."""
+
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with raised_as_exceptions():
+            Finalized()
+            with pytest.raises(KeyboardInterrupt):
+                time.sleep(20)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == ""

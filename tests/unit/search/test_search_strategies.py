@@ -253,6 +253,32 @@ def test_optuna_goes_on_in_a_new_process_and_exhausts_a_small_space(tmp_path: Pa
     assert after.ask([*first, fourth]) is Pause.DONE
 
 
+def test_optuna_learns_from_a_trial_that_failed_first_as_from_any_other(tmp_path: Path):
+    """A full disk, say: the trial is tried again, and its score must not be lost."""
+    pytest.importorskip("optuna")
+    found: list[Mapping[str, float]] = []
+    for name, fails in (("straight", False), ("broken", True)):
+        (tmp_path / name).mkdir()
+        asking = strategy("optuna", tmp_path / name, where=space(2), budget=Budget(trials=6))
+        trials: list[Trial] = []
+        asking.begin(trials)
+        for number in range(6):
+            asked = asking.ask(trials)
+            assert not isinstance(asked, Pause)
+            trial = Trial(
+                number=number, overrides=asked.overrides, why="", reference=asked.reference
+            )
+            assert not asking.scored(trial, 10, 1.0)
+            if fails and number == 3:
+                asking.tell(replace(trial, state="failed", message="the disk is full"))
+                assert not asking.scored(trial, 10, 1.0)
+            trials.append(replace(trial, state="finished", cost=float(number % 4)))
+            asking.tell(trials[-1])
+        found.append(asking.importances())
+    assert found[0]
+    assert found[1] == found[0]
+
+
 def by_length(actions: dict[str, dict[str, str]], overrides: Mapping[str, Any]) -> float:
     del overrides
     return float(len(str(actions)))
