@@ -217,6 +217,21 @@ def test_of_a_hundred_mistakes_the_first_are_told():
     assert refused(mistakes).endswith("; and 88 more")
 
 
+def test_what_a_message_tells_stays_short_whatever_the_mistakes():
+    message = refused({f"{n}" + "k" * 70: n for n in range(12)})
+    assert "; and " in message
+    assert message.endswith(" more")
+    assert len(message) < 2_000
+
+
+def test_toml_that_nests_too_deeply_is_refused(tmp_path: Path):
+    (tmp_path / "x.toml").write_text(".".join("a" * 65) + " = 1\n")
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        read_toml(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_text(".".join("a" * 64) + " = 1\n")
+    assert "a" in read_toml(tmp_path / "x.toml")
+
+
 def test_data_that_nests_too_deeply_is_refused():
     nested: dict[str, Any] = {}
     for _ in range(100_000):
