@@ -84,3 +84,13 @@ def test_tensors_of_another_shape_are_told_in_one_line(folder: RunFolder):
     with pytest.raises(CheckpointError, match="does not fit") as caught:
         load_run(folder.path)
     one_line(caught.value)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder: RunFolder, number: float):
+    stored = load_state(folder.checkpoint()).files["average"]
+    name = next(name for name, tensor in stored.items() if tensor.is_floating_point())
+    with_tensors(folder, "average", {name: torch.full_like(stored[name], number)})
+    with pytest.raises(CheckpointError, match="generator of .* holds NaN or infinity") as caught:
+        load_run(folder.path)
+    one_line(caught.value)
