@@ -91,6 +91,6 @@ def test_weights_that_are_no_numbers_are_refused(folder: RunFolder, number: floa
     stored = load_state(folder.checkpoint()).files["average"]
     name = next(name for name, tensor in stored.items() if tensor.is_floating_point())
     with_tensors(folder, "average", {name: torch.full_like(stored[name], number)})
-    with pytest.raises(CheckpointError, match="generator of .* holds NaN or infinity") as caught:
+    with pytest.raises(CheckpointError, match=r"generator of .* holds NaN or infinity") as caught:
         load_run(folder.path)
     one_line(caught.value)
