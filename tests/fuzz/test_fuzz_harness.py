@@ -212,11 +212,23 @@ def test_another_exception_is_an_error_with_its_place(told: Told):
     "message", ["", "two\nlines", "a\x1b[2Jb", "x" * 3_000, "half \ud800", "a\u2028b"]
 )
 def test_a_message_that_cannot_be_shown_is_noticed(told: Told, message: str):
+    class UnguardedError(GraftganError):
+        __str__ = Exception.__str__
+
     def bad(_: Path) -> None:
-        raise GraftganError(message)
+        raise UnguardedError(message)
 
     (outcome,) = told(bad)
     assert outcome.verdict == "message"
+
+
+def test_a_message_that_was_cut_is_noticed(told: Told):
+    def bad(_: Path) -> None:
+        raise GraftganError("x" * 3_000)
+
+    (outcome,) = told(bad)
+    assert outcome.verdict == "message"
+    assert "too long" in outcome.where
 
 
 def test_half_written_files_and_wrong_answers_are_noticed(told: Told):

@@ -68,6 +68,15 @@ def test_every_error_is_a_graftgan_error():
     assert all(issubclass(e, GraftganError) for e in found)
 
 
+@pytest.mark.parametrize("kind", [GraftganError, SettingsError, UnknownName])
+def test_an_error_is_one_line_whatever_it_quotes(kind: type[GraftganError]):
+    assert str(kind("  a 'b'  c: two\n\tlines")) == "a 'b'  c: two lines"
+    assert str(kind("\x1b[2J\u202e \ud800 é\u200d")) == "\\x1b[2J\\u202e \\ud800 é\u200d"
+    assert str(kind("x" * 10_000)) == "x" * 1_999 + "…"
+    assert str(kind("x" * 2_000)) == "x" * 2_000
+    assert str(kind("")) == str(kind()) == ""
+
+
 def test_pictures_and_images_are_each_others_inverse():
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     images = to_images(every)
