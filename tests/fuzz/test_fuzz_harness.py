@@ -29,6 +29,7 @@ from .instructions import boundaries, packed_storage
 from .outcomes import WrongError
 from .pool import Pool, Task
 from .seeds import Seeds
+from .steps import written_page
 from .worker import Limits, Outcome
 
 LIMITS = Limits(seconds=1.0, memory=200 * 2**20)
@@ -240,6 +241,18 @@ def test_half_written_files_and_wrong_answers_are_noticed(told: Told):
 
     (outcome,) = told(wrong)
     assert outcome.signature == "wrong at read, pictures vanished"
+
+
+def test_a_page_that_runs_what_a_file_says_is_noticed(tmp_path: Path):
+    def page(folder: Path) -> Path:
+        (folder / "x.html").write_text(text, encoding="utf-8")
+        return folder / "x.html"
+
+    for text in ("<p></script><script>alert(1)</script>", "<a title=''\"><img onerror=alert(1)>"):
+        with pytest.raises(WrongError, match="a page runs"):
+            written_page(page, tmp_path)
+    text = "<p>&lt;script&gt;alert(1) &lt;img onerror="
+    written_page(page, tmp_path)
 
 
 def test_cases_are_made_again_from_their_number(seeds: Seeds):
