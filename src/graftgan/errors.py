@@ -16,9 +16,21 @@ Each message says what is wrong, where, what was expected and what to do. The co
 it as one line and exits with code 2; library callers catch ``GraftganError``.
 """
 
+from graftgan.untrusted import shown
+
+_LONGEST = 2_000  # characters of a message
+
 
 class GraftganError(Exception):
-    """Base of every error that has an explanation for the user."""
+    """Base of every error that has an explanation for the user.
+
+    Messages quote names from files. Whatever these hold, the text of an error is one line of
+    characters that a terminal shows; it ends in ``…`` where it would be longer than 2,000.
+    """
+
+    def __str__(self) -> str:
+        message = Exception.__str__(self)  # KeyError would print it in quotes
+        return shown(" ".join(line.strip() for line in message.splitlines()), _LONGEST)
 
 
 class SettingsError(GraftganError):
@@ -27,8 +39,6 @@ class SettingsError(GraftganError):
 
 class UnknownName(SettingsError, KeyError):  # noqa: N818 - reads as what happened
     """A registry has nothing by that name."""
-
-    __str__ = Exception.__str__  # KeyError would print the message in quotes
 
 
 class PlanError(GraftganError):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graftgan.errors import SettingsError
 from graftgan.registry import suggest
 from graftgan.tensors import ClassWeights, Images, Latents, Logits, Styles
+from graftgan.untrusted import shown
 
 Layers = Mapping[str, nn.Module]
 Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
@@ -136,7 +137,9 @@ class Architecture:
         if not self.classes:
             raise SettingsError(f"this model has no classes, so none is named '{name}'")
         if name not in self.classes:
-            raise SettingsError(f"no class is named '{name}'; {suggest(name, list(self.classes))}")
+            raise SettingsError(
+                f"no class is named '{shown(name)}'; {suggest(name, list(self.classes))}"
+            )
         return self.classes.index(name)
 
     def with_labels(self, latents: Latents, labels: Tensor | None = None) -> Latents:

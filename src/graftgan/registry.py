@@ -10,6 +10,7 @@ from graftgan.untrusted import shown
 T = TypeVar("T")
 
 _MOST_NAMES = 30  # in one message
+_LONGEST_NAME = 100  # characters that are compared: of a longer one not even a part is a typo
 
 
 class Registry(Mapping[str, T]):
@@ -39,7 +40,7 @@ class Registry(Mapping[str, T]):
     def __getitem__(self, name: str) -> T:
         if name in self._things:
             return self._things[name]
-        raise UnknownName(f"no {self.kind} named '{name}'; {suggest(name, self._things)}")
+        raise UnknownName(f"no {self.kind} named '{shown(name)}'; {suggest(name, self._things)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._things)
@@ -49,10 +50,12 @@ class Registry(Mapping[str, T]):
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:
-    """Return the end of an error message: the nearest known names, or all (at most 30) of them."""
+    """Return the end of an error message: the nearest known names, or all if they are few."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(shown(n)) for n in near)}?"
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"choose one of: {', '.join(shown(n) for n in names[:_MOST_NAMES])}{more}"
+    if len(names) <= _MOST_NAMES:
+        return f"choose one of: {', '.join(shown(n) for n in names)}"
+    nearest = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.0)
+    return f"the nearest of {len(names)} are {', '.join(shown(n) for n in nearest)}"

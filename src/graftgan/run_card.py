@@ -8,7 +8,7 @@ from typing import Any
 
 from graftgan.errors import RunError
 from graftgan.files import read_sealed, write_sealed
-from graftgan.settings import parse, strict
+from graftgan.settings import parse, require_counts, strict
 
 _ADVICE = "start a new run with the settings in experiment.toml"
 
@@ -103,6 +103,10 @@ class RunCard:
     remarks: tuple[str, ...] = ()
     start: Start | None = None
     session: Session
+
+    def __post_init__(self) -> None:
+        require_counts(iteration=self.iteration, iterations=self.iterations, best=self.best or 0)
+        require_counts(seconds=self.seconds)
 
     def changed(self, **entries: Any) -> "RunCard":
         """Return the card with other ``entries``."""

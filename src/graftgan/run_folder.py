@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graftgan.backbones import build_pair
-from graftgan.checkpoints import SavedState, list_checkpoints, load_state
+from graftgan.checkpoints import SavedState, list_checkpoints, load_state, require_finite
 from graftgan.errors import CheckpointError, PlanError, RunError
 from graftgan.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
 from graftgan.games import GAMES
@@ -259,7 +259,9 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     chosen = {"generator": "average" if "average" in state.files else "generator"}
     for role, network in pair.items():
         try:
-            network.load_state_dict(state.files[chosen.get(role, role)])
+            tensors = state.files[chosen.get(role, role)]
+            network.load_state_dict(tensors)
+            require_finite(tensors, what=f"the {role} of {path}")
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f"{path}: the {role} does not fit its plan: {shown(error, 300)}"

@@ -21,6 +21,7 @@ from graftgan.untrusted import shown
 
 S = TypeVar("S")
 
+_MOST = 2**53  # of anything that is counted
 _MOST_PROBLEMS = 12  # that one message tells
 _LONGEST_REASON = 400  # characters
 _LONGEST_MESSAGE = 1_500  # characters of problems
@@ -35,6 +36,17 @@ def strict(cls: type[S]) -> type[S]:
     if check is not None:
         cls.__post_init__ = _collected(check)  # type: ignore[attr-defined]
     return cls
+
+
+def require_counts(**counts: float) -> None:
+    """Accept only counts and times that can be: from 0 to 2**53, above which JSON's may be inexact.
+
+    Raises:
+        SettingsError: Names the one that cannot.
+    """
+    for name, count in counts.items():
+        if not 0 <= count <= _MOST:
+            raise SettingsError(f"{name} must be from 0 to 2**53, got {shown(count)}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

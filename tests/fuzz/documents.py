@@ -11,7 +11,8 @@ Path_ = tuple[str | int, ...]
 
 _HOSTILE_TEXT = (
     "", "nan", "../../etc/passwd", "/", "\0", "\x1b]0;OWNED\x07\x1b[2J", "\ud800", "é" * 300,
-    "x" * 100_000, "a\nb", "<script>alert(1)</script>", "${7*7}", "{{7*7}}", "%s%n", "__class__",
+    "x" * 100_000, "a\nb", "</script><script>alert(1)</script>",
+    "'\"><img onerror=alert(1)>", "${7*7}", "{{7*7}}", "%s%n", "__class__",
     "D(999999999,0,0) G(0,0,0)", "D(1,1," + "9" * 400 + ") G(1,1,2)", "D" + "[" * 3000,
 )  # fmt: skip
 _NUMBERS = (

@@ -23,6 +23,7 @@ from .steps import (
     load_set,
     load_zip,
     put_on,
+    written_page,
 )
 from .strategies import (
     RUN_TENSORS,
@@ -148,7 +149,9 @@ _KINDS: tuple[Kind, ...] = (
     Kind(
         name="comparisons",
         steps={
-            "write_comparison_report": lambda f: write_comparison_report(f / "comparison"),
+            "write_comparison_report": lambda f: written_page(
+                write_comparison_report, f / "comparison"
+            ),
             "resume_comparison": lambda f: resume_comparison(f / "comparison", device="cpu"),
         },
         commands=(lambda f: ["compare", "--resume", str(f / "comparison")],),
@@ -164,7 +167,7 @@ _KINDS: tuple[Kind, ...] = (
     Kind(
         name="searches",
         steps={
-            "write_search_report": lambda f: write_search_report(f / "search"),
+            "write_search_report": lambda f: written_page(write_search_report, f / "search"),
             "resume_search": lambda f: resume_search(f / "search", device="cpu"),
         },
         commands=(lambda f: ["search", "--resume", str(f / "search")],),

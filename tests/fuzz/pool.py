@@ -17,6 +17,7 @@ from .cases import Case, Kind
 from .worker import Limits, Outcome, Place, Runner, run_batch
 
 _TICK = 0.2  # seconds
+_WALL = 6  # times as many seconds of the wall clock as of the processor: the machine may be busy
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 Make = Callable[[], Sequence[Case]]
 """Makes the cases of a task; called in the process that runs them."""
@@ -187,7 +188,7 @@ class Pool:
             return False
         limit = self._limits.seconds
         spent = _processor_seconds(child.pid) - child.processor
-        return spent > limit or time.monotonic() - child.began > 3 * limit
+        return spent > limit or time.monotonic() - child.began > _WALL * limit
 
     def _drain(self, child: _Child) -> None:
         os.set_blocking(child.pipe, False)

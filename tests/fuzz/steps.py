@@ -4,7 +4,7 @@ import json
 import os
 import pkgutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -114,6 +114,13 @@ def list_all_adapters(folder: Path) -> None:
             raise found
 
 
+def written_page(write: Callable[[Path], Path], folder: Path) -> None:
+    """Write a page, and look whether texts from files became a part of it that a browser runs."""
+    page = write(folder).read_text(encoding="utf-8")
+    if "<script>alert(1)" in page or "<img onerror=" in page:
+        raise WrongError("a page runs what a file says")
+
+
 def _resume(folder: Path) -> None:
     with suppress(NotTrainedError):
         graftgan.resume(folder, device="cpu")
@@ -121,7 +128,7 @@ def _resume(folder: Path) -> None:
 
 RUN_STEPS: Mapping[str, Step] = {
     "load_run": lambda folder: load_run(folder / "run"),
-    "write_run_report": lambda folder: write_run_report(folder / "run"),
+    "write_run_report": lambda folder: written_page(write_run_report, folder / "run"),
     "convergence_of": lambda folder: convergence_of(folder / "run", threshold=0.5),
     "open_source": lambda folder: open_source(str(folder / "run")),
     "load_adapter": lambda folder: load_adapter(folder / "run"),

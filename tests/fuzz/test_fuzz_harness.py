@@ -10,6 +10,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from .instructions import boundaries, packed_storage
 from .outcomes import WrongError
 from .pool import Pool, Task
 from .seeds import Seeds
+from .steps import written_page
 from .worker import Limits, Outcome
 
 LIMITS = Limits(seconds=1.0, memory=200 * 2**20)
@@ -212,11 +214,23 @@ def test_another_exception_is_an_error_with_its_place(told: Told):
     "message", ["", "two\nlines", "a\x1b[2Jb", "x" * 3_000, "half \ud800", "a\u2028b"]
 )
 def test_a_message_that_cannot_be_shown_is_noticed(told: Told, message: str):
+    class UnguardedError(GraftganError):
+        __str__ = Exception.__str__
+
     def bad(_: Path) -> None:
-        raise GraftganError(message)
+        raise UnguardedError(message)
 
     (outcome,) = told(bad)
     assert outcome.verdict == "message"
+
+
+def test_a_message_that_was_cut_is_noticed(told: Told):
+    def bad(_: Path) -> None:
+        raise GraftganError("x" * 3_000)
+
+    (outcome,) = told(bad)
+    assert outcome.verdict == "message"
+    assert "too long" in outcome.where
 
 
 def test_half_written_files_and_wrong_answers_are_noticed(told: Told):
@@ -228,6 +242,23 @@ def test_half_written_files_and_wrong_answers_are_noticed(told: Told):
 
     (outcome,) = told(wrong)
     assert outcome.signature == "wrong at read, pictures vanished"
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("<p></script><script>alert(1)</script>", True),
+        ("<a title=''\"><img onerror=alert(1)>", True),
+        ("<p>&lt;script&gt;alert(1) &lt;img onerror=", False),
+    ],
+)
+def test_a_page_that_runs_what_a_file_says_is_noticed(tmp_path: Path, text: str, runs: bool):
+    def page(folder: Path) -> Path:
+        (folder / "x.html").write_text(text, encoding="utf-8")
+        return folder / "x.html"
+
+    with pytest.raises(WrongError, match="a page runs") if runs else nullcontext():
+        written_page(page, tmp_path)
 
 
 def test_cases_are_made_again_from_their_number(seeds: Seeds):

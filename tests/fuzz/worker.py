@@ -45,7 +45,7 @@ class Limits:
     """What one case may cost.
 
     Attributes:
-        seconds: Of the processor; of the wall clock, three times as many, for a busy machine.
+        seconds: Of the processor; of the wall clock, six times as many, for a busy machine.
         memory: Bytes beyond what the process had before it.
     """
 
@@ -176,7 +176,7 @@ def _refusal(name: str, error: GraftganError) -> Outcome:
         return Outcome(verdict="memory", where=where, text=said[:LONGEST_MESSAGE])
     if not said.strip():
         return Outcome(verdict="message", where=where, text="the message is empty")
-    if len(said) > LONGEST_MESSAGE:
+    if len(said) >= LONGEST_MESSAGE:  # a longer one was cut to it, with the advice at its end
         text = f"{len(said)} letters: {said[:200]!r}"
         return Outcome(verdict="message", where=f"{where}, too long", text=text)
     if "\n" in said or CONTROL.search(said):

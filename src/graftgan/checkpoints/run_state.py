@@ -1,7 +1,7 @@
 """Training states on disk: everything a run needs to continue exactly."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from torch import Tensor
 from graftgan.checkpoints.tensors import checksum, load_tensors, save_tensors
 from graftgan.errors import CheckpointError
 from graftgan.files import read_sealed, remove_partial, write_sealed, written_whole
-from graftgan.settings import parse, strict
+from graftgan.settings import parse, require_counts, strict
+from graftgan.untrusted import shown
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
 
@@ -38,6 +39,10 @@ class StateCard:
     terms: Mapping[str, float] = field(default_factory=dict[str, float])
     varied: bool = False
     checksums: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        require_counts(iteration=self.iteration, images_seen=self.images_seen)
+        require_counts(seconds=self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,15 @@ def load_state(folder: Path) -> SavedState:
         raise CheckpointError(f"{problem}; {_ADVICE}") from None
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
     if names != sorted(card.checksums):
-        written = ", ".join(sorted(card.checksums))
         raise CheckpointError(
-            f"{folder} is damaged: it holds the tensor files {', '.join(names) or 'none'}, but "
-            f"{written} were written"
+            f"{folder} is damaged: it holds the tensor files {_listed(names)}, but "
+            f"{_listed(sorted(card.checksums))} were written"
         )
     return SavedState({name: _load(folder, name, card) for name in names}, card)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return shown(", ".join(names) or "none", 200)
 
 
 def _load(folder: Path, name: str, card: StateCard) -> Mapping[str, Tensor]:

@@ -11,6 +11,7 @@ from graftgan.errors import SettingsError
 from graftgan.files import write_text
 from graftgan.registry import suggest
 from graftgan.settings import parse, read_toml, strict
+from graftgan.untrusted import shown
 
 OVERRIDES = "overrides.toml"
 _HEAD = """\
@@ -47,7 +48,9 @@ class Overrides:
         known = dict.fromkeys(names)
         for name in (*self.keep, *self.drop):
             if name not in known:
-                raise SettingsError(f"{OVERRIDES}: no picture '{name}'; {suggest(name, known)}")
+                raise SettingsError(
+                    f"{OVERRIDES}: no picture '{shown(name)}'; {suggest(name, known)}"
+                )
 
 
 def read_overrides(folder: Path) -> Overrides:

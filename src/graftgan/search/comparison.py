@@ -18,6 +18,7 @@ from graftgan.registry import suggest
 from graftgan.settings import dotted_names, parse, strict, to_plain
 from graftgan.sources import open_source, settled_name
 from graftgan.transfer import parse_plan
+from graftgan.untrusted import shown
 
 Overrides = Mapping[str, Any]
 """Plain values by dotted name of a setting."""
@@ -345,7 +346,7 @@ def dotted_setting(name: str) -> str:
     wanted = name.strip().replace("-", "_")
     matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]
     if len(matching) != 1:
-        raise SettingsError(f"no setting '{name}' that could vary; {suggest(wanted, known)}")
+        raise SettingsError(f"no setting '{shown(name)}' that could vary; {suggest(wanted, known)}")
     return matching[0]
 
 

@@ -11,8 +11,11 @@ from torch.nn import Parameter
 from graftgan.errors import CheckpointError
 from graftgan.randomness import Randomness
 from graftgan.tensors import Scalar
+from graftgan.untrusted import shown
 
 Terms = dict[str, Scalar]
+
+_COUNT = "step"  # the one number that optimizers keep of a whole parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +134,41 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
     Raises:
         CheckpointError: A tensor belongs to no parameter of ``optimizer``, or to one of another
-            shape.
+            shape, or ``optimizer`` keeps other quantities of a parameter.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         if not index.isdecimal() or int(index) >= len(parameters):
-            raise CheckpointError(f"the checkpoint's optimizer state {key} belongs to no parameter")
-        like = parameters[int(index)]
-        if tensor.dim() and tensor.shape != like.shape:
             raise CheckpointError(
-                f"the checkpoint's optimizer state {key} is {tuple(tensor.shape)}, its parameter "
-                f"{tuple(like.shape)}; the run was saved under another plan"
+                f"the checkpoint's optimizer state {shown(key)} belongs to no parameter"
+            )
+        like = parameters[int(index)]
+        if tensor.shape != (() if name == _COUNT else like.shape):
+            raise CheckpointError(
+                f"the checkpoint's optimizer state {shown(key)} is {tuple(tensor.shape)}, its "
+                f"parameter {tuple(like.shape)}; the run was saved under another plan"
             )
         state.setdefault(int(index), {})[name] = _laid_out_like(like, tensor)
+    wanted = _quantities_of(optimizer)
+    for index, entry in state.items():
+        if set(entry) != wanted:
+            raise CheckpointError(
+                f"the checkpoint's optimizer state of parameter {index} holds "
+                f"{shown(', '.join(sorted(entry)))}, where {', '.join(sorted(wanted))} is expected"
+            )
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _quantities_of(optimizer: torch.optim.Optimizer) -> set[str]:
+    """Return the names of what an optimizer keeps of each parameter."""
+    one = Parameter(torch.zeros(1))
+    one.grad = torch.zeros(1)
+    like = type(optimizer)([one], **optimizer.defaults)
+    like.step()
+    return {name for name, kept in like.state[one].items() if isinstance(kept, Tensor)}
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

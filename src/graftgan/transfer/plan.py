@@ -23,6 +23,7 @@ from graftgan.errors import PlanError
 from graftgan.networks import ADDED_LAYERS
 from graftgan.registry import suggest
 from graftgan.transfer.actions import ACTIONS
+from graftgan.untrusted import shown
 
 _NETWORK = {"D": "discriminator", "G": "generator"}
 _PART = re.compile(r"([DG])\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])")
@@ -206,7 +207,9 @@ def _parse_rules(rules: str, text: str) -> Rules:
 
 def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
     unknown = [action for _, action in rules if action not in ACTIONS]
-    return [f"no action is named '{action}'; {suggest(action, ACTIONS)}" for action in unknown]
+    return [
+        f"no action is named '{shown(action)}'; {suggest(action, ACTIONS)}" for action in unknown
+    ]
 
 
 def _matching(pattern: str, layers: Sequence[str]) -> list[str]:

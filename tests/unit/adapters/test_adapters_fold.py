@@ -66,5 +66,10 @@ def test_tensors_that_do_not_fit_the_plan_are_named():
     ):
         with pytest.raises(CheckpointError, match=r"does not fit its plan: \w+"):
             put(Adapter(adapter.note, tensors), source)
+    hostile = {**adapter.tensors, "\x1b[2J": torch.zeros(1), "x" * 9_000: torch.zeros(1)}
+    with pytest.raises(CheckpointError) as caught:
+        put(Adapter(adapter.note, hostile), source)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
     with pytest.raises(PlanError, match="not a plan"):
         put(Adapter(replace(adapter.note, plan="nonsense"), adapter.tensors), source)

@@ -1,5 +1,6 @@
 """The checkpoints of a run: whole, in order, pruned to the newest and the best."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,31 @@ def test_what_stays_does_not_depend_on_interruptions(tmp_path: Path):
             save(run, iteration)
             prune_checkpoints(run, keep=2, best=None, every=None, regular=20)
     assert kept(tmp_path / "broken") == kept(tmp_path / "straight") == [20, 40, 50]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"iteration": -1}, {"iteration": 2**70}, {"images_seen": -1}, {"seconds": float("nan")},
+     {"seconds": float("inf")}],
+)  # fmt: skip
+def test_counts_that_cannot_be_are_refused_under_a_seal_that_fits(tmp_path: Path, wrong):
+    folder = save(tmp_path, 40)
+    plain = asdict(load_state(folder).card)
+    write_sealed(folder / "card.json", {**plain, **wrong})
+    with pytest.raises(CheckpointError, match=f"{next(iter(wrong))}.* cannot be used") as caught:
+        load_state(folder)
+    assert str(caught.value).isprintable()
+
+
+def test_names_of_tensor_files_reach_a_message_as_one_short_line(tmp_path: Path):
+    folder = save(tmp_path, 40)
+    plain = asdict(load_state(folder).card)
+    sums = {"\x1b[2J": "", **{"x" * 300 + str(n): "" for n in range(99)}}
+    write_sealed(folder / "card.json", {**plain, "checksums": sums})
+    with pytest.raises(CheckpointError, match="generator, training, but ") as caught:
+        load_state(folder)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
 def damage(folder: Path, file: str, kind: str) -> None:

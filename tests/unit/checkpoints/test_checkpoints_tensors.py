@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -34,7 +35,6 @@ def sample() -> dict[str, torch.Tensor]:
 def test_a_fingerprint_is_that_of_the_bytes():
     """Computed once with hashlib alone, from the documented name:type:shape;bytes layout."""
     import hashlib
-    import struct
 
     digest = hashlib.sha256()
     digest.update(b"a:torch.float32:(2, 2);" + struct.pack("<4f", 1, 2, 3, 4))
@@ -202,3 +202,15 @@ def test_a_complete_load_is_accepted_and_long_lists_are_cut():
     receipt = copy_matching(target, {f"x{i}": torch.zeros(1) for i in range(10)})
     with pytest.raises(CheckpointError, match="and 8 more"):
         receipt.require_complete(what="the file")
+
+
+@pytest.mark.parametrize("kind", ["\x1b[2J", "x" * 9_000], ids=["control", "long"])
+def test_what_a_header_says_reaches_the_message_as_one_short_line(tmp_path: Path, kind: str):
+    entry = {"dtype": kind, "shape": [1], "data_offsets": [0, 4]}
+    header = json.dumps({"w": entry}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    for read in (load_tensors, load_note):
+        with pytest.raises(CheckpointError, match="not a whole safetensors file") as caught:
+            read(tmp_path / "x.safetensors")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400 + len(str(tmp_path))

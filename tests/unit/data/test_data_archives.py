@@ -49,6 +49,18 @@ def test_a_name_leads_nowhere_out_of_the_archive(tmp_path: Path):
     assert load(path).names == ("root.png", "up.png")
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "x" * 9_000], ids=["control", "long"])
+def test_names_reach_messages_as_one_short_line(tmp_path: Path, name: str):
+    zipped(tmp_path / "x.zip", {f"{name}.png": b"no picture"})
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr(f"{name}.npy", b"no array")
+    for path in (tmp_path / "x.zip", tmp_path / "x.npz"):
+        with pytest.raises(ImageSetError) as caught:
+            load(path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400 + len(str(path))
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_two_members_of_one_name_are_both_used(tmp_path: Path):
     path = tmp_path / "x.zip"

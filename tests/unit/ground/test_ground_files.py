@@ -146,6 +146,13 @@ def test_json_there_and_back(tmp_path: Path):
             read_json(tmp_path / path, error=SourceError)
 
 
+def test_json_that_nests_too_deeply_is_refused():
+    assert parse_json("[" * 64 + "]" * 64) is not None
+    for deep in ("[" * 65 + "]" * 65, '{"a": ' * 65 + "1" + "}" * 65, "[" * 10**5):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            parse_json(deep)
+
+
 def dead_process() -> int:
     """Return the number of a process that has ended."""
     done = subprocess.Popen([sys.executable, "-c", ""])

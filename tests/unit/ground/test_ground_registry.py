@@ -38,6 +38,22 @@ def test_an_unknown_name_helps():
     assert suggest("dark_blu", ["dark_blue", "light_blue"]).startswith("did you mean 'dark_blue'")
 
 
+def test_hostile_and_many_names_make_a_short_line():
+    many = ["width", *(f"{n:03}" for n in range(400))]
+    said = suggest("wzzzzzzzz", many)
+    assert said.startswith("the nearest of 401 are width, ")
+    assert len(said) < 50
+    for said in (
+        suggest("nothing alike", ["\x1b[2J", "x" * 5_000]),
+        suggest("x" * 5_000, ["\x1b[2J", "x" * 5_000]),
+        suggest("x" * 90, ["x" * 91 + "\x1b"]),
+    ):
+        assert said.isprintable()
+        assert len(said) < 400
+    with pytest.raises(UnknownName, match=r"no colour named '\\x1b\[2J'; choose"):
+        colours()["\x1b[2J"]
+
+
 @pytest.mark.parametrize("name", ["red", "Red", "dark blue", "dark-blue", "", "1st"])
 def test_taken_and_odd_names_are_refused(name: str):
     registry = colours()
@@ -50,6 +66,15 @@ def test_every_error_is_a_graftgan_error():
     found = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)]
     assert len(found) >= 9
     assert all(issubclass(e, GraftganError) for e in found)
+
+
+@pytest.mark.parametrize("kind", [GraftganError, SettingsError, UnknownName])
+def test_an_error_is_one_line_whatever_it_quotes(kind: type[GraftganError]):
+    assert str(kind("  a 'b'  c: two\n\tlines")) == "a 'b'  c: two lines"
+    assert str(kind("\x1b[2J\u202e \ud800 é\u200d")) == "\\x1b[2J\\u202e \\ud800 é\u200d"
+    assert str(kind("x" * 10_000)) == "x" * 1_999 + "…"
+    assert str(kind("x" * 2_000)) == "x" * 2_000
+    assert str(kind("")) == str(kind()) == ""
 
 
 def test_pictures_and_images_are_each_others_inverse():

@@ -214,7 +214,25 @@ def test_data_of_any_kind_is_refused_in_one_short_line(data: Any, said: str):
 
 def test_of_a_hundred_mistakes_the_first_are_told():
     mistakes = {f"k{i}": i for i in range(100)}
-    assert refused(mistakes).endswith("; and 88 more")
+    message = refused(mistakes)
+    told = message.count("unknown setting")
+    assert 8 <= told <= 12
+    assert message.endswith(f"; and {100 - told} more")
+
+
+def test_what_a_message_tells_stays_short_whatever_the_mistakes():
+    message = refused({f"{n}" + "k" * 70: n for n in range(12)})
+    assert "; and " in message
+    assert message.endswith(" more")
+    assert len(message) < 2_000
+
+
+def test_toml_that_nests_too_deeply_is_refused(tmp_path: Path):
+    (tmp_path / "x.toml").write_text(".".join("a" * 65) + " = 1\n")
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        read_toml(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_text(".".join("a" * 64) + " = 1\n")
+    assert "a" in read_toml(tmp_path / "x.toml")
 
 
 def test_data_that_nests_too_deeply_is_refused():

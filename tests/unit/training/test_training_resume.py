@@ -116,6 +116,12 @@ def test_a_state_of_another_plan_or_with_files_missing_is_refused():
     for other in ("fine_tune", "adafm"):
         with pytest.raises(CheckpointError, match="does not fit this run"):
             restore(tiny_run(plan=other).training, files, numbers)
+    for named in ("x" * 9_000, "\x1b[2J"):
+        other = {**files, "generator": {**files["generator"], named: torch.zeros(1)}}
+        with pytest.raises(CheckpointError, match="generator does not fit this run") as caught:
+            restore(tiny_run(plan="combined").training, other, numbers)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400
     for missing in ("generator", "discriminator", "average", "training"):
         rest = {name: tensors for name, tensors in files.items() if name != missing}
         with pytest.raises(CheckpointError, match=missing):

@@ -154,6 +154,31 @@ def test_rates_stay_those_of_the_new_optimizer():
     assert new.state[weight]["exp_avg"].tolist() == pytest.approx([0.1, 0.1])
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"0.exp_avg": None},
+            "holds exp_avg_sq, step, where exp_avg, exp_avg_sq, step is",
+        ),
+        ({"0.\x1b[2J": torch.ones(2)}, r"holds \\x1b\[2J, exp_avg"),
+        ({"0.exp_avg": torch.ones(())}, r"0\.exp_avg is \(\), its parameter \(2,\)"),
+        ({"0.step": torch.ones(2)}, r"0\.step is \(2,\)"),
+        ({"9\x1b[2J": torch.ones(2)}, r"9\\x1b\[2J belongs to no parameter"),
+    ],
+)
+def test_state_of_other_quantities_is_refused(changes: dict[str, torch.Tensor | None], said: str):
+    weight = Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight])
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    changed = {**optimizer_tensors(optimizer), **changes}
+    state = {name: tensor for name, tensor in changed.items() if tensor is not None}
+    with pytest.raises(CheckpointError, match=said) as caught:
+        restore_optimizer(torch.optim.Adam([weight]), state)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("key", ["1.exp_avg", "x.exp_avg", "exp_avg", "0.exp_avg"])
 def test_state_of_other_parameters_is_refused(key: str):
     optimizer = torch.optim.Adam([Parameter(torch.ones(2))])

@@ -12,6 +12,7 @@ from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
 from graftgan.registry import Registry, suggest
 from graftgan.settings import strict
+from graftgan.untrusted import shown
 
 __all__ = [
     "EXTRACTORS",
@@ -100,8 +101,8 @@ def _builder(name: str) -> ExtractorBuilder:
             _build_from_file, ("extractor_resize", "extractor_side", "extractor_pixels")
         )
     raise UnknownName(
-        f"no extractor named '{name}'; {suggest(name, EXTRACTORS)} Or give a file that ends in "
-        f"{', '.join(SUFFIXES)}"
+        f"no extractor named '{shown(name)}'; {suggest(name, EXTRACTORS)} Or give a file that "
+        f"ends in {', '.join(SUFFIXES)}"
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graftgan.errors import ScoreError, UnknownName
 from graftgan.registry import suggest
+from graftgan.untrusted import shown
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ def pixel_range(name: str) -> PixelRange:
 
 def _named(things: Mapping[str, T], name: str, kind: str) -> T:
     if name not in things:
-        raise UnknownName(f"no {kind} named '{name}'; {suggest(name, things)}")
+        raise UnknownName(f"no {kind} named '{shown(name)}'; {suggest(name, things)}")
     return things[name]
 
 

@@ -78,7 +78,8 @@ def _layer(setup: AnchorSetup) -> str:
         return layers[max(len(layers) - 2, 0)]
     if asked not in layers:
         raise SettingsError(
-            f"distilled_layer: the discriminator has no layer '{asked}'; {suggest(asked, layers)}"
+            f"distilled_layer: the discriminator has no layer '{shown(asked)}'; "
+            f"{suggest(asked, layers)}"
         )
     return asked
 
