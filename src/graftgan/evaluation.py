@@ -38,7 +38,13 @@ from graftgan.sampling import generate, latents_for
 from graftgan.settings import strict, to_plain
 from graftgan.sources import find_source, open_source
 from graftgan.tensors import PictureBytes
-from graftgan.unseen import Reference, distinct, honest_pictures, reference_among
+from graftgan.unseen import (
+    Reference,
+    distinct,
+    honest_pictures,
+    reference_among,
+    told_apart,
+)
 
 DEFAULT_METRICS = (HEADLINE, "fid", "precision_recall", "density_coverage", "vendi")
 _GALLERY_ROWS = 12
@@ -316,9 +322,15 @@ def _trained_on(candidate: Candidate, settings: EvaluationSettings) -> ImageSet:
         raise ScoreError("--training says which pictures the model was trained on")
     experiment = candidate.run.experiment()
     resolution = candidate.pictures.shape[-1]
-    return load_image_set(
+    images = load_image_set(
         experiment.pictures, experiment.data, resolution=resolution, seed=experiment.seed
     )
+    if images.sha256 != candidate.run.card().pictures_sha256:
+        raise ScoreError(
+            f"the pictures in {experiment.pictures} are not those that {candidate.name} was "
+            "trained on; put them back, or say with --training where they are now"
+        )
+    return images
 
 
 def _reference(against: Path, candidate: Candidate, settings: EvaluationSettings) -> Reference:
@@ -361,7 +373,7 @@ def _look_for_copies(
         ScoreError: There are too few.
     """
     images = _trained_on(candidate, settings)
-    guarded = guarded_pictures(distinct(images.pictures), seed=settings.seed)
+    guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=settings.seed))
     held_out = honest_pictures(images)
     if len(held_out) >= LEAST_HELD_OUT:
         honest = look.at(held_out, "pictures held out")

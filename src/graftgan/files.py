@@ -53,7 +53,7 @@ def written_whole(path: Path, *, replace: bool = True) -> Generator[Path]:
     partial = path.with_name(_partial_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_once(path.parent)
+        clear_killed(path.parent)
         _remove(partial)
         yield partial
         _flush_to_disk(partial)
@@ -272,7 +272,7 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
         _clear(leftover)
 
 
-def _clear_once(folder: Path) -> None:
+def clear_killed(folder: Path) -> None:
     """Clear away what killed processes of this machine left in ``folder``, once a process."""
     _clear_dead(folder, os.getpid())
 
@@ -320,7 +320,12 @@ _HASHED = "sha256-"
 
 
 def _partial_name(name: str) -> str:
-    return f".{_short(name)}.partial-{_machine()}-{os.getpid()}"
+    return f".{_short(name)}{partial_ending()}"
+
+
+def partial_ending() -> str:
+    """Return how the name of what this process is writing ends; it begins with a full stop."""
+    return f".partial-{_machine()}-{os.getpid()}"
 
 
 def _short(name: str) -> str:

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from graftgan.errors import RunError
+from graftgan.files import parse_json
 
 LOCK = ".lock"
 """Inside a folder that one process at a time may write."""
@@ -57,10 +58,10 @@ class FileLock:
     def holder(self) -> str:
         """Return in words which process holds the lock, as far as the file says."""
         try:
-            said = json.loads(self._path.read_text(encoding="utf-8"))
+            said = parse_json(self._path.read_bytes())
             words = f"process {int(said['pid'])} on {said['machine']}, since {said['since']}"
             return f"{words}: {said['command']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return "another process"
 
     def __enter__(self) -> "FileLock":

@@ -25,7 +25,7 @@ from graftgan.prepared import Prepared, Yardstick
 from graftgan.records import ScoreRecord, read_scores
 from graftgan.settings import parse, to_plain
 from graftgan.tensors import PictureBytes
-from graftgan.unseen import distinct, honest_pictures
+from graftgan.unseen import distinct, honest_pictures, told_apart
 
 _COMPASS = SlicedWassersteinProtocol()
 _REPLICATES = 200  # a rough interval will do while a run trains
@@ -120,7 +120,7 @@ class MetricScorer:
         )
         self._training: Features | None = None
         if self._settings.copy_guard and len(honest) >= LEAST_HELD_OUT:
-            guarded = guarded_pictures(distinct(images.pictures), seed=self._seed)
+            guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=self._seed))
             self._training = self._features(guarded)
             self._mirrored = self._features(guarded.flip(3))
             self._held_out = self._features(honest)

@@ -16,8 +16,11 @@ from graftgan.metrics import LEAST_HELD_OUT
 from graftgan.tensors import PictureBytes
 
 _THUMBNAIL = 16  # pixels
-_SAME_PICTURE = 4.0  # of 255: root mean square difference of two thumbnails of one picture
-_OF_USUAL = 1 / 16  # and no more than this part of the usual difference of two training pictures
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as JPEG has it
+_SAME_LUMA = 4.0  # of 255: root mean square difference in luma of two thumbnails of one picture
+_SAME_COLOURS = 24.0  # and in all channels, since JPEG and WebP keep colours at half the size
+_LUMA_OF_USUAL = 1 / 16  # and no more than this part of what two training pictures differ by
+_COLOURS_OF_USUAL = 1 / 4
 _SAMPLE = 500  # training pictures that the usual difference is taken from
 _LEAST = 2  # pictures to score against at all
 _ROWS = 1024  # compared at a time
@@ -41,27 +44,41 @@ class Reference:
 def trained_on(pictures: PictureBytes, training: PictureBytes) -> Tensor:
     """Return which of ``pictures`` (n) are among the training pictures (k), bool (n,).
 
-    Two thumbnails of 16 px that differ by less than four grey levels are of one picture: on real
-    sets those of one stored in two ways differ by less than two, those of different ones by eight
-    and more. Where all training pictures look alike, the limit is a sixteenth of what two of them
-    usually differ by.
+    Two thumbnails of 16 px that differ by less than four grey levels in luma, and by less than
+    24 in all channels, are of one picture. In luma, those of one stored in two ways differ by less
+    than 2.5 on real sets, down to JPEG of quality 40, and those of different ones by 15 and more;
+    in all channels by up to 15 where colours are saturated, and by 22 and more. Where all training
+    pictures look alike, the limits are parts of what two of them usually differ by.
     """
     known = set(contents_of(training))
-    equal = torch.tensor([content in known for content in contents_of(pictures)], dtype=torch.bool)
-    ours, theirs = _thumbnails(pictures), _thumbnails(training)
-    views = [view.flatten(1) for view in (theirs, theirs.flip(3))]
-    nearest = [
-        torch.stack([torch.cdist(rows, view).amin(dim=1) for view in views]).amin(dim=0)
-        for rows in ours.flatten(1).split(_ROWS)
-    ]
-    difference = torch.cat(nearest) / views[0].shape[1] ** 0.5
-    return equal | (difference < _limit(views[0]))
+    found = torch.tensor([content in known for content in contents_of(pictures)], dtype=torch.bool)
+    theirs = _thumbnails(training)
+    limits = _Limits.among(theirs)
+    parts = _thumbnails(pictures).split(_ROWS)
+    return found | torch.cat([_alike(ours, theirs, limits).any(dim=1) for ours in parts])
 
 
 def distinct(pictures: PictureBytes) -> PictureBytes:
     """Return the pictures without those that are equal to an earlier one, or mirrored."""
     first = first_of_each(contents_of(pictures))
     return pictures if len(first) == len(pictures) else pictures[first]
+
+
+def told_apart(pictures: PictureBytes) -> PictureBytes:
+    """Return the pictures without those that are an earlier one, in whatever way it is stored.
+
+    A copy of a picture that is there twice resembles two, and so looks like no copy.
+    """
+    once = distinct(pictures)
+    thumbnails = _thumbnails(once)
+    limits = _Limits.among(thumbnails)
+    kept = torch.ones(len(once), dtype=torch.bool)
+    for first in range(0, len(once), _ROWS):
+        end = min(first + _ROWS, len(once))
+        earlier = _alike(thumbnails[first:end], thumbnails[:end], limits).tril(first - 1)
+        for row in earlier.any(dim=1).nonzero().flatten().tolist():
+            kept[first + row] = not (earlier[row] & kept[:end]).any()
+    return once if kept.all() else once[kept]
 
 
 def honest_pictures(images: ImageSet) -> PictureBytes:
@@ -140,10 +157,50 @@ def _thumbnails(pictures: PictureBytes) -> Tensor:
     return torch.cat([F.adaptive_avg_pool2d(part.float(), _THUMBNAIL) for part in parts])
 
 
-def _limit(thumbnails: Tensor) -> float:
-    """Return up to which root mean square difference two thumbnails (k, d) are of one picture."""
-    some = thumbnails[:: max(1, len(thumbnails) // _SAMPLE)]
+def _luma(thumbnails: Tensor) -> Tensor:
+    """Return the luma of thumbnails (n, c, h, w) in grey levels, float32 (n, h * w)."""
+    if thumbnails.shape[1] == 1:
+        return thumbnails.flatten(1)
+    return torch.einsum("nchw,c->nhw", thumbnails, torch.tensor(_LUMA)).flatten(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Up to which root mean square differences two thumbnails are of one picture."""
+
+    luma: float
+    colours: float
+
+    @classmethod
+    def among(cls, thumbnails: Tensor) -> "_Limits":
+        """Return those for pictures with such thumbnails (k, c, h, w)."""
+        return cls(
+            _limit(_luma(thumbnails), _SAME_LUMA, _LUMA_OF_USUAL),
+            _limit(thumbnails.flatten(1), _SAME_COLOURS, _COLOURS_OF_USUAL),
+        )
+
+
+def _limit(rows: Tensor, most: float, of_usual: float) -> float:
+    some = rows[:: max(1, len(rows) // _SAMPLE)]
     if len(some) < 2:
-        return _SAME_PICTURE
-    usual = float(torch.pdist(some).median()) / thumbnails.shape[1] ** 0.5
-    return min(_SAME_PICTURE, usual * _OF_USUAL)
+        return most
+    return min(most, of_usual * float(torch.pdist(some).median()) / rows.shape[1] ** 0.5)
+
+
+def _alike(ours: Tensor, theirs: Tensor, limits: _Limits) -> Tensor:
+    """Return which of ``ours`` (n, c, h, w) are of one picture with which of ``theirs``.
+
+    That is bool (n, k); a picture and its mirror image are one.
+    """
+    found = torch.zeros((len(ours), len(theirs)), dtype=torch.bool)
+    for view in (theirs, theirs.flip(3)):
+        alike = _differences(_luma(ours), _luma(view)) < limits.luma
+        some = alike.any(dim=1)
+        colours = _differences(ours[some].flatten(1), view.flatten(1)) < limits.colours
+        found[some] |= alike[some] & colours
+    return found
+
+
+def _differences(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Return the root mean square difference of each two rows of (n, d) and (k, d): (n, k)."""
+    return torch.cdist(ours, theirs) / ours.shape[1] ** 0.5

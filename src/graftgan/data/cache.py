@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from graftgan.data.decode import Decoded, Shape, decode_all
 from graftgan.data.depth import FULL, agreed_bits
+from graftgan.data.kinds import readable_extras
 from graftgan.data.members import Member, Skipped, Source
 from graftgan.data.split import content_of
-from graftgan.files import cache_home
+from graftgan.files import cache_home, clear_killed, partial_ending
 
 _FORMAT = 2  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
@@ -109,7 +110,8 @@ def select(entry: Entry, indices: NDArray[np.int64], *, memory_limit: int) -> ND
 
 
 def _key(source: Source, shape: Shape) -> str:
-    parts = (_FORMAT, source.fingerprint, shape.resolution, shape.channels, shape.minimum_side)
+    sides = (shape.resolution, shape.channels, shape.minimum_side)
+    parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -131,7 +133,7 @@ def _read(folder: Path, memory_limit: int) -> Entry | None:
             for picture, record in zip(pictures, records, strict=True)
         ):
             return None
-    except (OSError, ValueError, TypeError, KeyError, EOFError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError):
         return None
     return Entry(pictures, records, skipped, notes, folder)
 
@@ -146,7 +148,8 @@ def _write(
 ) -> Entry:
     """Decode into a temporary folder and put it in place, whoever else does the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    clear_killed(folder.parent)
+    partial = Path(tempfile.mkdtemp(partial_ending(), f".{folder.name}-", folder.parent))
     try:
         with (partial / "pictures.npy").open("wb") as file:
             entry = _decode_into(file, source, shape, progress)
@@ -155,7 +158,7 @@ def _write(
             partial.rename(folder)
         except OSError:  # another process was first, or a damaged entry is in the way
             if _read(folder, memory_limit) is None:
-                damaged = partial.with_suffix(".damaged")
+                damaged = partial.with_name(f".damaged-{partial.name[1:]}")
                 folder.rename(damaged)
                 shutil.rmtree(damaged, ignore_errors=True)
                 partial.rename(folder)
@@ -260,7 +263,8 @@ def _sha256(pixels: NDArray[np.uint8]) -> str:
 @contextmanager
 def _whole_file(path: Path) -> Generator[BinaryIO, None, None]:
     """Open a temporary file beside ``path`` that becomes ``path`` when all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    clear_killed(path.parent)
+    handle, name = tempfile.mkstemp(partial_ending(), f".{path.name}-", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield cast("BinaryIO", file)

@@ -87,6 +87,12 @@ def can_read_heif() -> bool:
     return True
 
 
+def readable_extras() -> tuple[bool, bool]:
+    """Return whether HEIC and AVIF can be read, which depends on what is installed."""
+    Image.init()
+    return can_read_heif(), "AVIF" in Image.OPEN
+
+
 def _why_unidentified(content: bytes) -> str:
     if is_heif(content[:16]) and not can_read_heif():
         return _HEIC_LACKS

@@ -126,6 +126,23 @@ def test_what_stands_in_the_way_of_looking_for_copies_is_noted(
         evaluate(str(others), others, replace(settings, training=tmp_path / "nowhere"))
 
 
+def test_pictures_that_changed_after_the_training_are_not_taken_for_those_of_it(
+    settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
+):
+    path, pictures = trained
+    everything = whole_set(pictures, tmp_path / "everything", new=9)
+    draw_pictures(tmp_path / "one", count=1, hue=2)
+    shutil.copy(next((tmp_path / "one").iterdir()), pictures / "later.png")
+    found = evaluate(str(path), everything, settings=replace(settings, resolution=None))
+    assert found.copies is None
+    assert len(found.notes) == 2
+    for note in found.notes:
+        assert "are not those that run was trained on; put them back, or say with --train" in note
+    (pictures / "later.png").unlink()
+    found = evaluate(str(path), everything, settings=replace(settings, resolution=None))
+    assert found.copies is not None
+
+
 def test_an_evaluation_of_a_run_is_kept_and_decides_nothing(
     settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
 ):

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from data_drawings import noise, write_noise
+from PIL import Image
 
-from graftgan.data import DataSettings, ImageSet, load_image_set
+from graftgan import files
+from graftgan.data import DataSettings, ImageSet, kinds, load_image_set
 from graftgan.data import cache as cache_module
 
 
-def load(folder: Path, *, resolution: int = 16, **settings: int) -> ImageSet:
+def load(folder: Path, *, resolution: int = 16, **settings: float) -> ImageSet:
     return load_image_set(folder, DataSettings(**settings), resolution=resolution, seed=0)  # type: ignore[arg-type]
 
 
@@ -171,3 +176,57 @@ def test_progress_counts_every_member(folder: Path) -> None:
         folder, DataSettings(), resolution=16, seed=0, progress=lambda *call: calls.append(call)
     )
     assert calls == [(i, 7) for i in range(1, 8)]
+
+
+def load_until_killed(folder: Path, *, done: int, memory_limit_mb: int) -> None:
+    """Load in a process of its own, which is killed when it renames for that time."""
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from graftgan.data import DataSettings, load_image_set
+from graftgan.data import cache
+
+count = 0
+def kill(event, arguments):
+    global count
+    if event == "os.rename":
+        count += 1
+        if count == {done}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+settings = DataSettings(held_out=0.5, memory_limit_mb={memory_limit_mb})
+load_image_set(Path({str(folder)!r}), settings, resolution=16, seed=0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody can be asked there who is alive")
+@pytest.mark.parametrize("done", [1, 2], ids=["the pictures", "a selection of them"])
+def test_what_a_killed_process_left_is_cleared_away(folder: Path, cache: Path, done: int) -> None:
+    load_until_killed(folder, done=done, memory_limit_mb=0)
+    assert any("partial" in path.name for path in (cache / "image_sets").rglob("*"))
+    files._clear_dead.cache_clear()  # as a new process begins
+    load(folder, held_out=0.5, memory_limit_mb=0)
+    assert not any("partial" in path.name for path in (cache / "image_sets").rglob("*"))
+    assert len(list((cache / "image_sets").iterdir())) == 1
+
+
+def test_what_can_be_read_since_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    with Image.open(folder / "000.png") as picture:
+        picture.save(folder / "a.heic")
+    monkeypatch.setattr(kinds, "can_read_heif", lambda: False)
+    assert any("graftgan[heic]" in skipped.reason for skipped in load(folder).skipped)
+    monkeypatch.setattr(kinds, "can_read_heif", lambda: True)
+    assert "a.heic" in load(folder).names
+
+
+def test_a_list_that_is_none_is_built_again(folder: Path, cache: Path) -> None:
+    first = load(folder)
+    for damage in ('{"pictures": [1]}', "[" * 100_000, '{"pictures": [{"size": 3}]}'):
+        (entry_of(cache) / "manifest.json").write_text(damage)
+        again = load(folder)
+        assert again.manifest() == first.manifest()
+        assert again.notes == ()

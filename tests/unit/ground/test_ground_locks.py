@@ -60,8 +60,10 @@ def test_a_lock_is_given_back_after_an_error(tmp_path: Path):
 def test_a_holder_that_says_nothing_is_another_process(tmp_path: Path):
     lock = FileLock(tmp_path / "lock")
     assert lock.holder() == "another process"
-    (tmp_path / "lock").write_text("[]")
-    assert lock.holder() == "another process"
+    endless = '{"pid": 1e999, "machine": "a", "since": "now", "command": "b"}'
+    for damaged in ("[]", "[" * 100_000, endless):
+        (tmp_path / "lock").write_text(damaged)
+        assert lock.holder() == "another process"
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path):
