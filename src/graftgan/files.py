@@ -261,6 +261,21 @@ def without_archive_ending(name: str) -> str:
     return name.removesuffix(".zip").removesuffix(".npz")
 
 
+def remove_whole(path: Path) -> None:
+    """Remove a folder, so that after a kill it is there as it was, or not at all.
+
+    Raises:
+        RunError: The place cannot be written.
+    """
+    leftover = path.with_name(_partial_name(path.name))
+    _remove(leftover)
+    try:
+        path.rename(leftover)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+    _remove(leftover)
+
+
 def remove_partial(folder: Path, name: str | None = None) -> None:
     """Delete what writers left behind in ``folder``: those of ``name``, or all.
 

@@ -1,6 +1,5 @@
 """What the leading process writes while a run trains: log, grids, scores, checkpoints."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ import torch
 from graftgan.augment import POLICIES, leak_report
 from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
-from graftgan.files import append_jsonl, make_folder
+from graftgan.files import append_jsonl, make_folder, remove_whole
 from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
@@ -116,7 +115,7 @@ class Recorder:
             return "there is no better checkpoint to go back to"
         for checkpoint in list_checkpoints(path):
             if int(checkpoint.name) > best:
-                shutil.rmtree(checkpoint)
+                remove_whole(checkpoint)
         return f"went back to the best checkpoint, that of iteration {best}"
 
     def _sheet_latents(self) -> Latents:

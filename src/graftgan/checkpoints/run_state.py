@@ -1,6 +1,5 @@
 """Training states on disk: everything a run needs to continue exactly."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from graftgan.checkpoints.tensors import checksum, load_tensors, save_tensors
 from graftgan.errors import CheckpointError
-from graftgan.files import read_sealed, remove_partial, write_sealed, written_whole
+from graftgan.files import read_sealed, remove_partial, remove_whole, write_sealed, written_whole
 from graftgan.settings import parse, require_counts, strict
 from graftgan.untrusted import shown
 
@@ -127,5 +126,5 @@ def prune_checkpoints(
         iteration = int(folder.name)
         stays = iteration == best or (every is not None and iteration % every == 0)
         if not stays and folder not in recent:
-            shutil.rmtree(folder)
+            remove_whole(folder)
     remove_partial(run / "checkpoints")

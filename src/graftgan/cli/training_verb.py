@@ -201,7 +201,8 @@ def _finish(folder: RunFolder, watcher: ScreenWatcher) -> int:
             console.print(f"note: {card.warning}")
         if card.state == RunState.INTERRUPTED:
             console.print(f"continue with {resume_command(folder.path)}")
-        console.print(f"look at {folder.path / 'report.html'}")
+        if (page := folder.path / "report.html").is_file():
+            console.print(f"look at {page}")
     if card.state in {RunState.FINISHED, RunState.STOPPED}:
         return 0
     return stopped_code(watcher.stopped_by or "SIGINT")

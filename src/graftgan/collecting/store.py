@@ -203,7 +203,7 @@ def _entered(folder: Path) -> FileLock:
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / _LOCK)
         if not held.acquire(wait=False):
-            raise CollectError(f"another graftgan collects into {folder}; wait for it or stop it")
+            raise CollectError(f"{folder} is in use by {held.holder()}; wait for it or stop it")
         for name in (PICTURES, _INCOMING):
             (folder / name).mkdir(exist_ok=True)
         remove_partial(folder / PICTURES)

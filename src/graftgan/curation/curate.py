@@ -192,7 +192,7 @@ def _for_one_process(out: Path) -> Generator[None]:
     except OSError as error:
         raise RunError(f"cannot write into {out}: {error.strerror or error}") from None
     if not is_free:
-        raise RunError(f"another graftgan curates into {out}; wait for it or stop it")
+        raise RunError(f"{out} is in use by {lock.holder()}; wait for it or stop it")
     try:
         yield
     finally:

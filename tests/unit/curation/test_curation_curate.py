@@ -195,7 +195,7 @@ def test_two_curations_into_one_folder_are_refused(tmp_path: Path):
     (tmp_path / "clean/.curation").mkdir(parents=True)
     with (
         FileLock(tmp_path / "clean/.curation/lock"),
-        pytest.raises(RunError, match="another graftgan curates into"),
+        pytest.raises(RunError, match="is in use by process"),
     ):
         curate(tmp_path / "raw", tmp_path / "clean", SETTINGS)
 

@@ -21,6 +21,7 @@ from graftgan.files import (
     read_jsonl,
     read_sealed,
     remove_partial,
+    remove_whole,
     write_json,
     write_sealed,
     write_text,
@@ -198,6 +199,27 @@ def test_the_longest_name_that_a_disk_takes_is_written(tmp_path: Path, kind: str
     for content in ("old", "new"):
         write(tmp_path / name, kind, content)
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_is_removed_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A kill in the middle must not leave half of what looks like a checkpoint."""
+    for name in ("a", "b"):
+        write(tmp_path / name, "folder", "inside")
+    remove_whole(tmp_path / "a")
+    assert names(tmp_path) == ["b", "inside"]
+
+    def kill(path: Path, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.shutil, "rmtree", kill)
+    with pytest.raises(KeyboardInterrupt):
+        remove_whole(tmp_path / "b")
+    monkeypatch.undo()
+    assert names(tmp_path) == [partial_of(os.getpid(), "b"), "inside"]
+    remove_partial(tmp_path)
+    assert names(tmp_path) == []
+    with pytest.raises(RunError, match="cannot write"):
+        remove_whole(tmp_path / "b")
 
 
 def test_a_name_that_is_too_long_says_so(tmp_path: Path):
