@@ -85,7 +85,7 @@ def test_ctrl_c_and_on(cli: Cli, site: FakeSite, tmp_path: Path):
         while not site.visits_to("/11.png") and time.monotonic() < deadline:
             time.sleep(0.02)
         second = cli(*words, code=2)
-        assert "another graftgan collects into" in second.stderr
+        assert "is in use by process" in second.stderr
         running.send_signal(signal.SIGINT)
         said, complained = running.communicate(timeout=30)
     assert running.returncode == 130

@@ -63,7 +63,7 @@ def test_equal_bytes_are_stored_once_and_both_addresses_are_known(tmp_path: Path
 
 def test_a_second_process_is_kept_out(tmp_path: Path):
     store = Store(tmp_path)
-    with pytest.raises(CollectError, match="another graftgan"):
+    with pytest.raises(CollectError, match="is in use by process"):
         Store(tmp_path)
     store.close()
     Store(tmp_path).close()
