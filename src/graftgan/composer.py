@@ -151,6 +151,8 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     if state is not None:
         restore_state(folder.path, training, state)
     resumed = None if state is None else state.card
+    if processes.leads:
+        watcher.say(_where(folder.card(), resumed))
     del state  # else all of it stays in memory while training
     recorder = _recorder(folder, prepared, training, watcher, resumed=resumed)
     if processes.leads:
@@ -166,6 +168,15 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     return _train(folder, prepared, training, recorder, watcher)
 
 
+def _where(card: RunCard, resumed: StateCard | None) -> str:
+    """Return in words where a run continues."""
+    if resumed is None:
+        return "there is no checkpoint: it starts from the beginning"
+    if card.state == RunState.FINISHED:
+        return f"it was finished at iteration {resumed.iteration}"
+    return f"it continues from iteration {resumed.iteration}"
+
+
 def _train(
     folder: RunFolder,
     prepared: Prepared,
@@ -178,9 +189,10 @@ def _train(
         if not _has_its_start(folder, prepared, training, watcher):
             return folder
         return train_to_the_end(folder, prepared, training, recorder, watcher)
-    except KeyboardInterrupt:
-        if training.processes.leads:
-            write_cut_off(folder)
+    except KeyboardInterrupt as stop:
+        if not training.processes.leads:
+            raise
+        stop.args = (f"stopped at once; {write_cut_off(folder)}",)
         raise
 
 

@@ -30,6 +30,8 @@ _ADVICE = {
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: "a part of the path is a file; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
     errno.ENOENT: "the folder was moved or deleted meanwhile, or never existed",
     errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
 }

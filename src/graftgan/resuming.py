@@ -44,6 +44,11 @@ def prepared_to_resume(
     Raises:
         RunError: The source or the pictures are not those the run was started with.
     """
+    if not experiment.pictures.exists():
+        raise RunError(
+            f"the pictures of this run are not in {experiment.pictures} any more; if they were "
+            f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
+        )
     card = folder.card()
     memory = _remembered(folder.path, card, ANCHORS)
     game_memory = _remembered(folder.path, card, GAME)
@@ -69,8 +74,9 @@ def prepared_to_resume(
         )
     if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
-            f"the pictures in {experiment.pictures} are not those this run was started with; "
-            "put them back, say with --pictures where they are now, or start a new run"
+            f"the pictures in {experiment.pictures} are not those this run was started with: some "
+            "were changed, added or removed; put them back (manifest.json lists them), name their "
+            "place with --pictures, or start a new run"
         )
     if reference_checksum_of(prepared) != card.reference_checksum:
         raise RunError(

@@ -1,6 +1,7 @@
 """How a run stands, as its folder says."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -114,11 +115,22 @@ class RunCard:
 
 
 def read_run_card(path: Path) -> RunCard:
-    """Read a card.
+    """Read a card; where it is damaged, its copy, so that one bad byte costs no run.
 
     Raises:
-        RunError: The file is missing or damaged.
+        RunError: The file is missing, or it and its copy are damaged.
     """
+    try:
+        return _read(path)
+    except RunError:
+        if not path.is_file():
+            raise
+        with suppress(RunError):
+            return _read(_copy_of(path))
+        raise
+
+
+def _read(path: Path) -> RunCard:
     plain = read_sealed(path, error=RunError, advice=_ADVICE)
     try:
         return parse(RunCard, plain, where=str(path), error=RunError)
@@ -127,5 +139,10 @@ def read_run_card(path: Path) -> RunCard:
 
 
 def write_run_card(path: Path, card: RunCard) -> None:
-    """Write a card, whole."""
-    write_sealed(path, asdict(card))
+    """Write a card and its copy, whole."""
+    for place in (_copy_of(path), path):
+        write_sealed(place, asdict(card))
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")

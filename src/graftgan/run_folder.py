@@ -63,7 +63,8 @@ class RunFolder:
             SettingsError: They are damaged.
         """
         if not self.experiment_file.is_file():
-            raise RunError(f"{self.path} is not a run folder: it holds no experiment.toml")
+            what = "holds no experiment.toml" if self.path.is_dir() else "does not exist"
+            raise RunError(f"{self.path} is not a run folder: it {what}")
         where = str(self.experiment_file)
         experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
         _require_resolved(experiment, where)
@@ -107,7 +108,10 @@ class RunFolder:
         """
         found = {int(p.name): p for p in list_checkpoints(self.path)}
         if not found:
-            raise CheckpointError(f"{self.path} holds no checkpoint yet; let the run reach one")
+            raise CheckpointError(
+                f"{self.path} holds no checkpoint yet; continue the run: "
+                f"graftgan transfer --resume {self.path}"
+            )
         if iteration is None:
             return found[max(found)]
         if iteration not in found:

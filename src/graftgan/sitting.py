@@ -162,12 +162,14 @@ def _write_end(
         folder.write_card(card)
 
 
-def write_cut_off(folder: RunFolder) -> None:
-    """Note on the card that a run goes on from its newest checkpoint, losing what came after."""
+def write_cut_off(folder: RunFolder) -> str:
+    """Note on the card that a run continues from its newest checkpoint; return that in words."""
     kept = max((int(path.name) for path in list_checkpoints(folder.path)), default=0)
-    message = f"stopped at once; what came after iteration {kept} is lost"
+    lost = f"what came after iteration {kept} is lost"
+    message = f"stopped at once; {lost}"
     with suppress(GraftganError):
         folder.update_card(state=RunState.INTERRUPTED, message=message, iteration=kept)
+    return f"{lost}; continue with graftgan transfer --resume {folder.path}"
 
 
 def _explained(error: Exception, path: Path) -> Exception:

@@ -100,12 +100,12 @@ def held_out_reference(images: ImageSet) -> Reference:
     if len(honest) < _LEAST:
         raise ScoreError(
             f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
-            "training pictures, stored in another way, and too few are left to score against; "
+            "training pictures, perhaps stored in another way; too few are left to score against: "
             "remove doubled pictures, or hold more out"
         )
     note = (
         f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
-        "training pictures, stored in another way, and are not scored against"
+        "training pictures, perhaps stored in another way, and are not scored against"
     )
     return Reference(pictures=honest, notes=(note,))
 

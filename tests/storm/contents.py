@@ -28,7 +28,7 @@ _TIMES = frozenset(
     }
 )
 _UNEVEN = ("tensorboard/", "checkpoints/", "study.db")  # compared otherwise, or logs of sittings
-_LOCKS = re.compile(r"(^|/)(\.lock|\.collect\.lock|lock|search\.lock|\d+\.lock)$")
+_LOCKS = re.compile(r"(^|/)(\.lock|\.card\.json|\.collect\.lock|lock|search\.lock|\d+\.lock)$")
 _DURATIONS = re.compile(
     r"\b\d+(?:[.,]\d+)*\s*(?:ms|s|seconds?|min|minutes?|h|hours?|images/s|images a second)\b"
     r"|\b\d+(?:\.\d+)? pictures a second\b"

@@ -1,6 +1,6 @@
 """Training states on disk: everything a run needs to continue exactly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -80,15 +80,11 @@ def load_state(folder: Path) -> SavedState:
         raise CheckpointError(f"{problem}; {_ADVICE}") from None
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
     if names != sorted(card.checksums):
-        raise CheckpointError(
-            f"{folder} is damaged: it holds the tensor files {_listed(names)}, but "
-            f"{_listed(sorted(card.checksums))} were written"
-        )
+        missing, added = card.checksums.keys() - set(names), set(names) - card.checksums.keys()
+        wrong = [f"{name}.safetensors is missing" for name in sorted(missing)]
+        wrong += [f"{name}.safetensors was added" for name in sorted(added)]
+        raise CheckpointError(f"{folder} is damaged: {shown(', '.join(wrong), 200)}")
     return SavedState({name: _load(folder, name, card) for name in names}, card)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return shown(", ".join(names) or "none", 200)
 
 
 def _load(folder: Path, name: str, card: StateCard) -> Mapping[str, Tensor]:

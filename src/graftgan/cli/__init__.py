@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from graftgan.cli.last_resort import in_one_line
-from graftgan.cli.signals import exit_code, raised_as_exceptions
+from graftgan.cli.signals import Raiser, exit_code, raised_as_exceptions
 from graftgan.cli.streams import sturdy_streams
 from graftgan.errors import GraftganError
 from graftgan.untrusted import shown
@@ -67,9 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     shows_traceback = _TRACEBACK in given
     given = [word for word in given if word != _TRACEBACK]
-    with sturdy_streams() as streams, raised_as_exceptions():
+    with sturdy_streams() as streams, raised_as_exceptions() as signals:
         try:
-            return streams.code_after(_answer(given, shows_traceback=shows_traceback))
+            code = _answer(given, signals, shows_traceback=shows_traceback)
+            return streams.code_after(code)
         except SystemExit as stop:  # --help was asked for and printed
             stop.code = streams.code_after(stop.code if isinstance(stop.code, int) else 0)
             raise
@@ -77,19 +78,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return exit_code(stop)
 
 
-def _answer(given: Sequence[str], *, shows_traceback: bool) -> int:
+def _answer(given: Sequence[str], signals: Raiser, *, shows_traceback: bool) -> int:
     """Run the verb, and say in one line what ended it early."""
     try:
         return _run(given)
-    except GraftganError as error:
-        _complain(" ".join(str(error).split()))
     except KeyboardInterrupt as stop:
         _complain(str(stop) or "stopped")
         return exit_code(stop)
     except SystemExit:
         raise
     except BaseException as error:  # a panic of a library in Rust is no Exception
-        if shows_traceback:
+        if signals.heard is not None:  # a library in C made an error of its own of it
+            _complain("stopped")
+            return 128 + signals.heard
+        if isinstance(error, GraftganError):
+            _complain(" ".join(str(error).split()))
+        elif shows_traceback:
             traceback.print_exception(error)
         else:
             _complain(in_one_line(error, given))

@@ -105,7 +105,8 @@ class ScreenWatcher(Watcher):
         """Say at once that the signal was heard, and how to continue."""
         if not self.leads:
             return
-        line = f"\n{signal}: saving, then stopping; continue with "
+        again = " (again: at once)" if signal == "SIGINT" else ""
+        line = f"\n{signal}: saving, then stopping{again}; continue with "
         line += f"{self._continues or resume_command(folder)}\n"
         with suppress(OSError):  # the terminal may be gone
             # Past every buffer: the main thread may be in the middle of another write.

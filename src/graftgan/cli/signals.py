@@ -11,7 +11,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a system may lack some
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")  # a system may lack some
 _AGAIN_S = 0.05  # a library returns sooner
 _GRACE_S = 3.0  # a second signal of these does not cut short what the first set off
 
@@ -40,39 +40,53 @@ def stopped_code(name: str) -> int:
 
 
 @contextmanager
-def raised_as_exceptions() -> Generator[None]:
+def raised_as_exceptions() -> Generator["Raiser"]:
     """Raise :class:`Interrupted` inside the block for a signal that would end the process.
 
-    A signal that is ignored stays so, as SIGHUP under ``nohup``; a handler that another part of
-    the program sets for a time, as training does, wins for that time. Only the main thread can.
+    For Ctrl-C that is a plain ``KeyboardInterrupt``, as Python does. A signal that is ignored stays
+    so, as SIGHUP under ``nohup``; a handler that another part of the program sets for a time, as
+    training does, wins for that time. Only the main thread can.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield Raiser()
         return
-    raise_it, unraisable = _Raiser(), sys.unraisablehook
+    raise_it, unraisable = Raiser(), sys.unraisablehook
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     before: dict[int, Any] = {
         number: signal.signal(number, raise_it)
         for number in numbers
-        if signal.getsignal(number) is signal.SIG_DFL
+        if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}
     }
     sys.unraisablehook = partial(_send_again, raise_it, unraisable)
     try:
-        yield
+        yield raise_it
     finally:
         sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class _Raiser:
-    """Raises the exception of a signal, unless one is on its way already."""
+class Raiser:
+    """Raises the exception of a signal, unless one is on its way already.
+
+    Attributes:
+        heard: The last signal; an error after it may be what a library in C made of it.
+    """
 
     def __init__(self) -> None:
+        self.heard: int | None = None
         self._last = -_GRACE_S
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal.
+
+        Raises:
+            KeyboardInterrupt: Of Ctrl-C; ``Interrupted`` of any other.
+        """
         del frame
+        self.heard = number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if now - self._last >= _GRACE_S:
             self._last = now
@@ -83,7 +97,7 @@ class _Raiser:
         self._last = -_GRACE_S
 
 
-def _send_again(raise_it: _Raiser, otherwise: Callable[[Any], None], lost: Any) -> None:
+def _send_again(raise_it: Raiser, otherwise: Callable[[Any], None], lost: Any) -> None:
     """Send a signal again whose exception a library in C has swallowed.
 
     Python would print a traceback for it, and the program would go on as if nothing had come.

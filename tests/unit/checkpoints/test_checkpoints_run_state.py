@@ -126,7 +126,7 @@ def test_names_of_tensor_files_reach_a_message_as_one_short_line(tmp_path: Path)
     plain = asdict(load_state(folder).card)
     sums = {"\x1b[2J": "", **{"x" * 300 + str(n): "" for n in range(99)}}
     write_sealed(folder / "card.json", {**plain, "checksums": sums})
-    with pytest.raises(CheckpointError, match="generator, training, but ") as caught:
+    with pytest.raises(CheckpointError, match="is damaged: ") as caught:
         load_state(folder)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
@@ -167,7 +167,7 @@ def test_a_damaged_checkpoint_is_never_taken(tmp_path: Path, file: str, kind: st
 def test_a_file_that_was_added_is_not_taken_for_the_runs(tmp_path: Path):
     folder = save(tmp_path, 40)
     (folder / "average.safetensors").write_bytes((folder / "generator.safetensors").read_bytes())
-    with pytest.raises(CheckpointError, match=r"average, generator, training.*but generator, tra"):
+    with pytest.raises(CheckpointError, match=r"damaged: average.safetensors was added"):
         load_state(folder)
 
 

@@ -150,3 +150,20 @@ def test_a_signal_that_a_library_swallows_is_sent_again(
     finally:
         signal.signal(signal.SIGINT, before)
     assert capfd.readouterr().err == ""
+
+
+def test_a_signal_that_a_library_makes_an_error_of_is_no_error(tmp_path: Path):
+    """A reader in Rust may turn the exception of a Ctrl-C into a ValueError."""
+    body = """
+        import time
+        from pathlib import Path
+        Path('half').touch()
+        print('begun', flush=True)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            Path('half').unlink()
+            raise ValueError('could not determine the shape') from None
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert stopped(number, tmp_path, body) == (128 + number, "graftgan: stopped\n")

@@ -73,7 +73,8 @@ def test_a_second_ctrl_c_leaves_a_run_that_says_where_it_stands(
     experiment: Experiment, tmp_path: Path
 ):
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    says = r"stopped at once; what came after iteration \d is lost; continue with .* --resume"
+    with pytest.raises(KeyboardInterrupt, match=says):
         run(experiment, tmp_path / "cut", device="cpu", watcher=PressesCtrlCTwice())
     assert signal.getsignal(signal.SIGINT) is before
     folder = RunFolder(tmp_path / "cut")

@@ -83,6 +83,7 @@ def write_run(folder: Path) -> Path:
     (folder / "experiment.toml").write_text(tomli_w.dumps(SETTINGS))
     write_json(folder / "plan.json", PLAN)
     write_run_card(folder / "card.json", CARD)
+    (folder / ".card.json").unlink()  # its copy, which would stand in for a damaged one
     skipped = [{"name": "broken.heic", "reason": "not a picture"}]
     pictures = [{"name": f"{i}.png"} for i in range(37)]
     write_json(folder / "manifest.json", {"pictures": pictures, "skipped": skipped})
