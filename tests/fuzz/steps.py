@@ -27,6 +27,7 @@ from graftgan.adapters import list_adapters
 from graftgan.checkpoints import SourceModel
 from graftgan.curation import CurationSettings, curate
 from graftgan.data import ImageSet
+from graftgan.data.kinds import can_read_heif
 from graftgan.data.members import PICTURE_SUFFIXES
 from graftgan.errors import GraftganError
 from graftgan.reports import convergence_of
@@ -45,6 +46,7 @@ def prepare_process() -> None:
     for module in pkgutil.walk_packages(graftgan.__path__, "graftgan."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    can_read_heif()  # loads a library, which under a case's limit on memory would crash
 
     def stop(_: Training) -> None:
         raise NotTrainedError(NOT_TRAINED)
