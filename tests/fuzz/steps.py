@@ -46,7 +46,9 @@ def prepare_process() -> None:
     for module in pkgutil.walk_packages(graftgan.__path__, "graftgan."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
-    can_read_heif()  # loads a library, which under a case's limit on memory would crash
+    # What is loaded late, by others: under a case's limits that would crash or look like code.
+    can_read_heif()
+    import_module("torch._dynamo")
 
     def stop(_: Training) -> None:
         raise NotTrainedError(NOT_TRAINED)
