@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import platform
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -48,7 +49,10 @@ def prepare_process() -> None:
             import_module(module.name)
     # What is loaded late, by others: under a case's limits that would crash or look like code.
     can_read_heif()
-    import_module("torch._dynamo")
+    for name in ("torch._dynamo", "distributed", "tensorboard.summary.writer.record_writer"):
+        with suppress(ImportError):
+            import_module(name)
+    platform.processor()
 
     def stop(_: Training) -> None:
         raise NotTrainedError(NOT_TRAINED)
