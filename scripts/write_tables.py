@@ -17,6 +17,7 @@ from filter_tables import filter_tables
 from graftgan.files import read_jsonl, write_text
 from intervals import mean_in_words
 from rank_tables import rank_table
+from reliability_tables import reliability_tables
 from start_tables import loss_svg, start_table
 
 ROOT = Path(__file__).parents[1]
@@ -211,6 +212,7 @@ def tables() -> dict[Path, str]:
     for name in DIVERSITY:
         lines = read_jsonl(results / f"{name}.jsonl")
         written[name] = f"{diversity_table(lines)}\n\n{curves_table(lines)}\n"
+    written |= reliability_tables(ROOT / "benchmarks" / "results")
     for name in RANKS:
         written[name] = f"{rank_table(read_jsonl(results / f'{name}.jsonl'))}\n"
     return {ROOT / "docs" / "tables" / f"{name}.md": text for name, text in written.items()}
