@@ -127,10 +127,10 @@ BOMBS: dict[str, bytes] = {
 
 def soon(call: Callable[[], Any]) -> str:
     """Return the error of a call, which has to come soon and to take little memory."""
-    begun, held = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun, held = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError) as error:
         call()
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < MEGABYTES * 1000
     message = str(error.value)
     assert message.isprintable()
@@ -172,9 +172,9 @@ def test_one_dictionary_under_many_names_is_looked_at_once(tmp_path: Path):
     inner = {f"module.{number}": number for number in range(20_000)}
     file = tmp_path / "x.pt"
     torch.save({f"n{number}": inner for number in range(20_000)}, file)
-    begun = time.monotonic()
+    begun = time.process_time()
     found = read_torch_file(file)
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     assert list(found["n7"])[:2] == ["0", "1"]
 
 
