@@ -59,8 +59,10 @@ def test_a_run_that_was_tampered_with_is_not_resumed(cli, source: Path) -> None:
     newest = source / "checkpoints" / "000002" / "average.safetensors"
     newest.write_bytes(newest.read_bytes()[:100])
     mistake(cli, "pretrain", "--resume", source, says="remove the folder")
-    card.write_text("{}")
-    mistake(cli, "pretrain", "--resume", source, says="is damaged")
+    card.write_text("{}")  # its copy stands in for it
+    mistake(cli, "pretrain", "--resume", source, says="remove the folder")
+    card.with_name(".card.json").write_text("{}")
+    mistake(cli, "pretrain", "--resume", source, says="card.json is damaged")
 
 
 def test_a_folder_that_holds_something_is_left_alone(cli, pictures: Path, tmp_path: Path) -> None:
