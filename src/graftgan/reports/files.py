@@ -4,23 +4,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from graftgan.errors import RunError
-from graftgan.files import parse_json, read_json
+from graftgan.files import read_json
 from graftgan.settings import parse
 
 _VERBS = {"comparison": "compare", "search": "search"}
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file.
-
-    Raises:
-        ValueError: The file is not JSON, or holds something other than an object.
-        OSError: The file is missing or unreadable.
-    """
-    data: object = parse_json(path.read_bytes())
-    if not isinstance(data, dict):
-        raise ValueError(f"{path} holds a {type(data).__name__}, not an object")
-    return cast("dict[str, Any]", data)
 
 
 def read_for_page(folder: Path, name: str, schema: type, *, what: str) -> dict[str, Any]:
