@@ -66,6 +66,8 @@ def sum_of(content: bytes, digest: Callable[[Any], str] = checksum) -> str:
 def sealed_run(files: Files, seeds: Seeds, kind: str, run: str = "run") -> Files:
     """Return the files of a run that may be resumed, with cards that fit them.
 
+    The copy of the run's card is removed: it would answer for a card that cannot be.
+
     Args:
         files: Damaged ones, in the run folder ``run``.
         seeds: The valid ones.
@@ -87,7 +89,7 @@ def sealed_run(files: Files, seeds: Seeds, kind: str, run: str = "run") -> Files
         known = {**json.loads(state)["checksums"], **sums}
         made[state_file] = with_entries(state, checksums=known)
     own = {n: resealed(c or b"") if n in (card_file, state_file) else c for n, c in files.items()}
-    return {**made, **own}
+    return {**made, **own, f"{run}/.card.json": None}
 
 
 def sealed_source(files: Files, seeds: Seeds, kind: str) -> Files:

@@ -68,8 +68,8 @@ def test_other_tensors_have_the_checksums_that_the_checkpoint_knows(seeds: Seeds
 def test_a_card_under_its_seal_is_refused_for_what_it_says(seeds: Seeds, tmp_path: Path):
     card = json.loads(seeds.bytes_of("checkpoints", "run/card.json"))
     files = {"run/card.json": json.dumps({**card, "iteration": -1}).encode()}
-    with pytest.raises(RunError, match="does not match its sha256"):
-        run_of(files, seeds, tmp_path / "bare").card()
+    bare = run_of(files, seeds, tmp_path / "bare").card()
+    assert bare.iteration == card["iteration"], "the copy of the card answers for a damaged one"
     sealed = run_of(seals.sealed_run(files, seeds, "checkpoints"), seeds, tmp_path / "sealed")
     with pytest.raises(RunError, match="iteration must be from 0"):
         sealed.card()

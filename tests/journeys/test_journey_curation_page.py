@@ -117,12 +117,15 @@ def seen(page: Path, folder: Path, *, width: int) -> dict[str, Any]:
     """Return what is to be seen of a page in a window of ``width``."""
     around = folder / "around.html"
     around.write_text(AROUND.replace("FILE", page.as_uri()).replace("WIDTH", str(width)))
-    done = browse(around, folder / "profile", "--dump-dom", "--virtual-time-budget=20000")
-    assert complaints(done.stderr) == []
-    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.DOTALL)
-    assert found is not None, "the page around was not loaded"
-    assert found.group(1), "the page was not loaded"
-    return json.loads(html.unescape(found.group(1)))
+    for budget in (20_000, 80_000, 320_000):  # virtual time does not wait for a busy machine
+        waiting = f"--virtual-time-budget={budget}"
+        done = browse(around, folder / "profile", "--dump-dom", waiting)
+        assert complaints(done.stderr) == []
+        found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.DOTALL)
+        assert found is not None, "the page around was not loaded"
+        if found.group(1):
+            return json.loads(html.unescape(found.group(1)))
+    raise AssertionError("the page was not loaded")
 
 
 def test_all_of_it_is_drawn_and_fits_the_window(page: Path, tmp_path: Path):
