@@ -53,6 +53,12 @@ def prdc() -> ModuleType:
     return _package("prdc", (), needs_torchvision=False)
 
 
+def transformers() -> ModuleType:
+    """Return the package. It does without torchvision, but imports one that is installed."""
+    there = importlib.util.find_spec("torchvision") is not None
+    return _package("transformers", (), needs_torchvision=there)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the one warning of the oracles: scipy's of its ``sqrtm`` argument ``disp``."""

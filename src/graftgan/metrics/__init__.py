@@ -21,6 +21,7 @@ from graftgan.metrics.extractors import (
     Extractor,
     ExtractorSettings,
     build_extractor,
+    dinov2_extractor,
     inception_extractor,
     user_extractor,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "copy_gallery_indices",
     "copy_report",
     "copy_scores",
+    "dinov2_extractor",
     "features_of",
     "floors_of",
     "full_name",

@@ -241,8 +241,8 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
         build_extractor(ExtractorSettings())
 
 
-def test_the_registry_has_both():
-    assert set(EXTRACTORS) == {"inception", "efficientnet_lite0"}
+def test_the_registry_has_all():
+    assert set(EXTRACTORS) == {"inception", "dinov2", "efficientnet_lite0"}
 
 
 @pytest.mark.parametrize(
@@ -259,6 +259,10 @@ def test_the_registry_has_both():
         (
             ExtractorSettings(extractor="inception", extractor_side=64, extractor_pixels="bytes"),
             "inception does not take extractor_side, extractor_pixels, only extractor_weights",
+        ),
+        (
+            ExtractorSettings(extractor="dinov2", extractor_resize="pytorch_fid"),
+            "dinov2 does not take extractor_resize, only extractor_weights",
         ),
         (
             ExtractorSettings(extractor="mine.onnx", extractor_weights=Path("w.pth")),

@@ -61,6 +61,7 @@ def test_every_metric_fills_in_a_whole_score():
 
 def test_only_the_standard_inception_may_say_fid():
     assert full_name("FID", "inception") == "FID"
+    assert full_name("FID", "dinov2") == "FD(dinov2)"
     assert full_name("FID", "efficientnet_lite0") == "FD(efficientnet_lite0)"
     assert full_name("KID", "inception_0123abcd") == "KID(inception_0123abcd)"
 

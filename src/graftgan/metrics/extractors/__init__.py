@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graftgan.errors import SettingsError, UnknownName
+from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
 from graftgan.metrics.extractors.extractor import Extractor, Progress
 from graftgan.metrics.extractors.inception_weights import inception_extractor
@@ -19,6 +20,7 @@ __all__ = [
     "Extractor",
     "ExtractorSettings",
     "build_extractor",
+    "dinov2_extractor",
     "inception_extractor",
     "user_extractor",
 ]
@@ -30,9 +32,9 @@ class ExtractorSettings:
     """Which network turns pictures into features, and how pictures come to it."""
 
     extractor: str = "efficientnet_lite0"
-    """inception (the FID's), efficientnet_lite0 (from pip), or a TorchScript or ONNX file."""
+    """inception (the FID's), dinov2, efficientnet_lite0 (from pip), a TorchScript or ONNX file."""
     extractor_weights: Path | None = None
-    """The file of the published weights of inception; without it they are found or downloaded."""
+    """The file of published weights (inception, dinov2); without it, it is found or downloaded."""
     extractor_resize: str | None = None
     """clean_fid, pytorch_fid or torch_fidelity; without it, clean_fid."""
     extractor_side: int | None = None
@@ -111,6 +113,10 @@ def _build_inception(settings: ExtractorSettings, progress: Progress | None) -> 
     return inception_extractor(settings.extractor_weights, resize=resize, progress=progress)
 
 
+def _build_dinov2(settings: ExtractorSettings, progress: Progress | None) -> Extractor:
+    return dinov2_extractor(settings.extractor_weights, progress=progress)
+
+
 def _build_efficientnet(_settings: ExtractorSettings, _progress: Progress | None) -> Extractor:
     return efficientnet_extractor()
 
@@ -127,4 +133,5 @@ def _build_from_file(settings: ExtractorSettings, _progress: Progress | None) ->
 EXTRACTORS.register("inception")(
     ExtractorBuilder(_build_inception, ("extractor_weights", "extractor_resize"))
 )
+EXTRACTORS.register("dinov2")(ExtractorBuilder(_build_dinov2, ("extractor_weights",)))
 EXTRACTORS.register("efficientnet_lite0")(ExtractorBuilder(_build_efficientnet))

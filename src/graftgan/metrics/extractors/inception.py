@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from graftgan.errors import CheckpointError
-from graftgan.untrusted import shown
+from graftgan.metrics.extractors.published_weights import fill
 
 SIDE = 299  # pixels
 DIMENSION = 2048
@@ -73,13 +72,7 @@ def load_inception(tensors: Mapping[str, Tensor]) -> Inception:
         CheckpointError: The tensors are not those of this network.
     """
     network = Inception()
-    try:
-        network.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"these are not the weights of the FID's Inception: {shown(error, 300)}"
-        ) from None
-    network.eval().requires_grad_(False)
+    fill(network, tensors, what="the FID's Inception")
     for module in network.modules():
         if isinstance(module, _Convolution):
             module.fold()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from graftgan.errors import ScoreError
-from graftgan.metrics.extractors.inception_weights import published_weights
+from graftgan.metrics.extractors.published_weights import read_weights
 from graftgan.untrusted import shown
 
 _CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # a pooling between them
@@ -52,7 +52,7 @@ def load_vgg16_maps(path: Path) -> VGG16Maps:
     """
     if not path.is_file():
         raise ScoreError(f"there is no weight file {path}")
-    tensors = _safetensors(path) if path.suffix == ".safetensors" else published_weights(path)
+    tensors = _safetensors(path) if path.suffix == ".safetensors" else read_weights(path)
     network = VGG16Maps()
     wanted = network.state_dict()
     wrong = [

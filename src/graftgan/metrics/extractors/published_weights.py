@@ -1,0 +1,173 @@
+"""Weights that their authors publish: found on disk, or downloaded once, and always checked."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from graftgan.errors import CheckpointError, RunError, ScoreError
+from graftgan.files import cache_home, written_whole
+from graftgan.metrics.extractors.extractor import Progress
+from graftgan.untrusted import shown
+
+_TIMEOUT = 30  # seconds without a byte
+_CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedWeights:
+    """The published weight file of one extractor.
+
+    Attributes:
+        extractor: The extractor's name with these weights.
+        network: As messages call the network.
+        distance: What only the Fréchet distance with these weights is called.
+        url: Where the file is; the last part is its name on disk too.
+        sha256: Of the file.
+        variable: Of the environment; it may hold the file's path.
+    """
+
+    extractor: str
+    network: str
+    distance: str
+    url: str
+    sha256: str
+    variable: str
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called on disk."""
+        return self.url.rsplit("/", 1)[-1]
+
+    def extractor_with(self, sha256: str) -> str:
+        """Return the extractor's name with a file of that sha256: others carry its digits."""
+        return self.extractor if sha256 == self.sha256 else f"{self.extractor}_{sha256[:8]}"
+
+    def find(
+        self,
+        given: Path | None = None,
+        *,
+        expected_sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Return a checked file: ``given``, the variable's, the cache's, or a download.
+
+        Args:
+            given: The file; without it, it is searched, then downloaded.
+            expected_sha256: Of other weights than the published ones, which are never downloaded.
+            progress: Called with (bytes done, bytes in all) while downloading.
+
+        Raises:
+            ScoreError: There is none and it cannot be downloaded, or it has another sha256.
+        """
+        expected = expected_sha256 or self.sha256
+        variable = os.environ.get(self.variable)
+        chosen = given or (Path(variable).expanduser() if variable else None)
+        if chosen is not None:
+            if not chosen.is_file():
+                origin = "" if given else f" (from ${self.variable})"
+                raise ScoreError(f"there is no file of {self.network} weights {chosen}{origin}")
+            advice = (
+                "give that file; from Python others do with their own expected_sha256, but not as "
+                f"{self.distance}"
+            )
+            _check_sha256(chosen, expected, what=str(chosen), advice=advice)
+            return chosen
+        if expected != self.sha256:
+            raise ScoreError(f"no published weights have the sha256 {expected}; give their file")
+        return self._cached(progress)
+
+    def _cached(self, progress: Progress | None) -> Path:
+        """Return the checked file in the cache, which is downloaded if it is not there."""
+        try:
+            path = cache_home() / "weights" / self.file_name
+        except RuntimeError as error:  # no home folder
+            raise self._missing(error, place=None) from None
+        if path.is_file():
+            advice = "delete it, and it is downloaded again"
+            _check_sha256(path, self.sha256, what=str(path), advice=advice)
+            return path
+        try:
+            with written_whole(path) as partial:
+                self._download(partial, place=path, progress=progress)
+                what = f"what came from {self.url}"
+                _check_sha256(partial, self.sha256, what=what, advice="try again")
+        except RunError as error:
+            raise self._missing(error, place=path) from None
+        return path
+
+    def _download(self, target: Path, *, place: Path, progress: Progress | None) -> None:
+        # written_whole explains an OSError as one of the disk, so those of the network end here.
+        try:
+            response = urllib.request.urlopen(self.url, timeout=_TIMEOUT)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+            raise self._missing(error, place=place) from None
+        with response, target.open("wb") as file:
+            total = int(response.headers.get("Content-Length") or 0)
+            done = 0
+            while chunk := self._read(response, place):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, max(total, done))
+        if done < total:
+            reason = f"the connection ended after {done:,} of {total:,} bytes"
+            raise self._missing(reason, place=place)
+
+    def _read(self, response: BinaryIO, place: Path) -> bytes:
+        try:
+            return response.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._missing(error, place=place) from None
+
+    def _missing(self, reason: object, *, place: Path | None) -> ScoreError:
+        where = f"put it at {place}, or " if place else ""
+        return ScoreError(
+            f"the {self.network} weights are not on this disk and cannot be downloaded ({reason}). "
+            f"Get {self.url} elsewhere and {where}set ${self.variable} to its path; or measure "
+            "with the extractor efficientnet_lite0, which comes with pip (its numbers are not the "
+            f"{self.distance})"
+        )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a published ``.pth`` file; no code in it is run.
+
+    Raises:
+        ScoreError: The file holds no tensors by name.
+    """
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch has no common base for what can be wrong with a file
+        reason = str(error).strip().splitlines()[:1]
+        raise ScoreError(f"{path} holds no weights that can be loaded: {''.join(reason)}") from None
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
+    """Load ``tensors`` into ``network``, all and no others, and make it ready to evaluate.
+
+    Raises:
+        CheckpointError: They are not those of this network, which the message calls ``what``.
+    """
+    try:
+        network.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise CheckpointError(f"these are not the weights of {what}: {shown(error, 300)}") from None
+    network.eval().requires_grad_(False)
+
+
+def _check_sha256(path: Path, expected: str, *, what: str, advice: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ScoreError(f"{what} has the sha256 {found}, expected {expected}; {advice}")
