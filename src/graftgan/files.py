@@ -248,6 +248,13 @@ def _seal(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+def is_there(path: Path) -> bool:
+    """Return whether something is at ``path``; nothing is where no file system takes the name."""
+    with suppress(OSError):
+        return path.exists()
+    return False
+
+
 def cache_home() -> Path:
     """Return where caches lie: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``.
 

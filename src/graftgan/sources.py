@@ -17,11 +17,13 @@ from graftgan.checkpoints import (
     save_source,
 )
 from graftgan.errors import RunError, SourceError
+from graftgan.files import is_there
 from graftgan.networks import NetworkPair, tensors_of
 from graftgan.provenance import NOT_STATED
 from graftgan.registry import suggest
 from graftgan.run_folder import RunFolder, TrainedRun, load_run
 from graftgan.transfer import fold, layers_on_batch_statistics, use_batch_statistics
+from graftgan.untrusted import shown
 
 DEFAULT_SOURCE = "avatars-64"
 
@@ -55,10 +57,10 @@ def find_source(name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
-    if (path / "card.json").is_file():
+    if is_there(path / "card.json"):
         return path
     raise SourceError(
-        f"no source '{name}': it is neither a folder with a card.json nor a known name; "
+        f"no source '{shown(name)}': it is neither a folder with a card.json nor a known name; "
         f"{suggest(name, known) if known else 'make one with `graftgan pretrain`'}"
     )
 
@@ -75,7 +77,7 @@ def settled_name(name: str) -> str:
 def _split_snapshot(name: str) -> tuple[str, int | None]:
     """Return the name of a run and the iteration after its ``@``, if there is one."""
     run, at, iteration = name.rpartition("@")
-    if not at or not iteration.isdecimal() or Path(name).exists():
+    if not at or not iteration.isdecimal() or is_there(Path(name)):
         return name, None
     return run, int(iteration)
 

@@ -125,6 +125,8 @@ def test_a_transfer_can_begin_with_a_snapshot(tmp_path: Path, monkeypatch: pytes
     assert folder.experiment().source == str(tmp_path / "source@2")
     with pytest.raises(CheckpointError, match="keeps no checkpoint 3; it has: 2, 4, 6"):
         open_source("source@3")
+    with pytest.raises(SourceError, match=r"no source 'aaaa.*…'"):  # longer than any file's name
+        open_source("a" * 5000 + "@12")
     with pytest.raises(SourceError, match="no source 'nowhere'"):
         open_source("nowhere@3")
 
