@@ -108,6 +108,8 @@ class Sentinel:
             within = arguments[-1]  # relative to an open folder, as shutil.rmtree does it
             if isinstance(within, int) and within > 0:
                 return ""
+        if event == "os.mkdir" and Path(os.fsdecode(arguments[0])).is_dir():
+            return ""  # which makes nothing
         wrong = [arguments[n] for n in _CHANGES[event] if not self._is_writable(arguments[n])]
         return f"{event} {_shown(wrong)}" if wrong else ""
 

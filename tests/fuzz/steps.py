@@ -49,7 +49,12 @@ def prepare_process() -> None:
             import_module(module.name)
     # What is loaded late, by others: under a case's limits that would crash or look like code.
     can_read_heif()
-    for name in ("torch._dynamo", "distributed", "tensorboard.summary.writer.record_writer"):
+    for name in (
+        "torch._dynamo",
+        "distributed",
+        "tensorboard.summary.writer.record_writer",
+        "rapidocr.inference_engine.onnxruntime",
+    ):
         with suppress(ImportError):
             import_module(name)
     platform.processor()
