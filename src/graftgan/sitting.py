@@ -3,8 +3,6 @@
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
 from graftgan.adapters import FILE_NAME, adapter_of, save_adapter
 from graftgan.checkpoints import list_checkpoints
 from graftgan.errors import GraftganError, RunError, TrainingDiverged
@@ -13,6 +11,7 @@ from graftgan.recorder import Recorder
 from graftgan.reports import write_run_report
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder, load_run
+from graftgan.tensors import is_out_of_memory
 from graftgan.training import (
     DivergenceGuard,
     ProgressBar,
@@ -183,7 +182,7 @@ def _explained(error: Exception, path: Path) -> Exception:
             "another process of this run has ended; see what it said, then continue with "
             f"graftgan transfer --resume {path}, started as before ({error})"
         )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    if is_out_of_memory(error):
         return RunError(
             f"the machine has not enough memory; lower --batch-size or --width ({error})"
         )

@@ -7,6 +7,7 @@ Latents of a class-conditional generator end in the class weights of their pictu
 whatever carries latents carries the classes too.
 """
 
+import torch
 from torch import Tensor
 
 Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
@@ -26,3 +27,9 @@ def to_images(pictures: PictureBytes) -> Images:
 def to_pictures(images: Images) -> PictureBytes:
     """Map images in [-1, 1] to uint8 pictures in [0, 255], rounding to the nearest value."""
     return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that the memory of the machine or a device did not suffice."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "allocate memory" in str(error)  # torch's own words on a CPU

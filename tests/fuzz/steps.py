@@ -171,7 +171,7 @@ def load_zip(folder: Path) -> None:
 def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     """Return whether a member is called a picture or begins like one; all here are PNGs."""
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    if entry.is_dir() or any(_is_hidden(part) for part in path.parts):
+    if entry.filename.endswith("/") or any(_is_hidden(part) for part in path.parts):
         return False
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True

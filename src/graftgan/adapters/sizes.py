@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from graftgan.adapters.adapter import changed_tensors
-from graftgan.backbones import build_pair
+from graftgan.backbones import blank_pair
+from graftgan.errors import CheckpointError
 from graftgan.networks import Architecture, tensors_of
+from graftgan.tensors import is_out_of_memory
 from graftgan.transfer import Filters, LowRank, apply_plan, parse_plan
 
 
@@ -51,15 +53,22 @@ def adapter_size(
 
     Raises:
         PlanError: The text is no plan, or does not fit the networks.
-        CheckpointError: ``filters`` are not those of these networks.
+        CheckpointError: ``filters`` are not those of these networks, or these are too large.
     """
-    pair = build_pair(architecture)
+    try:
+        pair, fresh = blank_pair(architecture), blank_pair(architecture)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            "the networks that it names take more memory than there is; no adapter of a run does"
+        ) from None
     everything = [t for _, network in pair.items() for t in tensors_of(network).values()]
     pair_bytes = sum(_bytes(tensor, 4) for tensor in everything)
     applied = apply_plan(
         parse_plan(plan),
         pair,
-        fresh=build_pair(architecture),
+        fresh=fresh,
         statistics="source",
         low_rank=low_rank or LowRank(),
         filters=filters,

@@ -249,7 +249,8 @@ def _whole(
     else:
         image.load()
         used, upright = FULL, image
-    _turn_upright(upright, image)
+    # Not from a picture that was closed: its complaint would keep all of this in memory.
+    _turn_upright(upright, image if deep is None else deep.upper)
     converted, remark = _converted(upright, profile, mode, least, shallow=deep is None)
     remarks += [remark] if remark is not None else []
     needed = None if deep is None or deep.stated else deep.needed

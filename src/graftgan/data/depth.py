@@ -8,6 +8,7 @@ decides; else the largest value does, of the picture or of the whole set.
 import struct
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,12 +161,14 @@ def _lower_bytes(content: bytes, raw_mode: str) -> Image.Image:
 def _thinned(image: Image.Image) -> Image.Image:
     """Return every second pixel of a very large picture in width and height, to bound the memory.
 
-    Upper and lower bits stay together, as they would not in a mean.
+    Upper and lower bits stay together, as they would not in a mean. The Exif data go with them.
     """
     if image.width * image.height <= _MOST_IN_TWO:
         return image
     half = (max(1, image.width // 2), max(1, image.height // 2))
     thin = image.resize(half, Image.Resampling.NEAREST)
+    with suppress(Exception):  # a damaged EXIF block must not cost a good picture
+        thin.getexif().update(image.getexif())
     image.close()
     return thin
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from graftgan.adapters import (
     load_adapter,
     save_adapter,
     save_adapter_of_run,
+    sizes,
 )
 from graftgan.backbones import build_pair
 from graftgan.checkpoints import SourceCard, checksum, load_note, save_source
@@ -220,3 +222,18 @@ def test_a_damaged_or_hostile_note_is_one_clear_error(tmp_path: Path):
         with pytest.raises(CheckpointError, match=r"x\.safetensors"):
             load_adapter(path)
         assert list(list_adapters([path])) == [path]
+
+
+def test_networks_too_large_for_the_memory_are_an_error_of_the_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _, adapter = trained(tiny_source(), PLANS["mixed"])
+    save_adapter(adapter, tmp_path / "a.safetensors")
+
+    def torch_says(_: object) -> NoReturn:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 TB")
+
+    monkeypatch.setattr(sizes, "blank_pair", torch_says)
+    (found,) = list_adapters([tmp_path]).values()
+    assert isinstance(found, CheckpointError)
+    assert "take more memory than there is" in str(found)

@@ -1,5 +1,6 @@
 """What the numbers in a file mean: depth, colour profile, orientation, kind."""
 
+import gc
 import io
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from data_drawings import noise
 from data_pngs import png_16
 from PIL import Image, ImageCms
 
-from graftgan.data import DataSettings, ImageSet, kinds, load_image_set
+from graftgan.data import DataSettings, ImageSet, depth, kinds, load_image_set
 from graftgan.data.depth import agreed_bits
 
 
@@ -194,6 +195,28 @@ def test_a_turned_picture_of_16_bit_is_upright(tmp_path: Path):
     Image.fromarray(values).save(tmp_path / "x.png", exif=exif)
     columns = load(tmp_path, channels=1).pictures[0, 0].float().mean(dim=0)
     assert columns.tolist() == [0.0] * 8 + [255.0] * 8
+
+
+def test_a_very_large_dark_picture_is_upright_and_leaves_no_memory_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(depth, "_MOST_IN_TWO", 100)  # pixels: so it is thinned
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = np.zeros((64, 64, 3), np.uint16)
+    values[:32] = 1023
+    (tmp_path / "x.png").write_bytes(png_16(values, exif=exif.tobytes()[6:]))
+    (tmp_path / "y.png").write_bytes(png_16(values ^ 1))  # it is asked for Exif data it lacks
+    gc.collect()
+    gc.disable()
+    try:
+        columns = load(tmp_path).pictures[0].float().mean(dim=(0, 1))
+        pictures = [o for o in gc.get_objects() if issubclass(type(o), Image.Image)]
+        alive = [picture for picture in pictures if picture.height in (32, 64)]
+    finally:
+        gc.enable()
+    assert columns[:7].max() < 20 < 235 < columns[9:].min()
+    assert alive == []
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP", "PNG", "JPEG", "AVIF"])
