@@ -231,7 +231,10 @@ def floor(
     floors: dict[int, dict[str, Floor]] = {}
     for size in sizes:
         found = floors_of(features, metrics, count=size, against=size, repeats=repeats, seed=seed)
-        floors[size] = {full_name(label, extractor.name): floor for label, floor in found.items()}
+        floors[size] = {
+            full_name(label, extractor.name, extractor.view.name): floor
+            for label, floor in found.items()
+        }
     return floors
 
 

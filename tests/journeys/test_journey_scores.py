@@ -27,9 +27,9 @@ def lines_of(path: Path) -> list[dict[str, object]]:
 def test_a_run_is_scored_and_evaluated(cli: Cli, run: Path, pictures: Path):
     trained = lines_of(run)
     assert {line["iteration"] for line in trained} == {0, 10, 20}
-    assert {line["name"] for line in trained} >= {"KID(efficientnet_lite0)"}
+    assert {line["name"] for line in trained} >= {"KID(efficientnet_lite0, visible)"}
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "KID(efficientnet_lite0)" in page
+    assert "KID(efficientnet_lite0, visible)" in page
 
     said = cli("evaluate", run, "--against", pictures, "--count", "40").stdout
     for label in ("KID ↓", "FD ↓", "precision ↑", "coverage ↑", "Vendi ↑", "near copies ↓"):
@@ -69,8 +69,8 @@ def test_what_copies_is_told(cli: Cli, other_pictures: Path, pictures: Path, tmp
     ).stdout
     assert "the generator copies" in said
     assert {line["name"] for line in lines_of(tmp_path / "scores")} >= {
-        "KID(efficientnet_lite0)",
-        "near copies(efficientnet_lite0)",
+        "KID(efficientnet_lite0, visible)",
+        "near copies(efficientnet_lite0, visible)",
     }
 
 

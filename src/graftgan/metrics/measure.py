@@ -84,7 +84,7 @@ def measure(
             real = (floors or {}).get(label)
             scores.append(
                 Score(
-                    name=full_name(label, protocol.extractor),
+                    name=full_name(label, protocol.extractor, protocol.view),
                     value=estimate.value,
                     low=estimate.low,
                     high=estimate.high,
@@ -118,7 +118,7 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
     )
     return [
         Score(
-            name=full_name(label, protocol.extractor),
+            name=full_name(label, protocol.extractor, protocol.view),
             value=estimate.value,
             low=estimate.low,
             high=estimate.high,
@@ -234,11 +234,15 @@ def check_metrics(metrics: Sequence[str], generated_count: int, reference: Featu
             )
 
 
-def full_name(label: str, extractor: str) -> str:
-    """Return a number's name with its network's; only the standard Inception goes without."""
-    if extractor == "inception":
+def full_name(label: str, extractor: str, view: str) -> str:
+    """Return a number's name with its network's and its view's.
+
+    Only that of the standard Inception, shown every pixel, goes without: it is the literature's.
+    """
+    if extractor == "inception" and view == "pixels":
         return label
-    return f"{'FD' if label == 'FID' else label}({extractor})"
+    seen = extractor if view == "pixels" else f"{extractor}, {view}"
+    return f"{'FD' if label == 'FID' else label}({seen})"
 
 
 def _warnings(

@@ -14,6 +14,7 @@ class ScoreProtocol:
     Attributes:
         extractor: The feature network's name.
         weights_sha256: Of its weights.
+        view: What of a picture is shown to it: ``visible`` or ``pixels``.
         resize: How pictures are brought to its input: the name of a protocol.
         side: Its input's height and width, in pixels.
         pixels: The range it takes.
@@ -30,6 +31,7 @@ class ScoreProtocol:
 
     extractor: str
     weights_sha256: str
+    view: str
     resize: str
     side: int
     pixels: str
@@ -69,7 +71,7 @@ class Score:
     """One number, how sure it is, and how it was measured.
 
     Attributes:
-        name: Such as "FID" or "KID(efficientnet_lite0)".
+        name: Such as "FID" or "KID(efficientnet_lite0, visible)".
         value: The number.
         low: Lower end of the 95 % bootstrap interval.
         high: Upper end.

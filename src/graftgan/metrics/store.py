@@ -84,7 +84,8 @@ def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, .
     resize, pixels = extractor.resize, extractor.pixels
     numbers = (*pixels.shift, *pixels.scale)
     weights = (extractor.name, extractor.weights_sha256)
-    return (pictures_sha256, *weights, resize.name, extractor.side, pixels.name, *numbers)
+    resized = (resize.name, extractor.side, pixels.name, *numbers)
+    return (pictures_sha256, *weights, extractor.view.name, *resized)
 
 
 class Store:

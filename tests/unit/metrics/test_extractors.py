@@ -208,7 +208,7 @@ def test_features_may_keep_two_axes_of_length_one():
 
 
 def test_efficientnet_folded_answers_as_the_package_does(capsys: pytest.CaptureFixture[str]):
-    extractor = build_extractor(ExtractorSettings())
+    extractor = build_extractor(ExtractorSettings(extractor_view="pixels"))
     found = extractor.extract(noise(6, side=32), device="cpu")
     assert found.values.shape == (6, DIMENSION)
     assert found.logits is not None

@@ -19,6 +19,7 @@ def test_the_resize_protocol_brings_its_range(tmp_path: Path):
     assert extractor.describe() == {
         "extractor": f"inception_{sha256[:8]}",
         "weights_sha256": sha256,
+        "view": "pixels",
         "resize": "pytorch_fid",
         "side": 299,
         "pixels": "minus_one_one",

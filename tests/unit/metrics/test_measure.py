@@ -22,6 +22,7 @@ from graftgan.settings import parse, to_plain
 PROTOCOL = ScoreProtocol(
     extractor="inception",
     weights_sha256="ab" * 32,
+    view="pixels",
     resize="clean_fid",
     side=299,
     pixels="tensorflow",
@@ -60,10 +61,11 @@ def test_every_metric_fills_in_a_whole_score():
 
 
 def test_only_the_standard_inception_may_say_fid():
-    assert full_name("FID", "inception") == "FID"
-    assert full_name("FID", "dinov2") == "FD(dinov2)"
-    assert full_name("FID", "efficientnet_lite0") == "FD(efficientnet_lite0)"
-    assert full_name("KID", "inception_0123abcd") == "KID(inception_0123abcd)"
+    assert full_name("FID", "inception", "pixels") == "FID"
+    assert full_name("FID", "inception", "visible") == "FD(inception, visible)"
+    assert full_name("FID", "dinov2", "pixels") == "FD(dinov2)"
+    assert full_name("FID", "efficientnet_lite0", "visible") == "FD(efficientnet_lite0, visible)"
+    assert full_name("KID", "inception_0123abcd", "pixels") == "KID(inception_0123abcd)"
 
 
 def test_a_score_survives_the_way_to_json_and_back():

@@ -123,7 +123,8 @@ def test_the_addresses_are_those_of_the_publishers():
 
 def test_names_agree(published: PublishedWeights):
     assert published.extractor in EXTRACTORS
-    assert published.distance == full_name("FID", published.extractor)
+    view = EXTRACTORS[published.extractor].view
+    assert published.distance == full_name("FID", published.extractor, view)
     assert published.variable == f"GRAFTGAN_{published.extractor.upper()}"
     assert len(published.sha256) == 64
 

@@ -14,6 +14,7 @@ from graftgan.errors import ScoreError, UnknownName
 from graftgan.metrics.extractors.resize import (
     PIXEL_RANGES,
     RESIZES,
+    check_pictures,
     pixel_range,
     resize_protocol,
 )
@@ -136,7 +137,7 @@ def test_a_protocol_brings_its_own_range():
 )
 def test_other_pictures_are_refused(pictures: Tensor):
     with pytest.raises(ScoreError, match="uint8 of"):
-        RESIZES["clean_fid"].apply(pictures, 16)
+        check_pictures(pictures)
 
 
 def test_unknown_names_get_help():

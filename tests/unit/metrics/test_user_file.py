@@ -74,6 +74,7 @@ def test_a_torchscript_file_becomes_an_extractor(tmp_path: Path, suffix: str):
     assert extractor.describe() == {
         "extractor": f"means_{sha256[:8]}",
         "weights_sha256": sha256,
+        "view": "pixels",
         "resize": "clean_fid",
         "side": 224,
         "pixels": "imagenet",
@@ -91,6 +92,7 @@ def test_size_range_and_resize_are_as_set(tmp_path: Path, pixels: str):
         extractor_side=24,
         extractor_pixels=pixels,
         extractor_resize="torch_fidelity",
+        extractor_view="pixels",
     )
     extractor = build_extractor(settings)
     described = extractor.describe()

@@ -7,6 +7,7 @@ from graftgan.metrics import Score, ScoreProtocol
 PROTOCOL = ScoreProtocol(
     extractor="tiny",
     weights_sha256="w",
+    view="pixels",
     resize="area",
     side=8,
     pixels="unit",

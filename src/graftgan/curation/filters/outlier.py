@@ -25,7 +25,7 @@ def build(tools: Tools) -> Measure:
     a mark is 344 letters.
     """
     del tools
-    extractor = build_extractor(ExtractorSettings())
+    extractor = build_extractor(ExtractorSettings(extractor_view="pixels"))
     rng = torch.Generator().manual_seed(0)
     projection = torch.randn(extractor.dimension, _KEPT, generator=rng)
 

@@ -1,7 +1,7 @@
 """Feature networks by name, or from a file of the user's."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftgan.errors import SettingsError, UnknownName
@@ -11,6 +11,7 @@ from graftgan.metrics.extractors.extractor import Extractor, Progress
 from graftgan.metrics.extractors.inception_weights import inception_extractor
 from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
+from graftgan.metrics.extractors.views import view_of
 from graftgan.registry import Registry, suggest
 from graftgan.settings import strict
 from graftgan.untrusted import shown
@@ -41,12 +42,17 @@ class ExtractorSettings:
     """Height and width in pixels that a network from a file takes; without it, 224."""
     extractor_pixels: str | None = None
     """What a network from a file takes: imagenet, zero_one, minus_one_one or bytes."""
+    extractor_view: str | None = None
+    """What it is shown: visible (what a person sees) or pixels (all of them, as published scores
+    have it); without it, visible, and pixels for inception."""
 
     def __post_init__(self) -> None:
         if self.extractor_resize is not None:
             resize_protocol(self.extractor_resize)
         if self.extractor_pixels is not None:
             pixel_range(self.extractor_pixels)
+        if self.extractor_view is not None:
+            view_of(self.extractor_view)
         if self.extractor_side is not None and self.extractor_side < 1:
             raise SettingsError(f"extractor_side must be at least 1, got {self.extractor_side}")
 
@@ -58,10 +64,12 @@ class ExtractorBuilder:
     Attributes:
         build: (settings, progress of a download in bytes) to the extractor.
         takes: The settings that mean something to it.
+        view: What it is shown where the settings do not say.
     """
 
     build: Callable[[ExtractorSettings, Progress | None], Extractor]
     takes: tuple[str, ...] = ()
+    view: str = "visible"
 
 
 EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
@@ -92,7 +100,8 @@ def build_extractor(settings: ExtractorSettings, *, progress: Progress | None = 
             f"the extractor {settings.extractor} does not take {', '.join(useless)}, {takes}; "
             "remove what it does not take, or choose another extractor"
         )
-    return builder.build(settings, progress)
+    extractor = builder.build(settings, progress)
+    return replace(extractor, view=view_of(settings.extractor_view or builder.view))
 
 
 def _builder(name: str) -> ExtractorBuilder:
@@ -131,7 +140,7 @@ def _build_from_file(settings: ExtractorSettings, _progress: Progress | None) ->
 
 
 EXTRACTORS.register("inception")(
-    ExtractorBuilder(_build_inception, ("extractor_weights", "extractor_resize"))
+    ExtractorBuilder(_build_inception, ("extractor_weights", "extractor_resize"), view="pixels")
 )
 EXTRACTORS.register("dinov2")(ExtractorBuilder(_build_dinov2, ("extractor_weights",)))
 EXTRACTORS.register("efficientnet_lite0")(ExtractorBuilder(_build_efficientnet))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graftgan.errors import ScoreError
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
+from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features
 
 Progress = Callable[[int, int], None]
@@ -22,6 +23,7 @@ class Description(TypedDict):
 
     extractor: str
     weights_sha256: str
+    view: str
     resize: str
     side: int
     pixels: str
@@ -40,6 +42,7 @@ class Extractor:
         dimension: Features per picture, d.
         has_logits: Whether it answers with features and logits, or with features alone.
         network: (b, 3, side, side), float32, to features (b, d), or to (features, logits (b, k)).
+        view: What of a picture is shown to it.
     """
 
     name: str
@@ -50,12 +53,14 @@ class Extractor:
     dimension: int
     has_logits: bool
     network: nn.Module
+    view: View = VIEWS["pixels"]
 
     def describe(self) -> Description:
         """Return what a score's protocol holds of it."""
         return Description(
             extractor=self.name,
             weights_sha256=self.weights_sha256,
+            view=self.view.name,
             resize=self.resize.name,
             side=self.side,
             pixels=self.pixels.name,
@@ -113,7 +118,9 @@ class Extractor:
 
     def _answer(self, network: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features and logits of a ``batch``, on the CPU."""
-        images = self.pixels.apply(self.resize.apply(batch, self.side))
+        check_pictures(batch)
+        levels = self.view.apply(batch.float())
+        images = self.pixels.apply(self.resize.apply(levels, self.side))
         if images.device.type != "mps":
             images = images.contiguous(memory_format=torch.channels_last)
         features, logits = answer_of(network, images, self.name)

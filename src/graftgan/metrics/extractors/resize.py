@@ -56,20 +56,16 @@ class ResizeProtocol:
     clips: bool
     pixels: PixelRange
 
-    def apply(self, pictures: Tensor, side: int) -> Tensor:
-        """Return ``pictures`` as grey levels (n, 3, side, side), float32, where they lie.
+    def apply(self, levels: Tensor, side: int) -> Tensor:
+        """Return grey levels (n, 3, side, side), float32, where they lie.
 
         Args:
-            pictures: uint8 (n, c, h, h); a grey one, of c = 1, is repeated to three colours.
+            levels: (n, c, h, h) on 0 to 255; grey ones, of c = 1, become three colours.
             side: Pixels.
-
-        Raises:
-            ScoreError: The pictures have another shape or type.
         """
-        check_pictures(pictures)
-        matrix = _matrix_on(self.name, pictures.shape[-1], side, pictures.device)
+        matrix = _matrix_on(self.name, levels.shape[-1], side, levels.device)
         # Columns before rows, as Pillow does: rounding then falls alike.
-        levels = matrix @ (pictures.float() @ matrix.T)
+        levels = matrix @ (levels.float() @ matrix.T)
         return (levels.clamp(0, 255) if self.clips else levels).expand(-1, 3, -1, -1)
 
 

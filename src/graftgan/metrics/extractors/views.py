@@ -1,0 +1,117 @@
+"""What of a picture a feature network is shown: every pixel, or what a person sees of it.
+
+A feature network reacts to what nobody sees: noise of two grey levels on flat drawings moves its
+features a third of the way to another set. The view ``visible`` takes that away first, as an eye
+does: colours are seen less sharply than brightness (which is why JPEG stores half of them: Wallace
+1992), and a faint difference between neighbours is not seen at all (threshold vision; the same
+shrinking of small band values is known as coring: Carlson et al. 1977, US patent 4,523,230).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graftgan.errors import UnknownName
+from graftgan.registry import suggest
+from graftgan.untrusted import shown
+
+COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
+SIGMA = 1.5  # pixels: the low-pass of all of it at the end
+FULL_SIDE = 64  # smaller pictures are shown enlarged, so both low-passes shrink with them
+FAINT = 8.0  # grey levels: a difference of so many keeps 63 % of itself, one of 2 keeps 6 %
+_BANDS = (0.8, 1.6, 3.2)  # pixels: where faint differences are taken out
+_LUMA = (  # ITU-R BT.601: brightness and two colour differences from red, green and blue
+    (0.299, 0.587, 0.114),
+    (-0.168736, -0.331264, 0.5),
+    (0.5, -0.418688, -0.081312),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown of pictures.
+
+    Attributes:
+        name: As it stands in a score's protocol.
+        apply: Grey levels (n, 1 or 3, h, h), float32, to the same that is left of them.
+    """
+
+    name: str
+    apply: Callable[[Tensor], Tensor]
+
+
+def visible(levels: Tensor) -> Tensor:
+    """Return what a person sees of ``levels`` (n, 1 or 3, h, h), float32, on 0 to 255.
+
+    Colour differences are low-passed; differences between neighbours in three bands are shrunk to
+    d (1 - exp(-(d / FAINT)^2)), so that faint ones vanish and strong ones stay; all is low-passed.
+    """
+    scale = min(1.0, levels.shape[-1] / FULL_SIDE)
+    coloured = levels.shape[1] == 3
+    if coloured:
+        luma = _luma(levels.device)
+        levels = _mixed(levels, luma)
+        differences = low_passed(levels[:, 1:], COLOUR_SIGMA * scale)
+        levels = torch.cat([levels[:, :1], differences], dim=1)
+    levels = low_passed(_without_faint(levels), SIGMA * scale)
+    return _mixed(levels, torch.linalg.inv(luma)) if coloured else levels
+
+
+def low_passed(levels: Tensor, sigma: float) -> Tensor:
+    """Return ``levels`` (n, c, h, w) under a Gaussian of ``sigma`` pixels; edges are repeated."""
+    channels = levels.shape[1]
+    kernel = _gaussian(sigma, levels.device).expand(channels, 1, 1, -1)
+    reach = kernel.shape[-1] // 2
+    levels = F.pad(levels, (reach, reach, reach, reach), mode="replicate")
+    levels = F.conv2d(levels, kernel, groups=channels)
+    return F.conv2d(levels, kernel.transpose(2, 3), groups=channels)
+
+
+def _without_faint(levels: Tensor) -> Tensor:
+    bands: list[Tensor] = []
+    for sigma in _BANDS:
+        below = low_passed(levels, sigma)
+        bands.append(levels - below)
+        levels = below
+    return levels + sum(band * (1 - torch.exp(-((band / FAINT) ** 2))) for band in bands)
+
+
+def _mixed(levels: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("ij,njhw->nihw", matrix, levels)
+
+
+@lru_cache(maxsize=16)
+def _gaussian(sigma: float, device: torch.device) -> Tensor:
+    reach = max(1, int(3 * sigma + 0.5))
+    places = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    weights = torch.exp(-0.5 * (places / sigma) ** 2)
+    return (weights / weights.sum()).float().to(device)
+
+
+@lru_cache(maxsize=4)
+def _luma(device: torch.device) -> Tensor:
+    return torch.tensor(_LUMA, device=device)
+
+
+VIEWS: Mapping[str, View] = {
+    view.name: view
+    for view in (
+        View("visible", visible),
+        View("pixels", lambda levels: levels),
+    )
+}
+
+
+def view_of(name: str) -> View:
+    """Return the view of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    if name not in VIEWS:
+        raise UnknownName(f"no view named '{shown(name)}'; {suggest(name, VIEWS)}")
+    return VIEWS[name]
