@@ -22,7 +22,7 @@ from graftgan.search.comparison import flat
 from graftgan.settings import to_plain
 
 _KEPT = ("variant", "seed", "state", "message", "iteration", "images", "seconds", "trainable")
-_ALSO = ("parameters", "adapter_bytes", "best_iteration", "base", "end", "best")
+_ALSO = ("parameters", "adapter_bytes", "best_iteration", "base", "end", "best", "untouched")
 _POINTS = 40  # of a curve
 _PATHS = ("pictures", "source", "scoring.reference")
 

@@ -15,6 +15,8 @@ from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
 from filter_tables import filter_tables
 from graftgan.files import read_jsonl, write_text
+from graftgan.search import mean_interval
+from graftgan.search.standing import SOURCE
 from intervals import mean_in_words
 from rank_tables import rank_table
 from reliability_tables import reliability_tables
@@ -82,7 +84,11 @@ def by_setting(
 
 
 def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
-    """Return a recorded comparison as a Markdown table, best first, each less ``against``."""
+    """Return a recorded comparison as a Markdown table, best first, each less ``against``.
+
+    The untouched source stands in its place; where no variant is better beyond chance, a line says
+    so.
+    """
     ends = {
         variant: {line["seed"]: line["end"]["value"] for line in of if line["end"]}
         for variant, of in _by_variant(lines).items()
@@ -93,8 +99,7 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
         "|---|---|---|---|---|---|",
     ]
     for variant, of in _ranked(lines).items():
-        shared = sorted(ends[variant].keys() & ends[against].keys())
-        less = [ends[variant][seed] - ends[against][seed] for seed in shared]
+        less = _less(ends[variant], ends[against])
         best = [line["best"]["value"] for line in of if line["best"]]
         adapters = [line["adapter_bytes"] for line in of if line["adapter_bytes"]]
         cells = [
@@ -106,7 +111,44 @@ def comparison_table(lines: Sequence[Mapping[str, Any]], against: str) -> str:
             f"{fmean(adapters) / 2**20:.1f} MiB" if adapters else "",
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    source = _untouched(lines)
+    if source:
+        ahead = [of for of in ends.values() if of and fmean(of.values()) < fmean(source.values())]
+        less = mean_in_words(_less(source, ends[against]), sign="+")
+        cells = [SOURCE, mean_in_words(list(source.values())), less, "", "", ""]
+        rows.insert(2 + len(ahead), f"| {' | '.join(cells)} |")
+        if not any(_is_better(_less(of, source)) for of in ends.values()):
+            name = lines[0]["end"]["name"]
+            rows += ["", f"No method beats the untouched source by {name}; there is no winner."]
     return "\n".join(rows)
+
+
+def _untouched(lines: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Return the score of the one source by seed; empty for fresh weights and several sources."""
+    if len({line["settings"].get("source") for line in lines}) > 1:
+        return {}
+    found: dict[int, float] = {}
+    for line in lines:
+        if "untouched" in line:
+            values = [line["untouched"]["value"]] if line["untouched"] else []
+        else:  # recorded before there was that entry, and without reset layers
+            name = lines[0]["end"]["name"]
+            begun = "source" in line["settings"]
+            scores = line["scores"] if begun else []
+            values = [s["value"] for s in scores if (s["iteration"], s["name"]) == (0, name)]
+        for value in values:
+            found.setdefault(line["seed"], value)
+    return found
+
+
+def _less(one: Mapping[int, float], two: Mapping[int, float]) -> list[float]:
+    """Return the first less the second, for the seeds that both have."""
+    return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
+
+
+def _is_better(less: Sequence[float]) -> bool:
+    """Return whether a mean of differences is below zero with its whole interval."""
+    return len(less) > 1 and mean_interval(less)[2] < 0
 
 
 def curves_table(lines: Sequence[Mapping[str, Any]]) -> str:

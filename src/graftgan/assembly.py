@@ -80,6 +80,8 @@ def prepare(
     plan = put_in_force(experiment, pair, fresh)
     images = _load_pictures(experiment, experiment.pictures, progress)
     yardstick = _yardstick(experiment, images, progress)
+    if yardstick is not None:
+        yardstick.extractor.refuse_inside(pair.discriminator)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
     GAMES[experiment.game].check(probe)
     if needs_probe(plan) and not only_check:

@@ -1,6 +1,6 @@
 """Score anything that gives pictures against a set of real ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from graftgan.metrics import (
     copy_gallery_indices,
     copy_report,
     copy_scores,
+    differences,
     features_of,
     floors_of,
     full_name,
@@ -35,6 +36,7 @@ from graftgan.randomness import Randomness, some_of
 from graftgan.reports import neighbour_gallery, save_png, write_run_report
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, latents_for
+from graftgan.scorer import source_scores
 from graftgan.settings import strict, to_plain
 from graftgan.sources import find_source, open_source
 from graftgan.tensors import PictureBytes
@@ -105,6 +107,7 @@ class Evaluation:
         gallery: The most suspicious pictures, each beside the training pictures nearest to it.
         notes: What could not be done, and why.
         rewards_copying: Whether the real pictures are those that were trained on.
+        source: Scores of the run's untouched source, where the run has them measured alike.
     """
 
     candidate: Candidate
@@ -113,6 +116,7 @@ class Evaluation:
     gallery: Image.Image | None = None
     notes: tuple[str, ...] = ()
     rewards_copying: bool = False
+    source: tuple[Score, ...] = ()
 
 
 def evaluate(
@@ -164,6 +168,7 @@ def evaluate(
         scores=scores,
         notes=real.notes,
         rewards_copying=real.rewards_copying,
+        source=() if of_class else _source_beside(candidate.run, scores),
     )
     if not settings.copies:
         return evaluation
@@ -355,6 +360,15 @@ def _reference(against: Path, candidate: Candidate, settings: EvaluationSettings
         note = f"pictures that were trained on are not left out of {against.name}: {error}"
         return replace(reference, notes=(*reference.notes, note))
     return reference_among(real.pictures, training, name=against.name, training_is_fine=True)
+
+
+def _source_beside(run: RunFolder | None, scores: Sequence[Score]) -> tuple[Score, ...]:
+    """Return what a run has scored its untouched source, of what compares with ``scores``."""
+    try:
+        known = [] if run is None else source_scores(run)
+    except GraftganError:  # a file of the run is damaged
+        return ()
+    return tuple(one for one in known if any(not differences(one, score) for score in scores))
 
 
 def _with_warning(score: Score, warning: str) -> Score:

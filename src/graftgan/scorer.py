@@ -1,15 +1,20 @@
 """Score the averaged generator while it trains, and decide which checkpoint is the best."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 from graftgan.data import ImageSet
+from graftgan.errors import RunError
+from graftgan.files import read_jsonl
+from graftgan.games import GAMES
 from graftgan.metrics import (
     LEAST_HELD_OUT,
     CopyReport,
     Features,
+    Score,
     SlicedWassersteinProtocol,
     check_metrics,
     copy_report,
@@ -22,9 +27,11 @@ from graftgan.metrics import (
     sliced_wasserstein,
 )
 from graftgan.prepared import Prepared, Yardstick
-from graftgan.records import ScoreRecord, read_scores
+from graftgan.records import ScoreRecord, read_plan, read_scores
+from graftgan.run_folder import RunFolder
 from graftgan.settings import parse, to_plain
 from graftgan.tensors import PictureBytes
+from graftgan.transfer import ACTIONS
 from graftgan.unseen import distinct, honest_pictures, told_apart
 
 _COMPASS = SlicedWassersteinProtocol()
@@ -212,6 +219,50 @@ def score_at(file: Path, iteration: int) -> Verdict | None:
             best = best_iteration(file) == iteration
             return Verdict(best=best, value=score.value, stop=score.stop)
     return None
+
+
+def begins_with_source(run: RunFolder) -> bool:
+    """Return whether a run draws at iteration 0 what its source draws.
+
+    It does not with fresh weights, with reset layers in its generator, or in a game that draws
+    otherwise from the first.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    experiment = run.experiment()
+    actions = read_plan(run.path).actions.get("generator", {}).values()
+    kept = all(ACTIONS[action].keeps_source for action in actions)
+    return experiment.source is not None and kept and GAMES[experiment.game].keeps_source
+
+
+def source_scores(run: RunFolder) -> list[Score]:
+    """Return the scores of the untouched source of a run, the one that decides first.
+
+    They are those of iteration 0; none where the run is not scored, or begins with something else.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    if run.experiment().scoring.score_every is None or not begins_with_source(run):
+        return []
+    file = run.path / "metrics.jsonl"
+    return [
+        score_in(line, where=f"the score at 0 in {file}")
+        for line in read_jsonl(file)
+        if line.get("iteration") == 0 and "decides" in line  # evaluate's lines do not say
+    ]
+
+
+def score_in(line: Mapping[str, Any], *, where: str) -> Score:
+    """Return the score that a line of ``metrics.jsonl`` holds.
+
+    Raises:
+        RunError: The line is damaged.
+    """
+    known = {field.name for field in fields(Score)}
+    plain = {key: value for key, value in line.items() if key in known}
+    return parse(Score, plain, where=where, error=RunError)
 
 
 def _best(deciding: list[_Deciding]) -> int | None:

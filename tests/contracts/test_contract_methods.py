@@ -5,8 +5,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from graftgan.adapters import (
@@ -23,8 +25,10 @@ from graftgan.errors import CheckpointError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
 from graftgan.methods import METHODS, with_method
+from graftgan.reports import picture_grid
 from graftgan.run_folder import RunFolder, load_run
-from graftgan.sampling import generate, random_latents
+from graftgan.sampling import generate, random_latents, sheet_latents
+from graftgan.scorer import begins_with_source
 from graftgan.sources import open_source
 from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.transfer import ACTIONS, TransferSettings, is_anchored
@@ -84,6 +88,18 @@ def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], ho
             reached = {id(p) for p in network.parameters() if p.grad is not None}
             assert reached == (trained[role] if role == update.name else set())
             network.zero_grad(set_to_none=True)
+
+
+def test_iteration_0_counts_as_the_source_where_the_source_is_what_it_draws(
+    finished: tuple[str, RunFolder], home: Path
+):
+    _, folder = finished
+    source = open_source(str(home / "tiny")).pair.generator
+    latents = sheet_latents(source.architecture, columns=8, rows=8, seed=0)
+    drawn = np.asarray(picture_grid(generate(source, latents), columns=8), dtype=float)
+    with Image.open(folder.path / "samples" / "000000.png") as sheet:
+        shown = np.asarray(sheet, dtype=float)
+    assert begins_with_source(folder) == (np.abs(shown - drawn).max() <= 1)
 
 
 def test_what_a_method_freezes_stays_the_sources_bit_for_bit(

@@ -26,7 +26,7 @@ def test_every_table_and_plot_is_what_its_results_give():
 def test_a_comparison_is_a_table_of_means_and_of_differences_by_seed():
     def run(variant: str, seed: int, value: float) -> dict[str, object]:
         score = {"name": "KID(net)", "value": value}
-        sizes = {"trainable": 25, "parameters": 100, "adapter_bytes": 2**20}
+        sizes = {"trainable": 25, "parameters": 100, "adapter_bytes": 2**20, "settings": {}}
         scores = [{**score, "iteration": 0, "value": 0.9}, {**score, "iteration": 1000}]
         other = {"iteration": 0, "name": "FD(net)", "value": 100.0}
         written = {"end": score, "best": score, "scores": [*scores, other]}
@@ -62,6 +62,46 @@ def test_a_comparison_is_a_table_of_means_and_of_differences_by_seed():
     differences = scripts["differences_table"](lines, "tuned").splitlines()
     assert differences[0] == "| less `tuned` after iterations | 0 | 1,000 |"
     assert differences[2:] == ["| `frozen` |  | -0.150 [-0.785, +0.485] |", "| `lost` |  |  |"]
+
+
+SOURCE = {"settings": {"source": "faces"}, "trainable": 1, "parameters": 4, "adapter_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "wins"),
+    [
+        ({"tuned": (0.8, 0.81, 0.79), "frozen": (0.95, 0.85, 0.93)}, 1, True),
+        ({"tuned": (0.8, 0.9, 0.7), "frozen": (0.5, 1.2, 0.9)}, 2, False),  # by chance
+        ({"tuned": (1.3, 1.2, 1.25), "frozen": (1.1, 1.0, 1.05)}, 0, False),
+    ],
+)
+def test_the_untouched_source_stands_in_its_place_and_may_win(
+    values: dict[str, tuple[float, ...]], row: int, wins: bool
+):
+    begun = (0.9, 0.91, 0.89)
+    lines = [
+        {**scored(name, seed, {0: begun[seed], 10: value}), **SOURCE}
+        | {"best": {"name": "KID(net)", "value": value}}
+        for name, of in values.items()
+        for seed, value in enumerate(of)
+    ]
+    table = runpy.run_path(str(SCRIPT))["comparison_table"]
+    rows = table(lines, "tuned").splitlines()
+    assert rows[2 + row].startswith("| source, untouched | 0.900 [0.875, 0.925] | ")
+    said = "No method beats the untouched source by KID(net); there is no winner."
+    assert (rows[-1] == said) != wins
+    # A record that says what its source scored is believed; one that began otherwise has none.
+    known = [{**line, "untouched": {"value": 0.0}} for line in lines[:3]]
+    other = [{**line, "untouched": None} for line in lines[3:]]
+    assert (
+        table([*known, *other], "tuned").splitlines()[2].startswith("| source, untouched | 0.000")
+    )
+    for changed in ([{**line, "untouched": None} for line in lines], _of_two_sources(lines)):
+        assert "untouched" not in table(changed, "tuned")
+
+
+def _of_two_sources(lines: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [*lines[:3], *({**line, "settings": {"source": "cats"}} for line in lines[3:])]
 
 
 def test_variants_are_taken_apart_by_their_setting_where_methods_are_compared():

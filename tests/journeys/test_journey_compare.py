@@ -43,6 +43,11 @@ def results_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "comparison.json").read_text())
 
 
+def score_of(run: Path, iteration: int) -> float:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return next(line["value"] for line in lines if line["iteration"] == iteration)
+
+
 def weights_of(run: Path) -> str:
     return fingerprint(load_tensors(run / "checkpoints" / "000006" / "generator.safetensors"))
 
@@ -55,14 +60,24 @@ def test_two_methods_over_two_seeds_straight_and_killed(cli: Cli, asked: list, t
 
     said = " ".join(cli(*asked, "--out", out).stdout.split())
     assert "run 4 of 4: D(1,1,2) G(1,1,2), seed 1; about" in said
-    assert "has the best score" in said
     assert "2 seeds paired" in said
     results = results_of(out)
+    (source,) = (entry for entry in results["at_end"] if entry["is_source"])
+    begun = [score_of(out / "runs" / name, 0) for name in RUNS]
+    assert begun[0] == begun[1] != begun[2] == begun[3]
+    assert source["mean"] == pytest.approx((begun[0] + begun[2]) / 2)
+    assert "source, untouched" in said.replace("│", " ")
+    beats = any(entry.get("beats_source") for entry in results["at_end"])
+    no_winner = "At the end, no method beats the untouched source"
+    assert (no_winner in said) != beats
+    assert (no_winner in results["says"][0]) != beats
     assert [run["folder"] for run in results["runs"]] == RUNS
     assert {run["state"] for run in results["runs"]} == {"finished"}
     assert {run["images"] for run in results["runs"]} == {48}
     assert {tuple(entry["seeds"]) for entry in results["at_end"]} == {(0, 1)}
-    assert {entry["verdict"] for entry in results["at_end"]} <= {"best", "within noise", "worse"}
+    assert {entry["verdict"] for entry in results["at_end"]} <= {
+        "best", "within noise", "worse", "first, but no winner",
+    }  # fmt: skip
     tuned, combined = results["runs"][:2]
     assert tuned["trainable"] == tuned["parameters"] > combined["trainable"] > 0
     assert tuned["adapter_bytes"] > combined["adapter_bytes"] > 0

@@ -28,6 +28,10 @@ def asked(cli: Cli, pictures: Path, other_pictures: Path, tmp_path: Path) -> lis
             "--extractor-side", 8, "--extractor-pixels", "minus_one_one"]  # fmt: skip
 
 
+FAST = ["--generator-learning-rate", 0.2, "--discriminator-learning-rate", 0.2]
+"""Two iterations at these rates change pictures beyond chance."""
+
+
 def found_in(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "search.json").read_text())
 
@@ -47,8 +51,8 @@ def test_a_gradual_search_killed_gone_on_with_and_its_winner_trained(
     cli: Cli, asked: list, other_pictures: Path, tmp_path: Path
 ):
     out = tmp_path / "found"
-    options = [*asked, "--networks", "generator", "--plan", "D(2,0,2) G(0,0,*)", "--trials", 3,
-               "--confirm-seeds", 1, "--confirm-top", 1, "--out", out]  # fmt: skip
+    options = [*asked, *FAST, "--networks", "generator", "--plan", "D(2,0,2) G(0,0,*)",
+               "--trials", 3, "--confirm-seeds", 1, "--confirm-top", 1, "--out", out]  # fmt: skip
     listed = cli(*options, "--dry-run").stdout
     assert "G(3,0,1)" in listed
     assert "nothing was trained" in listed
@@ -80,6 +84,9 @@ def test_a_gradual_search_killed_gone_on_with_and_its_winner_trained(
     assert found["spent"]["images"] == 3 * 16
     assert sum(cell["count"] for cell in found["surface"]["generator"]) == 3
     assert found["confirmed"][0]["trial"] == found["winner"] == found["ranking"][0]
+    assert found["source"]["verdict"] == "worse"
+    assert "source, untouched" in said
+    assert "use it: graftgan transfer" in said
     assert cli("search", "--resume", out).stdout.count("trial 0 (") == 0  # nothing is left to do
     more = cli("search", "--resume", out, "--trials", 4).stdout
     assert begun(more)[0] == 4
@@ -98,6 +105,45 @@ def test_a_gradual_search_killed_gone_on_with_and_its_winner_trained(
         (f / "metrics.jsonl").read_text() for f in (run, out / "runs" / f"{winner['number']:04d}")
     ]
     assert lines[0] == lines[1]  # the same run, bit for bit
+
+    for file in (out / "trials").glob("*.json"):  # as if the source had been better than all
+        trial = json.loads(file.read_text())
+        trial["untouched"] |= {"value": -9.0, "low": -9.1, "high": -8.9}
+        file.write_text(json.dumps(trial))
+    cli("search", "--resume", out)
+    assert not (out / "winner.toml").exists()
+
+
+@pytest.mark.parametrize("strategy", ["grid", "optuna"])
+def test_a_search_that_no_trial_wins_says_so_and_writes_no_winner(
+    cli: Cli, asked: list, strategy: str, tmp_path: Path
+):
+    """The pictures are the source's own, so that nothing is better than to leave it as it is."""
+    if strategy == "optuna":
+        pytest.importorskip("optuna")
+    own, out = tmp_path / "own", tmp_path / "out"
+    cli("sample", tmp_path / "source", "--count", 40, "--seed", 7, "--out", own)
+    options = ["--strategy", strategy, "--networks", "generator", "--trials", 2,
+               "--confirm-seeds", 1, "--out", out]  # fmt: skip
+    said = cli("search", own, *asked[2:], *FAST, *options).stdout
+    found = found_in(out)
+    assert found["complete"]
+    assert "winner" not in found
+    assert found["source"]["verdict"] == "best"
+    assert [trial["stage"] for trial in found["trials"]] == ["search"] * 2
+    score = found["score"]
+    last = f"there is no winner, and no winner.toml: no trial beats the untouched source by {score}"
+    rows = [line for line in said.splitlines() if line.startswith("│")]
+    assert "source, untouched" in rows[0]
+    for words in (said, cli("search", "--resume", out).stdout):
+        assert " ".join(words.split()).endswith(last)
+        assert "there is no winner, and none is run again" in " ".join(words.split())
+        assert "--config" not in words
+    assert not (out / "winner.toml").exists()
+    page = (out / "search.html").read_text(encoding="utf-8")
+    assert "No trial beats the untouched source" in page
+    assert "source, untouched" in page
+    assert "winner.toml" not in page
 
 
 def test_two_processes_share_one_study(cli: Cli, asked: list, tmp_path: Path):
@@ -129,5 +175,7 @@ def test_the_grid_of_one_network_restricted_to_a_few(cli: Cli, asked: list, tmp_
     found = found_in(out)
     cells = {(cell["freeze"], cell["tune"]) for cell in found["surface"]["discriminator"]}
     assert cells == {(0, 4), (1, 3), (2, 2), (3, 1)}
-    assert "best of 4 scores of one run each" in " ".join(found["notes"])
     assert found["judge"] == "best"
+    assert found["source"]["mean"] > 0
+    lucky = "best of 4 scores of one run each" in " ".join(found["notes"])
+    assert lucky == ("winner" in found) == (out / "winner.toml").exists()

@@ -39,8 +39,9 @@ DESCRIPTION = """Run methods or settings side by side, over several seeds, and s
 Every run has the same pictures, source and number of iterations; runs of one seed also have the
 same order of pictures and the same latents. All are scored in one way, against pictures that they
 are not trained on. The table has each variant's score at the end and at its best checkpoint, with
-an interval over the seeds, and says which differences are within noise. A page shows the same
-latents under every variant.
+an interval over the seeds, and says which differences are within noise. The untouched source has
+a row too: where no method beats it, there is no winner. A page shows the same latents under every
+variant.
 
 --methods takes plans: presets or notation, separated by commas; commas inside brackets belong to
 the plan. --vary takes any other setting and its values, and may be given several times; all

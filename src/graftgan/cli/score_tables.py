@@ -14,7 +14,8 @@ _ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return a row for each number, with value and interval of each model, and the floor.
 
-    Names go without their network, which the title names.
+    Names go without their network, which the title names. Beside a run stands its untouched source,
+    where the run has scored that in the same way.
     """
     extractor = evaluations[0].scores[0].protocol.extractor
     title = f"features of {extractor}; [95 % interval]; ↓ lower is better, ↑ higher is better"
@@ -22,10 +23,14 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
     if any(evaluation.rewards_copying for evaluation in evaluations):
         table.caption = "scored against the training pictures, which rewards copying"
     table.add_column("score")
+    by_model: list[dict[str, Score]] = []
     for evaluation in evaluations:
         table.add_column(evaluation.candidate.name, justify="right")
+        by_model.append({score.name: score for score in evaluation.scores})
+        if evaluation.source:
+            table.add_column("source, untouched", justify="right")
+            by_model.append({score.name: score for score in evaluation.source})
     table.add_column("real against real", justify="right")
-    by_model = [{score.name: score for score in e.scores} for e in evaluations]
     for name in dict.fromkeys(name for scores in by_model for name in scores):
         found = [scores.get(name) for scores in by_model]
         first = next(score for score in found if score is not None)

@@ -49,8 +49,9 @@ Every trial is a transfer under another plan, scored against pictures that it is
 The cost is bounded by --trials, --budget-seconds or --budget-images (--seconds and --iterations
 are the length of one trial), and is estimated after the first trial. The result is a page with
 all trials, the score over (i,j,k) and the best for each number of trained numbers, and
-winner.toml for `graftgan transfer --config`. The best of many noisy scores is partly luck:
---confirm-seeds 3 runs the best three again with new seeds and lets their means decide.
+winner.toml for `graftgan transfer --config`; where no trial beats the untouched source there is
+no winner. The best of many noisy scores is partly luck: --confirm-seeds 3 runs the best three
+again with new seeds and lets their means decide.
 
 Stop whenever you like, also with kill -9: --resume goes on and repeats no finished trial. Several
 processes can share one search: start --resume in each.
@@ -273,8 +274,11 @@ def _finish(findings: Findings, destination: Path, screen: Screen) -> int:
         winner = shlex.quote(str(destination / "winner.toml"))
         console.print(f"use it: graftgan transfer PICTURES --config {winner}")
     if findings.complete:
+        if findings.winner is None and findings.ranking:
+            why = f"no trial beats the untouched source by {findings.score}"
+            console.print(f"there is no winner, and no winner.toml: {why}")
         has_failed = any(trial.has_failed for trial in findings.trials)
-        return 1 if has_failed or findings.winner is None else 0
+        return 1 if has_failed or not findings.ranking else 0
     console.print(f"go on with graftgan search --resume {shlex.quote(str(destination))}")
     return stopped_code(screen.stopped_by or "SIGINT")
 

@@ -54,6 +54,7 @@ class Game:
         build: Makes its players; the networks are on their device.
         summary: One line for tables and help.
         takes_classes: Whether it can train a pair that tells classes apart.
+        keeps_source: Whether it draws at iteration 0 what the source draws.
         trained: The networks it trains: a plan must leave something to train in these, and nothing
             in others.
         check: Raises a GraftganError where settings or plan do not fit it.
@@ -65,6 +66,7 @@ class Game:
     build: Callable[[Prepared, Processes], Players]
     summary: str
     takes_classes: bool = False
+    keeps_source: bool = True
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
     check: Callable[[Prepared], None] = _accept
     remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] | None = None

@@ -178,6 +178,7 @@ GAMES.register("reconstruction")(
     Game(
         build_reconstruction,
         "the generator learns each picture from a latent of its own; no discriminator",
+        keeps_source=False,  # it draws near the latents of the pictures from the first
         trained=frozenset({"generator"}),
         check=check_reconstruction,
     )

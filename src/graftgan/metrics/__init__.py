@@ -39,7 +39,7 @@ from graftgan.metrics.measure import (
 from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
 from graftgan.metrics.registry import METRICS, Metric
 from graftgan.metrics.resampling import Estimate, Resampling
-from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare
+from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare, differences
 from graftgan.metrics.settings import ScoringSettings
 from graftgan.metrics.sliced_wasserstein import SlicedWassersteinProtocol, sliced_wasserstein
 from graftgan.metrics.store import features_of
@@ -69,6 +69,7 @@ __all__ = [
     "copy_gallery_indices",
     "copy_report",
     "copy_scores",
+    "differences",
     "dinov2_extractor",
     "features_of",
     "floors_of",

@@ -48,7 +48,7 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
 
 
 def comparison_rows(data: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and a row of text for each variant, the best at the end first.
+    """Return headings and a row of text for each variant and source, the best at the end first.
 
     Args:
         data: The content of ``comparison.json``.
@@ -61,20 +61,13 @@ def comparison_rows(data: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         name = str(entry.get("variant"))
         runs = [run for run in rows(data.get("runs")) if run.get("variant") == name]
         best = at_best.get(name, {})
-        lines.append(
-            [
-                name,
-                _counted(runs),
-                _with_interval(entry),
-                _verdict(entry),
-                _with_interval(best),
-                _verdict(best),
-                _trains(runs),
-                _megabytes(runs),
-                _iterations(runs),
-                _time(runs),
-            ]
-        )
+        scores = [_with_interval(entry), _verdict(entry), _with_interval(best), _verdict(best)]
+        if entry.get("is_source"):
+            seeds = str(len(entry.get("seeds", ())))
+            lines.append([name, seeds, *scores, "–", "–", "0", "–"])
+        else:
+            costs = [_trains(runs), _megabytes(runs), _iterations(runs), _time(runs)]
+            lines.append([name, _counted(runs), *scores, *costs])
     return headings, lines
 
 

@@ -71,6 +71,7 @@ class StandingEntry:
     low: float | None = None
     high: float | None = None
     difference: DifferenceEntry | None = None
+    is_source: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class SurfaceCell:
 class ConfirmedEntry:
     """A trial that was run again."""
 
-    trial: Count
+    trial: Count | None = None
     standing: StandingEntry
 
 
@@ -152,6 +153,7 @@ class SearchFile:
     early_iteration: Count | None = None
     front: tuple[Count, ...] = ()
     ranking: tuple[Count, ...] = ()
+    source: StandingEntry | None = None
     importances: Mapping[str, float] = field(default_factory=dict[str, float])
     confirmed: tuple[ConfirmedEntry, ...] = ()
     winner: Count | None = None

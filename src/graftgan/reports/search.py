@@ -63,13 +63,24 @@ def write_search_report(folder: Path, destination: Path | None = None) -> Path:
 def trial_rows(data: dict[str, Any]) -> list[list[str]]:
     """Return a row of text under ``TRIAL_HEADINGS`` for each trial, the best first.
 
+    The untouched source stands among those with a score.
+
     Args:
         data: The content of ``search.json``.
     """
     trials = {int(number(trial.get("number"))): trial for trial in rows(data.get("trials"))}
-    order = [int(n) for n in data.get("ranking", [])]
+    order = [int(n) for n in data.get("ranking", []) if int(n) in trials]
     others = [n for n in trials if n not in order]
-    return [_row(trials[n], data) for n in [*order, *others] if n in trials]
+    lines = [_row(trials[n], data) for n in [*order, *others]]
+    source = table(data.get("source"))
+    value = number(source.get("mean"))
+    if math.isfinite(value):
+        sign = -1 if data.get("better") == "higher" else 1
+        ahead = [n for n in order if number(trials[n].get("cost")) < sign * value]
+        name, shown = str(source.get("variant", "")), _shown(value)
+        row = ["–", "", name, "", "", shown, shown, "0", "–", "0", "–"]
+        lines.insert(len(ahead), row)
+    return lines
 
 
 def _page(folder: Path, data: dict[str, Any]) -> str:
@@ -253,7 +264,8 @@ def _curves(folder: Path, data: dict[str, Any]) -> Panel | None:
         x_label="iteration",
         y_label=f"score, {data.get('better')} is better",
     )
-    caption = "Thick: the winner. Thin: trials that reached the end. Dashed: those ended early."
+    caption = "" if winner is None else "Thick: the winner. "
+    caption += "Thin: trials that reached the end. Dashed: those ended early."
     return Panel(svg=svg, caption=caption)
 
 
@@ -274,8 +286,8 @@ def _confirmed(data: dict[str, Any]) -> list[list[str]]:
         interval = f"[{in_words(low)}, {in_words(high)}]" if math.isfinite(low) else ""
         found.append(
             [
-                str(entry.get("trial")),
-                str(trial.get("plan", "")),
+                "–" if entry.get("trial") is None else str(entry["trial"]),
+                str(trial.get("plan") or standing.get("variant", "")),
                 _shown(_value(data, trial.get("cost"))),
                 f"{_shown(mean)} {interval}".strip(),
                 ", ".join(seeds),

@@ -15,6 +15,7 @@ from graftgan.experiment import Experiment
 from graftgan.methods import METHODS
 from graftgan.networks import Architecture
 from graftgan.registry import suggest
+from graftgan.search.standing import SOURCE
 from graftgan.settings import dotted_names, parse, strict, to_plain
 from graftgan.sources import open_source, settled_name
 from graftgan.transfer import parse_plan
@@ -126,6 +127,12 @@ class Comparison:
             SettingsError: Something is missing, or would make the comparison an unfair one.
         """
         check_scored(self.base, what="a comparison")
+        taken = [name for name in self.variants if name.startswith(SOURCE)]
+        if taken:
+            raise SettingsError(
+                f"no variant may be called '{taken[0]}', as the rows of untouched sources are; "
+                "choose another name"
+            )
         for name, overrides in self.variants.items():
             for setting in overrides:
                 _check_may_vary(setting, where=f"the variant '{name}'")

@@ -1,11 +1,15 @@
-"""Run the best trials again with other seeds: the best of many noisy scores is a lucky one."""
+"""Where trials stand, and the best run again: the best of many noisy scores is a lucky one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from graftgan.metrics import Score
 from graftgan.search.plan_search import PlanSearch
-from graftgan.search.standing import Standing, standings
+from graftgan.search.standing import Source, Standing, nothing_wins, standings
 from graftgan.search.strategy import Pause
 from graftgan.search.trials import Proposal, Trial, ranked
+
+Places = list[tuple[int | None, Standing]]
+"""Numbers of trials, None for their untouched source, and where they stand; the best first."""
 
 
 def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pause:
@@ -32,20 +36,37 @@ def new_seeds(search: PlanSearch) -> range:
 
 
 def candidates(search: PlanSearch, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that are, or would be, run again."""
-    return ranked(trials)[: search.confirm_top] if search.confirm_seeds else []
+    """Return the trials that are, or would be, run again; none where none beats the source."""
+    found = [standing for _, standing in places(search, trials)]
+    if not search.confirm_seeds or nothing_wins(found):
+        return []
+    return ranked(trials)[: search.confirm_top]
 
 
-def confirmed(search: PlanSearch, trials: Sequence[Trial]) -> list[tuple[int, Standing]]:
-    """Return where the candidates stand by their new seeds alone, the best first."""
-    numbers = {str(trial.number): trial.number for trial in candidates(search, trials)}
-    scores = {
-        name: {
-            int(trial.overrides["seed"]): score
-            for trial in trials
-            if trial.of == number
-            and (score := trial.end if search.judge == "end" else trial.best) is not None
-        }
-        for name, number in numbers.items()
-    }
-    return [(numbers[standing.variant], standing) for standing in standings(scores)]
+def places(search: PlanSearch, trials: Sequence[Trial]) -> Places:
+    """Return where the trials of the search stand by their one score."""
+    return _places(search, {trial.number: [trial] for trial in ranked(trials)})
+
+
+def confirmed(search: PlanSearch, trials: Sequence[Trial]) -> Places:
+    """Return where the candidates stand by their new seeds alone."""
+    numbers = [trial.number for trial in candidates(search, trials)]
+    return _places(search, {n: [trial for trial in trials if trial.of == n] for n in numbers})
+
+
+def _places(search: PlanSearch, runs: Mapping[int, Sequence[Trial]]) -> Places:
+    """Return where trials stand by the scores of their ``runs``, one for each seed."""
+    scores: dict[str, dict[int, Score]] = {}
+    sources: dict[str, Source] = {}
+    for number, of in runs.items():
+        seeds = {int(run.overrides.get("seed", search.base.seed)): run for run in of}
+        ends = {s: run.end if search.judge == "end" else run.best for s, run in seeds.items()}
+        began = {s: run.untouched for s, run in seeds.items()}
+        scores[str(number)] = {s: score for s, score in ends.items() if score is not None}
+        sources[str(number)] = Source(
+            scores={s: score for s, score in began.items() if score is not None}
+        )
+    return [
+        (None if standing.is_source else int(standing.variant), standing)
+        for standing in standings(scores, sources)
+    ]

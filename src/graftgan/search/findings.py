@@ -8,7 +8,7 @@ from typing import Any
 from graftgan.experiment import Experiment
 from graftgan.reports import in_words
 from graftgan.search.comparison import flat, overridden
-from graftgan.search.confirmation import candidates, confirmed, new_seeds
+from graftgan.search.confirmation import Places, candidates, confirmed, new_seeds, places
 from graftgan.search.desk import spent
 from graftgan.search.plan_search import Budget, PlanSearch
 from graftgan.search.space import Space
@@ -26,11 +26,11 @@ class Confirmed:
     """Where a trial stands by new seeds alone.
 
     Attributes:
-        trial: Its number.
+        trial: Its number; None: the untouched source.
         standing: Of its runs with the new seeds.
     """
 
-    trial: int
+    trial: int | None
     standing: Standing
 
 
@@ -54,8 +54,10 @@ class Findings:
         front: Numbers of the trials on the Pareto front of score against trained numbers.
         importances: How much each choice matters, where the strategy can tell.
         ranking: Numbers of the trials with a score, the best first.
+        source: Where the untouched source stands among them; None: its score is not known.
         confirmed: The best trials by new seeds, the best first.
-        winner: The number of the trial whose settings are ``winner.toml``; None: none has a score.
+        winner: The number of the trial whose settings are ``winner.toml``; None: none has a score,
+            or none beats the untouched source.
         shared: Settings that all trials have alike.
         says: What was found, in sentences.
         notes: What limits it, in sentences.
@@ -81,6 +83,7 @@ class Findings:
     front: tuple[int, ...]
     importances: Mapping[str, float]
     ranking: tuple[int, ...]
+    source: Standing | None = None
     confirmed: tuple[Confirmed, ...]
     winner: int | None
     shared: Mapping[str, Any]
@@ -99,10 +102,11 @@ def gather_findings(
 ) -> Findings:
     """Return what the trials say."""
     order = ranked(trials)
-    standings = confirmed(search, trials)
-    winner = _winner(order, standings)
+    found, again = places(search, trials), confirmed(search, trials)
+    winner = _winner(order, found, again)
     scores = [score for t in trials if (score := t.end or t.best) is not None]
     ended = [trial for trial in trials if trial.stage == "search" and not trial.is_open]
+    name = scores[0].name if scores else ""
     early_at, early = early_trials(ended, -1 if search.better == "higher" else 1)
     cut = early_at and any(trial.state == PRUNED for trial in ended)
     varied = {name for trial in trials for name in trial.overrides} | {"seed"}
@@ -111,7 +115,7 @@ def gather_findings(
         command=" ".join(["graftgan", *sys.argv[1:]]),
         strategy=search.strategy,
         judge=search.judge,
-        score=scores[0].name if scores else "",
+        score=name,
         better=search.better,
         iterations=search.base.training.iterations,
         layers={role: tuple(layers) for role, layers in space.layers.items()},
@@ -125,11 +129,12 @@ def gather_findings(
         front=tuple(trial.number for trial in pareto_front(order)),
         importances=importances,
         ranking=tuple(trial.number for trial in order),
-        confirmed=tuple(Confirmed(trial=n, standing=standing) for n, standing in standings),
+        source=next((standing for number, standing in found if number is None), None),
+        confirmed=tuple(Confirmed(trial=n, standing=standing) for n, standing in again),
         winner=None if winner is None else winner.number,
         shared={k: v for k, v in flat(to_plain(search.base)).items() if k not in varied},
-        says=tuple(_says(search, order, standings, winner)),
-        notes=tuple(_notes(search, trials, order, standings)),
+        says=tuple(_says(search, order, found, again, winner, score=name, complete=complete)),
+        notes=tuple(_notes(search, trials, order, again, winner)),
         complete=complete,
     )
 
@@ -150,12 +155,17 @@ def winner_toml(search: PlanSearch, trial: Trial, *, score: str) -> str:
     )
 
 
-def _winner(order: Sequence[Trial], standings: Sequence[tuple[int, Standing]]) -> Trial | None:
-    """Return the best by the mean over new seeds, or where there are none by its one score."""
-    numbers = [number for number, standing in standings if standing.mean is not None]
-    if numbers:
-        return next(trial for trial in order if trial.number == numbers[0])
-    return order[0] if order else None
+def _winner(order: Sequence[Trial], found: Places, again: Places) -> Trial | None:
+    """Return the best that beats the source, by new seeds, or where there are none by one score."""
+    decides = again if _is_measured(again) else found
+    numbers = [
+        number for number, s in decides if s.mean is not None and s.beats_source is not False
+    ]
+    return next((trial for n in numbers for trial in order if trial.number == n), None)
+
+
+def _is_measured(again: Places) -> bool:
+    return any(standing.mean is not None for _, standing in again)
 
 
 def _value(search: PlanSearch, cost: float) -> float:
@@ -166,10 +176,14 @@ def _value(search: PlanSearch, cost: float) -> float:
 def _says(
     search: PlanSearch,
     order: Sequence[Trial],
-    standings: Sequence[tuple[int, Standing]],
+    found: Places,
+    again: Places,
     winner: Trial | None,
+    *,
+    score: str,
+    complete: bool,
 ) -> list[str]:
-    if not order or winner is None:
+    if not order:
         return ["There is no score yet."]
     where = "at the end" if search.judge == "end" else "at its best checkpoint"
     best = order[0]
@@ -180,39 +194,52 @@ def _says(
     ]
     preset = next((trial for trial in order if trial.why in PRESETS), best)
     if preset is not best and preset.cost is not None:
-        score = in_words(_value(search, preset.cost))
-        sentences.append(f"The best preset, {preset.why} (trial {preset.number}), has {score}.")
-    for number, standing in standings:
+        value = in_words(_value(search, preset.cost))
+        sentences.append(f"The best preset, {preset.why} (trial {preset.number}), has {value}.")
+    for number, standing in found:
+        if number is None and standing.mean is not None:
+            sentences.append(f"The untouched source has {in_words(standing.mean)}.")
+    for number, standing in again:
         if standing.mean is None or standing.low is None or standing.high is None:
             continue
         interval = f"{in_words(standing.low)} to {in_words(standing.high)}"
         told = ", within noise of the best" if standing.verdict == WITHIN else ""
+        what = "the untouched source" if number is None else f"trial {number}"
         sentences.append(
-            f"With new seeds, trial {number} has {in_words(standing.mean)} (95 % interval "
+            f"With new seeds, {what} has {in_words(standing.mean)} (95 % interval "
             f"{interval}, {len(standing.seeds)} seeds{told})."
         )
-    sentences.append(f"winner.toml holds the settings of trial {winner.number}: {winner.plan}.")
-    return sentences
+    if winner is not None:
+        last = f"winner.toml holds the settings of trial {winner.number}: {winner.plan}."
+    else:
+        is_measured = _is_measured(again)
+        who = "With new seeds, no trial" if is_measured else "No trial"
+        last = f"{who} beats the untouched source by {score}; there is no winner"
+        last += "" if complete else " so far"
+        last += ", and none is run again." if search.confirm_seeds and not is_measured else "."
+    return [*sentences, last]
 
 
 def _notes(
     search: PlanSearch,
     trials: Sequence[Trial],
     order: Sequence[Trial],
-    standings: Sequence[tuple[int, Standing]],
+    again: Places,
+    winner: Trial | None,
 ) -> list[str]:
     notes: list[str] = []
-    if not any(standing.mean is not None for _, standing in standings) and len(order) > 1:
+    if not _is_measured(again) and winner is not None and len(order) > 1:
         notes.append(
             f"The winner is the best of {len(order)} scores of one run each. The best of many "
             "noisy numbers is partly luck, so its own score is too good: expect a worse one when "
             "it is run again. --confirm-seeds 3 runs the best again with new seeds."
         )
-    if standings:
-        short = [str(number) for number, s in standings if len(s.seeds) < len(new_seeds(search))]
+    if again:
+        wanted = len(new_seeds(search))
+        short = [str(number) for number, s in again if number is not None and len(s.seeds) < wanted]
         if short:
             notes.append(f"Not all new seeds have a score for trial {', '.join(short)}.")
-        if len(candidates(search, trials)) < len(order):
+        if winner is not None and len(candidates(search, trials)) < len(order):
             notes.append(
                 "The winner is chosen by the new seeds alone, among the best trials; its interval "
                 "does not know that it was chosen among those."

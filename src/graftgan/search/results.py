@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graftgan.adapters import FILE_NAME
-from graftgan.errors import GraftganError, RunError
+from graftgan.errors import GraftganError
 from graftgan.experiment import Experiment
 from graftgan.files import read_jsonl
 from graftgan.metrics import Score
@@ -15,18 +15,21 @@ from graftgan.records import read_plan
 from graftgan.reports import in_words
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
-from graftgan.scorer import best_iteration
+from graftgan.scorer import best_iteration, score_in, source_scores
 from graftgan.search.comparison import Comparison, Job, flat
 from graftgan.search.standing import (
     BETTER,
     NO_VALUE,
+    SOURCE,
     UNKNOWN,
     WITHIN,
     WORSE,
+    Source,
     Standing,
+    nothing_wins,
     standings,
 )
-from graftgan.settings import parse, to_plain
+from graftgan.settings import to_plain
 
 FORMAT = 1
 ENDED = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED})
@@ -50,6 +53,7 @@ class RunResult:
         end: Its score at the last iteration; None where it did not get there.
         best: Its score at its best checkpoint; None before it has ended.
         best_iteration: Where that is.
+        untouched: The score of its source as it comes; None where it began with something else.
         base: Fingerprints of its source.
     """
 
@@ -68,6 +72,7 @@ class RunResult:
     end: Score | None = None
     best: Score | None = None
     best_iteration: int | None = None
+    untouched: Score | None = None
     base: Mapping[str, str] | None = None
 
 
@@ -83,7 +88,7 @@ class Results:
         iterations: Where runs end at the latest.
         seconds_limit: How long each run trains; None: no limit, or different ones.
         shared: Settings that are the same in all runs, by dotted name.
-        at_end: Where the variants stand at the last iteration.
+        at_end: Where the variants, and among them their source, stand at the last iteration.
         at_best: The same, each run at its best checkpoint.
         says: What can be told from noise, in sentences.
         notes: What limits the comparison, in sentences.
@@ -126,7 +131,8 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
         }
         for which in ("end", "best")
     )
-    at_end, at_best = standings(ends), standings(bests)
+    sources = _sources(jobs, runs)
+    at_end, at_best = standings(ends, sources), standings(bests, sources)
     scores = [score for by_seed in bests.values() for score in by_seed.values()]
     name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
     iterations = max(job.experiment.training.iterations for job in jobs)
@@ -145,8 +151,8 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
         at_end=tuple(at_end),
         at_best=tuple(at_best),
         says=(
-            *_says("At the end", at_end, len(comparison.seeds)),
-            *_says("At each run's best checkpoint", at_best, len(comparison.seeds)),
+            *_says("At the end", at_end, len(comparison.seeds), name),
+            *_says("At each run's best checkpoint", at_best, len(comparison.seeds), name),
         ),
         notes=tuple(_notes(comparison, runs, scores)),
     )
@@ -170,6 +176,7 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
         best_at = best_iteration(scores) if card.state in ENDED else None
         end = deciding_score(scores, iteration if card.state == RunState.FINISHED else None)
         best = deciding_score(scores, best_at)
+        untouched = next(iter(source_scores(folder)), None)
     except GraftganError as error:
         return RunResult(**known, state="failed", message=str(error))
     adapter = folder.path / FILE_NAME
@@ -186,8 +193,27 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
         end=end,
         best=best,
         best_iteration=best_at,
+        untouched=untouched,
         base=dict(card.base),
     )
+
+
+def _sources(jobs: Sequence[Job], runs: Sequence[RunResult]) -> dict[str, Source]:
+    """Return the untouched source of each variant that has one."""
+    first: dict[str, str] = {}  # the first variant with a source names its row, if there are others
+    for job in jobs:
+        if job.experiment.source is not None:
+            first.setdefault(job.experiment.source, job.variant)
+    found: dict[str, Source] = {}
+    for job in jobs:
+        if job.experiment.source is not None:
+            of = first[job.experiment.source]
+            own = [run for run in runs if run.variant == job.variant]
+            found[job.variant] = Source(
+                row=SOURCE if len(first) == 1 else f"{SOURCE} ({of})",
+                scores={run.seed: run.untouched for run in own if run.untouched is not None},
+            )
+    return found
 
 
 def images_shown(experiment: Experiment, iteration: int) -> int:
@@ -207,11 +233,7 @@ def deciding_score(file: Path, iteration: int | None) -> Score | None:
         for line in read_jsonl(file)
         if line.get("decides") and line.get("iteration") == iteration
     ]
-    if not found:
-        return None
-    known = {field.name for field in fields(Score)}
-    plain = {key: value for key, value in found[-1].items() if key in known}
-    return parse(Score, plain, where=f"the score at {iteration} in {file}", error=RunError)
+    return score_in(found[-1], where=f"the score at {iteration} in {file}") if found else None
 
 
 def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
@@ -231,18 +253,24 @@ def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
     }
 
 
-def _says(where: str, found: Sequence[Standing], seeds: int) -> list[str]:
-    """Return in sentences which variant is the best, and from which it can be told."""
+def _says(where: str, found: Sequence[Standing], seeds: int, score: str) -> list[str]:
+    """Return in sentences which variant is the best, if any, and from which it can be told."""
     ranked = [standing for standing in found if standing.verdict != NO_VALUE]
     if not ranked:
         return [f"{where} there is no score yet."]
     best = ranked[0]
     over = f"mean over {len(best.seeds)} seeds" if len(best.seeds) > 1 else "one seed"
-    sentences = [f"{where}, {best.variant} has the best score: {_value(best)} ({over})."]
+    if nothing_wins(ranked):
+        sentences = [
+            f"{where}, no method beats the untouched source by {score}; there is no winner.",
+            f"The first by its mean is {best.variant}: {_value(best)} ({over}).",
+        ]
+    else:
+        sentences = [f"{where}, {best.variant} has the best score: {_value(best)} ({over})."]
     kinds = {
         WORSE: "Not within noise, so really worse",
         BETTER: "Not within noise, and better on the seeds that both have",
-        WITHIN: "Within noise of the best, so not told apart",
+        WITHIN: "Within noise of it, so not told apart",
     }
     for verdict, words in kinds.items():
         members = [_told(standing) for standing in ranked if standing.verdict == verdict]
@@ -253,6 +281,9 @@ def _says(where: str, found: Sequence[Standing], seeds: int) -> list[str]:
         for standing in ranked
         if standing.verdict == UNKNOWN
     ]
+    level = [standing.variant for standing in ranked if standing.beats_source is False]
+    if level and not nothing_wins(ranked):
+        sentences.append(f"Not better than the untouched source beyond noise: {'; '.join(level)}.")
     if len(ranked) > 1 and seeds == 1:
         sentences.append(
             "With one seed an interval knows only the luck of the pictures drawn, not that of the "

@@ -342,5 +342,7 @@ class _Worker:
                     self._search, findings.trials[findings.winner], score=findings.score
                 )
                 write_text(self._path / WINNER, text)
+            else:  # a trial may have won until new seeds were there
+                (self._path / WINNER).unlink(missing_ok=True)
             write_search_report(self._path)
         return findings

@@ -1,7 +1,7 @@
 """What the scores of several runs say: means with intervals, and what is within noise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
 
@@ -11,12 +11,27 @@ from graftgan.metrics import Score, compare
 
 BEST, WITHIN, WORSE, BETTER = "best", "within noise", "worse", "better"
 UNKNOWN, NO_VALUE = "cannot be compared", "no score"
+NO_WINNER = "first, but no winner"
+SOURCE = "source, untouched"
 LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The untouched source of a variant.
+
+    Attributes:
+        row: What it is called where it stands beside the variants; those that share it share a row.
+        scores: Its own, by seed, from the runs of the variant; empty where these do not have it.
+    """
+
+    row: str = SOURCE
+    scores: Mapping[int, Score]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where one variant stands.
+    """Where one variant stands, or an untouched source among them.
 
     Attributes:
         variant: Its name.
@@ -27,9 +42,13 @@ class Standing:
         high: Upper end.
         difference: The variant less the best, over the seeds that both have.
         paired: How many seeds that are; with one the interval is that of two independent runs.
-        verdict: ``best``; ``within noise``, ``worse`` or ``better`` than the best variant;
-            ``cannot be compared``; ``no score``.
+        verdict: ``best``; ``within noise``, ``worse`` or ``better`` than the best;
+            ``cannot be compared``; ``no score``; of the best, ``first, but no winner`` where no
+            variant beats its source.
         why: What keeps it from being compared.
+        is_source: Whether it is a source, which is no variant.
+        beats_source: Whether the variant is better than its source, not within noise, over the
+            seeds that both have; None: no score of the source is known.
     """
 
     variant: str
@@ -41,13 +60,18 @@ class Standing:
     paired: int = 0
     verdict: str = NO_VALUE
     why: str = ""
+    is_source: bool = False
+    beats_source: bool | None = None
 
 
-def standings(scores: Mapping[str, Mapping[int, Score]]) -> list[Standing]:
-    """Rank variants by the mean of their scores, and compare each with the best.
+def standings(
+    scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, Source] | None = None
+) -> list[Standing]:
+    """Rank variants and their sources by the mean of their scores; compare each with the best.
 
     Args:
         scores: By variant and seed; a seed is missing where its run has no score.
+        sources: By variant, for those that began with one.
 
     Returns:
         The best first; variants without any score last.
@@ -57,12 +81,32 @@ def standings(scores: Mapping[str, Mapping[int, Score]]) -> list[Standing]:
     without = [Standing(variant=name) for name in found if name not in measured]
     if not measured:
         return without
-    means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in measured.items()}
     better = next(iter(next(iter(measured.values())).values())).better
     sign = -1 if better == "higher" else 1
-    ranked = sorted(measured, key=lambda name: sign * means[name])
-    best = ranked[0]
-    return [_standing(name, measured, best, sign) for name in ranked] + without
+    untouched = _rows(sources or {})
+    everything = {**untouched, **measured}  # a source comes before what is only as good
+    means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in everything.items()}
+    order = sorted(everything, key=lambda name: sign * means[name])
+    ranked = [
+        replace(_standing(name, everything, order[0], sign), is_source=name in untouched)
+        for name in order
+    ]
+    for place, standing in enumerate(ranked):
+        source = (sources or {}).get(standing.variant)
+        if source is not None:
+            # What its own runs began with; else what those of another variant did with the seed.
+            began = {**untouched.get(source.row, {}), **_finite(source.scores)}
+            beats = _beats(measured[standing.variant], began, sign)
+            ranked[place] = replace(standing, beats_source=beats)
+    if nothing_wins(ranked) and not ranked[0].is_source:
+        ranked[0] = replace(ranked[0], verdict=NO_WINNER)
+    return ranked + without
+
+
+def nothing_wins(found: Sequence[Standing]) -> bool:
+    """Return whether there are variants with a score, and none of them beats its source."""
+    beat = [s.beats_source for s in found if s.mean is not None and not s.is_source]
+    return bool(beat) and all(beats is False for beats in beat)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -97,6 +141,24 @@ def _inside(angle: float, freedom: int) -> float:
 
 def _finite(scores: Mapping[int, Score]) -> dict[int, Score]:
     return {seed: score for seed, score in scores.items() if isfinite(score.value)}
+
+
+def _rows(sources: Mapping[str, Source]) -> dict[str, dict[int, Score]]:
+    """Return the scores of each source by seed, from the first variant that has one."""
+    rows: dict[str, dict[int, Score]] = {}
+    for source in sources.values():
+        rows[source.row] = {**_finite(source.scores), **rows.get(source.row, {})}
+    return {row: by_seed for row, by_seed in rows.items() if by_seed}
+
+
+def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> bool | None:
+    if not began:
+        return None
+    try:
+        difference = _difference(own, began, sorted(own.keys() & began.keys()))
+    except ScoreError:
+        return False
+    return _verdict(difference, sign) == BETTER
 
 
 def _standing(

@@ -12,7 +12,7 @@ from graftgan.metrics import Score
 from graftgan.records import read_plan, read_scores
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
-from graftgan.scorer import best_iteration
+from graftgan.scorer import best_iteration, source_scores
 from graftgan.search.plan_search import PlanSearch
 from graftgan.search.results import deciding_score, images_shown
 from graftgan.settings import read_record, to_plain
@@ -59,6 +59,7 @@ class Trial:
         end: Its score at the end; None where it did not get there.
         best: Its score at its best checkpoint.
         best_iteration: Where that is.
+        untouched: The score of its source as it comes; None where it began with something else.
         curve: Iterations with the score that decides, as it went.
         iteration: Reached.
         images: Real pictures shown.
@@ -82,6 +83,7 @@ class Trial:
     end: Score | None = None
     best: Score | None = None
     best_iteration: int | None = None
+    untouched: Score | None = None
     curve: tuple[tuple[int, float], ...] = ()
     iteration: int = 0
     images: int = 0
@@ -154,6 +156,7 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
         end=ended,
         best=best,
         best_iteration=best_at,
+        untouched=next(iter(source_scores(run)), None),
         curve=tuple(
             (line.iteration, line.value)
             for line in read_scores(file)[0]

@@ -14,8 +14,9 @@ from graftgan.errors import ImageSetError, ScoreError, SettingsError, SourceErro
 from graftgan.evaluation import EvaluationSettings, evaluate, floor, write_evaluation
 from graftgan.experiment import Experiment, NetworkSettings
 from graftgan.files import read_jsonl
+from graftgan.metrics import ScoringSettings
 from graftgan.training import TrainingSettings
-from tiny_networks import draw_pictures
+from tiny_networks import draw_pictures, tiny_home
 
 
 class FewPixels(torch.nn.Module):
@@ -199,3 +200,37 @@ def test_a_floor_looks_at_twice_its_largest_size(settings: EvaluationSettings, t
     name = next(iter(floors[5]))
     assert name.startswith("KID(few_pixels_")
     assert [floors[size][name].count for size in (5, 10)] == [5, 10]
+
+
+def test_the_source_stands_beside_a_run_that_has_scored_it_alike(
+    settings: EvaluationSettings, tmp_path: Path
+):
+    home, reference = tiny_home(tmp_path / "home", pictures=12), tmp_path / "reference"
+    draw_pictures(reference, count=30, hue=2)
+    scoring = ScoringSettings(
+        score_every=1, score_count=20, reference=reference, network=settings.network
+    )
+    experiment = Experiment(
+        pictures=home / "pictures",
+        source=str(home / "tiny"),
+        training=TrainingSettings(iterations=1, batch_size=4),
+        scoring=scoring,
+    )
+    path = run(experiment, tmp_path / "run").path
+    asked = replace(settings, resolution=None, copies=False, metrics=("kid", "vendi"))
+    found = evaluate(str(path), reference, asked)
+    (source,) = found.source  # the run has not measured Vendi
+    begun = read_jsonl(path / "metrics.jsonl")[0]
+    assert (begun["iteration"], begun["value"]) == (0, source.value)
+    alone = evaluate(str(home / "tiny"), reference, asked).scores[0]
+    assert source.value == pytest.approx(alone.value, rel=1e-3)  # what it is called
+    table = score_table([found, evaluate(str(reference), reference, settings)])
+    assert [str(column.header) for column in table.columns] == [
+        "score", "run", "source, untouched", "reference", "real against real",
+    ]  # fmt: skip
+    assert [len(list(column.cells)) for column in table.columns] == [2] * 5
+    others = [evaluate(str(path), reference, replace(asked, count=19))]  # measured otherwise
+    others.append(evaluate(str(home / "tiny"), reference, asked))
+    (path / "plan.json").write_text("damaged")
+    others.append(evaluate(str(path), reference, asked))
+    assert [one.source for one in others] == [(), (), ()]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from feature_networks import save_brightness
 from graftgan.assembly import prepare
+from graftgan.checkpoints import load_tensors
 from graftgan.composer import resume, run
 from graftgan.data import DataSettings, contents_of
 from graftgan.errors import RunError, ScoreError, SettingsError, TrainingDiverged
@@ -26,9 +27,10 @@ from graftgan.scorer import (
     Verdict,
     best_iteration,
     score_at,
+    source_scores,
 )
 from graftgan.training import TrainingSettings
-from tiny_networks import CPU, draw_pictures, image_set, tiny_pictures
+from tiny_networks import CPU, draw_pictures, image_set, tiny_home, tiny_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -308,6 +310,63 @@ def test_scores_that_cannot_be_measured_are_found_before_anything_is_written(
         with pytest.raises(ScoreError, match=says):
             run(replace(experiment, scoring=scoring), tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+class OwnFeatures(torch.nn.Module):
+    """What a layer of a discriminator answers, as a feature network."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.eye = torch.nn.Conv2d(weight.shape[1], weight.shape[0], 4, bias=False)
+        self.eye.weight.data = weight.clone()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.eye(images.repeat(1, 3, 1, 1)[:, :8]).mean(dim=(2, 3))
+
+
+def test_a_network_that_stands_in_the_discriminator_may_not_score(
+    experiment: Experiment, tmp_path: Path
+):
+    source = tiny_home(tmp_path / "home", pictures=1) / "tiny"
+    weight = load_tensors(source / "discriminator.safetensors")["blocks.layer3.conv.weight"]
+    assert weight.numel() >= 1000
+    file = tmp_path / "eye.pt"
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.save(torch.jit.trace(OwnFeatures(weight), torch.zeros(2, 3, 8, 8)), file)
+    network = replace(experiment.scoring.network, extractor=str(file))
+    asked = replace(
+        experiment, source=str(source), scoring=replace(experiment.scoring, network=network)
+    )
+    says = r"its blocks\.layer3\.conv\.weight is eye\.weight of .*not the eye.*--extractor"
+    with pytest.raises(SettingsError, match=says):
+        run(asked, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    fresh = replace(asked, plan="D[*=reset] G[*=fine_tune]")
+    assert run(fresh, tmp_path / "fresh").card().state == "finished"
+
+
+def test_the_scores_of_iteration_0_are_those_of_the_source(experiment: Experiment, tmp_path: Path):
+    source = str(tiny_home(tmp_path / "home", pictures=1) / "tiny")
+    scoring = replace(experiment.scoring, metrics=("fid", "kid"))
+    folder = run(replace(experiment, source=source, scoring=scoring), tmp_path / "run")
+    file = folder.path / "metrics.jsonl"
+    begun = [line for line in read_jsonl(file) if line["iteration"] == 0 and "decides" in line]
+    evaluated = {key: value for key, value in begun[0].items() if key != "decides"}
+    append_jsonl(file, {**evaluated, "value": 9.0, "model": "run"})
+    assert [one.name.split("(")[0] for one in source_scores(folder)][:2] == ["FD", "KID"]
+    assert [one.value for one in source_scores(folder)] == [line["value"] for line in begun]
+
+
+@pytest.mark.parametrize("plan", ["scratch", "D(0,0,*) G[layer2=reset, *=freeze]"])
+def test_reset_layers_and_fresh_weights_are_no_source(
+    experiment: Experiment, tmp_path: Path, plan: str
+):
+    source = str(tiny_home(tmp_path / "home", pictures=1) / "tiny")
+    short = replace(experiment, training=replace(experiment.training, iterations=1))
+    assert source_scores(run(replace(short, source=source, plan=plan), tmp_path / "reset")) == []
+    assert source_scores(run(short, tmp_path / "fresh")) == []
+    unscored = replace(short, source=source, scoring=ScoringSettings())
+    assert source_scores(run(unscored, tmp_path / "unscored")) == []
 
 
 def test_scores_without_pictures_to_compare_with_are_refused(experiment: Experiment):

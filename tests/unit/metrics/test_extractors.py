@@ -296,3 +296,66 @@ def test_wrong_values_are_reported_while_settings_are_read():
         ExtractorSettings, {"extractor": "inception", "extractor_weights": "a/b.pth"}, where="here"
     )
     assert read == ExtractorSettings(extractor="inception", extractor_weights=Path("a/b.pth"))
+
+
+class Discriminator(nn.Module):
+    """Holds weights somewhere inside, as parameters or as buffers that no checkpoint has."""
+
+    def __init__(self, weights: dict[str, Tensor], *, buffers: bool = False) -> None:
+        super().__init__()
+        self.eye = nn.Module()
+        for name, tensor in weights.items():
+            if buffers:
+                self.eye.register_buffer(name, tensor.clone(), persistent=False)
+            else:
+                self.eye.register_parameter(name, nn.Parameter(tensor.clone()))
+
+
+class Eye(nn.Module):
+    """A feature network with one tensor of each kind: weights, shifts, places, ones, a few."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(1)
+        self.kernel = nn.Parameter(torch.randn(40, 3, 3, 3, generator=rng))
+        self.register_buffer("shifts", torch.randn(1000, generator=rng))
+        self.places = nn.Parameter(torch.randn(1, 20, 60, generator=rng))  # of a transformer
+        self.register_buffer("ones", torch.ones(2000))
+        self.few = nn.Parameter(torch.randn(37, 3, 3, 3, generator=rng))
+
+
+@pytest.mark.parametrize("buffers", [False, True])
+@pytest.mark.parametrize("name", ["kernel", "shifts", "places"])
+def test_a_discriminator_that_holds_the_network_that_scores_it_is_refused(name: str, buffers: bool):
+    eye = Eye()
+    tensor = dict(eye.state_dict())[name]
+    held = Discriminator({"other": torch.zeros_like(tensor), "own": tensor}, buffers=buffers)
+    says = rf"holds the feature network 'tiny' .*its eye\.own is {name} of .*--extractor"
+    with pytest.raises(SettingsError, match=says):
+        tiny_extractor(eye).refuse_inside(held)
+
+
+def test_weights_are_found_where_a_normalisation_is_folded_into_one_of_them():
+    rng = torch.Generator().manual_seed(2)
+    eye, scales = Eye(), torch.randn(40, 1, 1, 1, generator=rng)
+    scales[3] = 0.0  # a channel that the normalisation has switched off
+    with pytest.raises(SettingsError, match=r"eye\.own is kernel"):
+        tiny_extractor(eye).refuse_inside(Discriminator({"own": scales * eye.kernel.detach()}))
+
+
+def test_a_discriminator_of_its_own_weights_may_be_scored():
+    eye, rng = Eye(), torch.Generator().manual_seed(3)
+    shapes = {name: tensor.shape for name, tensor in eye.state_dict().items()}
+    own = {name: torch.randn(shape, generator=rng) for name, shape in shapes.items()}
+    by_chance = {"ones": torch.ones(2000), "few": eye.few.detach()}  # the like stands anywhere
+    turned = {"turned": eye.kernel.detach().reshape(3, 40, 3, 3)}
+    whole_numbers = {"places": torch.arange(1000.0)}
+    for weights in (own, by_chance, turned, whole_numbers):
+        tiny_extractor(eye).refuse_inside(Discriminator(weights))
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_the_usual_network_is_found_in_a_discriminator(folded: bool):
+    inside = load_efficientnet(weights_file(), folded=folded)
+    with pytest.raises(SettingsError, match="'efficientnet_lite0'"):
+        build_extractor(ExtractorSettings()).refuse_inside(inside)

@@ -109,6 +109,21 @@ def test_the_rows_of_the_table():
     assert other[-1] == "1 min 0 s"
 
 
+def test_the_source_stands_in_its_place_and_is_no_variant(tmp_path: Path):
+    data = data_of("combined", "freeze")
+    worse = {"difference": {"difference": 1.0, "low": 0.5, "high": 1.5}, "verdict": "worse"}
+    source = standing("source, untouched", 11.0, is_source=True, seeds=[0, 1], **worse)
+    data["at_end"].insert(1, source)
+    _, rows = comparison_rows(data)
+    assert [row[0] for row in rows] == ["combined", "source, untouched", "freeze"]
+    assert rows[1][1:4] == ["2", "11 [10, 12]", "+1, worse"]
+    assert rows[1][6:] == ["–", "–", "0", "–"]
+    folder = write_comparison(tmp_path / "which", data)
+    page = write_comparison_report(folder).read_text(encoding="utf-8")
+    assert "2 variants" in page
+    assert page.count("source, untouched") == 1
+
+
 def test_a_comparison_that_has_not_begun_still_has_a_page(tmp_path: Path):
     (tmp_path / "comparison.json").write_text("{}")
     assert "0 variants" in write_comparison_report(tmp_path).read_text(encoding="utf-8")

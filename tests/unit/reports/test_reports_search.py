@@ -99,6 +99,27 @@ def test_the_best_trial_comes_first_and_its_score_has_its_sign_back():
     assert [row[5] for row in rows] == ["9", "7", "–"]
 
 
+def test_the_source_stands_in_its_place_and_is_no_trial(folder: Path):
+    data = data_of(trial(0, -9.0), trial(1, -7.0), trial(2, None))
+    row = {"variant": "source, untouched", "is_source": True, "mean": 8.0, "verdict": "worse"}
+    rows = trial_rows({**data, "source": row})
+    assert [(line[0], line[2], line[5]) for line in rows if line[0] != "2"] == [
+        ("0", "D(1,0,1) G(0,1,1)", "9"),
+        ("–", "source, untouched", "8"),
+        ("1", "D(1,0,1) G(0,1,1)", "7"),
+    ]
+    known = json.loads((folder / "search.json").read_text())
+    again = [{"standing": {**row, "low": 7.9, "high": 8.1, "seeds": [1]}}, *known["confirmed"]]
+    del known["winner"]
+    (folder / "search.json").write_text(json.dumps({**known, "source": row, "confirmed": again}))
+    page = write_search_report(folder).read_text(encoding="utf-8")
+    assert page.count("source, untouched") == 2
+    assert "8 [7.9, 8.1]" in page
+    assert "3 of 3 ended" in page
+    for words in ("winner.toml", "Thick: the winner", "Pictures of the winner"):
+        assert words not in page, words
+
+
 def test_a_search_that_has_not_begun_still_has_a_page(tmp_path: Path):
     (tmp_path / "search.json").write_text("{}")
     assert "0 of 0 ended" in write_search_report(tmp_path).read_text(encoding="utf-8")

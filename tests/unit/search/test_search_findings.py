@@ -8,7 +8,8 @@ from search_scores import score
 from graftgan.data import DataSettings
 from graftgan.experiment import Experiment
 from graftgan.metrics import ScoringSettings
-from graftgan.search import Findings, PlanSearch, Trial
+from graftgan.search import Findings, Pause, PlanSearch, Trial
+from graftgan.search.confirmation import ask_to_confirm
 from graftgan.search.findings import gather_findings, winner_toml, winning_experiment
 from graftgan.search.space import Space
 from graftgan.transfer import parse_plan
@@ -86,3 +87,75 @@ def test_the_winner_is_the_experiment_of_its_trial():
     assert experiment.transfer.modulation_rate == 2.0
     text = winner_toml(search, TRIALS[1], score="KID")
     assert text.startswith("# Found by graftgan search --strategy gradual: trial 1, KID 2.\n")
+
+
+def after(source: float, *trials: Trial) -> tuple[Trial, ...]:
+    """Return the trials as they are where the untouched source has this score."""
+    return tuple(replace(one, untouched=score(source)) for one in trials)
+
+
+def confirming(number: int, of: int, value: float) -> Trial:
+    overrides = {"plan": "p", "seed": 1}
+    return trial(number, value, stage="confirm", of=of, overrides=overrides, cost=None)
+
+
+def test_a_source_that_no_trial_beats_leaves_no_winner_and_nothing_to_confirm():
+    trials = after(1.0, *TRIALS)
+    found = findings(*trials, confirm_seeds=2)
+    assert (found.winner, found.ranking) == (None, (1, 0, 3))
+    assert found.source is not None
+    assert (found.source.mean, found.source.verdict) == (1.0, "best")
+    said = " ".join(found.says)
+    assert "The untouched source has 1." in said
+    assert found.says[-1] == (
+        "No trial beats the untouched source by KID; there is no winner, and none is run again."
+    )
+    assert "winner.toml" not in said
+    so_far = gather_findings(PlanSearch(base=BASE), SPACE, trials, importances={}, complete=False)
+    assert so_far.says[-1].endswith("there is no winner so far.")
+    assert not any("winner" in note for note in found.notes)
+    search = replace(PlanSearch(base=BASE), confirm_seeds=2)
+    assert ask_to_confirm(search, trials) is Pause.DONE
+
+
+def test_a_trial_that_beats_the_source_wins_as_before():
+    found = findings(*after(2.5, *TRIALS))
+    assert found.winner == 1
+    assert found.says[-1].startswith("winner.toml holds the settings of trial 1")
+    assert found.source is not None
+    assert found.source.verdict == "worse"
+    search = replace(PlanSearch(base=BASE), confirm_seeds=1)
+    assert not isinstance(ask_to_confirm(search, after(2.5, *TRIALS)), Pause)
+
+
+def test_a_trial_within_chance_of_the_source_is_no_winner():
+    found = findings(*after(2.1, *TRIALS))  # trial 1 has 2; each half of an interval is 0.1
+    assert found.winner is None
+    assert found.says[-1] == "No trial beats the untouched source by KID; there is no winner."
+
+
+def test_the_winner_is_the_best_of_those_that_beat_the_source():
+    wide = trial(0, 2.0, end=score(2.0, half=1.0))
+    found = findings(*after(2.5, wide, trial(1, 2.2)))
+    assert (found.ranking, found.winner) == ((0, 1), 1)
+
+
+def test_new_seeds_may_take_the_winner_away():
+    again = after(2.5, confirming(4, 1, 2.6), confirming(5, 0, 2.45))
+    found = findings(*after(2.5, *TRIALS), *again, confirm_seeds=1, confirm_top=2)
+    assert found.winner is None
+    assert [(entry.trial, entry.standing.mean) for entry in found.confirmed] == [
+        (0, 2.45), (None, 2.5), (1, 2.6),
+    ]  # fmt: skip
+    assert found.says[-1] == (
+        "With new seeds, no trial beats the untouched source by KID; there is no winner."
+    )
+    assert not any("Not all new seeds" in note for note in found.notes)
+    kept = after(2.5, confirming(4, 1, 2.6), confirming(5, 0, 2.3))
+    assert findings(*after(2.5, *TRIALS), *kept, confirm_seeds=1, confirm_top=2).winner == 0
+
+
+def test_records_from_before_the_source_was_kept_win_as_they_did():
+    found = findings(*TRIALS)
+    assert (found.winner, found.source) == (1, None)
+    assert not any("source" in sentence for sentence in found.says)

@@ -1,16 +1,19 @@
 """Which runs are started, gone on with, skipped; what is recorded and what is refused."""
 
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from feature_networks import save_brightness
+from graftgan.cli import main
 from graftgan.composer import run
 from graftgan.data import DataSettings
 from graftgan.errors import GraftganError, RunError
 from graftgan.experiment import Experiment, NetworkSettings
+from graftgan.files import read_jsonl
 from graftgan.metrics import ScoringSettings
 from graftgan.run_folder import RunFolder
 from graftgan.search import (
@@ -26,7 +29,9 @@ from graftgan.search.comparison import fingerprint
 from graftgan.search.results import gather
 from graftgan.settings import read_toml
 from graftgan.training import TrainingSettings
-from tiny_networks import draw_pictures
+from tiny_networks import draw_pictures, tiny_home
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
 class Notes(room.ComparisonWatcher):
@@ -84,6 +89,7 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
     assert [entry["state"] for entry in data["runs"]] == ["failed", "finished"]
     assert data["runs"][0]["message"] == "the machine has not enough memory"
     assert data["at_end"][0]["variant"] == "hinge"
+    assert not any(entry["is_source"] for entry in data["at_end"])  # fresh weights have none
     assert data["at_end"][1]["verdict"] == "no score"
     assert any("1 of 2 runs are not done: gan-0" in note for note in data["notes"])
 
@@ -119,6 +125,55 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
     (out / "runs" / "hinge-0").rename(out / "runs" / "gan-0")
     with pytest.raises(RunError, match="objective is 'hinge', not 'gan'"):
         resume_comparison(out, device="cpu")
+
+
+def test_a_comparison_that_no_method_wins_says_so_again_when_it_is_gone_on_with(
+    comparison: Comparison, tmp_path: Path
+):
+    source = str(tiny_home(tmp_path / "home", pictures=1) / "tiny")
+    own = tmp_path / "drawn by the source"
+    assert main(["sample", source, "--count", "40", "--seed", "7", "--out", str(own)]) == 0
+    base = replace(comparison.base, source=source, pictures=own)
+    rates = {f"optimization.{role}_learning_rate": 1e-9 for role in ("generator", "discriminator")}
+    variants = {"tuned": {"plan": "fine_tune", **rates}, "scratch": {"plan": "scratch", **rates}}
+    asked = replace(comparison, base=base, variants=variants, seeds=(0, 1))
+    results = run_comparison(asked, tmp_path / "out", device="cpu")
+    row = next(entry for entry in results.at_end if entry.is_source)
+    begun = [
+        {line["iteration"]: line["value"] for line in read_jsonl(file) if line["decides"]}[0]
+        for file in sorted((tmp_path / "out" / "runs").glob("tuned-*/metrics.jsonl"))
+    ]
+    assert (row.mean, row.seeds) == (pytest.approx(sum(begun) / 2), (0, 1))
+    untouched = [run.untouched is not None for run in results.runs]
+    assert untouched == [True, False, True, False]  # fresh weights are no source
+    assert {entry.variant: entry.beats_source for entry in results.at_end} == {
+        "source, untouched": None, "tuned": False, "scratch": False,
+    }  # fmt: skip
+    assert results.at_end[-1].variant == "scratch"
+    name = results.score
+    sentence = f"At the end, no method beats the untouched source by {name}; there is no winner."
+    assert results.says[0] == sentence
+    assert not any("has the best score" in said for said in results.says)
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert sentence in page
+    assert "source, untouched" in page
+    again = resume_comparison(tmp_path / "out", device="cpu")
+    assert again.says == results.says
+    record = runpy.run_path(str(SCRIPTS / "record_comparison.py"))["lines"](tmp_path / "out")
+    kept = [line["untouched"] and line["untouched"]["value"] for line in record]
+    assert kept == [begun[0], None, begun[1], None]
+
+
+def test_several_sources_have_a_row_each(comparison: Comparison, tmp_path: Path):
+    for home in ("one", "two"):
+        tiny_home(tmp_path / home, pictures=1)
+    variants = {home: {"source": str(tmp_path / home / "tiny")} for home in ("one", "two")}
+    results = run_comparison(replace(comparison, variants=variants), tmp_path / "out", device="cpu")
+    rows = [entry.variant for entry in results.at_end if entry.is_source]
+    assert sorted(rows) == ["source, untouched (one)", "source, untouched (two)"]
+    taken = replace(comparison, variants={"source, untouched": {"objective": "gan"}})
+    with pytest.raises(GraftganError, match="no variant may be called 'source, untouched'"):
+        run_comparison(taken, tmp_path / "other", device="cpu")
 
 
 def _age(settings: Path, *, by: str) -> None:

@@ -4,7 +4,14 @@ import pytest
 from search_scores import score
 
 from graftgan.metrics import Score
-from graftgan.search.standing import mean_interval, standings, t_quantile
+from graftgan.search.standing import (
+    SOURCE,
+    Source,
+    mean_interval,
+    nothing_wins,
+    standings,
+    t_quantile,
+)
 
 
 def over_seeds(*values: float, better: str = "lower") -> dict[int, Score]:
@@ -94,3 +101,110 @@ def test_what_was_measured_differently_or_not_at_all_is_not_compared():
 
 def test_nothing_measured_gives_no_best():
     assert [s.verdict for s in standings({"a": {}, "b": {}})] == ["no score", "no score"]
+
+
+def test_a_source_that_is_best_stands_first_and_nothing_wins():
+    source = Source(scores=over_seeds(1.0, 1.1, 1.2))
+    scores = {"a": over_seeds(1.5, 1.6, 1.7), "b": over_seeds(1.01, 1.09, 1.2)}
+    found = standings(scores, {"a": source, "b": source})
+    assert [(s.variant, s.verdict, s.is_source, s.beats_source) for s in found] == [
+        (SOURCE, "best", True, None),
+        ("b", "within noise", False, False),
+        ("a", "worse", False, False),
+    ]
+    assert (found[0].mean, found[0].seeds) == (pytest.approx(1.1), (0, 1, 2))
+    assert nothing_wins(found)
+
+
+def test_a_method_that_is_clearly_better_than_its_source_wins_as_before():
+    source = Source(scores=over_seeds(1.0, 1.1, 1.2))
+    scores = {"a": over_seeds(0.5, 0.6, 0.7), "b": over_seeds(1.3, 1.2, 1.3)}
+    found = standings(scores, {"a": source, "b": source})
+    assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
+        ("a", "best", True),
+        (SOURCE, "worse", None),
+        ("b", "worse", False),
+    ]
+    assert found[1].difference is not None
+    assert found[1].difference.difference == pytest.approx(0.5)
+    assert not nothing_wins(found)
+    without = [s.verdict for s in found if not s.is_source]
+    assert without == [s.verdict for s in standings(scores)]
+
+
+def test_a_method_that_chance_puts_before_its_source_is_first_and_wins_nothing():
+    found = standings({"a": over_seeds(0.8, 1.1, 1.0)}, {"a": Source(scores=over_seeds(1, 1, 1))})
+    assert [(s.variant, s.verdict) for s in found] == [
+        ("a", "first, but no winner"),
+        (SOURCE, "within noise"),
+    ]
+    assert nothing_wins(found)
+
+
+def test_where_higher_is_better_a_source_is_beaten_by_more():
+    began = Source(scores=over_seeds(0.5, 0.5, better="higher"))
+    scores = {
+        "high": over_seeds(0.8, 0.8, better="higher"),
+        "low": over_seeds(0.2, 0.2, better="higher"),
+    }
+    found = standings(scores, {"high": began, "low": began})
+    assert [s.variant for s in found] == ["high", SOURCE, "low"]
+    assert [s.beats_source for s in found] == [True, None, False]
+
+
+def test_a_source_comes_before_what_is_only_as_good():
+    found = standings({"a": {0: score(1.0)}}, {"a": Source(scores={0: score(1.0)})})
+    assert [s.variant for s in found] == [SOURCE, "a"]
+
+
+def test_each_method_is_held_against_what_its_own_runs_began_with():
+    """Their sources, or the pictures they are scored against, are others."""
+    found = standings(
+        {"a": {0: score(0.5)}, "b": {0: score(0.9, reference="other")}},
+        {
+            "a": Source(row="source a", scores={0: score(0.5)}),
+            "b": Source(row="source b", scores={0: score(2.0, reference="other")}),
+        },
+    )
+    beats = {s.variant: s.beats_source for s in found}
+    assert beats == {"a": False, "b": True, "source a": None, "source b": None}
+    assert not nothing_wins(found)
+
+
+def test_runs_of_one_source_scored_against_other_pictures_keep_to_their_own_start():
+    """As where the number of pictures varies, which a reference goes without."""
+    found = standings(
+        {"a": {0: score(1.5)}, "b": {0: score(0.9, reference="other")}},
+        {
+            "a": Source(scores={0: score(1.0)}),
+            "b": Source(scores={0: score(2.0, reference="other")}),
+        },
+    )
+    assert {s.variant: s.beats_source for s in found} == {"a": False, "b": True, SOURCE: None}
+    assert found[0].verdict == "best"
+
+
+def test_what_did_not_begin_with_its_source_is_held_against_that_of_the_others():
+    """Such as the method scratch, which resets every layer."""
+    found = standings(
+        {"tuned": {0: score(2.0)}, "scratch": {0: score(0.5)}},
+        {"tuned": Source(scores={0: score(1.0)}), "scratch": Source(scores={})},
+    )
+    beats = [(s.variant, s.beats_source) for s in found]
+    assert beats == [("scratch", True), (SOURCE, None), ("tuned", False)]
+
+
+def test_without_a_known_score_of_a_source_nothing_is_said_of_it():
+    scores = {"a": {0: score(1.0)}, "b": {0: score(2.0)}}
+    for sources in ({}, {"a": Source(scores={}), "b": Source(scores={0: score(float("nan"))})}):
+        found = standings(scores, sources)
+        assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
+            ("a", "best", None),
+            ("b", "worse", None),
+        ]
+        assert not nothing_wins(found)
+    fresh = standings(scores, {"b": Source(scores={0: score(0.1)})})  # a has no source
+    assert not nothing_wins(fresh)
+    assert [s.verdict for s in standings({"a": {}}, {"a": Source(scores={0: score(1.0)})})] == [
+        "no score"
+    ]

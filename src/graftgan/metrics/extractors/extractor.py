@@ -1,18 +1,24 @@
 """A feature network with all that decides what it answers: pictures in, features out."""
 
 import hashlib
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError
+from graftgan.errors import ScoreError, SettingsError
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features
+
+_TELLING = 1000  # numbers of a tensor, from which on equal ones are no chance
+_ALIKE = 1e-5  # of a cosine: two rows of weights in float32 that point in one direction
+_MOST = 0.5  # share of the rows: channels that are as good as zero point nowhere
 
 Progress = Callable[[int, int], None]
 """Called with (done, in all)."""
@@ -105,6 +111,28 @@ class Extractor:
             sha256=pictures_sha256(pictures),
         )
 
+    def refuse_inside(self, discriminator: nn.Module) -> None:
+        """Check that no weights of the network stand in a ``discriminator`` whose run it scores.
+
+        Tensors of 1,000 numbers and more are compared, up to a factor for each output channel, as a
+        normalisation leaves it that was folded into its convolution.
+
+        Raises:
+            SettingsError: Some do.
+        """
+        theirs: dict[torch.Size, list[tuple[str, Tensor]]] = {}
+        for name, tensor in _telling_tensors(discriminator):
+            theirs.setdefault(tensor.shape, []).append((name, tensor))
+        for own, tensor in _telling_tensors(self.network):
+            for name, other in theirs.get(tensor.shape, []):
+                if _same_weights(tensor, other):
+                    raise SettingsError(
+                        f"the discriminator holds the feature network '{self.name}' that is to "
+                        f"score it: its {name} is {own} of that network. A discriminator made of "
+                        "the features that score wins the score, not the eye; score with another "
+                        "--extractor"
+                    )
+
     def embed(self, pictures: Tensor) -> Tensor:
         """Return the features (n, d) of uint8 ``pictures`` (n, 3, h, h) on the CPU, n >= 1.
 
@@ -186,6 +214,29 @@ def pictures_sha256(pictures: Tensor) -> str:
     for chunk in pictures.split(256):
         digest.update(chunk.cpu().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def _telling_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters and buffers whose equality is no chance: large, and not of one value."""
+    for name, tensor in itertools.chain(network.named_parameters(), network.named_buffers()):
+        if tensor.is_floating_point() and tensor.numel() >= _TELLING:
+            rows = _weight_rows(tensor)
+            if not bool((rows == rows[:1]).all()):
+                yield name, tensor
+
+
+def _same_weights(first: Tensor, second: Tensor) -> bool:
+    one, two = _weight_rows(first), _weight_rows(second)
+    if one.shape[1] == 1:
+        return torch.equal(one, two)
+    alike = F.cosine_similarity(one, two).abs() > 1 - _ALIKE
+    return alike.float().mean().item() > _MOST
+
+
+def _weight_rows(tensor: Tensor) -> Tensor:
+    """Return the weights of each output channel as a row; of a single channel, each number."""
+    channels = len(tensor) if len(tensor) > 1 else tensor.numel()
+    return tensor.detach().float().cpu().reshape(channels, -1)
 
 
 def _as_rows(part: object, count: int) -> Tensor | None:
