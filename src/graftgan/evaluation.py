@@ -48,7 +48,7 @@ from graftgan.unseen import (
     told_apart,
 )
 
-DEFAULT_METRICS = (HEADLINE, "fid", "precision_recall", "density_coverage", "vendi")
+DEFAULT_METRICS = (HEADLINE, "diversity", "detail", "precision_recall", "density_coverage")
 _GALLERY_ROWS = 12
 _TRAINING = " (training pictures)"
 
@@ -62,7 +62,8 @@ class EvaluationSettings:
     """How pictures are drawn and scored."""
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    """kid, fid, precision_recall, density_coverage, vendi, intra_cluster, inception_score."""
+    """kid, fid, diversity, detail, precision_recall, density_coverage, vendi, intra_cluster,
+    inception_score."""
     count: int = 2000
     """Pictures drawn from a model; at most so many are taken from a folder."""
     seed: int = 0

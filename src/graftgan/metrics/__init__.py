@@ -4,6 +4,7 @@ Pictures become features (``extractors``), features become statistics, statistic
 To add a metric: a file that registers it in ``METRICS``, and its import here.
 """
 
+from graftgan.metrics import detail as detail
 from graftgan.metrics import diversity as diversity
 from graftgan.metrics import frechet as frechet
 from graftgan.metrics import inception_score as inception_score

@@ -99,6 +99,24 @@ def _measure_pairwise(
     return {"pairwise distance": resampling.interval(float(means[0]), means[1:])}
 
 
+def _measure_relative(
+    generated: Features, reference: Features, resampling: Resampling
+) -> Mapping[str, Estimate]:
+    """Return the ratio of the mean distances of two pictures, with an exact bootstrap of both sets.
+
+    A picture drawn twice is not paired with itself.
+    """
+    means: list[Tensor] = []
+    for side, role in ((generated, "generated"), (reference, "reference")):
+        ones = torch.ones(1, len(side), dtype=torch.float64)
+        weights = torch.cat([ones, resampling.weights(len(side), role)])
+        means.append(_pairwise_means(_directions(side.values), weights))
+    if float(means[1][0]) == 0:
+        raise ScoreError("the real pictures are all the same, so nothing can be as varied as they")
+    ratios = means[0] / means[1]
+    return {"diversity": resampling.interval(float(ratios[0]), ratios[1:])}
+
+
 def _pairwise_means(directions: Tensor, weights: Tensor) -> Tensor:
     """Return (r,): the mean distance of all pairs under each row of ``weights``."""
     return _cluster_means(directions, torch.zeros(len(directions), dtype=torch.long), weights)
@@ -193,6 +211,16 @@ METRICS.register("pairwise_distance")(
         settings={
             "distance": "1 - cosine",
             "interval": "bootstrap of the generated set",
+        },
+    )
+)
+METRICS.register("diversity")(
+    Metric(
+        measure=_measure_relative,
+        better={"diversity": "higher"},
+        settings={
+            "distance": "1 - cosine, over that of the real pictures",
+            "interval": "bootstrap of both sets",
         },
     )
 )

@@ -17,6 +17,8 @@ class Features:
     Attributes:
         values: (n, d), float32 on the CPU.
         logits: (n, classes) of the same network's classifier; None where it has none.
+        detail: (n, 2), the grain and the sharpness of the pictures themselves; None where these
+            are not known.
         sha256: Of the pictures they were made from, in their order.
         key: What decides these rows, network included, so that what follows from them can be
             kept too; empty where nothing should be kept.
@@ -29,6 +31,7 @@ class Features:
     logits: Tensor | None
     sha256: str
     key: tuple[KeyPart, ...] = ()
+    detail: Tensor | None = None
 
     def __post_init__(self) -> None:
         for rows in (self.values, self.logits):
@@ -50,4 +53,7 @@ class Features:
     def subset(self, chosen: Tensor) -> "Features":
         """Return the rows of the indices ``chosen`` (m,)."""
         logits = None if self.logits is None else self.logits[chosen]
-        return Features(values=self.values[chosen], logits=logits, sha256=self.sha256)
+        detail = None if self.detail is None else self.detail[chosen]
+        return Features(
+            values=self.values[chosen], logits=logits, sha256=self.sha256, detail=detail
+        )

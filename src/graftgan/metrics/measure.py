@@ -237,9 +237,11 @@ def check_metrics(metrics: Sequence[str], generated_count: int, reference: Featu
 def full_name(label: str, extractor: str, view: str) -> str:
     """Return a number's name with its network's and its view's.
 
-    Only that of the standard Inception, shown every pixel, goes without: it is the literature's.
+    Without them go that of the standard Inception, shown every pixel, which is the literature's,
+    and those of the pixels themselves.
     """
-    if extractor == "inception" and view == "pixels":
+    of_pixels = any(metric.of_pixels and label in metric.better for metric in METRICS.values())
+    if of_pixels or (extractor == "inception" and view == "pixels"):
         return label
     seen = extractor if view == "pixels" else f"{extractor}, {view}"
     return f"{'FD' if label == 'FID' else label}({seen})"

@@ -21,6 +21,7 @@ class Metric:
         settings: The constants of the method; part of a score's protocol.
         least: Fewest pictures on each side.
         needs_logits: Whether the feature network must have a classifier.
+        of_pixels: Whether the numbers are of the pictures themselves, whatever the network.
     """
 
     measure: Measure
@@ -28,6 +29,7 @@ class Metric:
     settings: Mapping[str, int | float | str] = field(default_factory=dict[str, int | float | str])
     least: int = 2
     needs_logits: bool = False
+    of_pixels: bool = False
 
 
 METRICS: Registry[Metric] = Registry("metric")

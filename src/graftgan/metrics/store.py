@@ -27,7 +27,7 @@ from graftgan.metrics.extractors.extractor import (
 )
 from graftgan.metrics.features import Features, KeyPart
 
-_FORMAT = 1  # raise it when the same key would give other numbers
+_FORMAT = 2  # raise it when the same key would give other numbers
 
 Tensors = Mapping[str, Tensor]
 
@@ -60,13 +60,21 @@ def features_of(
         features = extractor.extract(
             pictures, device=device, batch_size=batch_size, progress=progress
         )
-        logits = {} if features.logits is None else {"logits": features.logits}
-        return {"values": features.values, **logits}
+        others = {"logits": features.logits, "detail": features.detail}
+        return {"values": features.values} | {
+            name: rows for name, rows in others.items() if rows is not None
+        }
 
     sha256 = pictures_sha256(pictures)
     key = features_key(sha256, extractor)
     tensors = (store or Store()).cached_tensors(("features", *key), compute)
-    return Features(values=tensors["values"], logits=tensors.get("logits"), sha256=sha256, key=key)
+    return Features(
+        values=tensors["values"],
+        logits=tensors.get("logits"),
+        detail=tensors.get("detail"),
+        sha256=sha256,
+        key=key,
+    )
 
 
 def cached_tensors(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.errors import ScoreError, SettingsError
+from graftgan.metrics.extractors.detail import detail_of
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features
@@ -109,6 +110,7 @@ class Extractor:
             values=values,
             logits=torch.cat(logits) if logits else None,
             sha256=pictures_sha256(pictures),
+            detail=detail_of(pictures),
         )
 
     def refuse_inside(self, discriminator: nn.Module) -> None:

@@ -61,6 +61,11 @@ def visible(levels: Tensor) -> Tensor:
     return _mixed(levels, torch.linalg.inv(luma)) if coloured else levels
 
 
+def brightness(levels: Tensor) -> Tensor:
+    """Return the brightness (n, 1, h, w) of grey levels (n, 1 or 3, h, w)."""
+    return levels if levels.shape[1] == 1 else _mixed(levels, _luma(levels.device)[:1])
+
+
 def low_passed(levels: Tensor, sigma: float) -> Tensor:
     """Return ``levels`` (n, c, h, w) under a Gaussian of ``sigma`` pixels; edges are repeated."""
     channels = levels.shape[1]
