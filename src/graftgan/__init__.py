@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from graftgan.objectives import OptimizationSettings
     from graftgan.projection import ProjectionSettings, project
     from graftgan.reports import write_run_report
+    from graftgan.rescoring import evaluate_again
     from graftgan.run_folder import RunFolder, load_run
     from graftgan.sampling import (
         generate,
@@ -88,6 +89,7 @@ _HOMES = {
     "apply_plan": "transfer",
     "compare": "metrics",
     "evaluate": "evaluation",
+    "evaluate_again": "rescoring",
     "export_model": "export",
     "extend_comparison": "search",
     "floor": "evaluation",
@@ -145,6 +147,7 @@ __all__ = [
     "apply_plan",
     "compare",
     "evaluate",
+    "evaluate_again",
     "export_model",
     "extend_comparison",
     "floor",

@@ -16,7 +16,7 @@ from graftgan.experiment import Experiment
 from graftgan.games import GAMES
 from graftgan.metrics import build_extractor
 from graftgan.networks import Architecture, NetworkPair, draw_latents
-from graftgan.prepared import Prepared, Yardstick
+from graftgan.prepared import HELD_OUT, Prepared, Yardstick
 from graftgan.progress import Progress, silent
 from graftgan.randomness import Randomness
 from graftgan.run_folder import architecture_of, put_in_force
@@ -41,7 +41,7 @@ from graftgan.transfer import (
     refuse_mixed_samples,
     remember_source,
 )
-from graftgan.unseen import held_out_reference, reference_among
+from graftgan.unseen import Reference, held_out_reference, reference_among
 
 
 def prepare(
@@ -302,10 +302,23 @@ def _yardstick(experiment: Experiment, images: ImageSet, progress: Progress) -> 
     if scoring.score_every is None:
         return None
     extractor = build_extractor(scoring.network)
-    if scoring.reference is None:
-        return Yardstick(extractor, held_out_reference(images))
+    return Yardstick(extractor, *reference_of(experiment, images, progress))
+
+
+def reference_of(
+    experiment: Experiment, images: ImageSet, progress: Progress = silent
+) -> tuple[Reference, str]:
+    """Return what a run on ``images`` is scored against, and what that is in words.
+
+    Raises:
+        ScoreError: Hardly any picture of it was not trained on.
+        ImageSetError: The reference cannot be read.
+    """
+    place = experiment.scoring.reference
+    if place is None:
+        return held_out_reference(images), HELD_OUT
     whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
-    given = _load_pictures(replace(experiment, data=whole), scoring.reference, progress)
-    name = scoring.reference.name
+    given = _load_pictures(replace(experiment, data=whole), place, progress)
+    name = place.name
     reference = reference_among(given.pictures, images.pictures, name=name, training_is_fine=False)
-    return Yardstick(extractor, reference, name)
+    return reference, name

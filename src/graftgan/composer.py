@@ -31,6 +31,7 @@ from graftgan.resuming import (
     check_may_resume,
     clear_leftovers,
     forget_what_is_done_again,
+    keeping,
     lengthened,
     moved,
     newest_state,
@@ -91,6 +92,7 @@ def resume(
     seconds: float | None = None,
     pictures: Path | None = None,
     reference: Path | None = None,
+    keep_pictures: bool | None = None,
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> RunFolder:
@@ -107,6 +109,7 @@ def resume(
         seconds: A new limit of the time in the training loop.
         pictures: Where its pictures lie now, if they were moved.
         reference: Where the pictures lie now that it is scored against.
+        keep_pictures: Whether scored pictures are kept from here on; None: as before.
         device: auto, cpu, cuda, cuda:N or mps.
         watcher: Shows what happens.
 
@@ -119,7 +122,8 @@ def resume(
     experiment = folder.experiment()
     with _joined(device, experiment) as place, _alone(folder, place):
         check_may_resume(folder, iterations, seconds)
-        experiment = moved(lengthened(experiment, iterations, seconds), pictures, reference)
+        experiment = keeping(lengthened(experiment, iterations, seconds), keep_pictures)
+        experiment = moved(experiment, pictures, reference)
         return _go_on(folder, experiment, place, watcher or Watcher())
 
 
@@ -236,8 +240,10 @@ def _has_its_start(
     if not vae.experiment_file.is_file():
         _begin(vae, vae_of(prepared.experiment), place, watcher)
     elif vae.card().state != RunState.FINISHED:
+        asked = prepared.experiment
+        known = keeping(vae.experiment(), asked.scoring.keep_pictures)
         with _alone(vae, place):
-            _go_on(vae, moved(vae.experiment(), prepared.experiment.pictures), place, watcher)
+            _go_on(vae, moved(known, asked.pictures), place, watcher)
     ended = vae.card()
     # A signal may come while the last of it is written: then it is finished, and no more begins.
     stops = training.processes.agree(bool(watcher.stopped_by), prepared.hardware.device)

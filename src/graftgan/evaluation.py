@@ -1,6 +1,6 @@
 """Score anything that gives pictures against a set of real ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from graftgan.metrics import (
 )
 from graftgan.randomness import Randomness, some_of
 from graftgan.reports import neighbour_gallery, save_png, write_run_report
-from graftgan.run_folder import RunFolder
+from graftgan.run_folder import RunFolder, architecture_of
 from graftgan.sampling import generate, latents_for
 from graftgan.scorer import source_scores
 from graftgan.settings import strict, to_plain
@@ -143,27 +143,14 @@ def evaluate(
         GraftganError: Something is missing or does not fit; the message says what.
     """
     settings = settings or EvaluationSettings()
-    _check_names(settings.metrics)
-    show = progress or _show_nothing
+    check_names(settings.metrics)
     extractor = build_extractor(settings.network)
     candidate = open_candidate(model, settings, of_class=of_class)
-    look = _Look(extractor, torch.device(device), show)
-    real = _reference(against, candidate, settings)
+    look = Look(extractor, torch.device(device), progress or _show_nothing)
+    real = reference_for(candidate, against, settings)
     generated = look.at(candidate.pictures, "generated pictures")
-    reference = look.at(real.pictures, f"pictures of {against.name}")
-    protocol = protocol_of(
-        extractor,
-        generated,
-        reference,
-        reference_name=against.name + _TRAINING * real.rewards_copying,
-        resolution=candidate.pictures.shape[-1],
-        truncation=settings.truncation,
-        seed=settings.seed,
-    )
-    floors = floors_of(reference, settings.metrics, count=len(generated), seed=settings.seed)
-    scores = measure(generated, reference, protocol, metrics=settings.metrics, floors=floors)
-    if real.rewards_copying:
-        scores = [_with_warning(score, real.notes[-1]) for score in scores]
+    standard = look.standard(real, against.name)
+    scores = standard.scores_of(generated, candidate.pictures.shape[-1], settings)
     evaluation = Evaluation(
         candidate=candidate,
         scores=scores,
@@ -173,7 +160,7 @@ def evaluate(
     )
     if not settings.copies:
         return evaluation
-    others = None if real.rewards_copying else reference
+    others = None if real.rewards_copying else standard.features
     try:
         copies, gallery = _look_for_copies(candidate, generated, others, settings, look)
     except GraftganError as error:
@@ -183,7 +170,7 @@ def evaluate(
         return replace(evaluation, notes=(*evaluation.notes, note))
     return replace(
         evaluation,
-        scores=scores + copy_scores(copies, protocol),
+        scores=scores + copy_scores(copies, scores[0].protocol),
         copies=copies,
         gallery=gallery,
     )
@@ -197,13 +184,27 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     candidate = evaluation.candidate
-    for score in evaluation.scores:
-        line = {"iteration": candidate.iteration, "model": candidate.name, **to_plain(score)}
-        append_jsonl(folder / "metrics.jsonl", line)
+    keep_scores(folder, candidate.name, {candidate.iteration: evaluation.scores})
     if evaluation.gallery is not None:
         save_png(evaluation.gallery, folder / "neighbours.png")
     if candidate.run is not None and candidate.run.path == folder:
         write_run_report(folder)
+
+
+def keep_scores(folder: Path, name: str, scores: Mapping[int, Sequence[Score]]) -> None:
+    """Append the scores of the model ``name``, by iteration, to ``metrics.jsonl`` in ``folder``.
+
+    They decide nothing about a run that lies there.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    lines = [
+        {"iteration": iteration, "model": name, **to_plain(score)}
+        for iteration, found in scores.items()
+        for score in found
+    ]
+    append_jsonl(folder / "metrics.jsonl", *lines)
 
 
 def floor(
@@ -226,11 +227,11 @@ def floor(
     Raises:
         GraftganError: The pictures or the network cannot be used.
     """
-    _check_names(metrics)
+    check_names(metrics)
     if not sizes or min(sizes) < 2 or repeats < 1:
         raise SettingsError("a floor needs sizes of at least 2 pictures, and at least 1 repeat")
     extractor = build_extractor(network or ExtractorSettings())
-    look = _Look(extractor, torch.device(device), progress or _show_nothing)
+    look = Look(extractor, torch.device(device), progress or _show_nothing)
     images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
     chosen = _at_most(distinct(images.pictures), 2 * max(sizes), seed)
     features = look.at(chosen, f"pictures of {pictures.name}")
@@ -244,8 +245,15 @@ def floor(
     return floors
 
 
-def _check_names(metrics: tuple[str, ...]) -> None:
-    """Raise UnknownName for a name that is no metric's, before anything is drawn."""
+def check_names(metrics: tuple[str, ...]) -> None:
+    """Check before anything is drawn that ``metrics`` are scores.
+
+    Raises:
+        SettingsError: There is none.
+        UnknownName: One is no metric's name.
+    """
+    if not metrics:
+        raise SettingsError("metrics must name at least one score, such as kid")
     for name in metrics:
         METRICS[name]
 
@@ -298,18 +306,67 @@ def open_candidate(
     return Candidate(name=name, pictures=pictures, run=run, iteration=iteration)
 
 
-class _Look:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standard:
+    """Real pictures to score against, as a feature network sees them.
+
+    Attributes:
+        extractor: The network.
+        reference: The pictures.
+        name: What they are, in words.
+        features: What the network makes of them.
+    """
+
+    extractor: Extractor
+    reference: Reference
+    name: str
+    features: Features
+
+    def scores_of(
+        self, generated: Features, resolution: int, settings: EvaluationSettings
+    ) -> list[Score]:
+        """Return the scores of pictures that were ``resolution`` pixels high and wide.
+
+        Raises:
+            ScoreError: They cannot be measured.
+        """
+        rewards_copying, metrics = self.reference.rewards_copying, settings.metrics
+        protocol = protocol_of(
+            self.extractor,
+            generated,
+            self.features,
+            reference_name=self.name + _TRAINING * rewards_copying,
+            resolution=resolution,
+            truncation=settings.truncation,
+            seed=settings.seed,
+        )
+        floors = floors_of(self.features, metrics, count=len(generated), seed=settings.seed)
+        scores = measure(generated, self.features, protocol, metrics=metrics, floors=floors)
+        if rewards_copying:
+            return [_with_warning(score, self.reference.notes[-1]) for score in scores]
+        return scores
+
+
+class Look:
     """Features of pictures, from the cache where they are there, with a bar where not."""
 
     def __init__(self, extractor: Extractor, device: torch.device, show: Progress) -> None:
         self._extractor, self._device, self._show = extractor, device, show
 
     def at(self, pictures: PictureBytes, what: str) -> Features:
+        """Return the features of ``pictures``, which are ``what``."""
         return features_of(
             pictures,
             self._extractor,
             device=self._device,
             progress=lambda done, total: self._show(what, done, total),
+        )
+
+    def standard(self, reference: Reference, name: str) -> Standard:
+        """Return real pictures to score against, which are ``name``."""
+        features = self.at(reference.pictures, f"pictures of {name}")
+        return Standard(
+            extractor=self._extractor, reference=reference, name=name, features=features
         )
 
 
@@ -329,20 +386,37 @@ def _trained_on(candidate: Candidate, settings: EvaluationSettings) -> ImageSet:
         return _pictures(settings.training, candidate.pictures, settings.seed)
     if candidate.run is None:
         raise ScoreError("--training says which pictures the model was trained on")
-    experiment = candidate.run.experiment()
-    resolution = candidate.pictures.shape[-1]
+    return pictures_of(candidate.run)
+
+
+def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
+    """Return the pictures of a run, split as they were.
+
+    Args:
+        run: The run.
+        place: Where they lie now; None: where they were.
+
+    Raises:
+        ScoreError: They are not those that it was trained on.
+        ImageSetError: They cannot be read.
+    """
+    experiment = run.experiment()
+    place = place or experiment.pictures
     images = load_image_set(
-        experiment.pictures, experiment.data, resolution=resolution, seed=experiment.seed
+        place,
+        experiment.data,
+        resolution=architecture_of(experiment).resolution,
+        seed=experiment.seed,
     )
-    if images.sha256 != candidate.run.card().pictures_sha256:
+    if images.sha256 != run.card().pictures_sha256:
         raise ScoreError(
-            f"the pictures in {experiment.pictures} are not those that {candidate.name} was "
-            "trained on; put them back, or say with --training where they are now"
+            f"the pictures in {place} are not those that {run.path.name} was trained on; put them "
+            "back, or say with --training where they are now"
         )
     return images
 
 
-def _reference(against: Path, candidate: Candidate, settings: EvaluationSettings) -> Reference:
+def reference_for(candidate: Candidate, against: Path, settings: EvaluationSettings) -> Reference:
     """Return the pictures of ``against`` to score with, as far as it is known those not trained on.
 
     Raises:
@@ -381,7 +455,7 @@ def _look_for_copies(
     generated: Features,
     others: Features | None,
     settings: EvaluationSettings,
-    look: _Look,
+    look: Look,
 ) -> tuple[CopyReport, Image.Image]:
     """Return what the copy guard sees, and its gallery.
 

@@ -220,7 +220,12 @@ def refuse_deep(data: object) -> None:
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
     """Write ``data`` as JSON with a fingerprint of itself, whole."""
-    write_json(path, {**data, "sha256": _seal(data)})
+    write_json(path, sealed(data))
+
+
+def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``data`` with a fingerprint of itself."""
+    return {**data, "sha256": _seal(data)}
 
 
 def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[str, Any]:
@@ -235,12 +240,23 @@ def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[
         GraftganError: Of the class ``error``: the file is missing, or is not as it was written.
     """
     data = read_json(path, error=error)
+    try:
+        return unsealed(data)
+    except ValueError as problem:
+        raise error(f"{path} is damaged: {problem}; {advice}") from None
+
+
+def unsealed(data: object) -> dict[str, Any]:
+    """Return what :func:`sealed` was given.
+
+    Raises:
+        ValueError: ``data`` is not as it was sealed; the text says why.
+    """
     if not isinstance(data, dict):
-        raise error(f"{path} is damaged: it holds no JSON object; {advice}")
-    fields = cast("dict[str, Any]", data)
-    seal = fields.pop("sha256", None)
-    if seal != _seal(fields):
-        raise error(f"{path} is damaged: its content does not match its sha256; {advice}")
+        raise ValueError("it holds no JSON object")
+    fields = dict(cast("dict[str, Any]", data))
+    if fields.pop("sha256", None) != _seal(fields):
+        raise ValueError("its content does not match its sha256")
     return fields
 
 

@@ -13,6 +13,9 @@ from graftgan.training import Hardware
 from graftgan.transfer import AppliedPlan
 from graftgan.unseen import Reference, honest_pictures
 
+HELD_OUT = "held out"
+"""What pictures are, in words, that a run holds out and is scored against."""
+
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
@@ -26,7 +29,7 @@ class Yardstick:
 
     extractor: Extractor
     reference: Reference | None
-    name: str = "held out"
+    name: str = HELD_OUT
 
 
 @dataclass(frozen=True, slots=True)

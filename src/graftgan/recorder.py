@@ -10,11 +10,12 @@ import torch
 from graftgan.augment import POLICIES, leak_report
 from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.errors import ScoreError, TrainingDiverged
-from graftgan.files import append_jsonl, make_folder, remove_whole
+from graftgan.files import append_jsonl, make_folder, remove_whole, write_bytes
 from graftgan.prepared import Prepared
 from graftgan.reports import picture_grid, save_png
 from graftgan.run_folder import RunFolder
 from graftgan.sampling import generate, random_latents, sheet_latents
+from graftgan.scored_pictures import packed, scored_file
 from graftgan.scorer import Verdict, best_iteration, build_scorer, score_at
 from graftgan.tensors import Latents, PictureBytes
 from graftgan.training import (
@@ -165,6 +166,8 @@ class Recorder:
             return
         # The scores are written last of what belongs to them: a resumed run makes up for the
         # rest where they are missing.
+        if scored.pictures is not None:
+            write_bytes(scored_file(self._folder.path, training.iteration), scored.pictures)
         self._folder.update_card(warning=scored.warning)
         append_jsonl(self._folder.path / "metrics.jsonl", *scored.lines)
         if scored.verdict.best:
@@ -172,13 +175,15 @@ class Recorder:
         self._judge(scored.verdict)
 
     def _scored_now(self) -> "_Scored":
-        generated = self._sample(self._score_latents())
+        generated, iteration = self._sample(self._score_latents()), self._training.iteration
         try:
-            lines, verdict = self._scorer.score(self._training.iteration, generated)
+            lines, verdict = self._scorer.score(iteration, generated)
         except ScoreError as error:
-            where = f"iteration {self._training.iteration} cannot be scored"
+            where = f"iteration {iteration} cannot be scored"
             raise TrainingDiverged(f"{where}: {error}") from error
-        return _Scored(lines, verdict, self._leak_warning(generated))
+        keeps = self._prepared.experiment.scoring.keep_pictures
+        pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
+        return _Scored(lines, verdict, self._leak_warning(generated), pictures)
 
     def _judge(self, verdict: Verdict) -> None:
         training = self._training
@@ -233,11 +238,13 @@ class _Scored:
         lines: For metrics.jsonl.
         verdict: What they mean for the run.
         warning: That the generator draws what the augmentation does; None: it does not.
+        pictures: The file that keeps what was scored; None: it is not kept.
     """
 
     lines: list[dict[str, Any]]
     verdict: Verdict
     warning: str | None
+    pictures: bytes | None
 
 
 class SaveFirst(QuietListener):

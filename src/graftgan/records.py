@@ -157,6 +157,11 @@ class ScoreRecord:
     stop: str = ""
     model: str | None = None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether a run wrote it while it trained."""
+        return self.model is None
+
 
 def read_plan(run: Path) -> PlanRecord:
     """Return ``plan.json`` of a run folder.

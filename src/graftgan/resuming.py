@@ -21,8 +21,10 @@ from graftgan.experiment import Experiment
 from graftgan.files import remove_partial
 from graftgan.prepared import Prepared
 from graftgan.progress import Progress
+from graftgan.records import read_scores
 from graftgan.run_card import RunCard, RunState
 from graftgan.run_folder import RunFolder, filters_of
+from graftgan.scored_pictures import SCORED, list_scored
 from graftgan.training import Hardware, Processes, Training, forget_after, restore
 
 ANCHORS, GAME = "anchors", "game"
@@ -93,6 +95,13 @@ def lengthened(experiment: Experiment, iterations: int | None, seconds: float | 
     return replace(experiment, training=replace(experiment.training, **given))
 
 
+def keeping(experiment: Experiment, keep_pictures: bool | None) -> Experiment:
+    """Return ``experiment`` with whether scored pictures are kept, where that is said."""
+    if keep_pictures is None:
+        return experiment
+    return replace(experiment, scoring=replace(experiment.scoring, keep_pictures=keep_pictures))
+
+
 def moved(
     experiment: Experiment, pictures: Path | None, reference: Path | None = None
 ) -> Experiment:
@@ -132,7 +141,7 @@ def reference_checksum_of(prepared: Prepared) -> str | None:
     yardstick = prepared.yardstick
     if yardstick is None or yardstick.reference is None:
         return None
-    return checksum({"reference": yardstick.reference.pictures})
+    return yardstick.reference.checksum
 
 
 def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
@@ -158,17 +167,22 @@ def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
 
 def clear_leftovers(path: Path) -> None:
     """Remove what killed writers left."""
-    for place in (path, path / "checkpoints", *(path / name for name in _PICTURES)):
+    for place in (path, *(path / name for name in ("checkpoints", SCORED, *_PICTURES))):
         remove_partial(place)
 
 
 def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard | None) -> None:
     """Drop scores and pictures of iterations that will be done again.
 
-    Those of an iteration at which only an interruption drew pictures go too.
+    Those of an iteration at which only an interruption drew pictures go too, and scored pictures
+    whose scores were not written.
     """
-    reached = 0 if resumed is None else resumed.iteration
-    forget_after(path / "metrics.jsonl", -1 if resumed is None else reached)
+    reached, scores = 0 if resumed is None else resumed.iteration, path / "metrics.jsonl"
+    forget_after(scores, -1 if resumed is None else reached)
+    scored = {score.iteration for score in read_scores(scores)[0] if score.decides}
+    for iteration, file in list_scored(path).items():
+        if iteration not in scored:
+            file.unlink()
     for name in _PICTURES:
         for sheet in (path / name).glob("*.png"):
             iteration = int(sheet.stem) if sheet.stem.isdecimal() else 0

@@ -73,11 +73,13 @@ class RunFolder:
     def settings_sha256(self) -> str:
         """Return a fingerprint of all settings that must not change.
 
-        The run's length may change, and where the pictures lie: what they are has a hash.
+        The run's length may change, whether scored pictures are kept, and where the pictures lie:
+        what they are has a hash.
         """
         plain = read_toml(self.experiment_file)
         plain.pop("pictures", None)
-        plain.get("scoring", {}).pop("reference", None)
+        for free in ("reference", "keep_pictures"):
+            plain.get("scoring", {}).pop(free, None)
         for length in ("iterations", "seconds"):
             plain.get("training", {}).pop(length, None)
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Score the averaged generator while it trains, and decide which checkpoint is the best."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -210,6 +210,11 @@ def best_iteration(file: Path) -> int | None:
     neither can be the best.
     """
     return _best(_deciding(file))
+
+
+def best_of(scores: Iterable[ScoreRecord]) -> int | None:
+    """Return which iteration would be the best if ``scores``, all of one name, were to decide."""
+    return _best([entry for score in scores for entry in _entry(score)])
 
 
 def score_at(file: Path, iteration: int) -> Verdict | None:

@@ -38,7 +38,7 @@ def vae_of(experiment: Experiment) -> Experiment:
         optimization=OptimizationSettings(),
         transfer=TransferSettings(),
         training=training,
-        scoring=ScoringSettings(),
+        scoring=ScoringSettings(keep_pictures=experiment.scoring.keep_pictures),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graftgan.checkpoints import checksum
 from graftgan.data import ImageSet, contents_of, first_of_each
 from graftgan.errors import ScoreError
 from graftgan.metrics import LEAST_HELD_OUT
@@ -39,6 +40,11 @@ class Reference:
     pictures: PictureBytes
     notes: tuple[str, ...] = ()
     rewards_copying: bool = False
+
+    @property
+    def checksum(self) -> str:
+        """Of the pictures, as the card of a run has it."""
+        return checksum({"reference": self.pictures})
 
 
 def trained_on(pictures: PictureBytes, training: PictureBytes) -> Tensor:

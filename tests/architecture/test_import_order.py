@@ -51,6 +51,8 @@ COMPOSERS = {
     "sitting",
     "scorer",
     "evaluation",
+    "scored_pictures",
+    "rescoring",
     "composer",
     "resuming",
     "adapters",

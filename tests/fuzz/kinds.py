@@ -23,6 +23,7 @@ from .steps import (
     load_set,
     load_zip,
     put_on,
+    read_kept,
     written_page,
 )
 from .strategies import (
@@ -35,6 +36,7 @@ from .strategies import (
     of_files,
     official_files,
     runs,
+    scored_zips,
     source_weights,
     study,
     text_targets,
@@ -225,6 +227,12 @@ _KINDS: tuple[Kind, ...] = (
         structured=lambda seeds: binaries.zip_files(seeds.bytes_of("zip", "deflated.zip")).map(
             lambda content: {"set.zip": content}
         ),
+    ),
+    Kind(
+        name="scored",
+        steps={"read_scored": read_kept},
+        targets=lambda _: ("000001.zip",),
+        structured=scored_zips,
     ),
     *(_pictures(suffix) for suffix in PICTURE_FORMATS),
 )  # fmt: skip

@@ -21,8 +21,8 @@ from .seeds import Seeds
 
 _NO_TENSORS = (SafetensorError, OSError, ValueError, KeyError, RuntimeError, OverflowError)
 _NO_TEXT = (ValueError, TypeError, RecursionError)
-_MAY_CHANGE = (("pictures",), ("scoring", "reference"), ("training", "iterations"),
-               ("training", "seconds"))  # fmt: skip
+_MAY_CHANGE = (("pictures",), ("scoring", "reference"), ("scoring", "keep_pictures"),
+               ("training", "iterations"), ("training", "seconds"))  # fmt: skip
 
 
 def resealed(card: bytes) -> bytes:

@@ -37,8 +37,9 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.curation import CurationSettings, curate
 from graftgan.metrics import ExtractorSettings
 from graftgan.networks import tensors_of
+from graftgan.scored_pictures import packed
 from official_pickles import Stored, stored, write_official
-from tiny_networks import draw_pictures, tiny_architecture, tiny_pair
+from tiny_networks import draw_pictures, tiny_architecture, tiny_pair, tiny_pictures
 
 PICTURE_FORMATS = {
     "png": "PNG", "jpeg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF",
@@ -221,6 +222,12 @@ def _zip(seeds: Seeds, folder: Path) -> None:
                 archive.write(picture, f"class{number % 2}/{number}.png")
 
 
+def _scored(_: Seeds, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    pictures = tiny_pictures(3, side=16)
+    (folder / "000001.zip").write_bytes(packed(pictures, iteration=1, seed=0))
+
+
 def _pictures(suffix: str) -> Callable[[Seeds, Path], None]:
     def make(_: Seeds, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -251,5 +258,6 @@ _MAKERS: dict[str, Callable[[Seeds, Path], None]] = {
     "curations": _curation,
     "npz": _npz,
     "zip": _zip,
+    "scored": _scored,
     **{suffix: _pictures(suffix) for suffix in PICTURE_FORMATS},
 }

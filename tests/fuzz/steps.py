@@ -10,6 +10,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
+import torch
+
 import graftgan
 from graftgan import (
     AdapterBank,
@@ -32,6 +34,7 @@ from graftgan.data.kinds import can_read_heif
 from graftgan.data.members import PICTURE_SUFFIXES
 from graftgan.errors import GraftganError
 from graftgan.reports import convergence_of
+from graftgan.scored_pictures import read_scored
 from graftgan.training import Training
 
 from .commands import Step
@@ -183,6 +186,14 @@ def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 def _is_hidden(part: str) -> bool:
     return part == "__MACOSX" or (part.startswith(".") and part != "..")
+
+
+def read_kept(folder: Path) -> None:
+    """Read pictures that were scored, and look whether an ordinary reader sees the same ones."""
+    kept = read_scored(folder / "000001.zip").pictures
+    found = load_image_set(folder / "000001.zip", DataSettings(), resolution=16, seed=0)
+    if not torch.equal(kept, found.pictures):
+        raise WrongError("kept pictures are not those in the zip")
 
 
 def curate_set(name: str) -> Step:

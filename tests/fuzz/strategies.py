@@ -158,6 +158,23 @@ def adapters(seeds: Seeds) -> st.SearchStrategy[Files]:
     return st.one_of(damaged, sealed, sealed)
 
 
+def scored_zips(seeds: Seeds) -> st.SearchStrategy[Files]:
+    """Strategy of kept pictures in a damaged zip, or under another card, which is sealed."""
+    content = seeds.bytes_of("scored", "000001.zip")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+
+    def under(card: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, data in {**members, "card.json": seals.resealed(card)}.items():
+                archive.writestr(name, data)
+        return file.getvalue()
+
+    cards = json_files(members["card.json"]).map(under)
+    return st.one_of(cards, cards, binaries.zip_records(content)).map(lambda f: {"000001.zip": f})
+
+
 def in_run(files: Sequence[str], prefix: str = "run/") -> Sequence[str]:
     return [prefix + name for name in files]
 

@@ -24,6 +24,6 @@ def test_no_reader_fails_on_a_few_damaged_files_of_every_kind(tmp_path: Path):
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     rows = json.loads(table.read_text())["kinds"]
-    assert len(rows) == 20
+    assert len(rows) == 21
     assert all(row["refused"] + row["accepted"] == row["cases"] == CASES for row in rows)
     assert sum(row["refused"] for row in rows) > sum(row["accepted"] for row in rows) / 2 > 0

@@ -74,6 +74,83 @@ def test_what_copies_is_told(cli: Cli, other_pictures: Path, pictures: Path, tmp
     }
 
 
+def test_what_a_run_kept_is_scored_again(
+    cli: Cli, run: Path, pictures: Path, other_pictures: Path, tmp_path: Path
+):
+    trained = lines_of(run)
+    deciding = {line["iteration"]: line["value"] for line in trained if line["decides"]}
+    assert [path.name for path in sorted((run / "scored").iterdir())] == [
+        "000000.zip", "000010.zip", "000020.zip",
+    ]  # fmt: skip
+    shutil.rmtree(run / "checkpoints")  # nothing is drawn
+    said = " ".join(cli("evaluate", run, "--again", "--metrics", "kid").stdout.split())
+    assert "0 (untouched start)" in said
+    assert "(the best)" in said
+    assert "which is what the run itself called best by KID(efficientnet_lite0, visible)" in said
+    assert "16 pictures against 7 of held out at 32 px" in said
+    again = lines_of(run)[len(trained) :]
+    assert {line["iteration"]: line["value"] for line in again} == deciding
+    assert {line["model"] for line in again} == {"run"}
+    assert not any("decides" in line for line in again)
+
+    file = run / "scored" / "000010.zip"
+    file.write_bytes(file.read_bytes()[:-40])
+    words = ["--again", "--against", other_pictures, "--metrics", "precision_recall", "kid"]
+    said = " ".join(cli("evaluate", run, *words, "--out", tmp_path / "out").stdout.split())
+    assert "precision ↑" in said
+    assert "24 of green" in said
+    assert f"iteration 10 is left out: {file} does not hold the pictures" in said
+    assert {line["iteration"] for line in lines_of(tmp_path / "out")} == {0, 20}
+    chosen = cli("evaluate", run, *words, "--iteration", 20, "--out", tmp_path / "one").stdout
+    assert "left out" not in chosen
+    assert {line["iteration"] for line in lines_of(tmp_path / "one")} == {20}
+
+    kept = run / "scored" / "000020.zip"
+    plain = ["--against", pictures, "--resolution", "32", "--metrics", "kid", "--no-copies"]
+    assert "16 pictures against 24 of red" in cli("evaluate", kept, *plain).stdout
+
+
+def test_a_comparison_is_scored_again_run_by_run(cli: Cli, pictures: Path, tmp_path: Path):
+    folder = tmp_path / "study"
+    words = ["--held-out", "0.3", "--score-every", "4", "--score-count", "16", "--seeds", "1"]
+    words += ["--iterations", "4", "--vary", "augment=none,light", "--batch-size", "4"]
+    cli("compare", pictures, "--source", "avatars-64", *words, "--out", folder)
+    lost, kept = sorted((folder / "runs").iterdir())
+    shutil.rmtree(lost / "scored")
+    said = " ".join(cli("evaluate", folder, "--again", "--metrics", "kid").stdout.split())
+    assert f"{kept.name}, features of efficientnet_lite0, visible" in said
+    assert f"{kept.name}: by KID(efficientnet_lite0, visible) iteration 4 is the best" in said
+    assert said.count("0 (untouched source)") == 1
+    assert f"left out: {lost} keeps no pictures" in said
+    again = [line for line in lines_of(kept) if line.get("model")]
+    assert [(line["model"], line["iteration"]) for line in again] == [
+        (kept.name, 0),
+        (kept.name, 4),
+    ]
+    assert not any(line.get("model") for line in lines_of(lost))
+    shutil.rmtree(kept / "scored")
+    assert "keeps no pictures" in cli("evaluate", folder, "--again", code=2).stderr
+
+
+def test_what_is_scored_again_is_not_drawn(cli: Cli, pictures: Path, tmp_path: Path):
+    lean = tmp_path / "lean"
+    words = [*TINY, "--iterations", "2", "--no-keep-pictures", "--out", lean]
+    cli("pretrain", pictures, *words)
+    assert not (lean / "scored").exists()
+    said = cli("evaluate", lean, "--again", code=2).stderr
+    assert "it was trained with --no-keep-pictures" in said
+    assert f"`graftgan evaluate {lean} --against PICTURES` draws new ones" in said
+    cli("pretrain", "--resume", lean, "--iterations", "4", "--keep-pictures")
+    assert {path.name for path in (lean / "scored").iterdir()} == {"000003.zip", "000004.zip"}
+    for words in (["--count", "9"], ["--seed=0"], ["--truncation", "1"], ["--class", "cat"]):
+        said = cli("evaluate", lean, "--again", *words, code=2).stderr
+        assert f"leave {words[0].partition('=')[0]} out" in said
+        assert len(said.splitlines()) == 1
+    assert "--against says which" in cli("evaluate", lean, code=2).stderr
+    assert "no run folder" in cli("evaluate", pictures, "--again", code=2).stderr
+    assert "name a run" in cli("evaluate", "--again", code=2).stderr
+
+
 def test_two_models_stand_side_by_side(cli: Cli, pictures: Path, other_pictures: Path):
     said = cli(
         "evaluate",

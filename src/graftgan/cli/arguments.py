@@ -27,7 +27,13 @@ def parse_flags(cls: Callable[..., T], arguments: Sequence[str], **options: Any)
 
 def goes_on(arguments: Sequence[str]) -> bool:
     """Return whether the words ask to go on with a folder, which takes other flags than a start."""
-    return any(a == "--resume" or a.startswith("--resume=") for a in arguments)
+    return bool(given_of(["resume"], arguments))
+
+
+def given_of(flags: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Return those of ``flags``, without their dashes, that are among the words."""
+    words = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    return [flag for flag in flags if f"--{flag}" in words]
 
 
 def call_subcommand(

@@ -8,7 +8,8 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.score_tables import score_table
+from graftgan.cli.evaluate_again import refuse_meaningless, score_again
+from graftgan.cli.score_tables import protocol_in_words, score_table
 from graftgan.cli.screen import console, with_bars
 from graftgan.errors import SettingsError
 from graftgan.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
@@ -22,6 +23,10 @@ of the same set score against each other. A difference smaller than the interval
 A run is also searched for copies of its training pictures; neighbours.png shows the most
 suspicious ones beside what they resemble.
 
+With --again no picture is drawn: those are scored that a run was scored on while it trained, at
+every iteration, against --against or, without it, what the run itself is scored against. A
+comparison or search stands for all of its runs.
+
 examples:
   graftgan evaluate runs/my_pictures --against my_pictures/
   graftgan evaluate runs/a runs/b --against all_pictures.zip --metrics kid precision_recall
@@ -29,6 +34,8 @@ examples:
   graftgan evaluate samples/ --against my_pictures/ --resolution 64
   graftgan evaluate runs/my_classes --class anime --against my_classes/anime
   graftgan evaluate runs/a --against all.zip --extractor inception --extractor-resize pytorch_fid
+  graftgan evaluate runs/a --again --metrics fid precision_recall --extractor dinov2
+  graftgan evaluate comparisons/plans --again --against all_pictures.zip
 """
 
 
@@ -38,8 +45,10 @@ class Evaluate:
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL ...")]
     """Run folders, sources, or folders of pictures."""
-    against: Path
-    """The real pictures: a folder, zip or npz."""
+    against: Path | None = None
+    """The real pictures: a folder, zip or npz. Needed, but for --again."""
+    again: bool = False
+    """Score the pictures that runs were scored on while they trained; draw none."""
     settings: Annotated[EvaluationSettings, tyro.conf.arg(name="")] = field(
         default_factory=EvaluationSettings
     )
@@ -66,6 +75,16 @@ def main(arguments: Sequence[str]) -> int:
             "name a run, a source or pictures to score; see graftgan evaluate --help"
         )
     device = str(choose_hardware(options.device, "float32").device)
+    if options.again:
+        refuse_meaningless(arguments)
+        return score_again(
+            options.models, options.against, options.settings, out=options.out, device=device
+        )
+    if options.against is None:
+        raise SettingsError(
+            "--against says which real pictures to score against; only --again, for pictures that "
+            "a run kept, can do without"
+        )
     evaluations: list[Evaluation] = []
     for model in options.models:
         with with_bars() as progress:
@@ -100,10 +119,5 @@ def _remarks(evaluations: Sequence[Evaluation]) -> list[str]:
             lines.append(f"{name}: {evaluation.copies.message()}")
         lines += [f"{name}: {note}" for note in evaluation.notes]
         lines += [f"note: {warning}" for score in evaluation.scores for warning in score.warnings]
-        protocol = evaluation.scores[0].protocol
-        lines.append(
-            f"{name}: {protocol.generated_count} pictures against {protocol.reference_count} of "
-            f"{protocol.reference} at {protocol.resolution} px; {protocol.extractor} "
-            f"({protocol.weights_sha256[:8]}) at {protocol.side} px, {protocol.resize}"
-        )
+        lines.append(f"{name}: {protocol_in_words(evaluation.scores[0].protocol)}")
     return lines

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from graftgan.assembly import prepare
-from graftgan.cli.arguments import goes_on, parse_flags
+from graftgan.cli.arguments import given_of, goes_on, parse_flags
 from graftgan.cli.familiar import in_our_words
 from graftgan.cli.screen import ScreenWatcher, console, resume_command
 from graftgan.cli.signals import stopped_code
@@ -57,6 +57,8 @@ class GoOn:
     """Where its pictures lie now, if they were moved."""
     reference: Path | None = None
     """Where the pictures lie now that it is scored against."""
+    keep_pictures: bool = True
+    """Keep the scored pictures, or no longer; without either flag as before."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -67,12 +69,14 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=description)
         watcher = ScreenWatcher()
+        decides = given_of(["keep-pictures", "no-keep-pictures"], arguments)
         folder = resume(
             options.resume,
             iterations=options.iterations,
             seconds=options.seconds,
             pictures=options.pictures,
             reference=options.reference,
+            keep_pictures=options.keep_pictures if decides else None,
             device=options.device,
             watcher=watcher,
         )

@@ -24,6 +24,7 @@ from graftgan.metrics.extractors import (
     build_extractor,
     dinov2_extractor,
     inception_extractor,
+    pictures_sha256,
     user_extractor,
 )
 from graftgan.metrics.features import Features
@@ -79,6 +80,7 @@ __all__ = [
     "inception_extractor",
     "measure",
     "perceptual_distance",
+    "pictures_sha256",
     "precision_and_recall",
     "protocol_of",
     "sliced_wasserstein",

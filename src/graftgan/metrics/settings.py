@@ -26,6 +26,8 @@ class ScoringSettings:
     """Stop, and go back to the best, after so many scores in a row without a better one."""
     copy_guard: bool = True
     """Stop, and go back, when the pictures copy the training ones; needs pictures held out."""
+    keep_pictures: bool = True
+    """Keep the scored pictures in the run, so that `graftgan evaluate --again` can score them."""
     network: ExtractorSettings = field(default_factory=ExtractorSettings)
 
     def __post_init__(self) -> None:

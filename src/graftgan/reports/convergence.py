@@ -139,7 +139,7 @@ def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -
 def _deciding(record: RunRecord) -> tuple[str, list[ScoreRecord]]:
     """Return the name of the score that decides, and its lines, oldest first."""
     scored = [line for line in record.scores if line.iteration is not None]
-    lines = [line for line in scored if line.protocol is not None]
+    lines = [line for line in scored if line.protocol is not None and line.is_own]
     if not lines:
         return "", []
     name = lines[0].name

@@ -81,12 +81,18 @@ class Score:
 
 
 def scores_of(record: RunRecord) -> list[Score]:
-    """Return the scores by name and protocol; values of two protocols never share a curve."""
+    """Return the scores by name and protocol; values of two protocols never share a curve.
+
+    What was measured twice counts as the run itself has it, or else as it was measured last.
+    """
     groups: dict[tuple[str, str], dict[float, ScoreRecord]] = {}
     for entry in record.scores:
         if entry.iteration is not None:
             protocol = json.dumps(dict(entry.protocol or {}), sort_keys=True)
-            groups.setdefault((entry.name, protocol), {})[float(entry.iteration)] = entry
+            entries = groups.setdefault((entry.name, protocol), {})
+            before = entries.get(float(entry.iteration))
+            if before is None or entry.is_own or not before.is_own:
+                entries[float(entry.iteration)] = entry
     names = [name for name, _ in groups]
     scores: list[Score] = []
     for i, ((name, protocol), entries) in enumerate(groups.items()):
@@ -108,7 +114,7 @@ def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord
         lows=[(at, number(entry.low)) for at, entry in sure.items()],
         highs=[(at, number(entry.high)) for at, entry in sure.items()],
         floor=floor if math.isfinite(floor) else None,
-        decides=last.model is None if last.decides is None else last.decides,
+        decides=any(e.is_own if e.decides is None else e.decides for e in entries.values()),
     )
 
 

@@ -25,7 +25,8 @@ from graftgan.training import choose_hardware
 SETTINGS, RESULTS = "comparison.toml", "comparison.json"
 WAITING = "waiting"
 _EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
-_FILLED_IN = {"training.precision"}  # auto becomes what the machine computes in
+# The precision auto becomes what the machine computes in; the other changes no result.
+_MAY_DIFFER = {"training.precision", "scoring.keep_pictures"}
 
 
 class ComparisonWatcher(Watcher):
@@ -252,7 +253,7 @@ def _refuse_foreign(job: Job, folder: RunFolder) -> None:
     wrong = [
         f"{name} is {found.get(name)!r}, not {value!r}"
         for name, value in asked.items()
-        if name not in _FILLED_IN and found.get(name) != value
+        if name not in _MAY_DIFFER and found.get(name) != value
     ]
     if wrong:
         raise RunError(

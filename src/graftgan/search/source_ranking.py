@@ -290,7 +290,7 @@ def _of_lines(runs: Iterable[Sequence[ScoreRecord]]) -> list[tuple[str, float, f
     for lines in runs:
         values: dict[str, dict[int, float]] = {}
         for line in lines:
-            if line.iteration is not None and line.value is not None:
+            if line.iteration is not None and line.value is not None and line.is_own:
                 values.setdefault(line.name, {})[line.iteration] = line.value
         for name, curve in values.items():
             if 0 in curve and len(curve) > 1:

@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted or damaged at the wrong moment end as if they had not been."""
 
+import errno
 import os
 import shutil
 import signal
@@ -17,12 +18,13 @@ from graftgan.composer import resume, run
 from graftgan.data import DataSettings
 from graftgan.errors import CheckpointError, RunError
 from graftgan.experiment import Experiment
-from graftgan.files import read_jsonl
+from graftgan.files import append_jsonl, read_jsonl, written_whole
 from graftgan.locks import held
 from graftgan.metrics import ScoringSettings
 from graftgan.recorder import Recorder
 from graftgan.run_card import RunState
 from graftgan.run_folder import RunFolder
+from graftgan.scored_pictures import list_scored, scored_file
 from graftgan.scorer import MetricScorer
 from graftgan.sitting import Watcher
 from graftgan.training import TrainingSettings
@@ -90,9 +92,10 @@ def assert_same_run(first: RunFolder, second: RunFolder) -> None:
     for name in ("metrics.jsonl", "log.jsonl"):
         assert lines_of(first, name) == lines_of(second, name), name
     assert_same_tensors(load_adapter(first.path).tensors, load_adapter(second.path).tensors)
-    sheets = [sorted((f.path / "samples").glob("*.png")) for f in (first, second)]
-    assert [p.name for p in sheets[0]] == [p.name for p in sheets[1]]
-    assert [p.read_bytes() for p in sheets[0]] == [p.read_bytes() for p in sheets[1]]
+    for pattern in ("samples/*.png", "scored/*"):
+        files = [sorted(f.path.glob(pattern)) for f in (first, second)]
+        assert [p.name for p in files[0]] == [p.name for p in files[1]]
+        assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
     for folder in (first, second):
         page = (folder.path / "report.html").read_text(encoding="utf-8")
         assert one.state.value in page
@@ -163,6 +166,97 @@ def test_a_score_before_the_first_checkpoint_stands_once(
     assert not list_checkpoints(broken.path)
     resume(broken.path, device="cpu")
     assert_same_run(straight, broken)
+
+
+@pytest.mark.parametrize("at", [0, 2, 6])
+def test_pictures_are_kept_before_their_scores_are_written(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+):
+    straight = run(experiment, tmp_path / "straight", device="cpu")
+    assert list(list_scored(straight.path)) == [0, 2, 4, 6]
+
+    def killed_at(path: Path, *lines: dict[str, Any]) -> None:
+        if lines[0]["iteration"] == at:
+            raise Killed
+        append_jsonl(path, *lines)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graftgan.recorder.append_jsonl", killed_at)
+        with pytest.raises(Killed):
+            run(experiment, tmp_path / "broken", device="cpu")
+    broken = RunFolder(tmp_path / "broken")
+    assert max(list_scored(broken.path)) == at
+    assert at not in [line["iteration"] for line in lines_of(broken, "metrics.jsonl")]
+    resume(broken.path, device="cpu")
+    assert_same_run(straight, broken)
+
+
+def test_kept_pictures_without_scores_go_when_a_run_is_resumed(
+    experiment: Experiment, tmp_path: Path
+):
+    """As a killed run leaves them that was asked to be longer, or was quicker within its time."""
+    straight = run(experiment, tmp_path / "straight", device="cpu")
+    watcher = SignalAt(2, signal.SIGTERM)
+    broken = run(experiment, tmp_path / "broken", device="cpu", watcher=watcher)
+    for iteration in (1, 4, 1000):
+        scored_file(broken.path, iteration).write_bytes(b"left by a kill")
+    resume(broken.path, device="cpu")
+    assert_same_run(straight, broken)
+
+
+def test_pictures_that_cannot_be_kept_end_a_run_in_one_line(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, content: bytes) -> None:
+        with written_whole(path) as partial:
+            partial.write_bytes(content[:9])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graftgan.recorder.write_bytes", full)
+        with pytest.raises(RunError, match=r"cannot write .*000000\.zip: No space .*free some"):
+            run(experiment, tmp_path / "broken", device="cpu")
+    broken = RunFolder(tmp_path / "broken")
+    assert broken.card().state == RunState.FAILED
+    assert not list_scored(broken.path)
+    assert not lines_of(broken, "metrics.jsonl")
+    resume(broken.path, device="cpu")
+    assert_same_run(run(experiment, tmp_path / "straight", device="cpu"), broken)
+
+
+def test_pictures_need_not_be_kept_and_a_resume_may_change_that(
+    experiment: Experiment, tmp_path: Path
+):
+    straight = run(experiment, tmp_path / "straight", device="cpu")
+    lean = replace(experiment, scoring=replace(experiment.scoring, keep_pictures=False))
+    watcher = SignalAt(2, signal.SIGTERM)
+    folder = run(lean, tmp_path / "run", device="cpu", watcher=watcher)
+    assert folder.card().iteration == 2
+    assert not (folder.path / "scored").exists()
+    resume(folder.path, device="cpu", keep_pictures=True)
+    assert list(list_scored(folder.path)) == [4, 6]
+    assert folder.experiment().scoring.keep_pictures
+    for iteration, file in list_scored(folder.path).items():
+        assert file.read_bytes() == scored_file(straight.path, iteration).read_bytes()
+    assert lines_of(folder, "metrics.jsonl") == lines_of(straight, "metrics.jsonl")
+    assert folder.card().settings_sha256 == straight.card().settings_sha256
+    resume(folder.path, device="cpu", iterations=8, keep_pictures=False)
+    assert list(list_scored(folder.path)) == [4, 6]
+    resume(folder.path, device="cpu", iterations=10)
+    assert list(list_scored(folder.path)) == [4, 6], "as before, where nothing is said"
+
+
+def test_a_run_of_a_graftgan_without_kept_pictures_goes_on(experiment: Experiment, tmp_path: Path):
+    watcher = SignalAt(2, signal.SIGTERM)
+    folder = run(experiment, tmp_path / "run", device="cpu", watcher=watcher)
+    shutil.rmtree(folder.path / "scored")
+    settings = folder.experiment_file.read_text(encoding="utf-8")
+    older = settings.replace("keep_pictures = true\n", "")
+    assert older != settings
+    folder.experiment_file.write_text(older, encoding="utf-8")
+    resume(folder.path, device="cpu")
+    assert folder.card().state == RunState.FINISHED
+    assert list(list_scored(folder.path)) == [4, 6]
 
 
 @pytest.mark.parametrize("file", ["generator", "training"])

@@ -20,6 +20,7 @@ from graftgan.files import read_jsonl
 from graftgan.objectives import kl_to_standard_normal
 from graftgan.run_folder import RunFolder, load_run
 from graftgan.sampling import generate
+from graftgan.scored_pictures import list_scored
 from graftgan.sitting import Watcher
 from graftgan.sources import open_source
 from graftgan.starts import START
@@ -132,6 +133,16 @@ def test_the_start_matters_and_the_discriminator_is_fresh(experiment: Experiment
     assert not (fresh.path / START).exists()
     one, two = (tensors(f, "generator") for f in (begun, fresh))
     assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_auto_encoder_keeps_its_pictures_as_the_run_does(
+    experiment: Experiment, tmp_path: Path
+):
+    for keeps in (True, False):
+        scoring = replace(experiment.scoring, keep_pictures=keeps)
+        folder = run(replace(experiment, scoring=scoring), tmp_path / str(keeps), device="cpu")
+        for path in (folder.path, folder.path / START):
+            assert bool(list_scored(path)) == keeps
 
 
 def test_a_warm_up_lets_only_the_discriminator_learn(experiment: Experiment, tmp_path: Path):

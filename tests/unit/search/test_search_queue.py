@@ -9,7 +9,7 @@ import pytest
 
 from feature_networks import save_brightness
 from graftgan.cli import main
-from graftgan.composer import run
+from graftgan.composer import resume, run
 from graftgan.data import DataSettings
 from graftgan.errors import GraftganError, RunError
 from graftgan.experiment import Experiment, NetworkSettings
@@ -229,6 +229,21 @@ def test_a_comparison_grows_and_repeats_nothing(comparison: Comparison, tmp_path
     again = Notes()
     resume_comparison(out, device="cpu", watcher=again)
     assert again.started == []
+
+
+def test_a_run_may_keep_its_pictures_or_not(comparison: Comparison, tmp_path: Path):
+    """As a person changes it who resumes that run alone, such as on a full disk."""
+    out = tmp_path / "out"
+    run_comparison(comparison, out)
+    run_folder = RunFolder(out / "runs" / "gan-0")
+    resume(run_folder.path, keep_pictures=False)
+    assert not run_folder.experiment().scoring.keep_pictures
+    assert resume_comparison(out).complete
+    settings = run_folder.experiment_file.read_text(encoding="utf-8")
+    changed = settings.replace("score_count = 12", "score_count = 13")
+    run_folder.experiment_file.write_text(changed, encoding="utf-8")
+    with pytest.raises(RunError, match="not the run this comparison asks for"):
+        resume_comparison(out)
 
 
 def test_equal_time_instead_of_equal_iterations(

@@ -7,7 +7,7 @@ from pathlib import Path
 from graftgan.errors import SettingsError, UnknownName
 from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
-from graftgan.metrics.extractors.extractor import Extractor, Progress
+from graftgan.metrics.extractors.extractor import Extractor, Progress, pictures_sha256
 from graftgan.metrics.extractors.inception_weights import inception_extractor
 from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
@@ -23,6 +23,7 @@ __all__ = [
     "build_extractor",
     "dinov2_extractor",
     "inception_extractor",
+    "pictures_sha256",
     "user_extractor",
 ]
 
