@@ -32,7 +32,7 @@ def test_a_run_is_scored_and_evaluated(cli: Cli, run: Path, pictures: Path):
     assert "KID(efficientnet_lite0, visible)" in page
 
     said = cli("evaluate", run, "--against", pictures, "--count", "40").stdout
-    for label in ("KID ↓", "FD ↓", "precision ↑", "coverage ↑", "Vendi ↑", "near copies ↓"):
+    for label in ("KID ↓", "diversity ↑", "grain", "sharpness", "precision ↑", "near copies ↓"):
         assert label in said
     assert "real against real" in said
     assert "40 pictures against 7 of red at 32 px" in said  # those held out

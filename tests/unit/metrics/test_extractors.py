@@ -92,6 +92,7 @@ def test_features_are_the_networks_answer_to_resized_pictures():
     assert extractor.describe() == {
         "extractor": "tiny",
         "weights_sha256": "0" * 64,
+        "view": "pixels",
         "resize": "pytorch_fid",
         "side": 8,
         "pixels": "zero_one",

@@ -41,7 +41,8 @@ def features(count: int, *, shift: float = 0.0, seed: int = 0, logits: bool = Tr
     rng = torch.Generator().manual_seed(seed)
     values = torch.randn(count, 8, generator=rng) + shift
     classes = torch.randn(count, 5, generator=rng) if logits else None
-    return Features(values=values, logits=classes, sha256=f"{seed}")
+    detail = torch.randn(count, 2, generator=rng)
+    return Features(values=values, logits=classes, sha256=f"{seed}", detail=detail)
 
 
 def a_score(**changes: object) -> Score:
@@ -55,7 +56,7 @@ def test_every_metric_fills_in_a_whole_score():
     assert names == [label for metric in METRICS.values() for label in metric.better]
     for score in scores:
         assert score.low <= score.value <= score.high
-        assert score.better in {"lower", "higher"}
+        assert score.better in {"lower", "higher", "zero"}
     settings = {score.name: score.protocol.settings for score in scores}
     assert settings["precision"] != settings["density"]  # k = 3 and k = 5, as in their papers
 

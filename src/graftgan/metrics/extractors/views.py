@@ -51,14 +51,14 @@ def visible(levels: Tensor) -> Tensor:
     d (1 - exp(-(d / FAINT)^2)), so that faint ones vanish and strong ones stay; all is low-passed.
     """
     scale = min(1.0, levels.shape[-1] / FULL_SIDE)
-    coloured = levels.shape[1] == 3
-    if coloured:
-        luma = _luma(levels.device)
-        levels = _mixed(levels, luma)
-        differences = low_passed(levels[:, 1:], COLOUR_SIGMA * scale)
-        levels = torch.cat([levels[:, :1], differences], dim=1)
+    if levels.shape[1] == 1:
+        return low_passed(_without_faint(levels), SIGMA * scale)
+    luma = _luma(levels.device)
+    levels = _mixed(levels, luma)
+    differences = low_passed(levels[:, 1:], COLOUR_SIGMA * scale)
+    levels = torch.cat([levels[:, :1], differences], dim=1)
     levels = low_passed(_without_faint(levels), SIGMA * scale)
-    return _mixed(levels, torch.linalg.inv(luma)) if coloured else levels
+    return _mixed(levels, torch.linalg.inv(luma))
 
 
 def brightness(levels: Tensor) -> Tensor:
