@@ -51,15 +51,15 @@ def checkered(pictures: Tensor, strength: float) -> Tensor:
 @pytest.mark.parametrize("changed", [noisy, checkered])
 def test_speckle_is_grain_and_grows_with_its_strength(changed):  # type: ignore[no-untyped-def]
     real = drawings(seed=1)
-    grain = [measured(changed(drawings(), s), real)["grain"] for s in (0, 4, 8, 16, 32)]
+    grain = [measured(changed(drawings(), s), real)["grain"] for s in (0, 8, 16, 32)]
     low, _, high = grain[0]
     assert low <= 0 <= high
     assert all(float(a[2]) < float(b[0]) for a, b in itertools.pairwise(grain))
 
 
-def test_noise_that_nobody_sees_is_little_grain():
-    found = measured(noisy(drawings(), 1.0), drawings(seed=1))
-    assert abs(float(found["grain"][1])) < 0.4
+def test_noise_that_nobody_sees_is_no_grain():
+    found = measured(noisy(drawings(), 2.0), drawings(seed=1))
+    assert abs(float(found["grain"][1])) < 0.01
 
 
 def test_twice_the_noise_is_one_doubling():

@@ -7,7 +7,7 @@ from graftgan.metrics.extractors.views import brightness, low_passed
 
 SURROUNDINGS = 0.8  # pixels: the low-pass that a pixel is compared with
 _QUANTILES = (0.5, 0.95)  # of a picture's differences: its grain and its sharpness
-_UNSEEN = 0.5  # grey levels: differences below it count as it
+_UNSEEN = 2.0  # grey levels: smaller differences are not seen, and count as this
 
 
 def detail_of(pictures: Tensor) -> Tensor:
