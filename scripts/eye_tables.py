@@ -1,0 +1,115 @@
+"""The table of the eye study: how often a number agrees with the judges."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from graftgan.files import read_jsonl
+
+EYES = Path(__file__).resolve().parent.parent / "experiments" / "eyes"
+_Z = 1.959964
+_ZERO_IS_BEST = ("grain", "sharpness")
+_HIGHER = ("precision", "recall", "density", "coverage", "diversity")
+
+Line = Mapping[str, Any]
+
+
+def agreement_table() -> str:
+    """Return how often each number names the sheet that the judges name, with intervals."""
+    labels = _labels()
+    pairs = [pair for pair in read_jsonl(EYES / "pairs.jsonl") if len(labels[pair["pair"]]) == 2]
+    scores = {_key(line["model"]): line["values"] for line in read_jsonl(EYES / "scores.jsonl")}
+    columns: Mapping[str, Callable[[Line], bool]] = {
+        "sure, open": lambda pair: not pair["locked"] and _is_sure(labels[pair["pair"]]),
+        "sure, locked": lambda pair: pair["locked"] and _is_sure(labels[pair["pair"]]),
+        "agreed, open": lambda pair: not pair["locked"],
+        "agreed, locked": lambda pair: pair["locked"],
+    }
+    rows = [
+        f"| number | {' | '.join(columns)} | fewer faults |",
+        f"|---|{'---|' * (len(columns) + 1)}",
+    ]
+    for name in next(iter(scores.values())):
+        cells = [
+            _share(
+                [
+                    _agrees(pair, name, scores, labels, "near")
+                    for pair in pairs
+                    if chosen(pair) and _said(labels[pair["pair"]], "near")
+                ]
+            )
+            for chosen in columns.values()
+        ]
+        faults = [
+            _agrees(pair, name, scores, labels, "faults")
+            for pair in pairs
+            if _said(labels[pair["pair"]], "faults")
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} | {_share(faults)} |")
+    return "\n".join([*rows, "", _judges(pairs, labels)])
+
+
+def _labels() -> dict[str, list[Line]]:
+    labels: dict[str, list[Line]] = {pair["pair"]: [] for pair in read_jsonl(EYES / "pairs.jsonl")}
+    for line in read_jsonl(EYES / "labels.jsonl"):
+        labels[line["pair"]].append(line)
+    return labels
+
+
+def _said(labels: Sequence[Line], question: str) -> str:
+    """Return what both judges say, A or B; empty where they differ or see no difference."""
+    answers = {label[question] for label in labels}
+    return answers.pop() if len(answers) == 1 and answers != {"same"} else ""
+
+
+def _is_sure(labels: Sequence[Line]) -> bool:
+    return all(label["sure"] == 2 for label in labels)
+
+
+def _agrees(
+    pair: Line,
+    name: str,
+    scores: Mapping[tuple[Any, ...], Mapping[str, float]],
+    labels: Mapping[str, Sequence[Line]],
+    question: str,
+) -> bool:
+    costs = [_cost(name, scores[_key(pair[side])][name]) for side in "ab"]
+    return (costs[0] < costs[1]) == (_said(labels[pair["pair"]], question) == "A")
+
+
+def _cost(name: str, value: float) -> float:
+    if name in _ZERO_IS_BEST:
+        return abs(value)
+    return -value if name.startswith(_HIGHER) else value
+
+
+def _key(model: Line) -> tuple[Any, ...]:
+    return tuple(model[part] for part in ("target", "source", "method", "iteration"))
+
+
+def _share(hits: Sequence[bool]) -> str:
+    """Return a share with its 95 % interval (Wilson 1927)."""
+    count = len(hits)
+    if not count:
+        return ""
+    share = sum(hits) / count
+    middle = (share + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    reach = _Z * sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
+    return f"{sum(hits)} of {count} [{middle - reach:.0%}, {middle + reach:.0%}]"
+
+
+def _judges(pairs: Sequence[Line], labels: Mapping[str, Sequence[Line]]) -> str:
+    """Return how far the judges agree with each other, in a sentence."""
+    answers = [labels[pair["pair"]] for pair in pairs]
+    alike = {
+        question: sum(a[question] == b[question] for a, b in answers) / len(answers)
+        for question in ("near", "faults")
+    }
+    sure = [both for both in answers if _is_sure(both)]
+    same = sum(a["near"] == b["near"] for a, b in sure)
+    return (
+        f"{len(pairs)} pairs. The judges name the same nearer sheet in {alike['near']:.0%} of "
+        f"them, the same sheet with fewer faults in {alike['faults']:.0%}. Both are sure of "
+        f"{len(sure)}, and there they agree in {same}."
+    )
