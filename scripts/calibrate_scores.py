@@ -198,12 +198,12 @@ def main() -> None:
 def _lines_of(
     name: str, size: int, data: Path, extractors: list[Extractor]
 ) -> Iterator[dict[str, object]]:
-    pictures = _pictures(name, size, data)
+    pictures = pictures_of(name, size, data)
     count = min(COUNT, len(pictures) // 2)
     reference, real = pictures[:count], pictures[count : 2 * count]
-    other = _pictures(SETS[name][0], size, data)[:count]
+    other = pictures_of(SETS[name][0], size, data)[:count]
     references = [features_of(reference, extractor, device="cpu") for extractor in extractors]
-    for rung in rungs(real, other, _of_the_source(size)[:count]):
+    for rung in rungs(real, other, source_pictures(size)[:count]):
         for extractor, against in zip(extractors, references, strict=True):
             changed = extractor.extract(rung.pictures, device="cpu")
             for label, value in _numbers(changed, against).items():
@@ -230,7 +230,8 @@ def _numbers(changed: Features, against: Features) -> dict[str, float]:
 
 
 @cache
-def _of_the_source(size: int) -> PictureBytes:
+def source_pictures(size: int) -> PictureBytes:
+    """Return pictures of avatars-64 as it comes, brought to ``size``."""
     source = open_source("avatars-64")
     latents = latents_for(source.card.architecture, COUNT, seed=3)
     pictures = generate(source.pair.generator, latents).float()
@@ -239,7 +240,8 @@ def _of_the_source(size: int) -> PictureBytes:
 
 
 @cache
-def _pictures(name: str, size: int, data: Path) -> PictureBytes:
+def pictures_of(name: str, size: int, data: Path) -> PictureBytes:
+    """Return pictures of a set: twice ``COUNT``, or all."""
     settings = DataSettings(limit=2 * COUNT)
     if name not in STYLES:
         return load_image_set(data / FILES[name], settings, resolution=size, seed=0).pictures

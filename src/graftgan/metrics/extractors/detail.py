@@ -6,8 +6,9 @@ from torch import Tensor
 from graftgan.metrics.extractors.views import brightness, low_passed
 
 SURROUNDINGS = 0.8  # pixels: the low-pass that a pixel is compared with
+USUAL = torch.tensor([1.0, 4.0])  # about the middle of real sets, in doublings of a grey level
 _QUANTILES = (0.5, 0.95)  # of a picture's differences: its grain and its sharpness
-_UNSEEN = 2.0  # grey levels: smaller differences are not seen, and count as this
+_UNSEEN = (2.0, 4.0)  # grey levels: smaller ones are not seen, or no edges, and count as this
 
 
 def detail_of(pictures: Tensor) -> Tensor:
@@ -20,12 +21,12 @@ def detail_of(pictures: Tensor) -> Tensor:
         pictures: uint8 (n, 1 or 3, h, h).
     """
     parts: list[Tensor] = []
-    marks = torch.tensor(_QUANTILES, device=pictures.device)
+    marks, unseen = (torch.tensor(p, device=pictures.device) for p in (_QUANTILES, _UNSEEN))
     for batch in pictures.split(64):
         luma = brightness(batch.float())
         differences = (luma - low_passed(luma, SURROUNDINGS)).abs().flatten(1)
         levels = torch.quantile(differences[:, :: _step(differences.shape[1])], marks, dim=1)
-        parts.append(levels.T.clamp(min=_UNSEEN).log2().cpu())
+        parts.append(levels.T.maximum(unseen).log2().cpu())
     return torch.cat(parts)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.errors import ScoreError, SettingsError
-from graftgan.metrics.extractors.detail import detail_of
+from graftgan.metrics.extractors.detail import USUAL, detail_of
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features
@@ -46,7 +46,7 @@ class Extractor:
         resize: How pictures come to its size.
         side: Height and width it takes, in pixels.
         pixels: The range it takes.
-        dimension: Features per picture, d.
+        dimension: Numbers that the network gives for a picture.
         has_logits: Whether it answers with features and logits, or with features alone.
         network: (b, 3, side, side), float32, to features (b, d), or to (features, logits (b, k)).
         view: What of a picture is shown to it.
@@ -105,12 +105,15 @@ class Extractor:
                 if progress is not None:
                     progress(done, len(pictures))
         values = torch.cat([features for features, _ in answers])
+        detail = detail_of(pictures)
+        if self.view.detail_weight:
+            values = torch.cat([values, self.view.detail_weight * (detail - USUAL)], dim=1)
         logits = [rows for _, rows in answers if rows is not None]
         return Features(
             values=values,
             logits=torch.cat(logits) if logits else None,
             sha256=pictures_sha256(pictures),
-            detail=detail_of(pictures),
+            detail=detail,
         )
 
     def refuse_inside(self, discriminator: nn.Module) -> None:

@@ -1,0 +1,122 @@
+"""Draw the three pictures that open docs/scores.md: what moves the score, and what does not.
+
+    python scripts/draw_visibility.py RUNS
+
+RUNS holds lorelei.avatars-64.fine_tune, made as scripts/eye_study.py says. The numbers come from
+experiments/results/visibility_ladder.jsonl and experiments/eyes/scores.jsonl; all pictures are CC0.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from calibrate_scores import Rung, pictures_of, rungs, source_pictures
+from eye_study import Model
+from eye_tables import EYES
+from graftgan.files import read_jsonl
+from graftgan.tensors import PictureBytes
+
+ROOT = Path(__file__).resolve().parent.parent
+LADDER = ROOT / "experiments" / "results" / "visibility_ladder.jsonl"
+NEW, OLD = "KID(efficientnet_lite0, visible)", "KID(efficientnet_lite0)"
+SHOWN, SIDE = 8, 72  # pictures in a row, pixels of each
+UNMOVED = (
+    ("unchanged", 0),
+    ("noise, grey levels", 2),
+    ("JPEG, quality", 90),
+    ("shift, pixels", 1),
+)
+MOVED = (
+    ("noise, grey levels", 32),
+    ("blur, pixels", 2),
+    ("turned, degrees", 30),
+    ("another set, %", 50),
+    ("another set", 0),
+)
+LEARNT = (0, 40, 120, 240)
+
+
+def main() -> None:
+    """Draw them into docs/pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    runs = parser.parse_args().runs
+    real = pictures_of("drawings", 64, Path())
+    half = len(real) // 2
+    other = pictures_of("other drawings", 64, Path())[:half]
+    ladder = {
+        (rung.change, rung.amount): rung for rung in rungs(real[half:], other, source_pictures(64))
+    }
+    numbers = {
+        (line["change"], line["amount"], line["name"]): line["value"]
+        for line in read_jsonl(LADDER)
+        if (line["set"], line["size"]) == ("drawings", 64)
+    }
+    for name, wanted in (("unmoved", UNMOVED), ("moved", MOVED)):
+        rows = [
+            (_spread(ladder[key]), _words(key), *(_share(numbers, key, n) for n in (NEW, OLD)))
+            for key in wanted
+        ]
+        _draw(rows, ROOT / "docs" / "pictures" / f"score_{name}.webp")
+    _draw(_learnt(runs), ROOT / "docs" / "pictures" / "score_learnt.webp")
+
+
+Row = tuple[PictureBytes, str, str, str]
+
+
+def _learnt(runs: Path) -> list[Row]:
+    """Return the same latents as a transfer goes on, with the scores of each moment."""
+    values = {
+        (line["model"]["method"], line["model"]["iteration"]): line["values"]
+        for line in read_jsonl(EYES / "scores.jsonl")
+        if (line["model"]["target"], line["model"]["source"]) == ("lorelei", "avatars-64")
+    }
+    rows: list[Row] = []
+    for iteration in LEARNT:
+        method = "fine_tune" if iteration else ""
+        model = Model("lorelei", "avatars-64", method, iteration)
+        found = values[method, iteration]
+        words = f"{iteration} iterations" if iteration else "the untouched source"
+        told = (f"{found[NEW]:.2f}", f"{found[OLD]:.2f}")
+        rows.append((model.pictures(runs, SHOWN), words, *told))
+    return rows
+
+
+def _spread(rung: Rung) -> PictureBytes:
+    """Return pictures from all over, since mixtures begin with the others."""
+    return rung.pictures[torch.linspace(0, len(rung.pictures) - 1, SHOWN).long()]
+
+
+def _words(key: tuple[str, float]) -> str:
+    change, amount = key
+    kind, _, unit = change.partition(", ")
+    return f"{kind} {amount:g} {unit}".strip() if amount else kind
+
+
+def _share(numbers: dict[tuple[str, float, str], float], key: tuple[str, float], name: str) -> str:
+    nothing, all_of_it = (numbers[what, 0, name] for what in ("unchanged", "another set"))
+    return f"{(numbers[*key, name] - nothing) / (all_of_it - nothing):.1%}"
+
+
+def _draw(rows: Sequence[Row], destination: Path) -> None:
+    """Write a table: pictures, what they are, the score as people see, the score of every pixel."""
+    font, left = ImageFont.load_default(15), SHOWN * (SIDE + 2) + 14
+    image = Image.new("RGB", (left + 420, len(rows) * (SIDE + 6) + 26), "white")
+    pen = ImageDraw.Draw(image)
+    for place, words in ((left, ""), (left + 230, "visible"), (left + 330, "every pixel")):
+        pen.text((place, 4), words, fill="black", font=font)
+    for number, (pictures, *cells) in enumerate(rows):
+        top = 26 + number * (SIDE + 6)
+        for place, pixels in enumerate(pictures.permute(0, 2, 3, 1).numpy()):
+            one = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            image.paste(one, (place * (SIDE + 2), top))
+        for place, words in zip((left, left + 230, left + 330), cells, strict=True):
+            pen.text((place, top + SIDE // 2 - 10), words, fill="black", font=font)
+    image.save(destination, lossless=True)
+
+
+if __name__ == "__main__":
+    main()
