@@ -7,6 +7,8 @@
 2. The reference's cost, the first time and again.
 3. Precision, recall, density and coverage of 10,000 against 10,000 pictures with 2,048 features, in
    a fresh process whose peak memory is measured.
+4. The headline as people see pictures beside the same network shown every pixel: from pictures to
+   the number with its interval, the reference kept.
 
     python benchmarks/scores.py --json benchmarks/results/scores.json
 """
@@ -28,7 +30,15 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from graftgan.metrics import Extractor, Features, features_of, measure, protocol_of
+from graftgan.metrics import (
+    Extractor,
+    ExtractorSettings,
+    Features,
+    build_extractor,
+    features_of,
+    measure,
+    protocol_of,
+)
 from graftgan.metrics.extractors import inception_extractor
 from graftgan.metrics.extractors.inception import Inception
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
@@ -49,7 +59,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     if options.only and options.json is not None and options.json.is_file():
         results = json.loads(options.json.read_text(encoding="utf-8"))
-    parts = {"fid": _fid_part, "manifold": _manifold_part}
+    parts = {"fid": _fid_part, "manifold": _manifold_part, "view": _view_part}
     for name in [options.only] if options.only else parts:
         measured = parts[name](options)
         results[name] = {"machine": _machine(options.threads), **measured}
@@ -77,13 +87,38 @@ def _manifold_part(options: argparse.Namespace) -> dict[str, Any]:
     return {"count": count, **_in_fresh_process(_manifold, count)}
 
 
+def _view_part(options: argparse.Namespace) -> dict[str, Any]:
+    generator = open_source("avatars-64").pair.generator
+    size = generator.architecture.latent_size
+    generated, reference = (
+        generate(generator, random_latents(options.count, size, seed=seed)) for seed in (0, 1)
+    )
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GRAFTGAN_CACHE"] = folder
+        for view in ("pixels", "visible"):
+            extractor = build_extractor(ExtractorSettings(extractor_view=view))
+            real = features_of(reference, extractor, device="cpu")
+
+            def score(extractor: Extractor = extractor, real: Features = real) -> float:
+                found = extractor.extract(generated, device="cpu")
+                return _score(found, real, extractor, "kid")
+
+            seconds[view] = _timed(score)[0]
+    return {
+        "count": options.count,
+        "seconds": seconds,
+        "times_as_long": seconds["visible"] / seconds["pixels"],
+    }
+
+
 def _compare(generated: Tensor, reference: Tensor, weights: Path, folder: Path) -> dict[str, Any]:
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     extractor = inception_extractor(weights, expected_sha256=sha256, resize="torch_fidelity")
 
     def ours(pictures: Tensor) -> float:
         real = features_of(reference, extractor, device="cpu")
-        return _fid(extractor.extract(pictures, device="cpu"), real, extractor)
+        return _score(extractor.extract(pictures, device="cpu"), real, extractor, "fid")
 
     def theirs(pictures: Tensor) -> float:
         with oracles.quiet():
@@ -120,7 +155,7 @@ def _compare(generated: Tensor, reference: Tensor, weights: Path, folder: Path) 
     }
 
 
-def _fid(generated: Features, real: Features, extractor: Extractor) -> float:
+def _score(generated: Features, real: Features, extractor: Extractor, metric: str) -> float:
     protocol = protocol_of(
         extractor,
         generated,
@@ -130,7 +165,7 @@ def _fid(generated: Features, real: Features, extractor: Extractor) -> float:
         truncation=1.0,
         seed=0,
     )
-    return measure(generated, real, protocol, metrics=["fid"])[0].value
+    return measure(generated, real, protocol, metrics=[metric])[0].value
 
 
 def _manifold(count: int) -> dict[str, float]:
@@ -184,6 +219,13 @@ def _machine(threads: int) -> dict[str, Any]:
 
 
 def _show(results: dict[str, Any]) -> None:
+    if "view" in results:
+        view = results["view"]
+        console.print(
+            f"the headline of {view['count']} pictures: {view['seconds']['visible']:.1f} s as "
+            f"people see them, {view['seconds']['pixels']:.1f} s of every pixel: "
+            f"{view['times_as_long']:.2f} times as long"
+        )
     if "fid" in results:
         fid = results["fid"]
         kept = fid["seconds_for_64_pictures"]
@@ -216,7 +258,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reference-count", type=int, default=1000, help="reference pictures")
     parser.add_argument("--manifold-count", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", choices=["fid", "manifold"], help="this part; keep the other")
+    parser.add_argument(
+        "--only", choices=["fid", "manifold", "view"], help="this part; keep the others"
+    )
     parser.add_argument("--json", type=Path, help="where to write every number")
     return parser.parse_args()
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
+from eye_tables import agreement_table
 from filter_tables import filter_tables
 from graftgan.files import read_jsonl, write_text
 from graftgan.search import mean_interval
 from graftgan.search.standing import SOURCE
 from intervals import mean_in_words
+from ladder_tables import ladder_table
 from rank_tables import rank_table
 from reliability_tables import reliability_tables
 from start_tables import loss_svg, start_table
@@ -239,6 +241,8 @@ def tables() -> dict[Path, str]:
         "real_floors": "\n".join(parts),
         "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
         "curation_filters": filter_tables(read_jsonl(results / "curation_filters.jsonl")),
+        "visibility_ladder": f"{ladder_table(read_jsonl(results / 'visibility_ladder.jsonl'))}\n",
+        "eye_agreement": f"{agreement_table()}\n",
     }
     for name, against in COMPARISONS.items():
         parts = []
