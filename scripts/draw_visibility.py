@@ -57,7 +57,12 @@ def main() -> None:
     }
     for name, wanted in (("unmoved", UNMOVED), ("moved", MOVED)):
         rows = [
-            (_spread(ladder[key]), _words(key), *(_share(numbers, key, n) for n in (NEW, OLD)))
+            (
+                _spread(ladder[key]),
+                _words(key),
+                _share(numbers, key, NEW),
+                _share(numbers, key, OLD),
+            )
             for key in wanted
         ]
         _draw(rows, ROOT / "docs" / "pictures" / f"score_{name}.webp")

@@ -90,7 +90,8 @@ def floor_table(floors: Mapping[int, Mapping[str, Floor]]) -> Table:
 
 def _title(protocol: ScoreProtocol) -> str:
     network = f"{protocol.extractor}, {protocol.view}"
-    return f"features of {network}; [95 % interval]; ↓ lower is better, ↑ higher is better"
+    ways = "↓ lower is better, ↑ higher is better, → 0 is like real pictures"
+    return f"features of {network}; [95 % interval]; {ways}"
 
 
 def _label(score: Score) -> str:
