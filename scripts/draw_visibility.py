@@ -2,7 +2,7 @@
 
     python scripts/draw_visibility.py RUNS
 
-RUNS holds lorelei.avatars-64.fine_tune, made as scripts/eye_study.py says. The numbers come from
+RUNS holds lorelei.avatars-64.combined, made as scripts/eye_study.py says. The numbers come from
 experiments/results/visibility_ladder.jsonl and experiments/eyes/scores.jsonl; all pictures are CC0.
 """
 
@@ -23,19 +23,19 @@ ROOT = Path(__file__).resolve().parent.parent
 LADDER = ROOT / "experiments" / "results" / "visibility_ladder.jsonl"
 NEW, OLD = "KID(efficientnet_lite0, visible)", "KID(efficientnet_lite0)"
 SHOWN, SIDE = 8, 72  # pictures in a row, pixels of each
-UNMOVED = (
-    ("unchanged", 0),
-    ("noise, grey levels", 2),
-    ("JPEG, quality", 90),
-    ("shift, pixels", 1),
-)
-MOVED = (
-    ("noise, grey levels", 32),
-    ("blur, pixels", 2),
-    ("turned, degrees", 30),
-    ("another set, %", 50),
-    ("another set", 0),
-)
+UNMOVED = {
+    ("unchanged", 0): "other real pictures",
+    ("noise, grey levels", 2): "noise of 2 grey levels",
+    ("JPEG, quality", 90): "JPEG of quality 90",
+    ("shift, pixels", 1): "shifted by one pixel",
+}
+MOVED = {
+    ("noise, grey levels", 32): "noise of 32 grey levels",
+    ("blur, pixels", 2): "blurred by 2 pixels",
+    ("turned, degrees", 30): "turned by 30 degrees",
+    ("another set, %", 50): "half of them another set",
+    ("another set", 0): "another set",
+}
 LEARNT = (0, 40, 120, 240)
 
 
@@ -59,11 +59,11 @@ def main() -> None:
         rows = [
             (
                 _spread(ladder[key]),
-                _words(key),
+                words,
                 _share(numbers, key, NEW),
                 _share(numbers, key, OLD),
             )
-            for key in wanted
+            for key, words in wanted.items()
         ]
         _draw(rows, ROOT / "docs" / "pictures" / f"score_{name}.webp")
     _draw(_learnt(runs), ROOT / "docs" / "pictures" / "score_learnt.webp")
@@ -81,7 +81,7 @@ def _learnt(runs: Path) -> list[Row]:
     }
     rows: list[Row] = []
     for iteration in LEARNT:
-        method = "fine_tune" if iteration else ""
+        method = "combined" if iteration else ""
         model = Model("lorelei", "avatars-64", method, iteration)
         found = values[method, iteration]
         words = f"{iteration} iterations" if iteration else "the untouched source"
@@ -95,15 +95,10 @@ def _spread(rung: Rung) -> PictureBytes:
     return rung.pictures[torch.linspace(0, len(rung.pictures) - 1, SHOWN).long()]
 
 
-def _words(key: tuple[str, float]) -> str:
-    change, amount = key
-    kind, _, unit = change.partition(", ")
-    return f"{kind} {amount:g} {unit}".strip() if amount else kind
-
-
 def _share(numbers: dict[tuple[str, float, str], float], key: tuple[str, float], name: str) -> str:
     nothing, all_of_it = (numbers[what, 0, name] for what in ("unchanged", "another set"))
-    return f"{(numbers[*key, name] - nothing) / (all_of_it - nothing):.1%}"
+    share = (numbers[*key, name] - nothing) / (all_of_it - nothing)
+    return f"{abs(share) if abs(share) < 5e-4 else share:.1%}"  # no minus before nothing
 
 
 def _draw(rows: Sequence[Row], destination: Path) -> None:

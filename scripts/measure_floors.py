@@ -38,7 +38,7 @@ from graftgan.run_folder import versions
 
 console = Console(highlight=False, soft_wrap=True)
 RESOLUTION = 64
-SIZES = (100, 500, 2000)
+SIZES = (50, 100, 500, 2000)
 REPEATS = 10
 METRIC_NAMES = ("kid", "fid", "precision_recall", "density_coverage")
 # Each set with a near one and a far one; bedrooms are 534, so half of them is the most.

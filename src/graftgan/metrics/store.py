@@ -27,7 +27,7 @@ from graftgan.metrics.extractors.extractor import (
 )
 from graftgan.metrics.features import Features, KeyPart
 
-_FORMAT = 2  # raise it when the same key would give other numbers
+_FORMAT = 3  # raise it when the same key would give other numbers
 
 Tensors = Mapping[str, Tensor]
 

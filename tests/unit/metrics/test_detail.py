@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graftgan.errors import ScoreError
 from graftgan.metrics import METRICS, Features, Resampling
-from graftgan.metrics.extractors.detail import detail_of
+from graftgan.metrics.extractors.detail import colours_of, detail_of
 from graftgan.metrics.extractors.views import low_passed
 
 
@@ -98,3 +98,26 @@ def test_features_alone_have_no_detail():
     alone = Features(values=torch.rand(4, 2), logits=None, sha256="x")
     with pytest.raises(ScoreError, match="grain and sharpness are of pictures"):
         METRICS["detail"].measure(alone, alone, Resampling(replicates=0, seed=0))
+
+
+def test_colours_do_not_say_where_they_are():
+    pictures = as_bytes(drawings(8))
+    moved = pictures.roll((4, 6), dims=(2, 3))
+    torch.testing.assert_close(colours_of(moved), colours_of(pictures), atol=0.01, rtol=0)
+    assert (colours_of(as_bytes(drawings(8) + 30)) - colours_of(pictures)).abs().max() > 0.2
+
+
+def test_colours_are_quantiles_of_patches():
+    picture = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    picture[:, 0, :16] = 255  # half red, half black
+    low, middle, high = (colours_of(picture).view(3, 5)[:, k].tolist() for k in (0, 2, 4))
+    assert low == pytest.approx([-1.0, 0.0, 0.0], abs=1e-3)
+    assert high == pytest.approx([2 * 0.299 - 1, 2.0, 0.0], abs=1e-3)
+    assert middle[1] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_gray_pictures_have_no_colour():
+    gray = as_bytes(drawings(3))[:, :1]
+    assert colours_of(gray).shape == (3, 15)
+    assert colours_of(gray)[:, 5:].abs().max() == 0
+    torch.testing.assert_close(colours_of(gray), colours_of(gray.expand(-1, 3, -1, -1)))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.errors import ScoreError, SettingsError
-from graftgan.metrics.extractors.detail import USUAL, detail_of
+from graftgan.metrics.extractors.detail import detail_of, glance
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features
@@ -106,8 +106,8 @@ class Extractor:
                     progress(done, len(pictures))
         values = torch.cat([features for features, _ in answers])
         detail = detail_of(pictures)
-        if self.view.detail_weight:
-            values = torch.cat([values, self.view.detail_weight * (detail - USUAL)], dim=1)
+        if self.view.with_glance:
+            values = torch.cat([values, glance(pictures, detail)], dim=1)
         logits = [rows for _, rows in answers if rows is not None]
         return Features(
             values=values,

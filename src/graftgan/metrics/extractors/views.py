@@ -5,8 +5,8 @@ features a third of the way to another set. The view ``visible`` takes that away
 does: colours are seen less sharply than brightness (which is why JPEG stores half of them: Wallace
 1992), and a faint difference between neighbours is not seen at all (threshold vision; the same
 shrinking of small band values is known as coring: Carlson et al. 1977, US patent 4,523,230). What
-the last low-pass hides though it can be seen, speckle and lost sharpness, comes back as two numbers
-beside the network's (``detail``), which count for less than what is drawn.
+the last low-pass hides though it can be seen, speckle and lost sharpness, and the colours, of which
+the network makes little, stand as a few numbers beside its own (``glance``).
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,6 @@ COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
 SIGMA = 1.5  # pixels: the low-pass of all of it at the end
 FULL_SIDE = 64  # smaller pictures are shown enlarged, so both low-passes shrink with them
 FAINT = 8.0  # grey levels: a difference of so many keeps 63 % of itself, one of 2 keeps 6 %
-DETAIL_WEIGHT = 2.0  # a checkerboard of 32 levels is then a quarter of the way to another set
 _BANDS = (0.8, 1.6, 3.2)  # pixels: where faint differences are taken out
 _LUMA = (  # ITU-R BT.601: brightness and two colour differences from red, green and blue
     (0.299, 0.587, 0.114),
@@ -41,12 +40,12 @@ class View:
     Attributes:
         name: As it stands in a score's protocol.
         apply: Grey levels (n, 1 or 3, h, h), float32, to the same that is left of them.
-        detail_weight: Of grain and sharpness beside what the network makes of that; 0: left out.
+        with_glance: Whether grain, sharpness and colours stand beside the network's numbers.
     """
 
     name: str
     apply: Callable[[Tensor], Tensor]
-    detail_weight: float = 0.0
+    with_glance: bool = False
 
 
 def visible(levels: Tensor) -> Tensor:
@@ -110,7 +109,7 @@ def _luma(device: torch.device) -> Tensor:
 VIEWS: Mapping[str, View] = {
     view.name: view
     for view in (
-        View("visible", visible, DETAIL_WEIGHT),
+        View("visible", visible, with_glance=True),
         View("pixels", lambda levels: levels),
     )
 }
