@@ -7,7 +7,8 @@ Runs are folders named TARGET.SOURCE.METHOD whose checkpoints were kept, such as
 
 Two checkpoints of one target and one source, the untouched source among them, make a pair: the same
 latents, on two sheets of 16 pictures below 24 real ones of the target, in random order and without
-names. A third of the pairs is locked, by a hash of its name, before anyone has seen them.
+names. A third of the pairs is locked, by a hash of its name, before anyone has seen them. (Part D,
+drawn when the first locked pairs had been opened, is locked as a whole: "second locked".)
 
     python scripts/eye_study.py pairs RUNS TARGETS SHEETS --part A --groups lorelei.avatars-64:34
     python scripts/eye_study.py measure RUNS TARGETS       # every number of every sheet's model
@@ -113,7 +114,8 @@ def _draw_pairs(options: argparse.Namespace) -> None:
         )
         options.sheets.mkdir(parents=True, exist_ok=True)
         sheet.save(options.sheets / f"{name}.png")
-        line = {"pair": name, "a": _entry(first), "b": _entry(second), "locked": is_locked(name)}
+        belongs = "first locked" if is_locked(name) else "open"
+        line = {"pair": name, "a": _entry(first), "b": _entry(second), "set": belongs}
         append_jsonl(EYES / "pairs.jsonl", line)
 
 

@@ -1,6 +1,7 @@
 """The table of the eye study: how often a number agrees with the judges."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,9 @@ def agreement_table() -> str:
     pairs = [pair for pair in read_jsonl(EYES / "pairs.jsonl") if len(labels[pair["pair"]]) == 2]
     scores = {_key(line["model"]): line["values"] for line in read_jsonl(EYES / "scores.jsonl")}
     columns: Mapping[str, Callable[[Line], bool]] = {
-        "sure, open": lambda pair: not pair["locked"] and _is_sure(labels[pair["pair"]]),
-        "sure, locked": lambda pair: pair["locked"] and _is_sure(labels[pair["pair"]]),
-        "agreed, open": lambda pair: not pair["locked"],
-        "agreed, locked": lambda pair: pair["locked"],
+        f"{how}, {which}": partial(_belongs, labels=labels, sure=how == "sure", which=which)
+        for how in ("sure", "agreed")
+        for which in ("open", "first locked", "second locked")
     }
     rows = [
         f"| number | {' | '.join(columns)} | fewer faults |",
@@ -55,6 +55,10 @@ def _labels() -> dict[str, list[Line]]:
     for line in read_jsonl(EYES / "labels.jsonl"):
         labels[line["pair"]].append(line)
     return labels
+
+
+def _belongs(pair: Line, *, labels: Mapping[str, Sequence[Line]], sure: bool, which: str) -> bool:
+    return pair["set"] == which and (not sure or _is_sure(labels[pair["pair"]]))
 
 
 def _said(labels: Sequence[Line], question: str) -> str:

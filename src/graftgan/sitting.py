@@ -93,7 +93,7 @@ def train_to_the_end(
         training.run()
     except Exception as error:
         failure = _explained(error, folder.path)
-    except KeyboardInterrupt:  # the second Ctrl-C
+    except BaseException:  # the second Ctrl-C, or whatever ends the process
         stop.close()
         raise
     finally:

@@ -83,7 +83,7 @@ def test_without_a_cache_the_report_goes_elsewhere(tmp_path: Path, monkeypatch: 
 def test_in_one_process_too(capsys: pytest.CaptureFixture[str], cache: Path):
     assert cli.main(["no\x1bverb"]) == 2
     assert r"no verb 'no\x1bverb'" in capsys.readouterr().err
-    assert cli.main(["sample", "x" * 300]) == 2
+    assert cli.main(["report", "x" * 300]) == 2
     assert "File name too long" in capsys.readouterr().err
     assert len(failures(cache)) == 1
 

@@ -58,6 +58,7 @@ def experiment(tmp_path: Path) -> Experiment:
         extractor=str(save_brightness(tmp_path)),
         extractor_side=8,
         extractor_pixels="minus_one_one",
+        extractor_view="pixels",
     )
     return Experiment(
         pictures=draw_pictures(tmp_path / "pictures", count=30, hue=1),

@@ -208,6 +208,7 @@ def test_features_are_those_of_transformers(tensors: dict[str, Tensor], tmp_path
     assert extractor.describe() == {
         "extractor": f"dinov2_{sha256[:8]}",
         "weights_sha256": sha256,
+        "view": "pixels",
         "resize": "clean_fid",
         "side": 224,
         "pixels": "imagenet",
