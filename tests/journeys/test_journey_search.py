@@ -25,7 +25,8 @@ def asked(cli: Cli, pictures: Path, other_pictures: Path, tmp_path: Path) -> lis
     return ["search", other_pictures, "--source", source, "--held-out", 0.3,
             "--score-every", 1, "--score-count", 12, "--batch-size", 8, "--iterations", 2,
             "--checkpoint-every", 1, "--log-every", 1, "--extractor", network,
-            "--extractor-side", 8, "--extractor-pixels", "minus_one_one"]  # fmt: skip
+            "--extractor-side", 8, "--extractor-pixels", "minus_one_one",
+            "--extractor-view", "pixels"]  # fmt: skip
 
 
 FAST = ["--generator-learning-rate", 0.2, "--discriminator-learning-rate", 0.2]

@@ -158,8 +158,8 @@ def test_a_signal_that_a_library_makes_an_error_of_is_no_error(tmp_path: Path):
         import time
         from pathlib import Path
         Path('half').touch()
-        print('begun', flush=True)
         try:
+            print('begun', flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             Path('half').unlink()

@@ -13,7 +13,7 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.cli import rank, transfer
 from graftgan.errors import SettingsError
 from graftgan.files import write_text
-from graftgan.metrics import Estimate
+from graftgan.metrics import Estimate, ExtractorSettings
 from graftgan.sampling import generate, random_latents
 from graftgan.search.source_ranking import (
     Candidate,
@@ -88,7 +88,10 @@ def test_recall_decides_where_kid_does_not():
 def test_a_varied_source_far_away_does_not_win_by_the_width_of_its_balls(home: Path):
     # Twenty samples of eight styles recall every green picture; by KID they are far.
     ranking = rank_sources(
-        pictures_of(home, "green", count=10), ["avatars-64", "green"], samples=20
+        pictures_of(home, "green", count=10),
+        ["avatars-64", "green"],
+        samples=20,
+        network=ExtractorSettings(extractor_view="pixels"),
     )
     first, far = ranking.candidates
     assert (first.name, far.name) == ("green", "avatars-64")
