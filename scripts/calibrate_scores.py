@@ -31,11 +31,8 @@ from torch import Tensor
 from graftgan.data import DataSettings, load_image_set, render_avatars
 from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import (
-    METRICS,
     Extractor,
     ExtractorSettings,
-    Features,
-    Resampling,
     build_extractor,
     features_of,
     full_name,
@@ -45,6 +42,7 @@ from graftgan.run_folder import versions
 from graftgan.sampling import generate, latents_for
 from graftgan.sources import open_source
 from graftgan.tensors import PictureBytes
+from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)
 COUNT = 120  # pictures on each side, where the set has twice as many
@@ -206,7 +204,7 @@ def _lines_of(
     for rung in rungs(real, other, source_pictures(size)[:count]):
         for extractor, against in zip(extractors, references, strict=True):
             changed = extractor.extract(rung.pictures, device="cpu")
-            for label, value in _numbers(changed, against).items():
+            for label, value in numbers_of(NUMBERS, changed, against).items():
                 yield {
                     "set": name,
                     "size": size,
@@ -218,15 +216,6 @@ def _lines_of(
                     **extractor.describe(),
                     "versions": versions(),
                 }
-
-
-def _numbers(changed: Features, against: Features) -> dict[str, float]:
-    once = Resampling(replicates=0)
-    return {
-        label: estimate.value
-        for name in NUMBERS
-        for label, estimate in METRICS[name].measure(changed, against, once).items()
-    }
 
 
 @cache

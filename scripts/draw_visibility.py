@@ -18,10 +18,11 @@ from eye_study import Model
 from eye_tables import EYES
 from graftgan.files import read_jsonl
 from graftgan.tensors import PictureBytes
+from ladder_tables import EVERY_PIXEL, HEADLINE, share_of, where
 
 ROOT = Path(__file__).resolve().parent.parent
 LADDER = ROOT / "experiments" / "results" / "visibility_ladder.jsonl"
-NEW, OLD = "KID(efficientnet_lite0, visible)", "KID(efficientnet_lite0)"
+DRAWINGS = ("drawings", 64)
 SHOWN, SIDE = 8, 72  # pictures in a row, pixels of each
 UNMOVED = {
     ("unchanged", 0): "other real pictures",
@@ -50,18 +51,14 @@ def main() -> None:
     ladder = {
         (rung.change, rung.amount): rung for rung in rungs(real[half:], other, source_pictures(64))
     }
-    numbers = {
-        (line["change"], line["amount"], line["name"]): line["value"]
-        for line in read_jsonl(LADDER)
-        if (line["set"], line["size"]) == ("drawings", 64)
-    }
+    numbers = {where(line): line["value"] for line in read_jsonl(LADDER)}
     for name, wanted in (("unmoved", UNMOVED), ("moved", MOVED)):
         rows = [
             (
                 _spread(ladder[key]),
                 words,
-                _share(numbers, key, NEW),
-                _share(numbers, key, OLD),
+                _share(numbers, key, HEADLINE),
+                _share(numbers, key, EVERY_PIXEL),
             )
             for key, words in wanted.items()
         ]
@@ -85,7 +82,7 @@ def _learnt(runs: Path) -> list[Row]:
         model = Model("lorelei", "avatars-64", method, iteration)
         found = values[method, iteration]
         words = f"{iteration} iterations" if iteration else "the untouched source"
-        told = (f"{found[NEW]:.2f}", f"{found[OLD]:.2f}")
+        told = (f"{found[HEADLINE]:.2f}", f"{found[EVERY_PIXEL]:.2f}")
         rows.append((model.pictures(runs, SHOWN), words, *told))
     return rows
 
@@ -95,9 +92,10 @@ def _spread(rung: Rung) -> PictureBytes:
     return rung.pictures[torch.linspace(0, len(rung.pictures) - 1, SHOWN).long()]
 
 
-def _share(numbers: dict[tuple[str, float, str], float], key: tuple[str, float], name: str) -> str:
-    nothing, all_of_it = (numbers[what, 0, name] for what in ("unchanged", "another set"))
-    share = (numbers[*key, name] - nothing) / (all_of_it - nothing)
+def _share(
+    numbers: dict[tuple[str, int, str, float, str], float], key: tuple[str, float], name: str
+) -> str:
+    share = share_of(numbers, DRAWINGS, key, name)
     return f"{abs(share) if abs(share) < 5e-4 else share:.1%}"  # no minus before nothing
 
 

@@ -23,6 +23,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 
 from PIL import Image
@@ -32,9 +33,7 @@ from eye_tables import EYES, agreement_table
 from graftgan.data import DataSettings, load_image_set
 from graftgan.files import append_jsonl, read_jsonl
 from graftgan.metrics import (
-    METRICS,
     ExtractorSettings,
-    Resampling,
     SlicedWassersteinProtocol,
     build_extractor,
     features_of,
@@ -44,6 +43,7 @@ from graftgan.metrics import (
 from graftgan.sampling import generate, latents_for
 from graftgan.sources import open_source
 from graftgan.tensors import PictureBytes
+from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)
 SEED = 5  # of the latents, the same for every model of one source
@@ -127,7 +127,7 @@ def _of_group(runs: Path, group: str, rng: random.Random) -> list[tuple[Model, M
         steps = sorted(int(folder.name) for folder in (run / "checkpoints").iterdir())
         models += [Model(target, source, run.name.split(".")[2], step) for step in steps]
     found: dict[frozenset[Model], tuple[Model, Model]] = {}
-    while len(found) < int(count):
+    while len(found) < min(int(count), comb(len(models), 2)):
         first, second = rng.sample(models, 2)
         found.setdefault(frozenset((first, second)), (first, second))
     return list(found.values())
@@ -183,13 +183,11 @@ def _measure(runs: Path, targets: Path) -> None:
 
 
 def _values(generated: PictureBytes, real: PictureBytes) -> Iterator[tuple[str, float]]:
-    once = Resampling(replicates=0)
     for view in VIEWS:
         extractor = build_extractor(ExtractorSettings(extractor_view=view))
         sides = [features_of(pictures, extractor, device="cpu") for pictures in (generated, real)]
-        for name in NUMBERS:
-            for label, estimate in METRICS[name].measure(sides[0], sides[1], once).items():
-                yield full_name(label, extractor.name, view), estimate.value
+        for label, value in numbers_of(NUMBERS, *sides).items():
+            yield full_name(label, extractor.name, view), value
     for side in (8, 16, 32):
         protocol = SlicedWassersteinProtocol(side=side)
         yield f"SWD({side}px)", sliced_wasserstein(generated, real, protocol)

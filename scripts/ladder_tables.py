@@ -15,7 +15,7 @@ def ladder_table(lines: Sequence[Line]) -> str:
     """Return each change with its share of the way to another set: mean, least and most."""
     rungs = dict.fromkeys((line["change"], line["amount"]) for line in lines)
     ladders = dict.fromkeys((line["set"], line["size"]) for line in lines)
-    values = {_where(line): line["value"] for line in lines}
+    values = {where(line): line["value"] for line in lines}
     header = (HEADLINE, EVERY_PIXEL, *(name.partition("(")[0] for name in OTHERS))
     rows = [
         f"| change | amount | {' | '.join(header)} |",
@@ -31,8 +31,17 @@ def ladder_table(lines: Sequence[Line]) -> str:
     return "\n".join([*rows, "", f"Sets and sizes in pixels: {told}."])
 
 
-def _where(line: Line) -> tuple[str, int, str, float, str]:
+def where(line: Line) -> tuple[str, int, str, float, str]:
+    """Return the set, the size, the change, the amount and the name of a line."""
     return line["set"], line["size"], line["change"], line["amount"], line["name"]
+
+
+def share_of(
+    values: Mapping[tuple[Any, ...], float], ladder: tuple[str, int], key: Key, name: str
+) -> float:
+    """Return how far a change is on the way to another set, by set, size, change, amount, name."""
+    nothing, whole = (values[*ladder, what, 0, name] for what in ("unchanged", "another set"))
+    return (values[*ladder, *key, name] - nothing) / (whole - nothing)
 
 
 def _shares(
@@ -41,10 +50,7 @@ def _shares(
     key: Key,
     name: str,
 ) -> str:
-    shares: list[float] = []
-    for ladder in ladders:
-        nothing, whole = (values[*ladder, what, 0, name] for what in ("unchanged", "another set"))
-        shares.append((values[*ladder, *key, name] - nothing) / (whole - nothing))
+    shares = [share_of(values, ladder, key, name) for ladder in ladders]
     mean = sum(shares) / len(shares)
     return f"{mean:.1%} [{min(shares):.1%}, {max(shares):.1%}]"
 

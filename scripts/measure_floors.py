@@ -24,17 +24,16 @@ from rich.progress import Progress
 from graftgan.data import DataSettings, load_image_set
 from graftgan.files import write_text
 from graftgan.metrics import (
-    METRICS,
     Extractor,
     ExtractorSettings,
     Features,
-    Resampling,
     build_extractor,
     features_of,
     full_name,
 )
 from graftgan.randomness import Randomness
 from graftgan.run_folder import versions
+from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)
 RESOLUTION = 64
@@ -141,9 +140,8 @@ def _scores(own: Features, other: Features, count: int) -> dict[str, list[float]
         first = torch.randperm(len(own), generator=rng)
         second = first[count:] if own is other else torch.randperm(len(other), generator=rng)
         pair = own.subset(first[:count]), other.subset(second[:count])
-        for name in METRIC_NAMES:
-            for label, estimate in METRICS[name].measure(*pair, Resampling(replicates=0)).items():
-                found.setdefault(label, []).append(estimate.value)
+        for label, value in numbers_of(METRIC_NAMES, *pair).items():
+            found.setdefault(label, []).append(value)
     return found
 
 

@@ -1,6 +1,6 @@
 """Score anything that gives pictures against a set of real ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from graftgan.data import DataSettings, ImageSet, load_image_set
 from graftgan.errors import GraftganError, ScoreError, SettingsError, SourceError
-from graftgan.files import append_jsonl
+from graftgan.files import append_jsonl, make_folder
 from graftgan.metrics import (
     HEADLINE,
     LEAST_HELD_OUT,
@@ -32,6 +32,7 @@ from graftgan.metrics import (
     measure,
     protocol_of,
 )
+from graftgan.progress import Progress, silent
 from graftgan.randomness import Randomness, some_of
 from graftgan.reports import neighbour_gallery, save_png, write_run_report
 from graftgan.run_folder import RunFolder, architecture_of
@@ -51,9 +52,6 @@ from graftgan.unseen import (
 DEFAULT_METRICS = (HEADLINE, "diversity", "detail", "precision_recall", "density_coverage")
 _GALLERY_ROWS = 12
 _TRAINING = " (training pictures)"
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, in all)."""
 
 
 @strict
@@ -146,7 +144,7 @@ def evaluate(
     check_names(settings.metrics)
     extractor = build_extractor(settings.network)
     candidate = open_candidate(model, settings, of_class=of_class)
-    look = Look(extractor, torch.device(device), progress or _show_nothing)
+    look = Look(extractor, torch.device(device), progress or silent)
     real = reference_for(candidate, against, settings)
     generated = look.at(candidate.pictures, "generated pictures")
     standard = look.standard(real, against.name)
@@ -182,7 +180,6 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     Raises:
         RunError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     candidate = evaluation.candidate
     keep_scores(folder, candidate.name, {candidate.iteration: evaluation.scores})
     if evaluation.gallery is not None:
@@ -204,6 +201,7 @@ def keep_scores(folder: Path, name: str, scores: Mapping[int, Sequence[Score]]) 
         for iteration, found in scores.items()
         for score in found
     ]
+    make_folder(folder)
     append_jsonl(folder / "metrics.jsonl", *lines)
 
 
@@ -231,7 +229,7 @@ def floor(
     if not sizes or min(sizes) < 2 or repeats < 1:
         raise SettingsError("a floor needs sizes of at least 2 pictures, and at least 1 repeat")
     extractor = build_extractor(network or ExtractorSettings())
-    look = Look(extractor, torch.device(device), progress or _show_nothing)
+    look = Look(extractor, torch.device(device), progress or silent)
     images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
     chosen = _at_most(distinct(images.pictures), 2 * max(sizes), seed)
     features = look.at(chosen, f"pictures of {pictures.name}")
@@ -486,7 +484,3 @@ def _look_for_copies(
 def _at_most(pictures: PictureBytes, count: int, seed: int) -> PictureBytes:
     """Return ``count`` of the pictures, chosen by ``seed``; all, if there are no more."""
     return some_of(pictures, count, Randomness(seed).generator("chosen for scores"))
-
-
-def _show_nothing(what: str, done: int, total: int) -> None:
-    """Stand in where nobody watches."""

@@ -14,7 +14,6 @@ from graftgan.evaluation import (
     Candidate,
     EvaluationSettings,
     Look,
-    Progress,
     Standard,
     check_names,
     keep_scores,
@@ -22,10 +21,9 @@ from graftgan.evaluation import (
     reference_for,
 )
 from graftgan.experiment import Experiment
-from graftgan.files import make_folder
 from graftgan.metrics import Comparison, ExtractorSettings, Score, build_extractor, compare
 from graftgan.prepared import HELD_OUT
-from graftgan.progress import silent
+from graftgan.progress import Progress, silent
 from graftgan.records import ScoreRecord, read_scores
 from graftgan.reports import in_words, write_run_report
 from graftgan.run_folder import RunFolder, architecture_of
@@ -213,7 +211,6 @@ def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
         RunError: The folder cannot be written.
     """
     place = folder or rescoring.run.path
-    make_folder(place)
     keep_scores(place, rescoring.name, rescoring.scores)
     if folder is None:
         write_run_report(place)

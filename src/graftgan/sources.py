@@ -57,7 +57,7 @@ def find_source(name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
-    if is_there(path / "card.json"):
+    if is_there(path) and (path / "card.json").is_file():
         return path
     raise SourceError(
         f"no source '{shown(name)}': it is neither a folder with a card.json nor a known name; "

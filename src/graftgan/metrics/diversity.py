@@ -92,10 +92,7 @@ def _measure_pairwise(
 
     A picture drawn twice is not paired with itself.
     """
-    rows = _directions(generated.values)
-    weights = resampling.weights(len(rows), "generated")
-    ones = torch.ones(1, len(rows), dtype=torch.float64)
-    means = _pairwise_means(rows, torch.cat([ones, weights]))
+    means = _pairwise(generated, resampling, "generated")
     return {"pairwise distance": resampling.interval(float(means[0]), means[1:])}
 
 
@@ -106,15 +103,18 @@ def _measure_relative(
 
     A picture drawn twice is not paired with itself.
     """
-    means: list[Tensor] = []
-    for side, role in ((generated, "generated"), (reference, "reference")):
-        ones = torch.ones(1, len(side), dtype=torch.float64)
-        weights = torch.cat([ones, resampling.weights(len(side), role)])
-        means.append(_pairwise_means(_directions(side.values), weights))
-    if float(means[1][0]) == 0:
+    real = _pairwise(reference, resampling, "reference")
+    if float(real[0]) == 0:
         raise ScoreError("the real pictures are all the same, so nothing can be as varied as they")
-    ratios = means[0] / means[1]
+    ratios = _pairwise(generated, resampling, "generated") / real
     return {"diversity": resampling.interval(float(ratios[0]), ratios[1:])}
+
+
+def _pairwise(features: Features, resampling: Resampling, role: str) -> Tensor:
+    """Return (1 + replicates,): the mean distance of all pairs, then that of each resample."""
+    ones = torch.ones(1, len(features), dtype=torch.float64)
+    weights = torch.cat([ones, resampling.weights(len(features), role)])
+    return _pairwise_means(_directions(features.values), weights)
 
 
 def _pairwise_means(directions: Tensor, weights: Tensor) -> Tensor:

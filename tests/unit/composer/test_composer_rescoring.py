@@ -16,7 +16,7 @@ from graftgan.errors import RunError, ScoreError, SettingsError, UnknownName
 from graftgan.evaluation import EvaluationSettings, evaluate
 from graftgan.experiment import Experiment
 from graftgan.files import append_jsonl, read_jsonl
-from graftgan.metrics import Score, ScoringSettings
+from graftgan.metrics import ScoringSettings
 from graftgan.metrics.score import ScoreProtocol
 from graftgan.records import read_scores
 from graftgan.reports import convergence_of
@@ -30,6 +30,7 @@ from graftgan.scorer import best_iteration
 from graftgan.search.source_ranking import experience_in
 from graftgan.sources import open_source
 from graftgan.training import TrainingSettings
+from plain_scores import score as a_score
 from tiny_networks import draw_pictures, tiny_architecture, tiny_pair, tiny_pictures
 
 METRICS = ("kid", "fid", "precision_recall")
@@ -317,35 +318,7 @@ def rescoring(
     values: Mapping[int, float], *, better: str = "lower", own: int | None = 10, **more: object
 ) -> Rescoring:
     """Return values with intervals of 0.1 to either side, by one protocol."""
-    protocol = ScoreProtocol(
-        extractor="eyes",
-        weights_sha256="0" * 64,
-        view="pixels",
-        resize="clean_fid",
-        side=8,
-        pixels="imagenet",
-        resolution=32,
-        truncation=1.0,
-        generated_count=12,
-        reference_count=9,
-        reference_sha256="0" * 64,
-        reference="held out",
-        settings={},
-        seed=0,
-    )
-    scores = {
-        at: [
-            Score(
-                name="KID(eyes)",
-                value=value,
-                low=value - 0.1,
-                high=value + 0.1,
-                better=better,
-                protocol=protocol,
-            )
-        ]
-        for at, value in values.items()
-    }
+    scores = {at: [a_score(value, better=better, name="KID(eyes)")] for at, value in values.items()}
     known = {
         "run": RunFolder(Path("runs/mine")),
         "begins_with_source": True,

@@ -1,6 +1,7 @@
 """Grain and sharpness: speckle and blur by name, whatever the feature network."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def checkered(pictures: Tensor, strength: float) -> Tensor:
 
 
 @pytest.mark.parametrize("changed", [noisy, checkered])
-def test_speckle_is_grain_and_grows_with_its_strength(changed):  # type: ignore[no-untyped-def]
+def test_speckle_is_grain_and_grows_with_its_strength(changed: Callable[[Tensor, float], Tensor]):
     real = drawings(seed=1)
     grain = [measured(changed(drawings(), s), real)["grain"] for s in (0, 8, 16, 32)]
     low, _, high = grain[0]

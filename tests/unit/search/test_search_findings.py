@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from search_scores import score
-
 from graftgan.data import DataSettings
 from graftgan.experiment import Experiment
 from graftgan.metrics import ScoringSettings
@@ -13,6 +11,7 @@ from graftgan.search.confirmation import ask_to_confirm
 from graftgan.search.findings import gather_findings, winner_toml, winning_experiment
 from graftgan.search.space import Space
 from graftgan.transfer import parse_plan
+from plain_scores import score
 
 BASE = Experiment(
     pictures=Path("pictures"),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_scores import score
 
 from graftgan.errors import RunError
 from graftgan.search import Trial
@@ -14,6 +13,7 @@ from graftgan.search.source_ranking import Experience, experience_in
 from graftgan.search.trials import read_trials, write_trial
 from graftgan.settings import to_plain
 from hostile_json import RAW, as_bytes, damaged
+from plain_scores import score
 
 TRIAL = Trial(
     number=3,

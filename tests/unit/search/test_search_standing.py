@@ -1,7 +1,6 @@
 """Means, intervals, and what is within noise."""
 
 import pytest
-from search_scores import score
 
 from graftgan.metrics import Score
 from graftgan.search.standing import (
@@ -12,6 +11,7 @@ from graftgan.search.standing import (
     standings,
     t_quantile,
 )
+from plain_scores import score
 
 
 def over_seeds(*values: float, better: str = "lower") -> dict[int, Score]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from search_scores import score
 
 from graftgan.data import DataSettings
 from graftgan.errors import SettingsError
@@ -14,6 +13,7 @@ from graftgan.search import Budget, Pause, PlanSearch, Trial
 from graftgan.search.confirmation import ask_to_confirm, confirmed
 from graftgan.search.desk import is_spent, spent
 from graftgan.search.surface import Cell, early_trials, pareto_front, surface
+from plain_scores import score
 
 TUNED, FROZEN, SCALED = "fine_tune", "freeze", "adafm"
 

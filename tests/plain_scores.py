@@ -22,10 +22,17 @@ PROTOCOL = ScoreProtocol(
 )
 
 
-def score(value: float, half: float = 0.1, *, better: str = "lower", reference: str = "r") -> Score:
+def score(
+    value: float,
+    half: float = 0.1,
+    *,
+    better: str = "lower",
+    reference: str = "r",
+    name: str = "KID",
+) -> Score:
     protocol = replace(PROTOCOL, reference_sha256=reference)
     return Score(
-        name="KID",
+        name=name,
         value=value,
         low=value - half,
         high=value + half,
