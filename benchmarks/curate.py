@@ -26,9 +26,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from graftgan.curation import FILTERS, CurationSettings, Tools, curate, rules_of
-from graftgan.curation.view import LONGEST, View, view_of
-from graftgan.data import decode_whole
+from graftgan.pictures import decode_whole
+from graftgan.pictures.curation import FILTERS, CurationSettings, Tools, curate, rules_of
+from graftgan.pictures.curation.view import LONGEST, View, view_of
 
 SIZE = (600, 400)
 QUALITY = 90

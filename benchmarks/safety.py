@@ -21,11 +21,11 @@ from unittest.mock import patch
 import torch
 from rich.console import Console
 
-from graftgan import files, locks
-from graftgan.checkpoints import run_state
-from graftgan.composer import run
-from graftgan.data import render_avatars
-from graftgan.experiment import Experiment
+from graftgan.checkpoints import checkpoint as run_state
+from graftgan.core import files, locks
+from graftgan.experiments.experiment import Experiment
+from graftgan.pictures import render_avatars
+from graftgan.runs.run import run
 from graftgan.training import TrainingSettings
 
 console = Console(highlight=False, soft_wrap=True)

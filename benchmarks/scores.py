@@ -42,8 +42,8 @@ from graftgan.metrics import (
 from graftgan.metrics.extractors import inception_extractor
 from graftgan.metrics.extractors.inception import Inception
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
-from graftgan.sampling import generate, random_latents
-from graftgan.sources import open_source
+from graftgan.models.sources import open_source
+from graftgan.networks.sampling import generate, random_latents
 from memory import peak_mib
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

@@ -30,12 +30,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from graftgan.backbones import BACKBONES, build_pair
-from graftgan.backbones.stylegan.modulation import modulated
-from graftgan.backbones.stylegan.stylegan3 import FilteredConv2d, bands_of
-from graftgan.networks import Architecture, StyleArchitecture
-from graftgan.objectives import R1
+from graftgan.core.network_types import Architecture, StyleArchitecture
+from graftgan.networks import BACKBONES, build_pair
+from graftgan.networks.stylegan.modulated_conv import modulated
+from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, bands_of
 from graftgan.training import Hardware, choose_hardware
+from graftgan.training.objectives import R1
 from memory import MIB, peak_mib
 
 CHANNEL_BASE = 16384  # over the side: the width of the authors' smaller networks

@@ -37,11 +37,11 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from graftgan.assembly import build_training, prepare
-from graftgan.backbones import build_pair
 from graftgan.checkpoints import SourceCard, save_source
-from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.networks import Architecture
+from graftgan.core.network_types import Architecture
+from graftgan.experiments.experiment import Experiment, NetworkSettings
+from graftgan.networks import build_pair
+from graftgan.runs.build import build_training, prepare
 from graftgan.training import Hardware, Processes, TrainingSettings, choose_hardware
 from graftgan.transfer import PRESETS
 from memory import peak_mib

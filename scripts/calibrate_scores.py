@@ -28,20 +28,14 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from graftgan.data import DataSettings, load_image_set, render_avatars
-from graftgan.files import append_jsonl, read_jsonl
-from graftgan.metrics import (
-    Extractor,
-    ExtractorSettings,
-    build_extractor,
-    features_of,
-    full_name,
-)
+from graftgan.core.files import append_jsonl, read_jsonl
+from graftgan.core.tensors import PictureBytes
+from graftgan.experiments.run_folder import versions
+from graftgan.metrics import Extractor, ExtractorSettings, build_extractor, features_of, full_name
 from graftgan.metrics.extractors.views import low_passed
-from graftgan.run_folder import versions
-from graftgan.sampling import generate, latents_for
-from graftgan.sources import open_source
-from graftgan.tensors import PictureBytes
+from graftgan.models.sources import open_source
+from graftgan.networks.sampling import generate, latents_for
+from graftgan.pictures import DataSettings, load_image_set, render_avatars
 from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)

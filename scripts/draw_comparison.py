@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from graftgan.errors import RunError
-from graftgan.files import read_json
+from graftgan.core.errors import RunError
+from graftgan.core.files import read_json
 from graftgan.reports import labelled_strip
 from sheets import first_of_sheet
 

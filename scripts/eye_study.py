@@ -30,8 +30,8 @@ from PIL import Image
 from rich.console import Console
 
 from eye_tables import EYES, agreement_table
-from graftgan.data import DataSettings, load_image_set
-from graftgan.files import append_jsonl, read_jsonl
+from graftgan.core.files import append_jsonl, read_jsonl
+from graftgan.core.tensors import PictureBytes
 from graftgan.metrics import (
     ExtractorSettings,
     SlicedWassersteinProtocol,
@@ -40,9 +40,9 @@ from graftgan.metrics import (
     full_name,
     sliced_wasserstein,
 )
-from graftgan.sampling import generate, latents_for
-from graftgan.sources import open_source
-from graftgan.tensors import PictureBytes
+from graftgan.models.sources import open_source
+from graftgan.networks.sampling import generate, latents_for
+from graftgan.pictures import DataSettings, load_image_set
 from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)

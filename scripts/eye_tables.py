@@ -6,7 +6,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from graftgan.files import read_jsonl
+from graftgan.core.files import read_jsonl
 
 EYES = Path(__file__).resolve().parent.parent / "experiments" / "eyes"
 _Z = 1.959964

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import BatchNorm2d
 
-from graftgan.adapters import AdapterBank, load_adapter
-from graftgan.files import write_text
-from graftgan.networks import Generator
-from graftgan.run_folder import versions
-from graftgan.sampling import generate, random_latents
+from graftgan.core.files import write_text
+from graftgan.core.network_types import Generator
+from graftgan.experiments.run_folder import versions
+from graftgan.models.adapters import AdapterBank, load_adapter
+from graftgan.networks.sampling import generate, random_latents
 
 PICTURES = 256
 WEIGHTS = (0.25, 0.5, 0.75, 1.25)

@@ -25,12 +25,12 @@ from typing import Any
 from PIL import Image, ImageFilter
 from rich.console import Console
 
-from graftgan.curation.filters import FILTERS, Measure, Tools
-from graftgan.curation.view import LONGEST, View, view_of
-from graftgan.data import decode_whole
-from graftgan.data.collect import find_source
-from graftgan.files import write_jsonl
-from graftgan.run_folder import versions
+from graftgan.core.files import write_jsonl
+from graftgan.experiments.run_folder import versions
+from graftgan.pictures import decode_whole
+from graftgan.pictures.containers import find_source
+from graftgan.pictures.curation.filters import FILTERS, Measure, Tools
+from graftgan.pictures.curation.view import LONGEST, View, view_of
 
 console = Console(highlight=False, soft_wrap=True)
 LABELLED = ("gray", "blurred", "text", "face")

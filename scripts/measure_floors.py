@@ -21,8 +21,9 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from graftgan.data import DataSettings, load_image_set
-from graftgan.files import write_text
+from graftgan.core.files import write_text
+from graftgan.core.randomness import Randomness
+from graftgan.experiments.run_folder import versions
 from graftgan.metrics import (
     Extractor,
     ExtractorSettings,
@@ -31,8 +32,7 @@ from graftgan.metrics import (
     features_of,
     full_name,
 )
-from graftgan.randomness import Randomness
-from graftgan.run_folder import versions
+from graftgan.pictures import DataSettings, load_image_set
 from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from graftgan.files import read_jsonl, write_text
-from graftgan.search import rank_sources
+from graftgan.core.files import read_jsonl, write_text
+from graftgan.studies import rank_sources
 
 _VARIED = "source="
 

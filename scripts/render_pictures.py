@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from graftgan.data import render_avatars
+from graftgan.pictures import render_avatars
 
 SOURCE_STYLES = (
     "open-peeps",

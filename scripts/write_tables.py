@@ -15,9 +15,9 @@ from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
 from eye_tables import agreement_table
 from filter_tables import filter_tables
-from graftgan.files import read_jsonl, write_text
-from graftgan.search import mean_interval
-from graftgan.search.standing import SOURCE
+from graftgan.core.files import read_jsonl, write_text
+from graftgan.studies import mean_interval
+from graftgan.studies.study_statistics import SOURCE
 from intervals import mean_in_words
 from ladder_tables import ladder_table
 from rank_tables import rank_table

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from graftgan.networks import NetworkPair
+from graftgan.core.network_types import NetworkPair
 from tiny_networks import tiny_pair
 
 torch.set_num_threads(1)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from graftgan.curation.decide import Verdict, decide
-from graftgan.curation.filters import FILTERS, Mode, Reading
-from graftgan.curation.overrides import Overrides
-from graftgan.curation.records import Record
-from graftgan.curation.settings import Rule, Rules
+from graftgan.pictures.curation.decisions import Verdict, decide
+from graftgan.pictures.curation.filters import FILTERS, Mode, Reading
+from graftgan.pictures.curation.overrides import Overrides
+from graftgan.pictures.curation.readings import Record
+from graftgan.pictures.curation.settings import Rule, Rules
 
 Readings = Mapping[str, Mapping[str, Reading] | str]
 """By name: what was read, or why it is no picture."""

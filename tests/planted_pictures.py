@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from graftgan.curation.view import View, view_of
+from graftgan.pictures.curation.view import View, view_of
 
 SCENE = (480, 360)
 

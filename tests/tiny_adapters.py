@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graftgan.adapters import Adapter, AdapterNote, changed_tensors, save_adapter
-from graftgan.backbones import behind_latent_map, build_pair
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint, save_source
-from graftgan.networks import NO_LATENT_MAP, NetworkPair, tensors_of
-from graftgan.sources import open_source
-from graftgan.transfer import LowRank, apply_plan, evaluation_mode, parse_plan
+from graftgan.core.network_types import NO_LATENT_MAP, NetworkPair, tensors_of
+from graftgan.models.adapters import Adapter, AdapterNote, changed_tensors, save_adapter
+from graftgan.models.sources import open_source
+from graftgan.networks import behind_latent_map, build_pair
+from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.transfer import LowRank, apply_plan, parse_plan
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair
 
 LOW_RANK = LowRank(rank=2, scale=0.5)

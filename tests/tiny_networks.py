@@ -11,13 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from graftgan.assembly import build_training, memory_of, probed_filters
-from graftgan.augment import AugmentationSettings
-from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import SourceCard, StateCard, save_source, save_state
-from graftgan.data import DataSettings, ImageSet
-from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.networks import (
+from graftgan.core.network_types import (
     Architecture,
     Discriminator,
     Generator,
@@ -26,11 +21,16 @@ from graftgan.networks import (
     draw_latents,
     tensors_of,
 )
-from graftgan.objectives import OptimizationSettings
-from graftgan.prepared import Prepared
-from graftgan.progress import silent
-from graftgan.run_folder import put_in_force
+from graftgan.core.progress import silent
+from graftgan.experiments.experiment import Experiment, NetworkSettings
+from graftgan.experiments.run_folder import put_in_force
+from graftgan.networks import BACKBONES, build_pair
+from graftgan.pictures import DataSettings, ImageSet
+from graftgan.runs.build import build_training, memory_of, probed_filters
+from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Processes, Training, TrainingSettings, state_of
+from graftgan.training.augment import AugmentationSettings
+from graftgan.training.objectives import OptimizationSettings
 from graftgan.transfer import (
     AnchorSettings,
     AppliedPlan,

@@ -21,7 +21,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graftgan.adapters import (
+    from graftgan.core.errors import GraftganError
+    from graftgan.experiments.experiment import Experiment, NetworkSettings
+    from graftgan.experiments.methods import with_method
+    from graftgan.experiments.run_folder import RunFolder, load_run
+    from graftgan.experiments.run_page import write_run_report
+    from graftgan.metrics import ScoringSettings, compare
+    from graftgan.models.adapters import (
         AdapterBank,
         fold_adapter,
         load_adapter,
@@ -29,29 +35,24 @@ if TYPE_CHECKING:
         slide,
         with_adapter,
     )
-    from graftgan.augment import AugmentationSettings
-    from graftgan.composer import resume, run
-    from graftgan.data import DataSettings, load_image_set, render_avatars
-    from graftgan.errors import GraftganError
-    from graftgan.evaluation import EvaluationSettings, evaluate, floor
-    from graftgan.experiment import Experiment, NetworkSettings
-    from graftgan.export import export_model, load_generator
-    from graftgan.imports import import_source
-    from graftgan.methods import with_method
-    from graftgan.metrics import ScoringSettings, compare
-    from graftgan.objectives import OptimizationSettings
-    from graftgan.projection import ProjectionSettings, project
-    from graftgan.reports import write_run_report
-    from graftgan.rescoring import evaluate_again
-    from graftgan.run_folder import RunFolder, load_run
-    from graftgan.sampling import (
+    from graftgan.models.convert import import_source
+    from graftgan.models.export import export_model, load_generator
+    from graftgan.models.projection import ProjectionSettings, project
+    from graftgan.models.sources import list_sources, open_source, pack_run
+    from graftgan.models.styles import mixed_sheet
+    from graftgan.networks.sampling import (
         generate,
         interpolation_latents,
         latents_for,
         latents_of_seeds,
         random_latents,
     )
-    from graftgan.search import (
+    from graftgan.pictures import DataSettings, load_image_set, render_avatars
+    from graftgan.runs.evaluation import EvaluationSettings, evaluate, floor
+    from graftgan.runs.rescoring import evaluate_again
+    from graftgan.runs.run import resume, run
+    from graftgan.runs.session import Watcher
+    from graftgan.studies import (
         Budget,
         Comparison,
         PlanSearch,
@@ -61,68 +62,67 @@ if TYPE_CHECKING:
         run_comparison,
         run_search,
     )
-    from graftgan.sitting import Watcher
-    from graftgan.sources import list_sources, open_source, pack_run
-    from graftgan.styles import mixed_sheet
     from graftgan.training import TrainingSettings
+    from graftgan.training.augment import AugmentationSettings
+    from graftgan.training.objectives import OptimizationSettings
     from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
 
 _HOMES = {
-    "AdapterBank": "adapters",
+    "AdapterBank": "models.adapters",
     "AnchorSettings": "transfer",
-    "AugmentationSettings": "augment",
-    "Budget": "search",
-    "Comparison": "search",
-    "DataSettings": "data",
-    "EvaluationSettings": "evaluation",
-    "Experiment": "experiment",
-    "GraftganError": "errors",
-    "NetworkSettings": "experiment",
-    "OptimizationSettings": "objectives",
-    "PlanSearch": "search",
-    "ProjectionSettings": "projection",
-    "RunFolder": "run_folder",
+    "AugmentationSettings": "training.augment",
+    "Budget": "studies",
+    "Comparison": "studies",
+    "DataSettings": "pictures",
+    "EvaluationSettings": "runs.evaluation",
+    "Experiment": "experiments.experiment",
+    "GraftganError": "core.errors",
+    "NetworkSettings": "experiments.experiment",
+    "OptimizationSettings": "training.objectives",
+    "PlanSearch": "studies",
+    "ProjectionSettings": "models.projection",
+    "RunFolder": "experiments.run_folder",
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
     "TransferSettings": "transfer",
-    "Watcher": "sitting",
+    "Watcher": "runs.session",
     "apply_plan": "transfer",
     "compare": "metrics",
-    "evaluate": "evaluation",
-    "evaluate_again": "rescoring",
-    "export_model": "export",
-    "extend_comparison": "search",
-    "floor": "evaluation",
+    "evaluate": "runs.evaluation",
+    "evaluate_again": "runs.rescoring",
+    "export_model": "models.export",
+    "extend_comparison": "studies",
+    "floor": "runs.evaluation",
     "fold": "transfer",
-    "fold_adapter": "adapters",
-    "generate": "sampling",
-    "import_source": "imports",
-    "interpolation_latents": "sampling",
-    "latents_for": "sampling",
-    "latents_of_seeds": "sampling",
-    "list_sources": "sources",
-    "load_adapter": "adapters",
-    "load_generator": "export",
-    "load_image_set": "data",
-    "load_run": "run_folder",
-    "mix_adapters": "adapters",
-    "mixed_sheet": "styles",
-    "open_source": "sources",
-    "pack_run": "sources",
+    "fold_adapter": "models.adapters",
+    "generate": "networks.sampling",
+    "import_source": "models.convert",
+    "interpolation_latents": "networks.sampling",
+    "latents_for": "networks.sampling",
+    "latents_of_seeds": "networks.sampling",
+    "list_sources": "models.sources",
+    "load_adapter": "models.adapters",
+    "load_generator": "models.export",
+    "load_image_set": "pictures",
+    "load_run": "experiments.run_folder",
+    "mix_adapters": "models.adapters",
+    "mixed_sheet": "models.styles",
+    "open_source": "models.sources",
+    "pack_run": "models.sources",
     "parse_plan": "transfer",
-    "project": "projection",
-    "random_latents": "sampling",
-    "render_avatars": "data",
-    "resume": "composer",
-    "resume_comparison": "search",
-    "resume_search": "search",
-    "run": "composer",
-    "run_comparison": "search",
-    "run_search": "search",
-    "slide": "adapters",
-    "with_adapter": "adapters",
-    "with_method": "methods",
-    "write_run_report": "reports",
+    "project": "models.projection",
+    "random_latents": "networks.sampling",
+    "render_avatars": "pictures",
+    "resume": "runs.run",
+    "resume_comparison": "studies",
+    "resume_search": "studies",
+    "run": "runs.run",
+    "run_comparison": "studies",
+    "run_search": "studies",
+    "slide": "models.adapters",
+    "with_adapter": "models.adapters",
+    "with_method": "experiments.methods",
+    "write_run_report": "experiments.run_page",
 }
 
 __all__ = [

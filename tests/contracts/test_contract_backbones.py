@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from graftgan.backbones import BACKBONES, NORMALISATIONS, build_pair
-from graftgan.errors import SettingsError
-from graftgan.networks import LayeredNetwork, NetworkPair
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import LayeredNetwork, NetworkPair
+from graftgan.networks import BACKBONES, NORMALISATIONS, build_pair
 from tiny_networks import (
     assert_same_tensors,
     everything_in,

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.adapters import fold_adapter, with_adapter
-from graftgan.assembly import build_training, prepare
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
-from graftgan.composer import resume, run
-from graftgan.data import DataSettings
-from graftgan.errors import CheckpointError
-from graftgan.experiment import Experiment, NetworkSettings
-from graftgan.networks import ADDED_LAYERS
-from graftgan.objectives import OBJECTIVES, OptimizationSettings
-from graftgan.run_folder import RunFolder, load_run
-from graftgan.sampling import generate, latents_for
-from graftgan.sources import open_source, pack_run
+from graftgan.core.errors import CheckpointError
+from graftgan.core.network_types import ADDED_LAYERS
+from graftgan.experiments.experiment import Experiment, NetworkSettings
+from graftgan.experiments.run_folder import RunFolder, load_run
+from graftgan.models.adapters import fold_adapter, with_adapter
+from graftgan.models.sources import open_source, pack_run
+from graftgan.networks.sampling import generate, latents_for
+from graftgan.pictures import DataSettings
+from graftgan.runs.build import build_training, prepare
+from graftgan.runs.run import resume, run
 from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.transfer import AnchorSettings, TransferSettings
 from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
 

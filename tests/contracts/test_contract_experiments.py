@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.experiment import Experiment
-from graftgan.search import PlanSearch, Varied
-from graftgan.settings import parse, read_toml
+from graftgan.core.settings import parse, read_toml
+from graftgan.experiments.experiment import Experiment
+from graftgan.studies import PlanSearch, Varied
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftgan.curation.filters import FILTERS, Measure, Mode, Tools
+from graftgan.pictures.curation.filters import FILTERS, Measure, Mode, Tools
 from planted_pictures import blurred_scene, gray_scene, scene, seen, with_face, written
 
 NAMES = list(FILTERS)

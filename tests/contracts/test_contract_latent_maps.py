@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from graftgan.backbones import BACKBONES, LATENT_MAPS, behind_latent_map, build_pair
-from graftgan.errors import SettingsError
-from graftgan.networks import MAP_LAYER, NO_LATENT_MAP, NetworkPair
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import MAP_LAYER, NO_LATENT_MAP, NetworkPair
+from graftgan.networks import BACKBONES, LATENT_MAPS, behind_latent_map, build_pair
 from graftgan.transfer import PRESETS, parse_plan, resolve
 from graftgan.transfer.plan import describe
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_architecture, tiny_pair

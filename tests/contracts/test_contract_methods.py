@@ -11,25 +11,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from graftgan.adapters import (
+from graftgan.checkpoints import list_checkpoints, load_tensors
+from graftgan.core.errors import CheckpointError
+from graftgan.core.files import read_jsonl
+from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.methods import METHODS, with_method
+from graftgan.experiments.run_folder import RunFolder, load_run
+from graftgan.models.adapters import (
     ListedAdapter,
     fold_adapter,
     list_adapters,
     load_adapter,
     save_adapter_of_run,
 )
-from graftgan.assembly import build_training, prepare, with_game_memory
-from graftgan.checkpoints import list_checkpoints, load_tensors
-from graftgan.composer import resume, run
-from graftgan.errors import CheckpointError
-from graftgan.experiment import Experiment
-from graftgan.files import read_jsonl
-from graftgan.methods import METHODS, with_method
+from graftgan.models.sources import open_source
+from graftgan.networks.sampling import generate, random_latents, sheet_latents
 from graftgan.reports import picture_grid
-from graftgan.run_folder import RunFolder, load_run
-from graftgan.sampling import generate, random_latents, sheet_latents
-from graftgan.scorer import begins_with_source
-from graftgan.sources import open_source
+from graftgan.runs.build import build_training, prepare, with_game_memory
+from graftgan.runs.run import resume, run
+from graftgan.runs.scorer import begins_with_source
 from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.transfer import ACTIONS, TransferSettings, is_anchored
 from tiny_networks import CPU, tiny_home

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graftgan.objectives import OBJECTIVES, Losses
+from graftgan.training.objectives import OBJECTIVES, Losses
 
 REAL = torch.tensor([0.3, -0.6, 0.8, -0.1])
 FAKE = torch.tensor([-0.4, 0.7, 0.2, -0.9])

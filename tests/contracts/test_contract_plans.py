@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.backbones import BACKBONES, build_pair
-from graftgan.networks import NetworkPair
-from graftgan.objectives import OBJECTIVES
+from graftgan.core.network_types import NetworkPair
+from graftgan.networks import BACKBONES, build_pair
+from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
 from tiny_networks import TinyRun, everything_in, tiny_architecture, tiny_run
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis.strategies import SearchStrategy
 
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
 
 from .commands import Step, as_step
 from .damage import damaged

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
 
 from .outcomes import NOT_TRAINED
 

@@ -6,8 +6,9 @@ from functools import partial
 from hypothesis import strategies as st
 
 from graftgan import load_adapter, load_generator, resume_comparison, resume_search
-from graftgan.data import load_picture
-from graftgan.reports import write_comparison_report, write_search_report
+from graftgan.pictures import load_picture
+from graftgan.studies.comparison_page import write_comparison_report
+from graftgan.studies.search_page import write_search_report
 
 from . import binaries
 from .cases import Files, Kind

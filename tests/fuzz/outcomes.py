@@ -1,6 +1,6 @@
 """What a step raises that is neither a refusal nor an accident."""
 
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
 
 EXPECTED = "expected.json"
 """A file in a case for its own step: what has to hold if nothing else in it is damaged."""

@@ -34,10 +34,10 @@ from graftgan import (
     run_search,
 )
 from graftgan.checkpoints import SourceCard, save_source
-from graftgan.curation import CurationSettings, curate
+from graftgan.core.network_types import tensors_of
+from graftgan.experiments.scored_pictures import packed
 from graftgan.metrics import ExtractorSettings
-from graftgan.networks import tensors_of
-from graftgan.scored_pictures import packed
+from graftgan.pictures.curation import CurationSettings, curate
 from official_pickles import Stored, stored, write_official
 from tiny_networks import draw_pictures, tiny_architecture, tiny_pair, tiny_pictures
 

@@ -26,15 +26,15 @@ from graftgan import (
     random_latents,
     write_run_report,
 )
-from graftgan.adapters import list_adapters
 from graftgan.checkpoints import SourceModel
-from graftgan.curation import CurationSettings, curate
-from graftgan.data import ImageSet
-from graftgan.data.kinds import can_read_heif
-from graftgan.data.members import PICTURE_SUFFIXES
-from graftgan.errors import GraftganError
-from graftgan.reports import convergence_of
-from graftgan.scored_pictures import read_scored
+from graftgan.core.errors import GraftganError
+from graftgan.experiments.convergence import convergence_of
+from graftgan.experiments.scored_pictures import read_scored
+from graftgan.models.adapters import list_adapters
+from graftgan.pictures import ImageSet
+from graftgan.pictures.curation import CurationSettings, curate
+from graftgan.pictures.file_kinds import can_read_heif
+from graftgan.pictures.members import PICTURE_SUFFIXES
 from graftgan.training import Training
 
 from .commands import Step

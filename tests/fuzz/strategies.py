@@ -12,9 +12,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from graftgan.errors import GraftganError
-from graftgan.search.comparison import fingerprint as settings_fingerprint
-from graftgan.settings import read_toml
+from graftgan.core.errors import GraftganError
+from graftgan.core.settings import read_toml
+from graftgan.studies.comparison import fingerprint as settings_fingerprint
 from official_pickles import EasyDict, write_official
 
 from . import binaries, instructions, seals

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
 
 from .binaries import large_png
 from .cases import BATCH, Case, Kind, cases_of

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load, save
 
-from graftgan.adapters import load_adapter
 from graftgan.checkpoints import load_state
-from graftgan.errors import CheckpointError, RunError, SourceError
-from graftgan.run_folder import RunFolder
-from graftgan.sources import open_source
+from graftgan.core.errors import CheckpointError, RunError, SourceError
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.models.adapters import load_adapter
+from graftgan.models.sources import open_source
 
 from . import seals
 from .cases import Files, write_case

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
 
 from .cases import Case, Kind, write_case
 from .commands import CONTROL, Step, as_step

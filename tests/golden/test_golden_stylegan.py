@@ -16,10 +16,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from graftgan.backbones import build_pair
-from graftgan.backbones.stylegan.filters import binomial_filter, lowpass_filter
-from graftgan.backbones.stylegan.modulation import modulated
-from graftgan.backbones.stylegan.resample import (
+from graftgan.core.network_types import Architecture, NetworkPair, StyleArchitecture
+from graftgan.networks import build_pair
+from graftgan.networks.sampling import truncated
+from graftgan.networks.stylegan.low_pass import binomial_filter, lowpass_filter
+from graftgan.networks.stylegan.modulated_conv import modulated
+from graftgan.networks.stylegan.resample import (
     convolved_down,
     convolved_up,
     filtered_leaky,
@@ -27,9 +29,7 @@ from graftgan.backbones.stylegan.resample import (
     resample,
     upsampled,
 )
-from graftgan.backbones.stylegan.synthesis import Drawing
-from graftgan.networks import Architecture, NetworkPair, StyleArchitecture
-from graftgan.sampling import truncated
+from graftgan.networks.stylegan.synthesis import Drawing
 
 HERE = Path(__file__).parent / "stylegan"
 NUMBERS = load_file(HERE / "operators.safetensors")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graftgan.data import DataSettings, load_image_set
+from graftgan.pictures import DataSettings, load_image_set
 from tiny_networks import draw_pictures
 
 

@@ -12,7 +12,7 @@ import torch
 from journey_tools import command
 
 from fake_sites import FakeSite, as_json, picture, serve, slow_drip, status
-from graftgan.films import write_film
+from graftgan.models.video import write_film
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

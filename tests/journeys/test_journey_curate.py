@@ -12,7 +12,7 @@ import pytest
 from journey_tools import TINY, command
 from PIL import Image
 
-from graftgan.curation import CurationSettings, curate, rules_of
+from graftgan.pictures.curation import CurationSettings, curate, rules_of
 
 COUNT = 60
 FLAGS = ["--off", "text", "face", "--threshold", "small=90"]

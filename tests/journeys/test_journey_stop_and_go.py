@@ -15,8 +15,8 @@ from journey_tools import command
 from safetensors.torch import load_file
 
 from graftgan.checkpoints import list_checkpoints
-from graftgan.reports import write_run_report
-from graftgan.run_folder import load_run
+from graftgan.experiments.run_folder import load_run
+from graftgan.experiments.run_page import write_run_report
 
 ITERATIONS = 60
 RUN = ["--width", "4", "--resolution", "32", "--batch-size", "8", "--iterations", str(ITERATIONS),
@@ -133,9 +133,9 @@ def test_two_processes_keep_equal_weights(pictures: Path, tmp_path: Path, own_pl
     script.write_text(
         "import os, sys\n"
         "from pathlib import Path\n"
-        "import graftgan.composer as composer\n"
+        "import graftgan.runs.run as composer\n"
         "from graftgan.checkpoints import fingerprint\n"
-        "from graftgan.networks import tensors_of\n"
+        "from graftgan.core.network_types import tensors_of\n"
         "from graftgan.training import Training\n"
         "run = Training.run\n"
         "def spy(self):\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from graftgan.checkpoints import load_tensors
-from graftgan.run_folder import RunFolder
-from graftgan.settings import read_toml
+from graftgan.core.settings import read_toml
+from graftgan.experiments.run_folder import RunFolder
 from tiny_networks import draw_pictures
 
 

@@ -243,7 +243,7 @@ def _is_done(said: str) -> bool:
 def _read(scenario: Scenario, root: Path) -> int:
     """Load every run of a folder and write its page; return an exit code."""
     from graftgan import cli
-    from graftgan.run_folder import load_run
+    from graftgan.experiments.run_folder import load_run
 
     code = 0
     for run in scenario.runs(root):

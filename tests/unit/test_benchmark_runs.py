@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graftgan.curation import FILTERS
+from graftgan.pictures.curation import FILTERS
 from graftgan.transfer import PRESETS
 
 ONE_THREAD = "--threads=1"

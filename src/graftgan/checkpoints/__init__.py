@@ -3,10 +3,7 @@
 Files of others are read by :mod:`official` and :mod:`state_dicts`, which run nothing in them.
 """
 
-from graftgan.checkpoints.finite import require_finite
-from graftgan.checkpoints.official import StoredLayer, StoredNetwork, read_official
-from graftgan.checkpoints.receipt import LoadReceipt, copy_matching, match
-from graftgan.checkpoints.run_state import (
+from graftgan.checkpoints.checkpoint import (
     SavedState,
     StateCard,
     list_checkpoints,
@@ -14,15 +11,18 @@ from graftgan.checkpoints.run_state import (
     prune_checkpoints,
     save_state,
 )
-from graftgan.checkpoints.source import (
+from graftgan.checkpoints.finite import require_finite
+from graftgan.checkpoints.official_pickle import StoredLayer, StoredNetwork, read_official
+from graftgan.checkpoints.receipt import LoadReceipt, copy_matching, match
+from graftgan.checkpoints.source_folder import (
     SourceCard,
     SourceModel,
     load_source,
     read_card,
     save_source,
 )
-from graftgan.checkpoints.state_dicts import is_torch_file, read_torch_file, tensors_in
-from graftgan.checkpoints.tensors import (
+from graftgan.checkpoints.state_dict import is_torch_file, read_torch_file, tensors_in
+from graftgan.checkpoints.tensor_file import (
     as_stored,
     checksum,
     fingerprint,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from graftgan.errors import CheckpointError
-from graftgan.untrusted import shown
+from graftgan.core.errors import CheckpointError
+from graftgan.core.untrusted import shown
 
 _SHOWN = 3
 

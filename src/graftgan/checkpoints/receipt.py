@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import CheckpointError
-from graftgan.untrusted import shown
+from graftgan.core.errors import CheckpointError
+from graftgan.core.untrusted import shown
 
 
 @dataclass(frozen=True, slots=True)

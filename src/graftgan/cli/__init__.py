@@ -5,11 +5,11 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
+from graftgan.cli.interrupts import Raiser, exit_code, raised_as_exceptions
 from graftgan.cli.last_resort import in_one_line
-from graftgan.cli.signals import Raiser, exit_code, raised_as_exceptions
 from graftgan.cli.streams import sturdy_streams
-from graftgan.errors import GraftganError
-from graftgan.untrusted import shown
+from graftgan.core.errors import GraftganError
+from graftgan.core.untrusted import shown
 
 VERBS = {
     "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
@@ -111,7 +111,7 @@ def _run(given: Sequence[str]) -> int:
         return 0
     verb, rest = given[0], list(given[1:])
     if verb not in VERBS:
-        from graftgan.registry import suggest
+        from graftgan.core.registry import suggest
 
         raise GraftganError(f"no verb '{shown(verb)}'; {suggest(verb, VERBS)}")
     return import_module(f"graftgan.cli.{verb}").main(rest)

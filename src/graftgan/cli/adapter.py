@@ -5,13 +5,13 @@ from pathlib import Path
 
 import tyro
 
-from graftgan.adapters import fold_adapter, mix_adapters, save_adapter_of_run
 from graftgan.cli.adapter_list import show_adapters
 from graftgan.cli.adapter_slide import draw_slide
 from graftgan.cli.arguments import call_subcommand
-from graftgan.cli.models import note_weights, numbers_in
+from graftgan.cli.model_arguments import note_weights, numbers_in
 from graftgan.cli.screen import console
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
+from graftgan.models.adapters import fold_adapter, mix_adapters, save_adapter_of_run
 
 DESCRIPTION = """Work with adapters: the small file of tensors that a plan changed.
 

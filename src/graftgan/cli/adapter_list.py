@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tyro
 
-from graftgan.adapters import FILE_NAME, ListedAdapter, list_adapters
 from graftgan.cli.screen import console, table_of
-from graftgan.errors import GraftganError
+from graftgan.core.errors import GraftganError
+from graftgan.models.adapters import FILE_NAME, ListedAdapter, list_adapters
 
 _BASE_STATES = {
     "here": "found",

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 import tyro
 
-from graftgan.adapters import open_bank, slide
 from graftgan.cli.screen import console
-from graftgan.errors import SettingsError
-from graftgan.films import FILM_KINDS, write_film
+from graftgan.core.errors import SettingsError
+from graftgan.core.tensors import PictureBytes
+from graftgan.models.adapters import open_bank, slide
+from graftgan.models.video import FILM_KINDS, write_film
+from graftgan.networks.sampling import latents_for
 from graftgan.reports import labelled_strip, save_png
-from graftgan.sampling import latents_for
-from graftgan.tensors import PictureBytes
 
 _FILM_FRAMES = 24  # from one end to the other
 _FILM_SPEED = 15  # frames per second

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
 
 T = TypeVar("T")
 

@@ -13,7 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import bars_of, console
-from graftgan.collecting import (
+from graftgan.core.errors import CollectError
+from graftgan.core.provenance import licences_in_words
+from graftgan.core.untrusted import shown
+from graftgan.pictures.collecting import (
     COMMONS_API,
     OPENVERSE_API,
     Collected,
@@ -23,9 +26,6 @@ from graftgan.collecting import (
     collect,
     remark_on,
 )
-from graftgan.errors import CollectError
-from graftgan.provenance import licences_in_words
-from graftgan.untrusted import shown
 
 DESCRIPTION = """Gather pictures into a folder, and write down where each comes from.
 

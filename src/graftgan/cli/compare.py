@@ -9,15 +9,16 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
+from graftgan.cli.interrupts import stopped_code
 from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
-from graftgan.cli.signals import stopped_code
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
-from graftgan.errors import SettingsError
-from graftgan.experiment import Experiment
-from graftgan.prepared import Prepared
-from graftgan.reports import comparison_rows, duration
-from graftgan.search import (
+from graftgan.core.errors import SettingsError
+from graftgan.core.settings import parse, to_plain
+from graftgan.experiments.experiment import Experiment
+from graftgan.reports import duration
+from graftgan.runs.prepared import Prepared
+from graftgan.studies import (
     Comparison,
     ComparisonWatcher,
     Job,
@@ -32,7 +33,7 @@ from graftgan.search import (
     split_list,
     variants_of,
 )
-from graftgan.settings import parse, to_plain
+from graftgan.studies.comparison_page import comparison_rows
 
 DESCRIPTION = """Run methods or settings side by side, over several seeds, and say what is noise.
 

@@ -8,7 +8,7 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, table_of
-from graftgan.reports import Convergence, Reached, convergence_of
+from graftgan.experiments.convergence import Convergence, Reached, convergence_of
 
 DESCRIPTION = """Say when runs converged: when their losses became stable, when a score was reached.
 

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, table_of, with_bars
-from graftgan.curation import (
+from graftgan.core.errors import SettingsError
+from graftgan.core.provenance import licences_in_words
+from graftgan.pictures.curation import (
     COST_HEADINGS,
     FILTERS,
     OVERRIDES,
@@ -25,8 +27,6 @@ from graftgan.curation import (
     curate,
     rules_of,
 )
-from graftgan.errors import SettingsError
-from graftgan.provenance import licences_in_words
 
 DESCRIPTION = """Turn a folder of raw pictures into a clean set to train on.
 

@@ -8,8 +8,14 @@ import tyro
 from graftgan.cli.arguments import call_subcommand
 from graftgan.cli.screen import console, table_of, with_bars
 from graftgan.metrics import Estimate, ExtractorSettings
-from graftgan.reports import SET_HEADINGS, SetEntry, recall_rows, set_rows, write_sets_report
-from graftgan.sets import NEIGHBOURS, SetStatistics, set_statistics
+from graftgan.pictures.set_page import (
+    SET_HEADINGS,
+    SetEntry,
+    recall_rows,
+    set_rows,
+    write_sets_report,
+)
+from graftgan.pictures.set_statistics import NEIGHBOURS, SetStatistics, set_statistics
 from graftgan.training import choose_hardware
 
 DESCRIPTION = """How diverse sets of pictures are, and how much of one another they cover.

@@ -8,9 +8,9 @@ from pathlib import Path
 from graftgan.cli import transfer
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
-from graftgan.data import render_avatars
-from graftgan.errors import RunError
-from graftgan.sources import DEFAULT_SOURCE
+from graftgan.core.errors import RunError
+from graftgan.models.sources import DEFAULT_SOURCE
+from graftgan.pictures import render_avatars
 
 DESCRIPTION = """Draw 100 CC0 pictures of a style the bundled source never saw; graft it onto them.
 

@@ -11,8 +11,8 @@ from graftgan.cli.arguments import parse_flags
 from graftgan.cli.evaluate_again import refuse_meaningless, score_again
 from graftgan.cli.score_tables import protocol_in_words, score_table
 from graftgan.cli.screen import console, with_bars
-from graftgan.errors import SettingsError
-from graftgan.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
+from graftgan.core.errors import SettingsError
+from graftgan.runs.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
 from graftgan.training import choose_hardware
 
 DESCRIPTION = """Score a run, a source or a folder of pictures against real pictures.

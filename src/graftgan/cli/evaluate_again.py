@@ -6,9 +6,9 @@ from pathlib import Path
 from graftgan.cli.arguments import given_of
 from graftgan.cli.score_tables import again_table, protocol_in_words
 from graftgan.cli.screen import console, with_bars
-from graftgan.errors import RunError, ScoreError, SettingsError
-from graftgan.evaluation import EvaluationSettings
-from graftgan.rescoring import Rescoring, evaluate_again, runs_at, write_rescoring
+from graftgan.core.errors import RunError, ScoreError, SettingsError
+from graftgan.runs.evaluation import EvaluationSettings
+from graftgan.runs.rescoring import Rescoring, evaluate_again, runs_at, write_rescoring
 
 _MEANINGLESS = ("count", "truncation", "seed", "resolution", "class", "copies", "no-copies")
 

@@ -9,9 +9,10 @@ import tyro
 
 from graftgan.checkpoints import SourceCard
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.models import open_model
+from graftgan.cli.model_arguments import open_model
 from graftgan.cli.screen import console
-from graftgan.export import (
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.models.export import (
     COUNT,
     Export,
     export_model,
@@ -21,8 +22,7 @@ from graftgan.export import (
     ready_form,
     repository_name,
 )
-from graftgan.run_folder import RunFolder
-from graftgan.sources import find_source
+from graftgan.models.sources import find_source
 
 DESCRIPTION = """Write a model in a form that others read, checked against the network itself.
 

@@ -10,8 +10,8 @@ import tyro
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.score_tables import floor_table
 from graftgan.cli.screen import console, with_bars
-from graftgan.evaluation import floor
 from graftgan.metrics import ExtractorSettings
+from graftgan.runs.evaluation import floor
 from graftgan.training import choose_hardware
 
 DESCRIPTION = """What real pictures score against other real pictures of the same set.

@@ -10,7 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bars
-from graftgan.imports import import_source
+from graftgan.models.convert import import_source
 
 DESCRIPTION = """Make a source of a file that another program saved, safely.
 

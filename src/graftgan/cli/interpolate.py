@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.models import open_generator
+from graftgan.cli.model_arguments import open_generator
 from graftgan.cli.screen import console
-from graftgan.films import write_film
-from graftgan.sampling import (
+from graftgan.models.video import write_film
+from graftgan.networks.sampling import (
     generate,
     interpolation_latents,
     interpolation_through_classes,

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from graftgan.files import cache_home
-from graftgan.untrusted import shown
+from graftgan.core.files import cache_home
+from graftgan.core.untrusted import shown
 
 _PACKAGES = ("graftgan", "torch", "numpy", "pillow", "safetensors", "pydantic", "tyro", "rich")
 _LONGEST_MESSAGE = 300  # characters

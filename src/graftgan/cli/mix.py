@@ -8,7 +8,7 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
-from graftgan.data import mix, parse_part
+from graftgan.pictures import mix, parse_part
 
 DESCRIPTION = """Mix sets into one zip with known proportions, to pre-train on.
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import tyro
 
-from graftgan.backbones import build_pair
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, plan_table
-from graftgan.games import GAMES
-from graftgan.methods import METHODS
-from graftgan.sources import DEFAULT_SOURCE, open_source
-from graftgan.transfer import ACTIONS, PRESETS, Statistics, apply_plan, needs_probe, parse_plan
+from graftgan.experiments.methods import METHODS
+from graftgan.models.sources import DEFAULT_SOURCE, open_source
+from graftgan.networks import build_pair
+from graftgan.networks.normalisation_statistics import Statistics
+from graftgan.training.procedures import GAMES
+from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_plan
 
 DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tyro
 
 from graftgan.cli.training_verb import train
-from graftgan.experiment import Experiment
+from graftgan.experiments.experiment import Experiment
 from graftgan.training import TrainingSettings
 
 DESCRIPTION = """Train a source from fresh weights, generator and discriminator.

@@ -8,11 +8,16 @@ from typing import Annotated
 
 import tyro
 
-from graftgan.augment import AugmentationSettings, build_augmenter, preview_sheet, settings_to_show
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenWatcher, console
-from graftgan.data import DataSettings, load_image_set
+from graftgan.pictures import DataSettings, load_image_set
 from graftgan.reports import save_png
+from graftgan.training.augment import (
+    AugmentationSettings,
+    build_augmenter,
+    preview_sheet,
+    settings_to_show,
+)
 
 DESCRIPTION = """See your pictures as the discriminator would: each beside two augmented versions.
 

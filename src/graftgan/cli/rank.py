@@ -10,7 +10,7 @@ import tyro
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, table_of, with_bars
 from graftgan.metrics import Estimate
-from graftgan.search import Ranking, rank_sources
+from graftgan.studies import Ranking, rank_sources
 from graftgan.training import choose_hardware
 
 DESCRIPTION = """Which source for these pictures? Ranks the local sources without training.

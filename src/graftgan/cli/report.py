@@ -8,8 +8,8 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console
-from graftgan.reports import write_run_report
-from graftgan.run_folder import RunFolder
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.experiments.run_page import write_run_report
 
 DESCRIPTION = """Write the page of a run again, for instance while it is still training.
 

@@ -10,15 +10,15 @@ import tyro
 from PIL import Image
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.models import open_generator, whole_numbers
+from graftgan.cli.model_arguments import open_generator, whole_numbers
 from graftgan.cli.screen import console, with_bar
-from graftgan.errors import RunError, SettingsError
-from graftgan.files import written_whole
-from graftgan.films import FILM_KINDS
-from graftgan.networks import Architecture
+from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.files import written_whole
+from graftgan.core.network_types import Architecture
+from graftgan.core.tensors import Latents, PictureBytes
+from graftgan.models.video import FILM_KINDS
+from graftgan.networks.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
 from graftgan.reports import picture_grid, save_png
-from graftgan.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
-from graftgan.tensors import Latents, PictureBytes
 
 DESCRIPTION = """Draw pictures from a run or a source.
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from graftgan.evaluation import Evaluation
 from graftgan.metrics import Floor, Score, ScoreProtocol, full_name
 from graftgan.reports import in_words
-from graftgan.rescoring import Rescoring
+from graftgan.runs.evaluation import Evaluation
+from graftgan.runs.rescoring import Rescoring
 
 _ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
 _REAL = "real against real"

@@ -23,13 +23,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from graftgan.assembly import remarks_on
-from graftgan.prepared import Prepared
-from graftgan.run_folder import RunFolder
-from graftgan.sitting import Watcher
-from graftgan.starts import START
+from graftgan.core.untrusted import escaped, shown
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.runs.build import remarks_on
+from graftgan.runs.initialisation import START
+from graftgan.runs.prepared import Prepared
+from graftgan.runs.session import Watcher
 from graftgan.transfer import PlanReport
-from graftgan.untrusted import escaped, shown
 
 _COLOURS = {
     "freeze": "cyan",

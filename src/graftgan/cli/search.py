@@ -9,14 +9,15 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
+from graftgan.cli.interrupts import stopped_code
 from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
-from graftgan.cli.signals import stopped_code
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
-from graftgan.experiment import Experiment
-from graftgan.prepared import Prepared
-from graftgan.reports import TRIAL_HEADINGS, duration, in_words, trial_rows
-from graftgan.search import (
+from graftgan.core.settings import to_plain
+from graftgan.experiments.experiment import Experiment
+from graftgan.reports import duration, in_words
+from graftgan.runs.prepared import Prepared
+from graftgan.studies import (
     Budget,
     Findings,
     Forecast,
@@ -32,7 +33,7 @@ from graftgan.search import (
     run_search,
     split_list,
 )
-from graftgan.settings import to_plain
+from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
 
 DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tune.
 

@@ -12,8 +12,8 @@ from rich.text import Text
 from graftgan.checkpoints import SourceCard
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, table_of
-from graftgan.errors import SourceError
-from graftgan.sources import find_source, list_sources, open_source, pack_run
+from graftgan.core.errors import SourceError
+from graftgan.models.sources import find_source, list_sources, open_source, pack_run
 
 DESCRIPTION = """List the sources on this machine, show one, or pack a run as a new one.
 

@@ -8,16 +8,16 @@ import tyro
 
 from graftgan.checkpoints import save_tensors
 from graftgan.cli.arguments import call_subcommand
-from graftgan.cli.models import open_generator, whole_numbers
+from graftgan.cli.model_arguments import open_generator, whole_numbers
 from graftgan.cli.screen import console, with_bars
-from graftgan.data import DataSettings, load_image_set, load_picture
-from graftgan.errors import RunError, SettingsError
-from graftgan.files import write_json, written_whole
-from graftgan.networks import Architecture
-from graftgan.projection import ProjectionSettings, project
+from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.files import write_json, written_whole
+from graftgan.core.network_types import Architecture
+from graftgan.core.tensors import PictureBytes
+from graftgan.models.projection import ProjectionSettings, project
+from graftgan.models.styles import mixed_sheet, styled
+from graftgan.pictures import DataSettings, load_image_set, load_picture
 from graftgan.reports import pairs_in_rows, picture_grid, save_png
-from graftgan.styles import mixed_sheet, styled
-from graftgan.tensors import PictureBytes
 
 DESCRIPTION = """Work with the styles of a StyleGAN.
 

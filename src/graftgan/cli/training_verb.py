@@ -7,20 +7,20 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from graftgan.assembly import prepare
 from graftgan.cli.arguments import given_of, goes_on, parse_flags
-from graftgan.cli.familiar import in_our_words
+from graftgan.cli.interrupts import stopped_code
 from graftgan.cli.screen import ScreenWatcher, console, resume_command
-from graftgan.cli.signals import stopped_code
-from graftgan.composer import refuse_full, resume, run
-from graftgan.errors import SettingsError
-from graftgan.experiment import Experiment
-from graftgan.files import without_archive_ending
-from graftgan.methods import under_method, with_method
-from graftgan.registry import suggest
-from graftgan.run_card import RunState
-from graftgan.run_folder import RunFolder
-from graftgan.settings import dotted_names, parse, read_toml, to_toml
+from graftgan.cli.stylegan_flags import in_our_words
+from graftgan.core.errors import SettingsError
+from graftgan.core.files import without_archive_ending
+from graftgan.core.registry import suggest
+from graftgan.core.settings import dotted_names, parse, read_toml, to_toml
+from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.methods import under_method, with_method
+from graftgan.experiments.run_card import RunState
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.runs.build import prepare
+from graftgan.runs.run import refuse_full, resume, run
 from graftgan.training import choose_hardware
 
 S = TypeVar("S")

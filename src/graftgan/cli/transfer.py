@@ -8,10 +8,10 @@ import tyro
 from graftgan.cli.arguments import goes_on
 from graftgan.cli.screen import ScreenWatcher, console
 from graftgan.cli.training_verb import short_flags, train, value_of
-from graftgan.experiment import Experiment
-from graftgan.search import rank_sources
-from graftgan.settings import read_toml
-from graftgan.sources import DEFAULT_SOURCE, own_source_folders
+from graftgan.core.settings import read_toml
+from graftgan.experiments.experiment import Experiment
+from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
+from graftgan.studies import rank_sources
 
 DESCRIPTION = """Graft a source onto your pictures.
 

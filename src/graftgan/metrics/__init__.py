@@ -10,6 +10,7 @@ from graftgan.metrics import frechet as frechet
 from graftgan.metrics import inception_score as inception_score
 from graftgan.metrics import kernel as kernel
 from graftgan.metrics import manifold as manifold
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.copying import (
     LEAST_HELD_OUT,
     CopyReport,
@@ -27,6 +28,7 @@ from graftgan.metrics.extractors import (
     pictures_sha256,
     user_extractor,
 )
+from graftgan.metrics.feature_cache import features_of
 from graftgan.metrics.features import Features
 from graftgan.metrics.manifold import precision_and_recall
 from graftgan.metrics.measure import (
@@ -38,13 +40,11 @@ from graftgan.metrics.measure import (
     measure,
     protocol_of,
 )
+from graftgan.metrics.metric import METRICS, Metric
 from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
-from graftgan.metrics.registry import METRICS, Metric
-from graftgan.metrics.resampling import Estimate, Resampling
 from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare, differences
 from graftgan.metrics.settings import ScoringSettings
 from graftgan.metrics.sliced_wasserstein import SlicedWassersteinProtocol, sliced_wasserstein
-from graftgan.metrics.store import features_of
 
 __all__ = [
     "EXTRACTORS",

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.core.proportions import clearly_more
+from graftgan.core.randomness import Randomness, some_of
+from graftgan.core.tensors import PictureBytes
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.data_copying import data_copying_test
 from graftgan.metrics.features import Features
-from graftgan.metrics.resampling import Estimate, Resampling
-from graftgan.proportions import clearly_more
-from graftgan.randomness import Randomness, some_of
-from graftgan.tensors import PictureBytes
 
 LEAST_HELD_OUT = 5
 LEAST_TRAINING = 3

@@ -8,7 +8,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from graftgan.randomness import Randomness
+from graftgan.core.randomness import Randomness
 
 _DIMENSIONS = 64  # principal components in which the cells are cut
 _PER_CELL = 50  # training and held-out pictures that a cell should have

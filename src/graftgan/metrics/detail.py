@@ -8,11 +8,11 @@ their own.
 
 from collections.abc import Mapping
 
-from graftgan.errors import ScoreError
-from graftgan.metrics.extractors.detail import SURROUNDINGS
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
+from graftgan.metrics.extractors.pixel_features import SURROUNDINGS
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS, Metric
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS, Metric
 
 
 def _measure(

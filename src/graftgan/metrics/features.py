@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 
 KeyPart = str | int | float | None
 

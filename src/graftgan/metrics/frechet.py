@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
+from graftgan.metrics.feature_cache import cached_tensors
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS, Metric
-from graftgan.metrics.resampling import Estimate, Resampling
-from graftgan.metrics.store import cached_tensors
+from graftgan.metrics.metric import METRICS, Metric
 
 _ROWS = 4096
 _NEGLIGIBLE = 1e-6  # singular values below this share of the largest do not reach the influences

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS, Metric
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS, Metric
 
 
 def inception_score(logits: Tensor) -> float:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS, Metric
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS, Metric
 
 _ROWS, _COLUMNS = 1024, 4096
 _ROUNDING = 1e-13  # squared distances below this share of the squared norms are 0

@@ -7,15 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.core.randomness import Randomness
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.copying import CopyReport
 from graftgan.metrics.extractors import Extractor
+from graftgan.metrics.feature_cache import cached_tensors
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS
 from graftgan.metrics.score import Floor, Score, ScoreProtocol
-from graftgan.metrics.store import cached_tensors
-from graftgan.randomness import Randomness
 
 HEADLINE = "kid"  # under 1,000 pictures a FID cannot tell equal from different; KID can
 FEW_PICTURES = 50

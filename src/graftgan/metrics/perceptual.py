@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.errors import UnknownName
+from graftgan.core.errors import UnknownName
+from graftgan.core.tensors import Images, Scalar
 from graftgan.metrics.extractors.efficientnet import load_efficientnet_maps, weights_file
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, PixelRange
 from graftgan.metrics.extractors.vgg import load_vgg16_maps
-from graftgan.tensors import Images, Scalar
 
 _EFFICIENTNET = "efficientnet_lite0"
 _EFFICIENTNET_SIDE = 64  # pixels; its first layer halves them

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import hypot
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

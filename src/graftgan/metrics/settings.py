@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
+from graftgan.core.settings import strict
 from graftgan.metrics.extractors import ExtractorSettings
 from graftgan.metrics.measure import HEADLINE
-from graftgan.settings import strict
 
 
 @strict

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.tensors import PictureBytes, to_images
+from graftgan.core.tensors import PictureBytes, to_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

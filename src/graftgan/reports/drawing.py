@@ -16,6 +16,14 @@ LARGEST = 1e250
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One picture of curves with its caption."""
+
+    svg: str
+    caption: str
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """The plotted rectangle: which values it spans and where it lies."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from graftgan.files import write_bytes
-from graftgan.tensors import PictureBytes
+from graftgan.core.files import write_bytes
+from graftgan.core.tensors import PictureBytes
 
 PAGE_WIDTH = 1024  # CSS pixels a full-width picture takes on a desktop screen
 _LARGEST_EMBEDDED = 2048  # twice the page width serves high-density screens; more is only weight

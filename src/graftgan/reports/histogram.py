@@ -12,13 +12,13 @@ from graftgan.reports.drawing import (
     RIGHT,
     TOP,
     WIDTH,
+    Panel,
     as_text,
     drawing,
     in_words,
     label,
     ticks,
 )
-from graftgan.reports.panels import Panel
 
 _COLOURS = ("#0a8464", "#c8540a", "#a9b2b7")
 _LEGEND, _LETTER = 22, 6.9  # pixels: height of the legend, width of a letter

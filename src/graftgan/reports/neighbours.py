@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from graftgan.core.tensors import PictureBytes
 from graftgan.reports.grid import picture_grid
-from graftgan.tensors import PictureBytes
 
 _GAP_SHARE = 8  # the gap is 1/8 of a picture's width
 _GAP_GRAY = 255

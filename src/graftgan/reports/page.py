@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 import jinja2
 from markupsafe import Markup, escape
 
-from graftgan.files import without_archive_ending, write_bytes
+from graftgan.core.files import without_archive_ending, write_bytes
 from graftgan.reports.drawing import in_words
 
 TEMPLATES = Path(__file__).parent / "templates"

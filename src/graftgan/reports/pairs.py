@@ -2,7 +2,7 @@
 
 import torch
 
-from graftgan.tensors import PictureBytes
+from graftgan.core.tensors import PictureBytes
 
 _COLUMNS = 8
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from graftgan.core.tensors import PictureBytes
 from graftgan.reports.grid import picture_grid
-from graftgan.tensors import PictureBytes
 
 _SMALLEST_CELL = 64  # pixels; narrower ones have no room for a heading
 _TEXT_HEIGHT = 12

@@ -1,11 +1,8 @@
 """Run updates in order, keep averages, tell listeners, resume exactly."""
 
-from graftgan.training.adversarial import AdversarialGame
+from graftgan.training.adversarial_updates import AdversarialGame
 from graftgan.training.average import GeneratorAverage
-from graftgan.training.distributed import Processes, joined_processes
-from graftgan.training.events import event_writer
-from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
-from graftgan.training.listeners import (
+from graftgan.training.callbacks import (
     DivergenceGuard,
     LogWriter,
     Periodically,
@@ -15,10 +12,13 @@ from graftgan.training.listeners import (
     Snapshots,
     forget_after,
 )
+from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
 from graftgan.training.loop import Listener, Training
+from graftgan.training.processes import Processes, joined_processes
 from graftgan.training.settings import CodeSettings, TrainingSettings, VAESettings
-from graftgan.training.signals import StopOnSignal
 from graftgan.training.state import Counters, restore, state_of
+from graftgan.training.stop_signals import StopOnSignal
+from graftgan.training.tensorboard import event_writer
 from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from graftgan.networks import Generator, tensors_of
+from graftgan.core.network_types import Generator, tensors_of
 
 
 class GeneratorAverage:

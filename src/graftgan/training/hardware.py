@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

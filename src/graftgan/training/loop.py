@@ -8,12 +8,12 @@ from typing import Protocol
 from torch import nn
 from torch.nn import Parameter
 
-from graftgan.networks import Generator, NetworkPair
-from graftgan.randomness import Randomness
-from graftgan.tensors import PictureBytes
+from graftgan.core.network_types import Generator, NetworkPair
+from graftgan.core.randomness import Randomness
+from graftgan.core.tensors import PictureBytes
 from graftgan.training.average import GeneratorAverage
-from graftgan.training.distributed import Processes
 from graftgan.training.hardware import Hardware
+from graftgan.training.processes import Processes
 from graftgan.training.updates import Moment, Terms, Update
 
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from graftgan.errors import SettingsError
-from graftgan.settings import strict
+from graftgan.core.errors import SettingsError
+from graftgan.core.settings import strict
 
 _TICK = 4000  # pictures
 

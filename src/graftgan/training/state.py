@@ -7,11 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import CheckpointError, TrainingDiverged
-from graftgan.networks import tensors_of
+from graftgan.core.errors import CheckpointError, TrainingDiverged
+from graftgan.core.network_types import tensors_of
+from graftgan.core.untrusted import shown
 from graftgan.training.loop import Training
 from graftgan.training.updates import optimizer_tensors, restore_optimizer
-from graftgan.untrusted import shown
 
 Files = dict[str, Mapping[str, Tensor]]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graftgan.errors import CheckpointError
-from graftgan.randomness import Randomness
-from graftgan.tensors import Scalar
-from graftgan.untrusted import shown
+from graftgan.core.errors import CheckpointError
+from graftgan.core.randomness import Randomness
+from graftgan.core.tensors import Scalar
+from graftgan.core.untrusted import shown
 
 Terms = dict[str, Scalar]
 

@@ -5,16 +5,6 @@ that holds the target to the source: a file in ``anchors/``.
 """
 
 from graftgan.transfer.actions import ACTIONS, Action
-from graftgan.transfer.anchors import (
-    ANCHORS,
-    Anchor,
-    AnchorSettings,
-    AnchorSetup,
-    AnchorTerm,
-    build_anchors,
-    is_anchored,
-    remember_source,
-)
 from graftgan.transfer.apply import (
     AppliedPlan,
     LayerReport,
@@ -24,7 +14,7 @@ from graftgan.transfer.apply import (
     resolve,
 )
 from graftgan.transfer.fisher import refuse_mixed_samples
-from graftgan.transfer.fold import fold
+from graftgan.transfer.folding import fold
 from graftgan.transfer.importance import (
     Filters,
     filter_importance,
@@ -32,16 +22,20 @@ from graftgan.transfer.importance import (
     most_important,
     needs_probe,
 )
-from graftgan.transfer.mix import mix_networks
 from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
-from graftgan.transfer.settings import TransferSettings
-from graftgan.transfer.statistics import (
-    Statistics,
-    evaluation_mode,
-    layers_on_batch_statistics,
-    use_batch_statistics,
+from graftgan.transfer.regularizers import (
+    ANCHORS,
+    Anchor,
+    AnchorSettings,
+    AnchorSetup,
+    AnchorTerm,
+    build_anchors,
+    is_anchored,
+    remember_source,
 )
+from graftgan.transfer.settings import TransferSettings
+from graftgan.transfer.weighted_mean import mix_networks
 
 __all__ = [
     "ACTIONS",
@@ -60,18 +54,15 @@ __all__ = [
     "PlanReport",
     "Rules",
     "Split",
-    "Statistics",
     "TrainableLayer",
     "TransferSettings",
     "apply_plan",
     "build_anchors",
-    "evaluation_mode",
     "factors_in",
     "filter_importance",
     "filters_in",
     "fold",
     "is_anchored",
-    "layers_on_batch_statistics",
     "mix_networks",
     "modulations_in",
     "most_important",
@@ -80,5 +71,4 @@ __all__ = [
     "refuse_mixed_samples",
     "remember_source",
     "resolve",
-    "use_batch_statistics",
 ]

@@ -13,9 +13,10 @@ from torch.nn import Parameter
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.utils import parametrize
 
-from graftgan.errors import CheckpointError
-from graftgan.networks import STYLE_PART
-from graftgan.registry import Registry
+from graftgan.core.errors import CheckpointError
+from graftgan.core.network_types import STYLE_PART
+from graftgan.core.registry import Registry
+from graftgan.networks.normalisation_statistics import Statistics, hold_buffers
 from graftgan.transfer.modulation import (
     USUAL_LOW_RANK,
     AdaFM,
@@ -26,7 +27,6 @@ from graftgan.transfer.modulation import (
     LowRank,
     TunedFilters,
 )
-from graftgan.transfer.statistics import Statistics, hold_buffers
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 

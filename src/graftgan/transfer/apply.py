@@ -8,17 +8,17 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graftgan.errors import PlanError
-from graftgan.networks import NetworkPair
-from graftgan.randomness import Randomness
-from graftgan.transfer.actions import ACTIONS, Context
-from graftgan.transfer.modulation import USUAL_LOW_RANK, LowRank
-from graftgan.transfer.plan import Plan, describe
-from graftgan.transfer.statistics import (
+from graftgan.core.errors import PlanError
+from graftgan.core.network_types import NetworkPair
+from graftgan.core.randomness import Randomness
+from graftgan.networks.normalisation_statistics import (
     Statistics,
     follow_running_statistics,
     layers_on_batch_statistics,
 )
+from graftgan.transfer.actions import ACTIONS, Context
+from graftgan.transfer.modulation import USUAL_LOW_RANK, LowRank
+from graftgan.transfer.plan import Plan, describe
 
 Decisions = Mapping[str, Mapping[str, str]]  # network -> layer -> action
 

@@ -6,11 +6,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graftgan.errors import SettingsError
-from graftgan.networks import NetworkPair
-from graftgan.progress import Progress, silent
-from graftgan.tensors import Scalar
-from graftgan.transfer.statistics import layers_on_batch_statistics
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import NetworkPair
+from graftgan.core.progress import Progress, silent
+from graftgan.core.tensors import Scalar
+from graftgan.networks.normalisation_statistics import layers_on_batch_statistics
 
 S = TypeVar("S")
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.networks import LayeredNetwork, NetworkPair
-from graftgan.progress import Progress, silent
-from graftgan.tensors import Images, Latents, Scalar
+from graftgan.core.network_types import LayeredNetwork, NetworkPair
+from graftgan.core.progress import Progress, silent
+from graftgan.core.tensors import Images, Latents, Scalar
 from graftgan.transfer.apply import AppliedPlan
 from graftgan.transfer.fisher import mean_squared_gradients
 from graftgan.transfer.modulation import KernelModulation

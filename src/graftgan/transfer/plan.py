@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from graftgan.errors import PlanError
-from graftgan.networks import ADDED_LAYERS
-from graftgan.registry import suggest
+from graftgan.core.errors import PlanError
+from graftgan.core.network_types import ADDED_LAYERS
+from graftgan.core.registry import suggest
+from graftgan.core.untrusted import shown
 from graftgan.transfer.actions import ACTIONS
-from graftgan.untrusted import shown
 
 _NETWORK = {"D": "discriminator", "G": "generator"}
 _PART = re.compile(r"([DG])\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])")

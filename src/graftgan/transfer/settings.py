@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from graftgan.errors import SettingsError
-from graftgan.networks import ADDED_LAYERS, CLASS_LAYER
-from graftgan.settings import strict
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import ADDED_LAYERS, CLASS_LAYER
+from graftgan.core.settings import strict
+from graftgan.networks.normalisation_statistics import Statistics
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
-from graftgan.transfer.statistics import Statistics
 
 
 @strict

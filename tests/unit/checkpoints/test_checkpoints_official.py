@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from graftgan.checkpoints import read_official
-from graftgan.errors import CheckpointError
+from graftgan.core.errors import CheckpointError
 from official_pickles import Stored, stored, write_official
 
 TENSORS = {

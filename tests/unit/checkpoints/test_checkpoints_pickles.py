@@ -15,8 +15,8 @@ import torch
 
 from graftgan.checkpoints import read_official, read_torch_file
 from graftgan.checkpoints.limits import MOST_STEPS
-from graftgan.errors import CheckpointError
-from graftgan.imports import import_source
+from graftgan.core.errors import CheckpointError
+from graftgan.models.convert import import_source
 
 SECONDS, MEGABYTES = 10, 1000
 START = b"\x80\x04"

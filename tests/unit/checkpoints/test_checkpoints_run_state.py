@@ -13,8 +13,8 @@ from graftgan.checkpoints import (
     prune_checkpoints,
     save_state,
 )
-from graftgan.errors import CheckpointError
-from graftgan.files import write_sealed
+from graftgan.core.errors import CheckpointError
+from graftgan.core.files import write_sealed
 from tiny_networks import assert_same_tensors
 
 

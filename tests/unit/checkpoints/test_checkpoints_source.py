@@ -7,7 +7,6 @@ from typing import IO, Any
 import pytest
 import torch
 
-from graftgan.backbones import BACKBONES, build_pair
 from graftgan.checkpoints import (
     SourceCard,
     load_source,
@@ -16,8 +15,9 @@ from graftgan.checkpoints import (
     save_source,
     save_tensors,
 )
-from graftgan.errors import CheckpointError, GraftganError, RunError, SourceError
-from graftgan.networks import NetworkPair
+from graftgan.core.errors import CheckpointError, GraftganError, RunError, SourceError
+from graftgan.core.network_types import NetworkPair
+from graftgan.networks import BACKBONES, build_pair
 from hostile_json import RAW, as_bytes, damaged
 from tiny_networks import assert_same_tensors, everything_in, tiny_architecture, tiny_pair
 

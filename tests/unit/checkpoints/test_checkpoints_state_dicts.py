@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from graftgan.checkpoints import is_torch_file, read_torch_file, tensors_in
-from graftgan.errors import CheckpointError
+from graftgan.core.errors import CheckpointError
 
 FORMS = {"zip": {}, "before zip": {"_use_new_zipfile_serialization": False}}
 

@@ -12,14 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file
 from torch import nn
 
-from graftgan.checkpoints import (
-    copy_matching,
-    fingerprint,
-    load_note,
-    load_tensors,
-    save_tensors,
-)
-from graftgan.errors import CheckpointError
+from graftgan.checkpoints import copy_matching, fingerprint, load_note, load_tensors, save_tensors
+from graftgan.core.errors import CheckpointError
 from tiny_networks import assert_same_tensors
 
 

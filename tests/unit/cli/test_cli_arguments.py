@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from graftgan.cli.arguments import call_subcommand, parse_flags
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 
 from graftgan.checkpoints import read_card
 from graftgan.cli import main
-from graftgan.export import load_generator
-from graftgan.sources import open_source
-from graftgan.transfer import evaluation_mode
+from graftgan.models.export import load_generator
+from graftgan.models.sources import open_source
+from graftgan.networks.normalisation_statistics import evaluation_mode
 from tiny_adapters import saved_adapter, saved_source
 from tiny_networks import latents
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from graftgan.cli.familiar import in_our_words
-from graftgan.errors import SettingsError
+from graftgan.cli.stylegan_flags import in_our_words
+from graftgan.core.errors import SettingsError
 from graftgan.transfer import parse_plan, resolve
 from tiny_networks import tiny_architecture, tiny_pair
 

@@ -61,7 +61,9 @@ def test_a_traceback_is_shown_where_it_is_asked_for(cache: Path):
 
 
 def test_a_mistake_that_is_explained_stays_one_line_without_a_report(cache: Path):
-    body = "from graftgan.errors import RunError; raise RunError('what\\n to do\\x1b]0;x\\x07')"
+    body = (
+        "from graftgan.core.errors import RunError; raise RunError('what\\n to do\\x1b]0;x\\x07')"
+    )
     for flags in ([], ["--traceback"]):
         done = run(body, *flags)
         assert done.stderr == b"graftgan: what to do\\x1b]0;x\\x07\n"
@@ -183,9 +185,7 @@ def test_letters_that_the_encoding_lacks_are_written_as_escapes(
 def test_the_c_locale_is_survived(monkeypatch: pytest.MonkeyPatch):
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
         monkeypatch.setenv(name, value)
-    body = (
-        "print('\\u2265'); from graftgan.errors import RunError; raise RunError('\\u2264 \\u732b')"
-    )
+    body = "print('\\u2265'); from graftgan.core.errors import RunError; raise RunError('\\u2264 \\u732b')"
     done = run(body)
     assert done.returncode == 2
     assert (done.stdout, done.stderr) == (b"\\u2265\n", b"graftgan: \\u2264 \\u732b\n")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from graftgan.cli import plan
-from graftgan.games import GAMES
-from graftgan.methods import METHODS
+from graftgan.experiments.methods import METHODS
+from graftgan.training.procedures import GAMES
 from graftgan.transfer import ACTIONS, PRESETS
 
 

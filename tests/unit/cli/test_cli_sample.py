@@ -6,7 +6,7 @@ import pytest
 
 from graftgan import cli
 from graftgan.cli.sample import is_png
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
 from tiny_networks import tiny_home
 
 

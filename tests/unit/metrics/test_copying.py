@@ -6,17 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics import copying
-from graftgan.metrics.copying import (
-    CopyReport,
-    copy_gallery_indices,
-    copy_report,
-    guarded_pictures,
-)
+from graftgan.metrics.bootstrap import Estimate, Resampling
+from graftgan.metrics.copying import CopyReport, copy_gallery_indices, copy_report, guarded_pictures
 from graftgan.metrics.data_copying import data_copying_test, k_means, mann_whitney_z
 from graftgan.metrics.features import Features
-from graftgan.metrics.resampling import Estimate, Resampling
 
 SEEDS = range(5)
 FEW_RESAMPLES = Resampling(replicates=50)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics import METRICS, Features, Resampling
-from graftgan.metrics.extractors.detail import colours_of, detail_of
+from graftgan.metrics.extractors.pixel_features import colours_of, detail_of
 from graftgan.metrics.extractors.views import low_passed
 
 

@@ -12,12 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 import oracles
-from graftgan.errors import CheckpointError
-from graftgan.metrics.extractors.dinov2 import (
-    dinov2_extractor,
-    load_dinov2,
-    resized_positions,
-)
+from graftgan.core.errors import CheckpointError
+from graftgan.metrics.extractors.dinov2 import dinov2_extractor, load_dinov2, resized_positions
 
 TOLERANCE = 1e-4  # relative
 PUBLISHED_BYTES = 88_283_115

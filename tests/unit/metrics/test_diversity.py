@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.diversity import intra_cluster_distance, vendi
 from graftgan.metrics.features import Features
-from graftgan.metrics.registry import METRICS
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

@@ -7,13 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError, SettingsError, UnknownName
-from graftgan.metrics.extractors import (
-    EXTRACTORS,
-    Extractor,
-    ExtractorSettings,
-    build_extractor,
-)
+from graftgan.core.errors import ScoreError, SettingsError, UnknownName
+from graftgan.core.settings import parse
+from graftgan.metrics.extractors import EXTRACTORS, Extractor, ExtractorSettings, build_extractor
 from graftgan.metrics.extractors.efficientnet import (
     DIMENSION,
     SIDE,
@@ -22,7 +18,6 @@ from graftgan.metrics.extractors.efficientnet import (
 )
 from graftgan.metrics.extractors.extractor import pictures_sha256
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
-from graftgan.settings import parse
 
 
 class Convolution(nn.Module):

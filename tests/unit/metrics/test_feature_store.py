@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors import Extractor
 from graftgan.metrics.extractors.extractor import pictures_sha256
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
-from graftgan.metrics.store import Store, cached_tensors, features_key, features_of
+from graftgan.metrics.feature_cache import Store, cached_tensors, features_key, features_of
 
 
 class Counting(nn.Module):

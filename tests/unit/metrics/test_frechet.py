@@ -4,15 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.features import Features
-from graftgan.metrics.frechet import (
-    FrechetStatistics,
-    frechet_distance,
-    frechet_statistics,
-)
-from graftgan.metrics.registry import METRICS
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
+from graftgan.metrics.metric import METRICS
 
 
 def features(values: Tensor) -> Features:

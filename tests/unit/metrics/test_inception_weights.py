@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.errors import UnknownName
+from graftgan.core.errors import UnknownName
 from graftgan.metrics.extractors.inception import Inception
 from graftgan.metrics.extractors.inception_weights import inception_extractor
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics import manifold
+from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.features import Features
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
-from graftgan.metrics.registry import METRICS
-from graftgan.metrics.resampling import Estimate, Resampling
+from graftgan.metrics.metric import METRICS
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.errors import ScoreError, UnknownName
+from graftgan.core.errors import ScoreError, UnknownName
+from graftgan.core.settings import parse, to_plain
 from graftgan.metrics import (
     METRICS,
     Features,
@@ -17,7 +18,6 @@ from graftgan.metrics import (
     full_name,
     measure,
 )
-from graftgan.settings import parse, to_plain
 
 PROTOCOL = ScoreProtocol(
     extractor="inception",

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError, UnknownName
+from graftgan.core.errors import ScoreError, UnknownName
 from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.metrics.extractors.efficientnet import (
     load_efficientnet,

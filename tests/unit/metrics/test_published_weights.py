@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from graftgan.errors import CheckpointError, ScoreError
+from graftgan.core.errors import CheckpointError, ScoreError
 from graftgan.metrics import full_name
 from graftgan.metrics.extractors import (
     EXTRACTORS,

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 import oracles
-from graftgan.errors import ScoreError, UnknownName
+from graftgan.core.errors import ScoreError, UnknownName
 from graftgan.metrics.extractors.resize import (
     PIXEL_RANGES,
     RESIZES,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors import ExtractorSettings, build_extractor, user_extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 

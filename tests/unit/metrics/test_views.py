@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import UnknownName
+from graftgan.core.errors import UnknownName
 from graftgan.metrics import ExtractorSettings, build_extractor
 from graftgan.metrics.extractors.views import FAINT, VIEWS, low_passed, view_of, visible
 

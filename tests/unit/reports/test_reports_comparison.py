@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fake_run_folder import write_lines, write_run
 
-from graftgan.errors import RunError
-from graftgan.reports import comparison_rows, write_comparison_report
+from graftgan.core.errors import RunError
+from graftgan.studies.comparison_page import comparison_rows, write_comparison_report
 
 HOSTILE = "<script>alert(1)</script>"
 

@@ -9,11 +9,10 @@ import pytest
 from fake_run_folder import CARD
 
 from graftgan.cli import converge
-from graftgan.errors import RunError
-from graftgan.files import write_text
-from graftgan.reports import convergence_of
-from graftgan.reports.convergence import Reached, stable_from
-from graftgan.run_card import Start, write_run_card
+from graftgan.core.errors import RunError
+from graftgan.core.files import write_text
+from graftgan.experiments.convergence import Reached, convergence_of, stable_from
+from graftgan.experiments.run_card import Start, write_run_card
 
 LENGTH = 1000
 

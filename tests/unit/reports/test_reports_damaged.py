@@ -15,13 +15,11 @@ from test_reports_comparison import write_comparison
 from test_reports_search import data_of as search_data
 from test_reports_search import trial
 
-from graftgan.errors import RunError
-from graftgan.reports import (
-    convergence_of,
-    write_comparison_report,
-    write_run_report,
-    write_search_report,
-)
+from graftgan.core.errors import RunError
+from graftgan.experiments.convergence import convergence_of
+from graftgan.experiments.run_page import write_run_report
+from graftgan.studies.comparison_page import write_comparison_report
+from graftgan.studies.search_page import write_search_report
 from hostile_json import RAW, as_bytes, damaged
 
 MANIFEST = {"pictures": [{"name": "a.png"}], "skipped": [{"name": "b", "reason": "c"}]}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from graftgan.errors import RunError
+from graftgan.core.errors import RunError
 from graftgan.reports import grid as grid_module
 from graftgan.reports import picture_grid, save_png, strip_of
 from graftgan.reports.grid import embed

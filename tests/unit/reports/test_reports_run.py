@@ -14,11 +14,11 @@ import tomli_w
 from fake_run_folder import CARD, CELL, SETTINGS, log_entry, write_json, write_lines
 from PIL import Image
 
-from graftgan.errors import RunError
-from graftgan.files import read_jsonl
-from graftgan.reports import write_run_report
+from graftgan.core.errors import RunError
+from graftgan.core.files import read_jsonl
+from graftgan.experiments.run_card import RunState, write_run_card
+from graftgan.experiments.run_page import write_run_report
 from graftgan.reports.page import duration, share
-from graftgan.run_card import RunState, write_run_card
 
 VOID = {"meta", "img", "link", "br", "hr", "col", "input", "wbr"}
 HOSTILE = "<script>alert('\"&')</script>"

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from fake_run_folder import write_lines, write_run
 
-from graftgan.errors import RunError
-from graftgan.reports import trial_rows, write_search_report
+from graftgan.core.errors import RunError
 from graftgan.reports.heatmap import heatmap_svg
 from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
+from graftgan.studies.search_page import trial_rows, write_search_report
 
 HOSTILE = "<script>alert(1)</script>"
 SVG = "{http://www.w3.org/2000/svg}"

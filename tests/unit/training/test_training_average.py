@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from graftgan.networks import NetworkPair, tensors_of
+from graftgan.core.network_types import NetworkPair, tensors_of
 from graftgan.training import GeneratorAverage
 from graftgan.transfer import apply_plan, parse_plan
 from tiny_networks import assert_same_tensors, latents, tiny_pair, tiny_run

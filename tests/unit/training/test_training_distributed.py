@@ -13,8 +13,8 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from graftgan.checkpoints import load_tensors, save_tensors
-from graftgan.networks import tensors_of
-from graftgan.randomness import Randomness
+from graftgan.core.network_types import tensors_of
+from graftgan.core.randomness import Randomness
 from graftgan.training import Processes, joined_processes
 from tiny_networks import assert_same_tensors, everything_in, tiny_run
 
@@ -136,7 +136,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Te
         pytest.skip("this torch cannot join processes")
     out, begin = tmp_path_factory.mktemp("processes"), time.monotonic()
     # One server imports torch once and forks the workers: three times as fast as to spawn them.
-    multiprocessing.set_forkserver_preload(["torch", "graftgan.assembly"])
+    multiprocessing.set_forkserver_preload(["torch", "graftgan.runs.build"])
     arguments = (free_port(), str(out))
     mp.start_processes(worker, args=arguments, nprocs=COUNT, start_method="forkserver")
     assert time.monotonic() - begin < 120

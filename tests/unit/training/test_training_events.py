@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.errors import RunError
+from graftgan.core.errors import RunError
 from graftgan.training import event_writer
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.errors import RunError, TrainingDiverged
-from graftgan.files import append_jsonl
+from graftgan.core.errors import RunError, TrainingDiverged
+from graftgan.core.files import append_jsonl
 from graftgan.training import (
     DivergenceGuard,
     LogWriter,

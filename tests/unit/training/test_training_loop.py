@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from graftgan.errors import SettingsError
+from graftgan.core.errors import SettingsError
 from graftgan.training import Hardware, Moment, Processes, choose_hardware
 from tiny_networks import tiny_pictures, tiny_run
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from graftgan.training import StopOnSignal, Training
-from graftgan.training.signals import STOPPING
+from graftgan.training.stop_signals import STOPPING
 from tiny_networks import tiny_run
 
 

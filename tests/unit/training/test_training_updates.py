@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import Parameter
 
 from graftgan.checkpoints import load_tensors, save_tensors
-from graftgan.errors import CheckpointError
-from graftgan.randomness import Randomness
+from graftgan.core.errors import CheckpointError
+from graftgan.core.randomness import Randomness
 from graftgan.training import Moment, Processes, Update, gradients_only_for
 from graftgan.training.updates import optimizer_tensors, restore_optimizer
 from tiny_networks import everything_in, tiny_run

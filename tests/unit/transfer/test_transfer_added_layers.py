@@ -2,8 +2,8 @@
 
 import pytest
 
-from graftgan.errors import PlanError
-from graftgan.networks import ADDED_LAYERS
+from graftgan.core.errors import PlanError
+from graftgan.core.network_types import ADDED_LAYERS
 from graftgan.transfer import parse_plan, resolve
 from graftgan.transfer.plan import describe
 from tiny_networks import tiny_architecture, tiny_pair

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.errors import CheckpointError, SettingsError
-from graftgan.networks import Discriminator
-from graftgan.objectives import OBJECTIVES
+from graftgan.core.errors import CheckpointError, SettingsError
+from graftgan.core.network_types import Discriminator
+from graftgan.networks.normalisation_statistics import use_batch_statistics
 from graftgan.training import AdversarialGame, Hardware, Moment, Training
+from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import (
     ANCHORS,
     AnchorSettings,
@@ -20,10 +21,9 @@ from graftgan.transfer import (
     is_anchored,
     remember_source,
 )
-from graftgan.transfer.anchors.ewc import fisher_of_generator
 from graftgan.transfer.fisher import mean_squared_gradients
 from graftgan.transfer.modulation import MODULATIONS
-from graftgan.transfer.statistics import use_batch_statistics
+from graftgan.transfer.regularizers.ewc import fisher_of_generator
 from tiny_networks import TinyRun, everything_in, linear_pair, tiny_pair, tiny_run
 
 EVERY = {

@@ -5,18 +5,13 @@ import copy
 import pytest
 import torch
 
-from graftgan.errors import GraftganError, PlanError, SettingsError
-from graftgan.networks import NetworkPair
-from graftgan.transfer import (
-    Plan,
-    Rules,
-    TransferSettings,
-    apply_plan,
+from graftgan.core.errors import GraftganError, PlanError, SettingsError
+from graftgan.core.network_types import NetworkPair
+from graftgan.networks.normalisation_statistics import (
     layers_on_batch_statistics,
-    parse_plan,
-    resolve,
     use_batch_statistics,
 )
+from graftgan.transfer import Plan, Rules, TransferSettings, apply_plan, parse_plan, resolve
 from tiny_networks import (
     assert_same_tensors,
     everything_in,

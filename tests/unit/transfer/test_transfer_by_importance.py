@@ -7,16 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from graftgan.errors import CheckpointError, SettingsError
-from graftgan.networks import NetworkPair
-from graftgan.transfer import (
-    TransferSettings,
-    apply_plan,
-    evaluation_mode,
-    filters_in,
-    fold,
-    parse_plan,
-)
+from graftgan.core.errors import CheckpointError, SettingsError
+from graftgan.core.network_types import NetworkPair
+from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.transfer import TransferSettings, apply_plan, filters_in, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from graftgan.transfer.modulation import KernelModulation, TunedFilters, factors_in
 from tiny_networks import everything_in, latents, tiny_images, tiny_pair, tiny_run

@@ -4,15 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.errors import SettingsError
-from graftgan.networks import NetworkPair
-from graftgan.transfer import (
-    apply_plan,
-    filter_importance,
-    filters_in,
-    most_important,
-    parse_plan,
-)
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import NetworkPair
+from graftgan.transfer import apply_plan, filter_importance, filters_in, most_important, parse_plan
 from graftgan.transfer.modulation import KernelModulation
 from tiny_networks import everything_in, latents, linear_pair, tiny_images, tiny_pair, tiny_run
 

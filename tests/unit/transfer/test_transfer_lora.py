@@ -7,16 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from graftgan.errors import SettingsError
-from graftgan.networks import NetworkPair
-from graftgan.transfer import (
-    LowRank,
-    TransferSettings,
-    apply_plan,
-    evaluation_mode,
-    fold,
-    parse_plan,
-)
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import NetworkPair
+from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.transfer import LowRank, TransferSettings, apply_plan, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from graftgan.transfer.modulation import LoRA, factors_in
 from tiny_networks import everything_in, latents, tiny_images, tiny_pair, tiny_run

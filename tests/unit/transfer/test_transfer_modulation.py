@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from graftgan.checkpoints import copy_matching
-from graftgan.networks import NetworkPair, tensors_of
-from graftgan.transfer import apply_plan, evaluation_mode, fold, parse_plan
+from graftgan.core.network_types import NetworkPair, tensors_of
+from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.transfer import apply_plan, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_images, tiny_pair
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graftgan.errors import PlanError
+from graftgan.core.errors import PlanError
 from graftgan.transfer import ACTIONS, PRESETS, Plan, Rules, Split, parse_plan
 
 FIVE = [f"layer{i}" for i in range(1, 6)]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import load_state
-from graftgan.errors import PlanError, SettingsError
-from graftgan.methods import METHODS
+from graftgan.core.errors import PlanError, SettingsError
+from graftgan.experiments.methods import METHODS
 from graftgan.training import Training, restore
 from graftgan.training.updates import optimizer_tensors
 from graftgan.transfer import TransferSettings

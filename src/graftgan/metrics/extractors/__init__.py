@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graftgan.errors import SettingsError, UnknownName
+from graftgan.core.errors import SettingsError, UnknownName
+from graftgan.core.registry import Registry, suggest
+from graftgan.core.settings import strict
+from graftgan.core.untrusted import shown
 from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
 from graftgan.metrics.extractors.extractor import Extractor, Progress, pictures_sha256
@@ -12,9 +15,6 @@ from graftgan.metrics.extractors.inception_weights import inception_extractor
 from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
 from graftgan.metrics.extractors.views import view_of
-from graftgan.registry import Registry, suggest
-from graftgan.settings import strict
-from graftgan.untrusted import shown
 
 __all__ = [
     "EXTRACTORS",

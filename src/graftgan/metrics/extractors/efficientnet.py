@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 

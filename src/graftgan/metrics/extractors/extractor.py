@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError, SettingsError
-from graftgan.metrics.extractors.detail import detail_of, glance
+from graftgan.core.errors import ScoreError, SettingsError
+from graftgan.metrics.extractors.pixel_features import detail_of, glance
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
 from graftgan.metrics.features import Features

@@ -13,10 +13,10 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import CheckpointError, RunError, ScoreError
-from graftgan.files import cache_home, written_whole
+from graftgan.core.errors import CheckpointError, RunError, ScoreError
+from graftgan.core.files import cache_home, written_whole
+from graftgan.core.untrusted import shown
 from graftgan.metrics.extractors.extractor import Progress
-from graftgan.untrusted import shown
 
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 20  # bytes

@@ -13,9 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graftgan.errors import ScoreError, UnknownName
-from graftgan.registry import suggest
-from graftgan.untrusted import shown
+from graftgan.core.errors import ScoreError, UnknownName
+from graftgan.core.registry import suggest
+from graftgan.core.untrusted import shown
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors.extractor import Extractor, answer_of
 from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 

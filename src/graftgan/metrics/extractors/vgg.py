@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from graftgan.errors import ScoreError
+from graftgan.core.errors import ScoreError
+from graftgan.core.untrusted import shown
 from graftgan.metrics.extractors.published_weights import read_weights
-from graftgan.untrusted import shown
 
 _CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # a pooling between them
 

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.errors import UnknownName
-from graftgan.registry import suggest
-from graftgan.untrusted import shown
+from graftgan.core.errors import UnknownName
+from graftgan.core.registry import suggest
+from graftgan.core.untrusted import shown
 
 COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
 SIGMA = 1.5  # pixels: the low-pass of all of it at the end

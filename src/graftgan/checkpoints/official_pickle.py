@@ -1,0 +1,203 @@
+"""Read the official StyleGAN2-ADA and StyleGAN3 pickles without running anything in them.
+
+Such a file is a pickle of networks, each stored with the text of the Python module it is made by,
+which the official program executes. Here nothing is executed: the machine of :mod:`pickles` reads
+it, and each network becomes a record of its settings, layers and tensors.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from torch import Tensor
+
+from graftgan.checkpoints.limits import BoundedFile, Budget, RefusedError, UnreadableError
+from graftgan.checkpoints.pickle_machine import Machine
+from graftgan.checkpoints.stand_ins import Named, Storage, common_names, functions
+from graftgan.checkpoints.torch_file import ZIP_BEGINNING, read_legacy
+from graftgan.core.errors import CheckpointError
+
+_NETWORKS = ("G", "D", "G_ema")
+_DEEPEST = 16  # modules within modules
+_NO_SETTINGS = frozenset({"_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"})
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """A module within a network.
+
+    Attributes:
+        settings: What it was built with, by name; what was given by its place is not there.
+        attributes: What it keeps beside its tensors and parts: numbers, texts, lists of them.
+    """
+
+    settings: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNetwork:
+    """A network as an official pickle holds it.
+
+    Attributes:
+        class_name: Of its class in the module that is stored with it.
+        settings: What it was built with.
+        tensors: Parameters and buffers by their full names. Layers that were frozen while it was
+            trained have theirs among the buffers; here they are all alike.
+        source_sha256: Of the text of that module, which is neither run nor parsed.
+        layers: All modules by their full names; the network itself is "".
+    """
+
+    class_name: str
+    settings: Mapping[str, Any]
+    tensors: dict[str, Tensor]
+    source_sha256: str
+    layers: Mapping[str, StoredLayer]
+
+
+def read_official(path: Path) -> dict[str, StoredNetwork]:
+    """Return the networks in the pickle ``path`` by their keys: G, D, G_ema.
+
+    Raises:
+        CheckpointError: It cannot be read, is damaged, is no such pickle, or asks for anything that
+            such a pickle does not need; the message names it.
+    """
+    try:
+        budget = Budget.of_file(path.stat().st_size)
+        with path.open("rb") as file:
+            content = Machine(_names(budget), budget).run(BoundedFile(file))
+        found = cast("dict[Any, Any]", content) if isinstance(content, dict) else {}
+        networks = {
+            key: _network(found[key], budget)
+            for key in _NETWORKS
+            if isinstance(found.get(key), _Persistent)
+        }
+    except RefusedError as error:
+        raise CheckpointError(f"{path} {error}; nothing in it was run") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    except (UnreadableError, MemoryError) as error:
+        reason = str(error) or "it asks for too much memory"
+        raise CheckpointError(f"{path} is no StyleGAN pickle, or is damaged ({reason})") from None
+    if not networks:
+        raise CheckpointError(
+            f"{path} holds no network; expected an official pickle with G, D and G_ema"
+        )
+    return networks
+
+
+@dataclass(frozen=True, slots=True)
+class _Persistent:
+    """Stands for an object that was stored with the text of its module."""
+
+    meta: Any
+
+
+def _names(budget: Budget) -> dict[str, Named]:
+    """Return what stands for the names that such a pickle may have."""
+
+    def storage(data: Any) -> Storage:
+        """Return the storage that is stored as a file of torch within this one."""
+        if not isinstance(data, bytes):
+            raise UnreadableError("a storage that is none")
+        if data.startswith(ZIP_BEGINNING):
+            raise RefusedError("has a storage within an archive, which no network has")
+        content = read_legacy(BoundedFile(io.BytesIO(data)), {}, budget)
+        if not isinstance(content, Storage):
+            raise UnreadableError("a storage that is none")
+        return content
+
+    return {
+        **common_names(budget),
+        **functions(
+            {
+                "torch.storage._load_from_bytes": storage,
+                "torch_utils.persistence._reconstruct_persistent_obj": _Persistent,
+                "dnnlib.util.EasyDict": lambda: dict[Any, Any](),
+            }
+        ),
+    }
+
+
+def _network(stored: _Persistent, budget: Budget) -> StoredNetwork:
+    text = _entry(stored.meta, "module_src", str)
+    budget.take(len(text))
+    parts = dict(_parts(stored, budget))
+    whole = parts[""]
+    return StoredNetwork(
+        class_name=_entry(stored.meta, "class_name", str),
+        settings=whole.settings,
+        tensors={
+            f"{name}.{key}" if name else key: tensor.contiguous()
+            for name, part in parts.items()
+            for key, tensor in part.tensors.items()
+        },
+        source_sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
+        layers={name: StoredLayer(part.settings, part.attributes) for name, part in parts.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    settings: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+def _parts(stored: _Persistent, budget: Budget) -> Iterator[tuple[str, _Part]]:
+    """Yield the modules of a network by their full names, itself first."""
+    waiting = [("", 0, stored)]
+    seen: set[int] = set()
+    while waiting:
+        name, depth, part = waiting.pop()
+        if id(part) in seen:
+            raise UnreadableError("a part that is there twice")
+        if depth > _DEEPEST:
+            raise UnreadableError("parts within parts without end")
+        seen.add(id(part))
+        state = _entry(part.meta, "state", dict)
+        budget.step(len(state))
+        yield name, _part(state, budget)
+        inner = cast("dict[Any, Any]", _entry(state, "_modules", dict))
+        budget.step(len(inner))
+        waiting += [
+            (f"{name}.{key}" if name else str(key), depth + 1, value)
+            for key, value in reversed(inner.items())
+            if isinstance(value, _Persistent)
+        ]
+
+
+def _part(state: dict[Any, Any], budget: Budget) -> _Part:
+    kept = [_entry(state, kind, dict) for kind in ("_parameters", "_buffers")]
+    budget.step(sum(map(len, kept)))
+    if any(isinstance(t, Tensor) and t.is_complex() for held in kept for t in held.values()):
+        raise UnreadableError("a network of complex numbers")
+    settings = _entry({"_init_kwargs": {}, **state}, "_init_kwargs", dict)
+    return _Part(
+        settings={str(key): value for key, value in settings.items()},
+        attributes={
+            str(key): value for key, value in state.items() if str(key) not in _NO_SETTINGS
+        },
+        tensors={
+            str(key): tensor
+            for held in kept
+            for key, tensor in held.items()
+            if isinstance(tensor, Tensor)
+        },
+    )
+
+
+def _entry(record: Any, name: str, kind: type[_T]) -> _T:
+    """Return an entry of a dictionary that has to be there.
+
+    Raises:
+        UnreadableError: It is not, or is something else.
+    """
+    value = record.get(name) if isinstance(record, dict) else None  # type: ignore[union-attr]
+    if not isinstance(value, kind):
+        raise UnreadableError(f"a network without {name}")
+    return value

@@ -1,0 +1,98 @@
+"""The model that the words of a command name."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from graftgan.checkpoints import SourceModel
+from graftgan.cli.screen import console
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import Generator
+from graftgan.models.adapters import AdapterBank, mixed_model
+from graftgan.models.sources import open_source
+
+
+def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]) -> Generator:
+    """Return the generator of a run or source, with adapters put on.
+
+    Args:
+        model: A run folder, a source's name, or a source folder.
+        iteration: The checkpoint of a run; None: the newest.
+        adapters: Run folders or adapter files, each with ``:weight`` behind it or not.
+
+    Raises:
+        SettingsError: A weight is out of range, or an adapter is named twice.
+        SourceError: There is no such model.
+        CheckpointError: There is no such checkpoint, or an adapter belongs to another base.
+    """
+    bank, weights = _bank_of(model, iteration, adapters)
+    return bank.generator(weights)
+
+
+def open_model(model: str, *, iteration: int | None, adapters: Sequence[str]) -> SourceModel:
+    """Return both networks of a run or source, with adapters put on, and their card.
+
+    Arguments and errors are those of :func:`open_generator`.
+    """
+    bank, weights = _bank_of(model, iteration, adapters)
+    return mixed_model(bank, weights) if weights else bank.base
+
+
+def note_weights(weights: Iterable[float]) -> None:
+    """Tell the person where the weights lead beyond what was trained."""
+    total = sum(weights)
+    if total > 1 + 1e-6:
+        console.print(
+            f"note: the weights add up to {total:g}; beyond 1 lies further from the source than "
+            "any of the adapters was trained to go"
+        )
+
+
+def numbers_in(words: str, *, flag: str) -> list[float]:
+    """Return numbers separated by commas.
+
+    Raises:
+        SettingsError: Something between the commas is no number.
+    """
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError:
+        raise SettingsError(f"{flag} takes numbers separated by commas, got '{words}'") from None
+
+
+def whole_numbers(words: str, *, flag: str) -> list[int]:
+    """Return the numbers in words such as ``1,5,8-10``.
+
+    Raises:
+        SettingsError: There is something else in them.
+    """
+    found: list[int] = []
+    for part in words.split(","):
+        first, _, last = part.partition("-")
+        ends = [first, last or first]
+        if not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
+            raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
+        found += range(int(ends[0]), int(ends[1]) + 1)
+    return found
+
+
+def _bank_of(
+    model: str, iteration: int | None, adapters: Sequence[str]
+) -> tuple[AdapterBank, dict[str, float]]:
+    bank = AdapterBank(open_source(model, iteration=iteration))
+    weights: dict[str, float] = {}
+    for words in adapters:
+        path, weight = _path_and_weight(words)
+        bank.add(str(path), path)
+        weights[str(path)] = weight
+    note_weights(weights.values())
+    return bank, weights
+
+
+def _path_and_weight(words: str) -> tuple[Path, float]:
+    path, colon, number = words.rpartition(":")
+    if not colon or Path(words).exists():
+        return Path(words), 1.0
+    try:
+        return Path(path), float(number)
+    except ValueError:
+        return Path(words), 1.0

@@ -1,0 +1,437 @@
+"""Files and folders that appear whole or not at all."""
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from graftgan.core.errors import GraftganError, RunError
+from graftgan.core.untrusted import shown
+
+_LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
+_DAY_S = 86_400
+_DEEPEST = 64  # levels of JSON or TOML
+_ADVICE = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EFBIG: "the limit on the size of a file is reached; raise it or choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: "a part of the path is a file; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
+    errno.ENOENT: "the folder was moved or deleted meanwhile, or never existed",
+    errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
+}
+
+
+@contextmanager
+def written_whole(path: Path, *, replace: bool = True) -> Generator[Path]:
+    """Yield a temporary path beside ``path``; move it there when the block ends well.
+
+    The block creates a file or a folder at the temporary path. On any error, and after a kill,
+    ``path`` is as it was. What a killed process left beside ``path`` is cleared away by the next
+    process that writes there.
+
+    Args:
+        path: The file or folder to write.
+        replace: Whether a folder that stands at ``path`` may be replaced; else it must be empty.
+
+    Raises:
+        RunError: The disk is full, the place cannot be written, or is taken.
+    """
+    partial = path.with_name(_partial_name(path.name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clear_killed(path.parent)
+        _remove(partial)
+        yield partial
+        _flush_to_disk(partial)
+        _put_in_place(partial, path, replace=replace)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+    finally:
+        _remove(partial)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole."""
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, where it is not there yet.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append ``text`` to ``path``, all of it or nothing.
+
+    It is handed over in one piece, so that only the machine's end could cut it short.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    append_bytes(path, text.encode("utf-8"))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append ``content`` to ``path``, as :func:`append_text` does."""
+    try:
+        with path.open("ab", buffering=0) as handle:
+            before = os.fstat(handle.fileno()).st_size
+            try:
+                if handle.write(content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                with suppress(OSError):
+                    handle.truncate(before)
+                raise
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+
+
+def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
+    """Append ``lines`` as JSON, each on a line of its own, all of them or none.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    append_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Return each of ``lines`` as one line of JSON, all of it text that UTF-8 can hold."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return text.encode("utf-8", errors="backslashreplace").decode()  # half a pair is no letter
+
+
+def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write each of ``lines`` as one line of JSON, the file whole.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    write_text(path, as_jsonl(lines))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON-lines file, oldest first.
+
+    A killed run may leave a last line that is cut short; such a line is skipped. A missing file
+    gives an empty list.
+    """
+    try:
+        return parse_jsonl(path.read_bytes().decode("utf-8", errors="replace"))
+    except OSError:
+        return []
+
+
+def parse_jsonl(text: str) -> list[dict[str, Any]]:
+    """Return the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
+    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
+    entries = (_parsed(line) for line in text.split("\n"))
+    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain ``data`` as indented JSON to ``path``, whole."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, error: type[GraftganError]) -> Any:
+    """Return the data of a JSON file; raise ``error`` with a clear message where that fails."""
+    try:
+        return parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise error(f"there is no file {path}") from None
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or problem}") from None
+    except ValueError as problem:
+        raise error(f"cannot read {path}: {problem}; restore it, or make it again") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the data that ``text`` is JSON of, which may come from anywhere.
+
+    Raises:
+        ValueError: It is no JSON, names a key twice, is nested too deeply, or holds a whole number
+            of thousands of digits.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
+        data = json.loads(text, object_pairs_hook=_without_doubles)
+        refuse_deep(data)
+        return data
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be ours") from None
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"it is not JSON: {problem}") from None
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"it is not UTF-8 text: {problem.reason}") from None
+
+
+def refuse_deep(data: object) -> None:
+    """Refuse plain data that is nested more deeply than any file of ours, and than code can follow.
+
+    Raises:
+        RecursionError: It is.
+    """
+    level: list[Any] = [data] if isinstance(data, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = [
+            part
+            for value in level
+            for part in (value.values() if isinstance(value, dict) else value)
+            if isinstance(part, dict | list)
+        ]
+        if not inner:
+            return
+        level = inner
+    raise RecursionError("nested too deeply")
+
+
+def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
+    """Write ``data`` as JSON with a fingerprint of itself, whole."""
+    write_json(path, sealed(data))
+
+
+def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``data`` with a fingerprint of itself."""
+    return {**data, "sha256": _seal(data)}
+
+
+def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[str, Any]:
+    """Return the data that :func:`write_sealed` wrote.
+
+    Args:
+        path: The file.
+        error: What to raise.
+        advice: What to do when the file is damaged.
+
+    Raises:
+        GraftganError: Of the class ``error``: the file is missing, or is not as it was written.
+    """
+    data = read_json(path, error=error)
+    try:
+        return unsealed(data)
+    except ValueError as problem:
+        raise error(f"{path} is damaged: {problem}; {advice}") from None
+
+
+def unsealed(data: object) -> dict[str, Any]:
+    """Return what :func:`sealed` was given.
+
+    Raises:
+        ValueError: ``data`` is not as it was sealed; the text says why.
+    """
+    if not isinstance(data, dict):
+        raise ValueError("it holds no JSON object")
+    fields = dict(cast("dict[str, Any]", data))
+    if fields.pop("sha256", None) != _seal(fields):
+        raise ValueError("its content does not match its sha256")
+    return fields
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def is_there(path: Path) -> bool:
+    """Return whether something is at ``path``; nothing is where no file system takes the name."""
+    with suppress(OSError):
+        return path.exists()
+    return False
+
+
+def cache_home() -> Path:
+    """Return where caches lie: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``.
+
+    Raises:
+        RuntimeError: There is no home folder.
+    """
+    root = os.environ.get("GRAFTGAN_CACHE")
+    return Path(root) if root else Path("~/.cache/graftgan").expanduser()
+
+
+def without_archive_ending(name: str) -> str:
+    """Return the name of a set of pictures without ``.zip`` or ``.npz``."""
+    return name.removesuffix(".zip").removesuffix(".npz")
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a folder, so that after a kill it is there as it was, or not at all.
+
+    Raises:
+        RunError: The place cannot be written.
+    """
+    leftover = path.with_name(_partial_name(path.name))
+    _remove(leftover)
+    try:
+        path.rename(leftover)
+    except OSError as error:
+        raise RunError(_explain(error, path)) from error
+    _remove(leftover)
+
+
+def remove_partial(folder: Path, name: str | None = None) -> None:
+    """Delete what writers left behind in ``folder``: those of ``name``, or all.
+
+    Call it only where no other process writes: it also removes what is being written. A folder
+    that was stepped aside while its successor was put in place is put back if that never happened.
+    """
+    pattern = ".*" if name is None else glob.escape(f".{_short(name)}")
+    for leftover in folder.glob(f"{pattern}.partial-*"):
+        _clear(leftover)
+
+
+def clear_killed(folder: Path) -> None:
+    """Clear away what killed processes of this machine left in ``folder``, once a process."""
+    _clear_dead(folder, os.getpid())
+
+
+@cache
+def _clear_dead(folder: Path, own: int) -> None:
+    """Clear what killed writers left; ``own`` tells apart processes that share a cache by fork."""
+    for leftover in folder.glob(f".*.partial-{_machine()}-*"):
+        number = leftover.name.rpartition("-")[2].removesuffix(_ASIDE)
+        if number.isdecimal() and int(number) != own and not _is_alive(int(number), leftover):
+            _clear(leftover)
+
+
+def _clear(leftover: Path) -> None:
+    """Remove ``leftover``, or put it back if it is all there is of a folder."""
+    if leftover.name.endswith(_ASIDE):
+        name = leftover.name[1:].rpartition(".partial-")[0]
+        if name.startswith(_HASHED):
+            return  # its name is not known
+        original = leftover.with_name(name)
+        if not original.exists():
+            with suppress(OSError):
+                leftover.replace(original)
+            return
+    _remove(leftover)
+
+
+def _is_alive(process: int, leftover: Path) -> bool:
+    """Return whether ``process`` of this machine still runs."""
+    if sys.platform == "win32":  # no way to ask there that could not end the process
+        with suppress(OSError):
+            return time.time() - leftover.stat().st_mtime < _DAY_S
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+_ASIDE = ".old"  # ends the name of a folder that its successor has not yet replaced
+_HASHED = "sha256-"
+
+
+def _partial_name(name: str) -> str:
+    return f".{_short(name)}{partial_ending()}"
+
+
+def partial_ending() -> str:
+    """Return how the name of what this process is writing ends; it begins with a full stop."""
+    return f".partial-{_machine()}-{os.getpid()}"
+
+
+def _short(name: str) -> str:
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return _HASHED + hashlib.sha256(encoded).hexdigest()[:32]
+
+
+@cache
+def _machine() -> str:
+    """Return the machine's name: on a shared disk another machine's processes cannot be asked."""
+    return "".join(c for c in platform.node() if c.isalnum())[:40] or "machine"
+
+
+def _parsed(line: str) -> object:
+    try:
+        return parse_json(line)
+    except ValueError:
+        return None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has the key '{shown(name)}' twice")
+    return data
+
+
+def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
+    if not path.is_dir():
+        partial.replace(path)
+        return
+    if not replace:
+        path.rmdir()  # an OSError where it is not empty
+        partial.rename(path)
+        return
+    # A rename cannot put a folder over one that holds files: step the old one aside first.
+    old = partial.with_name(partial.name + _ASIDE)
+    _remove(old)
+    path.replace(old)
+    try:
+        partial.replace(path)
+    except OSError:
+        old.replace(path)
+        raise
+    _remove(old)
+
+
+def _flush_to_disk(path: Path) -> None:
+    members = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    for member in members:
+        with member.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # not there, or its folder is not
+            path.unlink()
+
+
+def _explain(error: OSError, path: Path) -> str:
+    reason = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0, "choose another folder")
+    return f"cannot write {path}: {reason}; {advice}"

@@ -1,0 +1,312 @@
+"""What the rooms agree a network is: a module that names its layers, and pairs of them."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.registry import suggest
+from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Styles
+from graftgan.core.untrusted import shown
+
+Layers = Mapping[str, nn.Module]
+Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
+NO_LATENT_MAP = "none"
+MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
+CLASS_LAYER = "classes"  # of a generator
+PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
+STYLE_PART = "affine"  # the linear part of a convolution that makes its scales from a style
+ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
+"""Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
+
+
+_LARGEST = 1 << 20  # of any length, so that a damaged card asks for no impossible network
+_BOUNDS = {"resolution": 8192, "channels": 64, "latent_size": _LARGEST, "width": _LARGEST}
+_STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("style_size", "most_channels"), (1, _LARGEST)),
+    **dict.fromkeys(("mapping_layers", "direction_layers"), (0, 64)),
+    **dict.fromkeys(("clamp", "generator_clamp", "minibatch_group"), (0, _LARGEST)),
+    **dict.fromkeys(("mapping_rate", "direction_rate"), (1e-6, 1e6)),
+    "generator_factor": (1e-3, 1e3),
+    "direction_size": (0, _LARGEST),
+}
+
+
+def _refuse_beyond(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        got = f", got {value}" if abs(value) < _LARGEST**2 else ""  # it may have any length
+        raise SettingsError(f"{name} must be from {least:g} to {most:.8g}{got}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleArchitecture:
+    """What a StyleGAN needs beside the common sizes.
+
+    Attributes:
+        style_size: Length of a style.
+        mapping_layers: From latent to style.
+        mapping_rate: Of the mapping's weights, beside those of the convolutions.
+        most_channels: No feature map has more.
+        clamp: Where features are cut, as training in half precision wants it; 0: nowhere.
+        generator_clamp: The same for the generator alone; None: as the discriminator in StyleGAN2,
+            and 256 in StyleGAN3.
+        minibatch_group: Pictures whose deviation the discriminator sees together; 0: the batch.
+        generator_factor: The generator has so many times the feature maps that ``width`` and
+            ``most_channels`` say.
+        residual: Whether there is a way past each block of the discriminator.
+        feature_maps: Of StyleGAN2: the channels at each size from 4 px up, in both networks; empty:
+            they follow from ``width`` and ``most_channels``.
+        direction_layers: From a class to the direction that the discriminator projects on.
+        direction_rate: Of the weights of these layers.
+        direction_size: Length of a direction; 0: the channels of the smallest feature map.
+    """
+
+    style_size: int = 512
+    mapping_layers: int = 8
+    most_channels: int = 512
+    clamp: float = 0.0
+    minibatch_group: int = 4
+    generator_factor: float = 1.0
+    residual: bool = True
+    mapping_rate: float = 0.01
+    generator_clamp: float | None = None
+    direction_layers: int = 8
+    direction_rate: float = 0.01
+    direction_size: int = 0
+    feature_maps: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feature_maps", tuple(self.feature_maps))  # plain data has a list
+        for name, (least, most) in _STYLE_BOUNDS.items():
+            if getattr(self, name) is not None:
+                _refuse_beyond(name, getattr(self, name), least, most)
+        for channels in self.feature_maps:
+            _refuse_beyond("feature_maps", channels, 1, _LARGEST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Everything needed to build a network pair again, as plain data for a card.
+
+    Attributes:
+        backbone: Name of the backbone in the registry.
+        resolution: Height and width of the pictures, in pixels.
+        channels: 1 for gray, 3 for colour.
+        latent_size: Length of the latent vector.
+        width: Channels of the widest-resolution feature map; deeper maps are multiples of it.
+        generator_normalisation: ``batch``, ``instance``, ``layer`` or ``none``.
+        discriminator_normalisation: The same for the discriminator.
+        latent_map: What the generator maps draws from N(0, I) with before its own first layer.
+        classes: Names of the classes that the pair tells apart; empty: it knows none.
+        style: Of a StyleGAN; None: the backbone has no styles.
+    """
+
+    backbone: str
+    resolution: int
+    channels: int = 3
+    latent_size: int = 100
+    width: int = 64
+    generator_normalisation: str = "batch"
+    discriminator_normalisation: str = "batch"
+    latent_map: str = NO_LATENT_MAP
+    classes: tuple[str, ...] = ()
+    style: StyleArchitecture | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
+        if isinstance(self.style, dict):  # and a table
+            object.__setattr__(self, "style", StyleArchitecture(**self.style))
+        for name, most in _BOUNDS.items():
+            _refuse_beyond(name, getattr(self, name), 1, most)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data that ``Architecture(**data)`` turns back."""
+        return asdict(self)
+
+    def label_of(self, name: str) -> int:
+        """Return the number of the class ``name``.
+
+        Raises:
+            SettingsError: There is no such class.
+        """
+        if not self.classes:
+            raise SettingsError(f"this model has no classes, so none is named '{name}'")
+        if name not in self.classes:
+            raise SettingsError(
+                f"no class is named '{shown(name)}'; {suggest(name, list(self.classes))}"
+            )
+        return self.classes.index(name)
+
+    def with_labels(self, latents: Latents, labels: Tensor | None = None) -> Latents:
+        """Return plain latents (b, z) as the generator takes them: with the classes, if it has any.
+
+        ``labels``, int64 (b,), says which; without it they get the classes in turn.
+        """
+        if not self.classes:
+            return latents
+        count = len(self.classes)
+        if labels is None:
+            labels = torch.arange(len(latents)) % count
+        return torch.cat([latents, class_weights(labels, count).to(latents)], dim=1)
+
+
+class LayeredNetwork(nn.Module):
+    """A network made of named layers, ordered from input to output.
+
+    Every parameter and buffer lies in exactly one layer; the contract tests hold each registered
+    backbone to that.
+    """
+
+    architecture: Architecture
+
+    @abstractmethod
+    def layers(self) -> Layers:
+        """Return the layers by name, input first."""
+
+
+class Generator(LayeredNetwork):
+    """Turns latents into images."""
+
+    def steps(self) -> Steps:
+        """Return for each layer what leads to its output from the output of the one before.
+
+        One after the other they do what ``forward`` does, so a generator can be run in parts. One
+        that reshapes between its layers says so here.
+        """
+        return self.layers()
+
+    @abstractmethod
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
+
+    def __call__(self, latents: Latents) -> Images:
+        """Run the network."""
+        return super().__call__(latents)
+
+    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
+        """Map latents (b, z) to images as training wants them: with the network's own noise.
+
+        Most networks have none, and then this is the network itself.
+        """
+        del rng
+        return self(latents)
+
+
+class StyledGenerator(Generator):
+    """A generator that draws a picture from styles, which it makes of a latent."""
+
+    @property
+    @abstractmethod
+    def mean_style(self) -> Tensor:
+        """The mean (w,) of the styles of latents seen in training."""
+
+    @abstractmethod
+    def styles(self, latents: Latents) -> Styles:
+        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+
+    @abstractmethod
+    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
+
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w), with the noise that the network keeps."""
+        return self.drawn(self.styles(latents))
+
+    def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
+        """Map latents (b, z) to images with fresh noise for each picture."""
+        return self.drawn(self.styles(latents), rng)
+
+
+class Discriminator(LayeredNetwork):
+    """Scores how real images look. Without a sigmoid at its end, so also a critic."""
+
+    def feature_steps(self) -> Steps:
+        """Return the steps from images to the features that the score is made of.
+
+        These are all layers but the last; one that reshapes between its layers, or whose score is
+        made otherwise, says so here.
+        """
+        return dict(list(self.layers().items())[:-1])
+
+    @abstractmethod
+    def forward(self, images: Images) -> Logits:
+        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
+
+    def __call__(self, images: Images) -> Logits:
+        """Run the network."""
+        return super().__call__(images)
+
+    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+        """Return the critic of pictures of ``classes``; without classes it is the network itself.
+
+        What takes a critic, such as a penalty, then need not know of classes.
+        """
+        del classes
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPair:
+    """A generator with the discriminator that trains it."""
+
+    generator: Generator
+    discriminator: Discriminator
+
+    @property
+    def architecture(self) -> Architecture:
+        """The common architecture of both networks."""
+        return self.generator.architecture
+
+    def items(self) -> Iterator[tuple[str, LayeredNetwork]]:
+        """Yield ``("discriminator", D)`` and ``("generator", G)``, in the papers' order."""
+        yield "discriminator", self.discriminator
+        yield "generator", self.generator
+
+
+def in_turn(steps: Steps, features: Any) -> Any:
+    """Return what ``steps`` make of ``features``, one after the other."""
+    for step in steps.values():
+        features = step(features)
+    return features
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return every parameter and buffer of ``module`` by name, detached, sharing memory."""
+    return {name: tensor.detach() for name, tensor in module.state_dict().items()}
+
+
+def class_weights(labels: Tensor, count: int) -> ClassWeights:
+    """Return the weights of single classes: labels (b,) in [0, count) become one-hot (b, count)."""
+    return F.one_hot(labels, count).float()
+
+
+def mixed_styles(
+    styles: Styles, others: Styles, probability: float, rng: torch.Generator
+) -> Styles:
+    """Return styles (b, n, w) whose last layers, in a share of the batch, are those of ``others``.
+
+    Where they begin is random for each picture. Source: Karras et al. 2019, section 3.1
+    (arXiv:1812.04948). A picture keeps one style with probability 1 - ``probability``.
+    """
+    batch, layers = styles.shape[:2]
+    chances = torch.rand(2, batch, generator=rng, device=rng.device).to(styles.device)
+    first = 1 + (chances[0] * (layers - 1)).long()
+    first = first.masked_fill(chances[1] >= probability, layers)
+    swapped = torch.arange(layers, device=styles.device) >= first[:, None]
+    return torch.where(swapped[:, :, None], others, styles)
+
+
+def draw_latents(
+    count: int, latent_size: int, rng: torch.Generator, device: torch.device | str = "cpu"
+) -> Latents:
+    """Draw ``count`` latents from N(0, I), on ``device``.
+
+    The numbers come from ``rng`` on its own device, so a CPU generator gives the same latents on
+    every machine.
+    """
+    return torch.randn(count, latent_size, generator=rng, device=rng.device).to(device)

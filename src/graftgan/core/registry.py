@@ -1,0 +1,61 @@
+"""Names that map to one thing each, refuse duplicates and help with typos."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from graftgan.core.errors import SettingsError, UnknownName
+from graftgan.core.untrusted import shown
+
+T = TypeVar("T")
+
+_MOST_NAMES = 30  # in one message
+_LONGEST_NAME = 100  # characters that are compared: of a longer one not even a part is a typo
+
+
+class Registry(Mapping[str, T]):
+    """A read-only mapping from a name to one registered thing of a ``kind``."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._things: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files its argument under ``name``.
+
+        Raises:
+            SettingsError: The name is taken or is not lower_snake_case.
+        """
+        if name in self._things:
+            raise SettingsError(f"{self.kind} '{name}' is already registered")
+        if not name.isidentifier() or name != name.lower():
+            raise SettingsError(f"{self.kind} name '{name}' must be lower_snake_case")
+
+        def file(thing: T) -> T:
+            self._things[name] = thing
+            return thing
+
+        return file
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._things:
+            return self._things[name]
+        raise UnknownName(f"no {self.kind} named '{shown(name)}'; {suggest(name, self._things)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+
+def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:
+    """Return the end of an error message: the nearest known names, or all if they are few."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(shown(n)) for n in near)}?"
+    if len(names) <= _MOST_NAMES:
+        return f"choose one of: {', '.join(shown(n) for n in names)}"
+    nearest = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.0)
+    return f"the nearest of {len(names)} are {', '.join(shown(n) for n in nearest)}"

@@ -1,0 +1,226 @@
+"""Strict settings: frozen dataclasses from TOML and back, every mistake reported at once."""
+
+import json
+import tomllib
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+import tomli_w
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from graftgan.core.errors import GraftganError, SettingsError
+from graftgan.core.files import read_json, read_jsonl, refuse_deep
+from graftgan.core.registry import suggest
+from graftgan.core.untrusted import shown
+
+S = TypeVar("S")
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""A number of things: none is negative, and a float holds it."""
+Seconds = Annotated[float, Field(ge=0, le=2**53)]
+"""A span of time; not-a-number is none."""
+
+_MOST = 2**53  # of anything that is counted
+_MOST_PROBLEMS = 12  # that one message tells
+_LONGEST_REASON = 400  # characters
+_LONGEST_MESSAGE = 1_500  # characters of problems
+
+_COLLECTS: ContextVar[bool] = ContextVar("whether problems are collected", default=False)
+
+
+def strict(cls: type[S]) -> type[S]:
+    """Class decorator: refuse unknown keys and silent type changes for this settings dataclass."""
+    cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    check: Callable[[S], None] | None = getattr(cls, "__post_init__", None)
+    if check is not None:
+        cls.__post_init__ = _collected(check)  # type: ignore[attr-defined]
+    return cls
+
+
+def require_counts(**counts: float) -> None:
+    """Accept only counts and times that can be: from 0 to 2**53, above which JSON's may be inexact.
+
+    Raises:
+        SettingsError: Names the one that cannot.
+    """
+    for name, count in counts.items():
+        if not 0 <= count <= _MOST:
+            raise SettingsError(f"{name} must be from 0 to 2**53, got {shown(count)}")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the plain data of a TOML file.
+
+    Raises:
+        SettingsError: The file is missing, unreadable or not TOML.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        refuse_deep(data)
+        return data
+    except FileNotFoundError:
+        raise SettingsError(f"there is no settings file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        said = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
+        raise SettingsError(f"{path} is not valid TOML: {said}") from None
+
+
+def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = SettingsError) -> S:
+    """Build the dataclass ``cls`` from plain ``data``.
+
+    Args:
+        cls: A frozen dataclass, possibly of nested ones.
+        data: Plain data, as TOML or JSON gives it; may be anything where a file is damaged.
+        where: What the data came from, for the error message.
+        error: What to raise.
+
+    Raises:
+        GraftganError: As ``error``: one message that lists the problems with their dotted keys.
+    """
+    try:
+        with _collecting_problems():
+            return _adapter(cls).validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as refusal:
+        problems = [_explain(cls, problem) for problem in refusal.errors(include_url=False)]  # type: ignore[arg-type]
+        if "surrogate" in problems[0]:  # the parser says in which column, and not of what
+            problems = [f"{place}: half a character" for place in _half_pairs(data)] or problems
+    except GraftganError as refusal:  # of a class that is not strict, which is checked at once
+        problems = [str(refusal)]
+    except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
+        problems = [shown(refusal, 200)]
+    told = _few(problems)
+    more = [f"and {len(problems) - len(told)} more"] if len(problems) > len(told) else []
+    raise error(f"{where}: {'; '.join([*told, *more])}")
+
+
+def _few(problems: Sequence[str]) -> Sequence[str]:
+    """Return the first of ``problems``: as many as a message can tell, one at least."""
+    lengths = accumulate(len(problem) for problem in problems[:_MOST_PROBLEMS])
+    return problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
+
+
+def read_record(cls: type[S], path: Path, *, error: type[GraftganError], remedy: str) -> S:
+    """Return the JSON file ``path`` as the dataclass ``cls``.
+
+    Args:
+        cls: A frozen dataclass, possibly of nested ones.
+        path: The file.
+        error: What to raise.
+        remedy: What a person can do about a damaged file, for the error message.
+
+    Raises:
+        GraftganError: As ``error``: the file is missing or damaged.
+    """
+    data = read_json(path, error=error)
+    try:
+        return parse(cls, data, where=str(path), error=error)
+    except error as problem:
+        raise error(f"{problem}; {remedy}") from None
+
+
+@cache
+def _adapter(cls: type[S]) -> TypeAdapter[S]:
+    return TypeAdapter(cls)
+
+
+def read_lines(cls: type[S], file: Path) -> tuple[list[S], list[str]]:
+    """Return the objects of a JSON-lines file that fit ``cls``, and what is wrong with others."""
+    whole: list[S] = []
+    problems: list[str] = []
+    for number, line in enumerate(read_jsonl(file), start=1):
+        try:
+            whole.append(parse(cls, line, where=f"object {number} of {file.name}"))
+        except SettingsError as problem:
+            problems.append(str(problem))
+    return whole, problems
+
+
+def to_plain(settings: object) -> dict[str, Any]:
+    """Return ``settings`` as plain data without ``None`` values, ready for TOML or JSON."""
+    plain = TypeAdapter(type(settings)).dump_python(settings, mode="json", exclude_none=True)
+    return {key: value for key, value in plain.items() if value != {}}
+
+
+def to_toml(settings: object) -> str:
+    """Return ``settings`` as TOML text that :func:`parse` reads back to an equal object."""
+    return tomli_w.dumps(to_plain(settings))
+
+
+def dotted_names(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting in ``cls``, nested ones included."""
+    hints = get_type_hints(cls)
+    for field in fields(cls):
+        nested = _dataclass_in(hints[field.name])
+        if nested is None:
+            yield prefix + field.name
+        else:
+            yield from dotted_names(nested, f"{prefix}{field.name}.")
+
+
+@contextmanager
+def _collecting_problems() -> Generator[None]:
+    token = _COLLECTS.set(True)
+    try:
+        yield
+    finally:
+        _COLLECTS.reset(token)
+
+
+def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
+    """Let ``check`` raise what pydantic collects while a file is read: it knows ValueError only."""
+
+    def checked(settings: S) -> None:
+        try:
+            check(settings)
+        except SettingsError as error:
+            raise (ValueError(str(error)) if _COLLECTS.get() else error) from None
+
+    return checked
+
+
+def _half_pairs(data: object, place: str = "") -> Iterator[str]:
+    """Yield where a text of ``data`` holds a lone surrogate, which no UTF-8 can."""
+    if (
+        isinstance(data, str)
+        and not data.isascii()
+        and any("\ud800" <= c <= "\udfff" for c in data)
+    ):
+        yield place
+    elif isinstance(data, Mapping | list):
+        items = data.items() if isinstance(data, Mapping) else enumerate(data)
+        for key, value in items:
+            inside = f"{place}.{shown(key)}".lstrip(".")
+            yield from _half_pairs(key, inside)
+            yield from _half_pairs(value, inside)
+
+
+def _dataclass_in(hint: object) -> type | None:
+    candidates = (hint, *get_args(hint))
+    return next((c for c in candidates if isinstance(c, type) and is_dataclass(c)), None)
+
+
+def _explain(cls: type, problem: Mapping[str, Any]) -> str:
+    location: Sequence[str | int] = problem["loc"]
+    key = ".".join(shown(part) for part in location)
+    if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        known = list(dotted_names(cls))
+        elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+        return f"unknown setting '{key}'; {suggest(key, elsewhere or known)}"
+    if problem["type"] in {"missing", "missing_argument"}:
+        return f"the setting '{key}' is missing"
+    message = shown(problem["msg"].removeprefix("Value error, "), _LONGEST_REASON)
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message}, got {shown(_quoted(problem['input']))}" if key else message
+
+
+def _quoted(value: object) -> str:
+    return repr(value[:100] if isinstance(value, str) else value)

@@ -1,0 +1,1 @@
+"""An experiment as plain data, and the folder that its run leaves: settings, card, files, page."""

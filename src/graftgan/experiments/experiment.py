@@ -1,0 +1,394 @@
+"""One experiment as plain data: which pictures, which source, which plan, which game."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import NO_LATENT_MAP, Architecture, StyleArchitecture
+from graftgan.core.settings import strict
+from graftgan.experiments.defaults import DEFAULT_GAME, advised, usual_batch_size, usual_objective
+from graftgan.experiments.methods import METHODS
+from graftgan.metrics import METRICS, ScoringSettings
+from graftgan.networks import BACKBONES, LATENT_MAPS, NORMALISATIONS
+from graftgan.pictures import DataSettings
+from graftgan.training import CodeSettings, TrainingSettings, VAESettings
+from graftgan.training.augment import POLICIES, AugmentationSettings
+from graftgan.training.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
+from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
+
+DEFAULT_BACKBONE = "dcgan"
+DEFAULT_PLAN = "fine_tune"
+STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
+"""Those of the networks' settings that are of a StyleGAN alone."""
+FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
+"""What trains from fresh weights, by game. A game that is not here needs a source."""
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """The networks. What is not given is the source's, or the backbone's default."""
+
+    resolution: int | None = None
+    """Height and width of the pictures, in pixels."""
+    width: int | None = None
+    """Channels of the widest feature map."""
+    latent_size: int | None = None
+    """Length of the latent vector."""
+    generator_normalisation: str | None = None
+    """batch, instance, layer or none."""
+    discriminator_normalisation: str | None = None
+    """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
+    style_size: int | None = None
+    """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
+    mapping_layers: int | None = None
+    """Of a StyleGAN: layers from latent to style."""
+    most_channels: int | None = None
+    """Of a StyleGAN: no feature map has more channels, however small it is."""
+    clamp: float | None = None
+    """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
+    minibatch_group: int | None = None
+    """Of a StyleGAN: pictures whose deviation the discriminator sees together; 0: the batch."""
+    generator_factor: float | None = None
+    """Of a StyleGAN: the generator has so many times the channels that are given."""
+    residual: bool | None = None
+    """Of a StyleGAN: whether there is a way past each block of the discriminator."""
+    mapping_rate: float | None = None
+    """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
+    generator_clamp: float | None = None
+    """Of a StyleGAN: where the generator's features are cut, if not as elsewhere; 0: nowhere."""
+    feature_maps: tuple[int, ...] | None = None
+    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
+    direction_layers: int | None = None
+    """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
+    direction_rate: float | None = None
+    """Of a StyleGAN with classes: of the weights of these layers."""
+    direction_size: int | None = None
+    """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
+    latent_map: str | None = None
+    """What draws pass before the generator: none, affine or miner; some methods need one."""
+    classes: tuple[str, ...] | None = None
+    """The classes, in alphabetical order; --labels folders finds them, and checks those given."""
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Everything that decides a run's result. Two equal ones give equal weights on a CPU.
+
+    Where ``training.seconds`` ends them, the weights are those of different iterations.
+    """
+
+    pictures: Path
+    """A folder, zip or npz of pictures."""
+    source: str | None = None
+    """The source's name or folder; none: start from fresh weights."""
+    start: Literal["fresh", "vae"] = "fresh"
+    """Without a source: begin with fresh weights, or train a variational auto-encoder first and
+    begin with its decoder as the generator."""
+    method: str | None = None
+    """A named method, such as freezed: the settings it stands for; other flags win over them."""
+    backbone: str | None = None
+    """The kind of network; without it the source's, or dcgan."""
+    objective: str | None = None
+    """The adversarial loss: gan, hinge, wgan, wgan_gp or began; without it that of the network's
+    authors for a StyleGAN or began, else hinge."""
+    game: str = DEFAULT_GAME
+    """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or the
+    generator alone, by reconstruction or as the decoder of a vae."""
+    plan: str | None = None
+    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
+    augment: str = "none"
+    """The augmentation policy, such as diffaugment_color_translation, light, ada or none."""
+    seed: int = 0
+    """The one seed of every random number."""
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
+    anchors: AnchorSettings = field(default_factory=AnchorSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    codes: CodeSettings = field(default_factory=CodeSettings)
+    vae: VAESettings = field(default_factory=VAESettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
+
+    def check_names(self) -> None:
+        """Look every name up, and report all that are unknown at once.
+
+        Raises:
+            SettingsError: A name is in no registry, or the plan cannot be read.
+        """
+        lookups: list[tuple[Mapping[str, object], str | None]] = [
+            (OBJECTIVES, self.objective),
+            (POLICIES, self.augment),
+            *((METRICS, name) for name in self.scoring.metrics),
+            (BACKBONES, self.backbone),
+            (METHODS, self.method),
+            (NORMALISATIONS, self.network.generator_normalisation),
+            (NORMALISATIONS, self.network.discriminator_normalisation),
+            (LATENT_MAPS, self.network.latent_map),
+        ]
+        problems: list[str] = []
+        for registry, name in ((r, n) for r, n in lookups if n is not None):
+            try:
+                registry[name]
+            except SettingsError as error:
+                problems.append(str(error))
+        if problems:
+            raise SettingsError("; ".join(problems))
+        if self.source is None:
+            self._check_alone()
+        elif self.start != "fresh":
+            raise SettingsError(
+                f"start {self.start} is for runs without a source; remove one of the two"
+            )
+        unseen = self.data.held_out > 0 or self.scoring.reference is not None
+        if self.scoring.score_every is not None and not unseen:
+            raise SettingsError(
+                "scores need pictures that the run is not trained on: keep some out with "
+                "--held-out 0.2, or give a larger set of the same kind as --reference"
+            )
+        parse_plan(self.plan or DEFAULT_PLAN)
+
+    def _check_alone(self) -> None:
+        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.game)):
+            raise SettingsError(
+                "without a source a plan means nothing; remove one or add the other"
+            )
+        if self.method is not None or is_anchored(self.anchors):
+            raise SettingsError(
+                "without a source a method or an anchor means nothing; remove it or add the source"
+            )
+        if self.game not in FRESH_PLANS:
+            raise SettingsError(
+                f"the game {self.game} trains no pair from fresh weights; add a source, or leave "
+                "the game out"
+            )
+        if self.start == "vae" and self.game != DEFAULT_GAME:
+            raise SettingsError(
+                f"start vae is followed by an adversarial game, not by {self.game}; leave one out"
+            )
+
+    def architecture(
+        self, source: Architecture | None, classes: tuple[str, ...] | None = None
+    ) -> Architecture:
+        """Return the networks to train: the source's, or those of the settings.
+
+        ``classes`` are those of the pictures; None: the settings are taken at their word.
+
+        Raises:
+            SettingsError: A setting contradicts the source, or the objective cannot work with the
+                networks.
+        """
+        asked = {f.name: getattr(self.network, f.name) for f in fields(self.network)}
+        asked["channels"] = self.data.channels
+        asked["backbone"] = self.backbone
+        given = {name: value for name, value in asked.items() if value is not None}
+        style = {name: given.pop(name) for name in STYLE_SETTINGS if name in given}
+        known = tuple(given.pop("classes", classes or ()))
+        _check_classes(known, classes, source, labelled=self.data.labels is not None)
+        if source is None:
+            architecture = self._fresh_architecture(given, style)
+        else:
+            if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
+                source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
+            _refuse_contradictions(source, given)
+            _refuse_styles(source.backbone, style)
+            if source.style is not None:
+                _refuse_contradictions(source.style, style)
+            architecture = source
+        name = self.played_with(architecture.backbone)
+        objective = OBJECTIVES[name]
+        if (
+            self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
+            and not objective.allows_batch_normalised_critic
+            and architecture.discriminator_normalisation == "batch"
+        ):
+            raise SettingsError(
+                f"{name} needs a discriminator without batch normalisation: its penalty "
+                "is on single images; take another objective, or a source pre-trained with layer, "
+                "instance or no normalisation in its discriminator"
+            )
+        if self.game == DEFAULT_GAME:
+            _refuse_other_scores(name, architecture.backbone)
+            _refuse_unsigned_scores(self.augment, name)
+        return replace(architecture, classes=known)
+
+    def _fresh_architecture(
+        self, given: Mapping[str, Any], style: Mapping[str, Any]
+    ) -> Architecture:
+        """Return the networks of the settings, with the defaults of their backbone."""
+        named = self.objective is not None and OBJECTIVES[self.objective].needs_autoencoder
+        name = given.get("backbone") or ("began" if named else DEFAULT_BACKBONE)
+        backbone, objective = BACKBONES[name], OBJECTIVES[self.played_with(name)]
+        _refuse_styles(name, style)
+        judged = backbone.discriminator_normalisation or backbone.normalisation
+        mixes = judged == "batch" and not objective.allows_batch_normalised_critic
+        defaults: dict[str, Any] = {
+            "backbone": name,
+            "resolution": 64,
+            "generator_normalisation": backbone.normalisation,
+            "discriminator_normalisation": "layer" if mixes else judged,
+            "style": replace(backbone.style, **style) if backbone.style else None,
+        }
+        return Architecture(**{**defaults, **given})
+
+    def played_with(self, backbone: str) -> str:
+        """Return the objective on networks of ``backbone``."""
+        return self.objective or usual_objective(backbone)
+
+    @property
+    def resolved_objective(self) -> str:
+        """The objective, of a resolved experiment."""
+        assert self.objective is not None
+        return self.objective
+
+    def located(self) -> "Experiment":
+        """Return the experiment with the paths of its pictures and feature networks absolute."""
+        eyes = _absolute_file(self.reconstruction.perceptual_network)
+        return replace(
+            self,
+            pictures=self.pictures.resolve(),
+            scoring=_with_absolute_paths(self.scoring),
+            reconstruction=replace(self.reconstruction, perceptual_network=eyes),
+        )
+
+    def usual_augmentation(self) -> AugmentationSettings:
+        """Return the settings of the augmentation with what is usual under its policy."""
+        policy = POLICIES[self.augment]
+        return self.augmentation.or_else(policy, transfers=self.source is not None)
+
+    def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
+        """Return the experiment with every default and advice written out."""
+        names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
+        network = {name: getattr(architecture, name) for name in names}
+        if architecture.style is not None:
+            network |= {name: getattr(architecture.style, name) for name in STYLE_SETTINGS}
+        network["classes"] = architecture.classes or None
+        objective = self.played_with(architecture.backbone)
+        training = self.training.in_iterations(
+            self.training.batch_size or usual_batch_size(architecture)
+        )
+        return replace(
+            self.located(),
+            backbone=architecture.backbone,
+            objective=objective,
+            plan=FRESH_PLANS[self.game] if self.source is None else self.plan or DEFAULT_PLAN,
+            network=NetworkSettings(**network),
+            data=replace(self.data, channels=architecture.channels),
+            optimization=advised(
+                self.optimization,
+                architecture,
+                objective=objective,
+                batch_size=training.batch,
+                game=self.game,
+            ),
+            augmentation=self.usual_augmentation(),
+            training=replace(
+                training,
+                precision="bfloat16" if bfloat16 else "float32",
+                sample_every=training.grid_every,
+                checkpoint_every=training.save_every,
+            ),
+        )
+
+
+def _refuse_styles(backbone: str, style: Mapping[str, int]) -> None:
+    """Refuse settings of styles for networks that have none.
+
+    Raises:
+        SettingsError: There are some.
+    """
+    if style and BACKBONES[backbone].style is None:
+        raise SettingsError(
+            f"{backbone} has no styles, so {' and '.join(style)} can say nothing; leave it out, or "
+            "take the backbone stylegan2"
+        )
+
+
+def _refuse_other_scores(objective: str, backbone: str) -> None:
+    """Refuse an objective on an auto-encoder's errors without one, and an auto-encoder elsewhere.
+
+    Raises:
+        SettingsError: The two do not fit.
+    """
+    needed, there = OBJECTIVES[objective].needs_autoencoder, BACKBONES[backbone].autoencodes
+    if needed and not there:
+        raise SettingsError(
+            f"{objective} needs a discriminator that is an auto-encoder, which {backbone} has not; "
+            "take the backbone began, or another objective"
+        )
+    if there and not needed:
+        raise SettingsError(
+            f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
+            "made for; take the objective began, or another backbone"
+        )
+
+
+def _refuse_unsigned_scores(augment: str, objective: str) -> None:
+    """Refuse to follow the signs of scores that have no meaning.
+
+    Raises:
+        SettingsError: The augmentation does, under this objective.
+    """
+    if POLICIES[augment].adaptive and not OBJECTIVES[objective].tells_by_sign:
+        signed = " or ".join(name for name, o in OBJECTIVES.items() if o.tells_by_sign)
+        raise SettingsError(
+            f"augment {augment} follows how many real pictures score above 0, which says nothing "
+            f"under {objective}; take the objective {signed}, or a fixed probability with augment "
+            "bgc"
+        )
+
+
+def _check_classes(
+    known: tuple[str, ...],
+    found: tuple[str, ...] | None,
+    source: Architecture | None,
+    *,
+    labelled: bool,
+) -> None:
+    """Refuse classes that settings, pictures and source do not agree on."""
+    if known and not labelled:
+        raise SettingsError("classes mean nothing without labels; add --labels folders")
+    if found is not None and known != found:
+        raise SettingsError(
+            f"the settings name the classes {', '.join(known)}, the folders are "
+            f"{', '.join(found)}; leave classes out, or rename the folders"
+        )
+    drawn = () if source is None else source.classes
+    if drawn and known != drawn:
+        raise SettingsError(
+            f"the source draws the classes {', '.join(drawn)}, and the pictures have "
+            f"{', '.join(known) or 'no labels'}; give pictures in folders of these names with "
+            "--labels folders, or choose another source"
+        )
+
+
+def _absolute_file(name: str) -> str:
+    """Return ``name`` with its whole path where it is a file, else as it is."""
+    return str(Path(name).resolve()) if Path(name).is_file() else name
+
+
+def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
+    network, reference = scoring.network, scoring.reference
+    network = replace(network, extractor=_absolute_file(network.extractor))
+    if network.extractor_weights is not None:
+        network = replace(network, extractor_weights=network.extractor_weights.resolve())
+    whole = None if reference is None else reference.resolve()
+    return replace(scoring, network=network, reference=whole)
+
+
+def _refuse_contradictions(source: Architecture | StyleArchitecture, given: dict[str, Any]) -> None:
+    wrong = [
+        f"{name} is {getattr(source, name)} in the source, {value} in the settings"
+        for name, value in given.items()
+        if value != getattr(source, name)
+    ]
+    if wrong:
+        raise SettingsError(
+            f"{'; '.join(wrong)}; leave these settings out, or choose another source"
+        )

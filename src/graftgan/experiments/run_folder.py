@@ -1,0 +1,326 @@
+"""A run folder on disk, and the networks inside it."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from graftgan.checkpoints import SavedState, list_checkpoints, load_state, require_finite
+from graftgan.core.errors import CheckpointError, PlanError, RunError
+from graftgan.core.network_types import (
+    NO_LATENT_MAP,
+    Architecture,
+    NetworkPair,
+    StyleArchitecture,
+    tensors_of,
+)
+from graftgan.core.provenance import licences_in_words
+from graftgan.core.settings import parse, read_toml, to_plain
+from graftgan.core.untrusted import shown
+from graftgan.experiments.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
+from graftgan.experiments.records import read_manifest
+from graftgan.experiments.run_card import RunCard, read_run_card, write_run_card
+from graftgan.networks import build_pair
+from graftgan.training.procedures import GAMES
+from graftgan.transfer import (
+    AppliedPlan,
+    Filters,
+    TransferSettings,
+    apply_plan,
+    filters_in,
+    parse_plan,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where the files of one run lie."""
+
+    path: Path
+
+    @property
+    def experiment_file(self) -> Path:
+        """The resolved settings."""
+        return self.path / "experiment.toml"
+
+    @property
+    def card_file(self) -> Path:
+        """How the run stands."""
+        return self.path / "card.json"
+
+    def experiment(self) -> Experiment:
+        """Read the resolved settings.
+
+        Raises:
+            RunError: This is no run folder, or its settings lack what every run writes out.
+            SettingsError: They are damaged.
+        """
+        if not self.experiment_file.is_file():
+            what = "holds no experiment.toml" if self.path.is_dir() else "does not exist"
+            raise RunError(f"{self.path} is not a run folder: it {what}")
+        where = str(self.experiment_file)
+        experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
+        _require_resolved(experiment, where)
+        return experiment
+
+    def settings_sha256(self) -> str:
+        """Return a fingerprint of all settings that must not change.
+
+        The run's length may change, whether scored pictures are kept, and where the pictures lie:
+        what they are has a hash.
+        """
+        plain = read_toml(self.experiment_file)
+        plain.pop("pictures", None)
+        for free in ("reference", "keep_pictures"):
+            plain.get("scoring", {}).pop(free, None)
+        for length in ("iterations", "seconds"):
+            plain.get("training", {}).pop(length, None)
+        return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+    def card(self) -> RunCard:
+        """Read how the run stands.
+
+        Raises:
+            RunError: The card is missing or damaged.
+        """
+        return read_run_card(self.card_file)
+
+    def write_card(self, card: RunCard) -> None:
+        """Write how the run stands."""
+        write_run_card(self.card_file, card)
+
+    def update_card(self, **entries: Any) -> RunCard:
+        """Change ``entries`` of the card; return it as it is now."""
+        card = self.card().changed(**entries)
+        self.write_card(card)
+        return card
+
+    def checkpoint(self, iteration: int | None = None) -> Path:
+        """Return the folder of the checkpoint of ``iteration``, or the newest.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        found = {int(p.name): p for p in list_checkpoints(self.path)}
+        if not found:
+            raise CheckpointError(
+                f"{self.path} holds no checkpoint yet; continue the run: "
+                f"graftgan transfer --resume {self.path}"
+            )
+        if iteration is None:
+            return found[max(found)]
+        if iteration not in found:
+            kept = ", ".join(map(str, sorted(found)))
+            raise CheckpointError(f"{self.path} keeps no checkpoint {iteration}; it has: {kept}")
+        return found[iteration]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """The networks of a run, as trained.
+
+    Attributes:
+        pair: The averaged generator and the discriminator; modulations not folded.
+        applied: The plan, in force on ``pair``.
+        iteration: Of the checkpoint they come from.
+        images_seen: Real pictures shown until then.
+        licences: Those of the pictures it was trained on, in words; empty: nothing is known.
+    """
+
+    experiment: Experiment
+    pair: NetworkPair
+    applied: AppliedPlan
+    iteration: int
+    images_seen: int
+    licences: str = ""
+
+
+def architecture_of(experiment: Experiment) -> Architecture:
+    """Return the networks of a resolved experiment."""
+    network = experiment.network
+    given = {name: getattr(network, name) for name in STYLE_SETTINGS}
+    # A setting that is younger than the run is as it was before there was a choice.
+    style = {name: value for name, value in given.items() if value is not None}
+    return Architecture(
+        backbone=experiment.backbone or "",
+        channels=experiment.data.channels or 0,
+        resolution=network.resolution or 0,
+        width=network.width or 0,
+        latent_size=network.latent_size or 0,
+        generator_normalisation=network.generator_normalisation or "",
+        discriminator_normalisation=network.discriminator_normalisation or "",
+        latent_map=network.latent_map or NO_LATENT_MAP,
+        classes=network.classes or (),
+        style=StyleArchitecture(**style) if style else None,
+    )
+
+
+def _require_resolved(experiment: Experiment, where: str) -> None:
+    """Accept only settings in which every default is written out, as runs keep them.
+
+    Raises:
+        RunError: One is left open.
+        SettingsError: The networks they describe are impossible.
+    """
+    whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
+    left_open = sorted(set(_names_in(to_plain(whole))) - set(_names_in(to_plain(experiment))))
+    if left_open:
+        raise RunError(
+            f"{where} does not say {', '.join(left_open)}, which every run writes down; restore "
+            f"the file, or start a new run with --config {where}"
+        )
+
+
+def _names_in(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of each value in nested settings."""
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            yield from _names_in(cast("dict[str, Any]", value), f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def put_in_force(
+    experiment: Experiment,
+    pair: NetworkPair,
+    fresh: NetworkPair,
+    *,
+    filters: Filters | None = None,
+) -> AppliedPlan:
+    """Apply the plan of a resolved experiment.
+
+    ``filters`` are those that ``by_importance`` modulates; without them, all.
+
+    Raises:
+        PlanError: The plan does not fit, or leaves a network with nothing to train, or something
+            in a network that the game does not train.
+    """
+    game = GAMES[experiment.game]
+    plan = parse_plan(experiment.plan or DEFAULT_PLAN)
+    transfer = experiment.transfer
+    applied = apply_plan(
+        plan,
+        pair,
+        fresh=fresh,
+        statistics=transfer.frozen_statistics,
+        low_rank=transfer.low_rank(experiment.seed),
+        filters=filters,
+    )
+    for network in applied.trainable:
+        if network in game.trained:
+            warm_up = experiment.game == DEFAULT_GAME and not transfer.modulations_from
+            if network == "discriminator" or not warm_up:  # else only the discriminator may begin
+                _refuse_idle_start(network, applied, transfer)
+            _refuse_idle(network, applied)
+        elif applied.trainable[network]:
+            raise PlanError(
+                f"the game {experiment.game} does not train the {network}, but the plan "
+                f"{applied.report.notation} does; freeze it: {network[0].upper()}(*,0,0)"
+            )
+    return applied
+
+
+def _refuse_idle(network: str, applied: AppliedPlan) -> None:
+    if not applied.trainable[network]:
+        raise PlanError(
+            f"the plan {applied.report.notation} leaves the {network} with nothing to train; "
+            "let at least one of its layers be modulated or fine-tuned"
+        )
+
+
+def _refuse_idle_start(network: str, applied: AppliedPlan, transfer: TransferSettings) -> None:
+    layers = applied.trainable[network]
+    if layers and all(
+        transfer.start_of(network, layer.layer, layer.action) > 0 for layer in layers
+    ):
+        raise PlanError(
+            f"under the plan {applied.report.notation} nothing of the {network} trains before "
+            f"modulations_from ({transfer.modulations_from}) and generator_from "
+            f"({transfer.generator_from}); lower these, reset one of its layers, or put the "
+            "generator behind --latent-map miner"
+        )
+
+
+def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
+    """Load the networks of a run, with the averaged generator where there is one.
+
+    Raises:
+        RunError: ``path`` is no run folder.
+        CheckpointError: It has no such checkpoint, or the files are damaged.
+    """
+    folder = RunFolder(path)
+    experiment = folder.experiment()
+    state = load_state(folder.checkpoint(iteration))
+    _refuse_larger(architecture_of(experiment), state, where=path)
+    pair = build_pair(architecture_of(experiment))
+    fresh = build_pair(architecture_of(experiment))
+    applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
+    chosen = {"generator": "average" if "average" in state.files else "generator"}
+    for role, network in pair.items():
+        try:
+            tensors = state.files[chosen.get(role, role)]
+            network.load_state_dict(tensors)
+            require_finite(tensors, what=f"the {role} of {path}")
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path}: the {role} does not fit its plan: {shown(error, 300)}"
+            ) from None
+    return TrainedRun(
+        experiment=experiment,
+        pair=pair,
+        applied=applied,
+        iteration=state.card.iteration,
+        images_seen=state.card.images_seen,
+        licences=_licences(path),
+    )
+
+
+def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path) -> None:
+    """Refuse settings that ask for larger networks than the checkpoint holds, before any is built.
+
+    Raises:
+        CheckpointError: They do; a damaged file could ask for networks that fit in no memory.
+    """
+    with torch.device("meta"):
+        pair = build_pair(architecture)
+    for role, network in pair.items():
+        wanted = sum(tensor.numel() for tensor in tensors_of(network).values())
+        stored = sum(tensor.numel() for tensor in state.files.get(role, {}).values())
+        if wanted > stored:
+            raise CheckpointError(
+                f"{where}: experiment.toml asks for a {role} of {wanted:,} numbers, its checkpoint "
+                f"holds {stored:,}; one of them is damaged or of another run"
+            )
+
+
+def _licences(path: Path) -> str:
+    """Return the licences of a run's training pictures in words, as far as its manifest knows."""
+    try:
+        used = [picture.origin for picture in read_manifest(path).training]
+    except RunError:  # the weights can do without
+        return ""
+    return licences_in_words(used) if any(origin.licence for origin in used) else ""
+
+
+def filters_of(state: SavedState) -> dict[str, Tensor]:
+    """Return which filters are modulated in the networks of a checkpoint."""
+    roles = ("discriminator", "generator")
+    tensors = {f"{r}.{n}": t for r in roles for n, t in state.files.get(r, {}).items()}
+    return filters_in(tensors)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    return {
+        "graftgan": version("graftgan"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }

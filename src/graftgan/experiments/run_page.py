@@ -1,0 +1,313 @@
+"""The page of one run: the pictures first, then how they came about."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from graftgan.experiments.panels import Score, panels_of, plain, scores_of
+from graftgan.experiments.records import LayerRecord, PlanRecord
+from graftgan.experiments.run_card import RunCard
+from graftgan.experiments.run_record import RunRecord, number, read_run
+from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
+from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
+
+_MOST_ROWS = 12
+_COLUMNS = 8  # of every sample sheet
+_HERO_BYTES = 600_000  # lossless up to here; a page of a 512 px sheet stays below 2 MB
+_STRIP_BYTES = 56_000
+_STATES = {
+    "finished": "finished",
+    "running": "still running",
+    "interrupted": "stopped early",
+    "stopped": "ended by its scores",
+    "pruned": "ended by a search",
+    "diverged": "diverged",
+    "failed": "failed",
+}
+_ACTIONS = {
+    "freeze": "nothing changes, bit for bit",
+    "adafm": "one scale and one shift per kernel",
+    "filter_scale_shift": "one scale and one shift per filter",
+    "lora": "a change of low rank per kernel",
+    "by_importance": "filters that matter are modulated, the others train",
+    "fine_tune": "every weight trains",
+    "reset": "every weight starts fresh",
+}
+
+
+def write_run_report(
+    run: Path, destination: Path | None = None, *, card: RunCard | None = None
+) -> Path:
+    """Write one HTML file about a run, with everything it shows inside it.
+
+    A run that is not finished, or whose folder lacks files, still gets its page, which says what
+    is missing. The same folder always gives the same bytes.
+
+    Args:
+        run: The run folder.
+        destination: The file to write; ``report.html`` in the run folder by default.
+        card: How the run stands, where that is not on disk yet.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunError: There is no such folder, or the page cannot be written.
+    """
+    page = _page(read_run(run, card=card))
+    destination = destination or run / "report.html"
+    write_page(page, destination)
+    return destination
+
+
+def _page(record: RunRecord) -> str:
+    scores = scores_of(record)
+    sheets, damaged = _sheets(record.samples)
+    last = dict(list(record.reconstructions.items())[-1:])
+    rebuilt, unreadable = _sheets(last)
+    snapshots = [_snapshot(record, i, image, scores) for i, image in sheets.items()]
+    networks = _networks(record.plan)
+    no_source = "fresh weights" if record.settings else "unknown source"
+    used = [layer.action for network in networks for layer in network.layers]
+    return render(
+        "run.html",
+        source=short_name(record.settings.get("source"), default=no_source),
+        pictures=short_name(record.settings.get("pictures"), default="unknown pictures"),
+        name=record.name,
+        state=record.state if record.state in _STATES else "unknown",
+        state_text=_STATES.get(record.state, "state unknown"),
+        ending=_ending(record),
+        warning="" if record.card is None else record.card.warning or "",
+        remarks=() if record.card is None else record.card.remarks,
+        missing=record.missing + damaged + unreadable,
+        facts=_facts(record, scores),
+        hero=_hero(sheets, "Sheet of generated pictures"),
+        rebuilt=_hero(rebuilt, "Rows of training pictures, each above its reconstructions"),
+        snapshots=snapshots,
+        snapshot_count=len(record.samples),
+        panels=panels_of(record, scores),
+        scores=scores,
+        notation="" if record.plan is None else record.plan.notation,
+        frozen_statistics="" if record.plan is None else record.plan.frozen_statistics,
+        networks=networks,
+        actions={action: _ACTIONS.get(action, "") for action in dict.fromkeys(used)},
+        settings=_settings(record.settings),
+        picture_count=_picture_count(record),
+        skipped=() if record.manifest is None else record.manifest.skipped,
+        has_manifest=record.manifest is not None,
+        commands=_commands(record),
+        machine=_machine(record.card),
+        made_by=version("graftgan"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Snapshot:
+    """One row of the iteration table."""
+
+    iteration: int
+    images: str
+    strip: EmbeddedPicture
+    scores: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """One row of a plan table."""
+
+    name: str
+    kind: str
+    action: str
+    known: bool
+    parameters: int
+    trainable: int
+    share: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """One plan table."""
+
+    name: str
+    layers: list[_Layer]
+    parameters: int
+    trainable: int
+    share: str
+
+
+def _sheets(files: dict[int, Path]) -> tuple[dict[int, Image.Image], list[str]]:
+    """Return evenly chosen sheets by iteration, and a sentence per damaged file."""
+    sheets: dict[int, Image.Image] = {}
+    damaged: list[str] = []
+    for iteration in evenly(list(files), most=_MOST_ROWS):
+        path = files[iteration]
+        try:
+            with Image.open(path) as image:
+                sheets[iteration] = image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+            damaged.append(f"{path.parent.name}/{path.name} cannot be read: {error}")
+    return sheets, damaged
+
+
+def _hero(sheets: dict[int, Image.Image], what: str) -> EmbeddedPicture | None:
+    if not sheets:
+        return None
+    iteration = max(sheets)
+    alt = f"{what}, {_COLUMNS} in a row, at iteration {iteration:,}"
+    return embed(sheets[iteration], alt=alt, exact_up_to=_HERO_BYTES)
+
+
+def _snapshot(
+    record: RunRecord, iteration: int, sheet: Image.Image, scores: list[Score]
+) -> _Snapshot:
+    strip = strip_of(sheet, max(1, sheet.width // _COLUMNS), _COLUMNS)
+    alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
+    measured = [(score.name, score.at(iteration)) for score in scores if score.decides]
+    seen = record.images_at(iteration)
+    return _Snapshot(
+        iteration=iteration,
+        images="" if seen is None else f"{'' if seen[1] else '≈ '}{seen[0]:,} images",
+        strip=embed(strip, alt=alt, exact_up_to=_STRIP_BYTES),
+        scores=[(name, value) for name, value in measured if value is not None],
+    )
+
+
+def _networks(plan: PlanRecord | None) -> list[_Network]:
+    networks: list[_Network] = []
+    for name, layers in ({} if plan is None else plan.networks).items():
+        shown = [_layer(layer) for layer in layers]
+        parameters = sum(layer.parameters for layer in shown)
+        trainable = sum(layer.trainable for layer in shown)
+        networks.append(
+            _Network(
+                name=name,
+                layers=shown,
+                parameters=parameters,
+                trainable=trainable,
+                share=share(trainable, parameters),
+            )
+        )
+    return networks
+
+
+def _layer(layer: LayerRecord) -> _Layer:
+    part, whole = layer.trainable, layer.parameters
+    return _Layer(
+        name=layer.layer,
+        kind=layer.kind,
+        action=layer.action,
+        known=layer.action in _ACTIONS,
+        parameters=whole,
+        trainable=part,
+        share=share(part, whole),
+        percent=min(100.0, 100 * part / whole) if whole else 0.0,
+    )
+
+
+def _ending(record: RunRecord) -> str:
+    """Return why there may be less than was asked for; empty for a finished run."""
+    if record.state == "finished":
+        return ""
+    card = record.card
+    where = f"at iteration {record.iteration:,}"
+    where += f" of {card.iterations:,}" if card is not None else ""
+    said = f": {card.message}" if card is not None and card.message else "."
+    if record.state == "running":
+        return f"When this page was written, the run was going or had been killed, {where}{said}"
+    if record.state in _STATES:
+        verbs = {
+            "interrupted": "stopped",
+            "stopped": "was ended by its scores",
+            "pruned": "was ended by a search",
+        }
+        verb = verbs.get(record.state, record.state)
+        return f"The run {verb} {where}{said}"
+    return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
+
+
+def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
+    """Return the few numbers that describe the run at a glance; those unknown are left out."""
+    seen = record.images_at(record.iteration)
+    seconds = math.nan if record.card is None else record.card.seconds
+    if not seconds > 0:  # a session that was killed has not written them
+        logged = [number(entry.get("seconds")) for entry in record.log]
+        seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
+    trainable, parameters = (
+        (0, 0) if record.plan is None else (record.plan.trainable, record.plan.parameters)
+    )
+    count = _picture_count(record)
+    # The objective says how discriminator and generator play; another game has none.
+    way = "objective" if record.settings.get("game", "adversarial") == "adversarial" else "game"
+    facts = {
+        way: str(record.settings.get(way, "")),
+        "pictures": "" if count is None else f"{count:,}",
+        "iterations": f"{record.iteration:,}",
+        "images seen": "" if seen is None else f"{seen[0]:,}",
+        "time": duration(seconds) if math.isfinite(seconds) else "",
+        "weights that train": share(trainable, parameters) if parameters > 0 else "",
+    }
+    facts |= {score.name: score.last for score in scores if score.decides}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the settings as text by section; those outside any section come first."""
+    sections = {"experiment": {k: plain(v) for k, v in settings.items() if not _is_table(v)}}
+    for name, section in settings.items():
+        if _is_table(section):
+            sections[name] = {k: plain(v) for k, v in _flat(section).items()}
+    return {name: section for name, section in sections.items() if section}
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if _is_table(value):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _picture_count(record: RunRecord) -> int | None:
+    return None if record.manifest is None else len(record.manifest.pictures) or None
+
+
+def _commands(record: RunRecord) -> list[tuple[str, str]]:
+    run = shlex.quote(str(record.folder))
+    folded = shlex.quote(f"{record.name}-folded")
+    grafted = not record.settings or "source" in record.settings
+    commands = [
+        _train_on(record, run, "transfer" if grafted else "pretrain"),
+        ("Make new pictures", f"graftgan sample {run} --count 64"),
+        ("Walk from picture to picture", f"graftgan interpolate {run}"),
+    ]
+    if grafted:  # fresh weights have no base that an adapter could change
+        fold = f"graftgan adapter fold {run} {folded}"
+        commands.append(("Fold the adapter into plain weights", fold))
+    return commands
+
+
+def _train_on(record: RunRecord, run: str, verb: str) -> tuple[str, str]:
+    if record.state == "stopped":  # it would only be stopped again
+        return "Train on from its best checkpoint", f"graftgan transfer PICTURES --source {run}"
+    title = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
+    return title, f"graftgan {verb} --resume {run}"
+
+
+def _machine(card: RunCard | None) -> dict[str, str]:
+    if card is None:
+        return {}
+    session = card.session
+    said = {"command": session.command, "hardware": session.hardware, "device": session.device}
+    return {name: value for name, value in said.items() if value} | dict(session.versions)

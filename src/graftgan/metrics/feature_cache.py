@@ -1,0 +1,164 @@
+"""Keep features and statistics on disk, so that a reference is measured once.
+
+An entry is a safetensors file named by the hash of what decides its content. It appears whole, is
+computed again when damaged, and goes when it is the least recently used one beyond the limit. A
+cache that cannot be written costs time, never a score.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from graftgan.core.errors import RunError
+from graftgan.core.files import cache_home, written_whole
+from graftgan.metrics.extractors.extractor import (
+    Extractor,
+    Progress,
+    check_measurable,
+    pictures_sha256,
+)
+from graftgan.metrics.features import Features, KeyPart
+
+_FORMAT = 3  # raise it when the same key would give other numbers
+
+Tensors = Mapping[str, Tensor]
+
+
+def features_of(
+    pictures: Tensor,
+    extractor: Extractor,
+    *,
+    device: torch.device | str,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+    store: "Store | None" = None,
+) -> Features:
+    """Return the features of ``pictures``, extracted only if they are not in the store.
+
+    Args:
+        pictures: uint8 (n, 1 or 3, h, h).
+        extractor: What makes the features.
+        device: Where it computes.
+        batch_size: Pictures at once.
+        progress: Called with (pictures done, pictures in all) while extracting.
+        store: Where features are kept; without it, in the cache.
+
+    Raises:
+        ScoreError: The pictures cannot be measured, or the network fails.
+    """
+    check_measurable(pictures)
+
+    def compute() -> dict[str, Tensor]:
+        features = extractor.extract(
+            pictures, device=device, batch_size=batch_size, progress=progress
+        )
+        others = {"logits": features.logits, "detail": features.detail}
+        return {"values": features.values} | {
+            name: rows for name, rows in others.items() if rows is not None
+        }
+
+    sha256 = pictures_sha256(pictures)
+    key = features_key(sha256, extractor)
+    tensors = (store or Store()).cached_tensors(("features", *key), compute)
+    return Features(
+        values=tensors["values"],
+        logits=tensors.get("logits"),
+        detail=tensors.get("detail"),
+        sha256=sha256,
+        key=key,
+    )
+
+
+def cached_tensors(
+    key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
+) -> dict[str, Tensor]:
+    """Return what ``compute`` gives, computed only if the cache does not have it.
+
+    See :meth:`Store.cached_tensors`.
+    """
+    return Store().cached_tensors(key_parts, compute)
+
+
+def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, ...]:
+    """Return what decides the features that ``extractor`` makes of the pictures of that hash."""
+    resize, pixels = extractor.resize, extractor.pixels
+    numbers = (*pixels.shift, *pixels.scale)
+    weights = (extractor.name, extractor.weights_sha256)
+    resized = (resize.name, extractor.side, pixels.name, *numbers)
+    return (pictures_sha256, *weights, extractor.view.name, *resized)
+
+
+class Store:
+    """Tensors on disk by the hash of what they were computed from."""
+
+    def __init__(self, folder: Path | None = None, *, limit_bytes: int = 2_000_000_000) -> None:
+        """Keep at most ``limit_bytes`` in ``folder``; without it, in ``<cache>/features``."""
+        self._limit_bytes = limit_bytes
+        self._folder = folder
+        if folder is None:
+            with suppress(RuntimeError):  # there is no home folder, so nothing is kept
+                self._folder = cache_home() / "features"
+
+    def cached_tensors(
+        self, key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
+    ) -> dict[str, Tensor]:
+        """Return what ``compute`` gives, computed only if it is not here.
+
+        Args:
+            key_parts: All that decides the answer; begin with a word for what it is.
+            compute: Returns named tensors.
+        """
+        if self._folder is None:
+            return dict(compute())
+        key = hashlib.sha256(json.dumps([_FORMAT, *key_parts]).encode()).hexdigest()
+        path = self._folder / f"{key}.safetensors"
+        found = _read(path)
+        if found is not None:
+            with suppress(OSError):
+                os.utime(path)  # most recently used
+            return found
+        tensors = {name: rows.detach().cpu().contiguous() for name, rows in compute().items()}
+        with suppress(RunError), written_whole(path) as partial:
+            partial.write_bytes(save(tensors, metadata={"sha256": _sha256(tensors)}))
+        self._shrink(self._folder)
+        return tensors
+
+    def _shrink(self, folder: Path) -> None:
+        """Delete the least recently used files beyond the limit, leftovers of kills included."""
+        with suppress(OSError):
+            files = [(path, path.stat()) for path in folder.iterdir() if path.is_file()]
+            files.sort(key=lambda file: file[1].st_mtime_ns, reverse=True)
+            total = 0
+            for path, facts in files:
+                total += facts.st_size
+                if total > self._limit_bytes:
+                    path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """Return the entry, or None if it is not there or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            whole = (file.metadata() or {}).get("sha256") == _sha256(tensors)
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError):  # whatever is in it
+        return None
+    return tensors if whole else None
+
+
+def _sha256(tensors: Tensors) -> str:
+    """Return the sha256 of names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        rows = tensors[name]
+        digest.update(f"{name}:{rows.dtype}:{tuple(rows.shape)};".encode())
+        digest.update(rows.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""A trained model in use: sources, adapters, sampling, styles, import and export."""

@@ -1,0 +1,109 @@
+"""The layout of the DCGAN among PyTorch's examples: two networks in two files, ``main.0.weight``.
+
+Five convolutions each at 64 px, without biases. Ours has biases where no normalisation follows,
+which are zero here, and a linear layer at the discriminator's end, which is their last convolution
+with its kernel laid flat; their sigmoid belongs to the loss here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from graftgan.core.errors import CheckpointError
+from graftgan.core.network_types import Architecture
+from graftgan.models.convert.converted import Found
+from graftgan.models.convert.layouts import LAYOUTS, Layout, Parts, Tensors, renamed, shape_of
+
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_FIRST = "main.0.weight"
+
+
+def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
+    """Return the file as generator or discriminator; only the former normalises its first layer."""
+    if _FIRST not in content:
+        return {}
+    return {"generator" if "main.1.weight" in content else "discriminator": content}
+
+
+def pair_of_pytorch_dcgan(generator: Tensors, discriminator: Tensors) -> Found:
+    """Return the pair under our names.
+
+    Raises:
+        CheckpointError: What tells how large the networks are is missing or has no such shape, or
+            they are of different width.
+    """
+    layers = _convolutions(generator)
+    last = shape_of(generator, f"main.{3 * (layers - 1)}.weight", 4)
+    width = shape_of(discriminator, _FIRST, 4)[0]
+    if last[0] != width:
+        raise CheckpointError(
+            f"the generator is {last[0]} channels wide and the discriminator {width}; here a pair "
+            "has one width"
+        )
+    architecture = Architecture(
+        backbone="dcgan",
+        resolution=2 ** (layers + 1),
+        channels=last[1],
+        latent_size=shape_of(generator, _FIRST, 4)[0],
+        width=width,
+    )
+    drawing = renamed(generator, _generator_names(layers))
+    drawing[f"blocks.layer{layers}.conv.bias"] = torch.zeros(architecture.channels)
+    judging = renamed(discriminator, _discriminator_names(layers))
+    judging["blocks.layer1.conv.bias"] = torch.zeros(width)
+    judging[f"blocks.layer{layers}.linear.bias"] = torch.zeros(1)
+    score = f"main.{3 * layers - 4}.weight"
+    shape_of(discriminator, score, 4)
+    judging[f"blocks.layer{layers}.linear.weight"] = discriminator[score].flatten(1)
+    return Found(
+        architecture=architecture,
+        tensors={"generator": _with_counts(drawing), "discriminator": _with_counts(judging)},
+        remark="in the layout of PyTorch's example dcgan; biases that it lacks are zero.",
+    )
+
+
+LAYOUTS.register("pytorch_dcgan")(
+    Layout(
+        title="PyTorch's example dcgan",
+        parts=parts_of_pytorch_dcgan,
+        pair=pair_of_pytorch_dcgan,
+    )
+)
+
+
+def _generator_names(layers: int) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for number in range(layers):
+        ours = f"blocks.layer{number + 1}"
+        names[f"main.{3 * number}.weight"] = f"{ours}.conv.weight"
+        if number < layers - 1:
+            names |= _normalisation(3 * number + 1, ours)
+    return names
+
+
+def _discriminator_names(layers: int) -> dict[str, str]:
+    names = {
+        _FIRST: "blocks.layer1.conv.weight",
+        f"main.{3 * layers - 4}.weight": f"blocks.layer{layers}.linear.weight",
+    }
+    for number in range(1, layers - 1):
+        ours = f"blocks.layer{number + 1}"
+        names[f"main.{3 * number - 1}.weight"] = f"{ours}.conv.weight"
+        names |= _normalisation(3 * number, ours)
+    return names
+
+
+def _normalisation(place: int, ours: str) -> dict[str, str]:
+    return {f"main.{place}.{part}": f"{ours}.norm.{part}" for part in _NORM}
+
+
+def _with_counts(tensors: Tensors) -> Tensors:
+    """Add the numbers of batches seen, which change nothing, and which old files lack."""
+    means = [name for name in tensors if name.endswith(".running_mean")]
+    counts = {name.replace("running_mean", "num_batches_tracked") for name in means}
+    return {**{name: torch.tensor(0) for name in counts}, **tensors}
+
+
+def _convolutions(tensors: Tensors) -> int:
+    return sum(tensor.ndim == 4 for tensor in tensors.values())

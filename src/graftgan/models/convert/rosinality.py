@@ -1,0 +1,254 @@
+"""The layout of rosinality/stylegan2-pytorch: StyleGAN2 under other names.
+
+The function is that of the published networks, and so are the scales at which weights are stored:
+1/sqrt(inputs of a unit) at their use, a rate of 0.01 in the mapping, 1 within the biases of
+modulations, kernels of transposed convolutions as they are applied. What differs: names, lengths of
+one, filters of upsampling that hold their gain of 4, the mean style beside the generator, and no
+filters where none is used.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graftgan.checkpoints import copy_matching
+from graftgan.core.errors import CheckpointError
+from graftgan.core.network_types import Architecture, StyleArchitecture, draw_latents
+from graftgan.models.convert.converted import LICENCE, Found
+from graftgan.models.convert.layouts import LAYOUTS, Layout, Parts, Tensors, renamed, shape_of
+from graftgan.networks.stylegan.low_pass import binomial_filter
+from graftgan.networks.stylegan.mapping import Mapping as StyleMapping
+from graftgan.networks.stylegan.stylegan2 import sides_of
+
+_MEAN_STYLE = "latent_avg"
+_GENERATOR, _CRITIC = "input.input", "final_conv.0.weight"  # names that tell them
+_LONGEST = 8192  # of a latent and a style; theirs have 512
+_DRAWS = 4096  # of latents, for a mean style that the file lacks: as many as their program takes
+_UP_GAIN = 4.0
+_GROUP = 4  # pictures whose deviation their discriminator sees together
+_CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    (r"(\.conv|\.noise)\.weight|input\.input", lambda tensor: tensor.squeeze(0)),
+    (r"noises\.noise_\d+", lambda tensor: tensor.squeeze(0).squeeze(0)),
+    (r"to_rgb(1|s\.\d+)\.bias", lambda tensor: tensor.flatten()),
+    (r"\.kernel", lambda tensor: tensor / _UP_GAIN),
+)
+"""What becomes of the generator's tensors, by the end of their names."""
+
+
+def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
+    """Return the averaged generator with its mean style, and the discriminator."""
+    parts: dict[str, Mapping[str, Any]] = {}
+    alone = _GENERATOR in content or _CRITIC in content  # in a file of its own
+    generator, critic = (content, content) if alone else (content.get("g_ema"), content.get("d"))
+    if isinstance(generator, Mapping) and _GENERATOR in generator:
+        mean = {_MEAN_STYLE: content[_MEAN_STYLE]} if _MEAN_STYLE in content else {}
+        parts["generator"] = {**generator, **mean}
+    if isinstance(critic, Mapping) and _CRITIC in critic:
+        parts["discriminator"] = critic
+    return parts
+
+
+def pair_of_rosinality(generator: Tensors, discriminator: Tensors) -> Found:
+    """Return the pair under our names.
+
+    Raises:
+        CheckpointError: What tells how large the generator is is missing or has no such shape.
+    """
+    architecture = _architecture_of(generator)
+    sides = sides_of(architecture)
+    drawing = renamed(
+        {name: _changed(name, tensor) for name, tensor in generator.items()},
+        _generator_names(sides, _count(generator, r"style\.\d+\.weight")),
+    )
+    remark = "in the layout of rosinality/stylegan2-pytorch."
+    if _MEAN_STYLE not in generator:
+        drawing["mapping.w_avg"] = _mean_style(drawing, architecture)
+        remark += f" It has no mean style; that of {_DRAWS} draws was taken."
+    if not any(name.startswith("noises.") for name in generator):
+        drawing |= _drawn_noise(sides)
+        remark += " It keeps no noise; some was drawn."
+    judging = renamed(discriminator, _discriminator_names(sides))
+    return Found(
+        architecture=architecture,
+        tensors={
+            "generator": _with_filters(drawing, _generator_filters(sides)),
+            "discriminator": _with_filters(judging, _discriminator_filters(sides)),
+        },
+        remark=remark,
+        licence=(
+            f"{LICENCE}; networks converted from NVIDIA's are under NVIDIA's licence, for "
+            "non-commercial use"
+        ),
+    )
+
+
+LAYOUTS.register("rosinality")(
+    Layout(
+        title="rosinality/stylegan2-pytorch",
+        parts=parts_of_rosinality,
+        pair=pair_of_rosinality,
+    )
+)
+
+
+def _architecture_of(generator: Tensors) -> Architecture:
+    doublings = _count(generator, r"to_rgbs\.\d+\.bias")
+    kernels = ["conv1", *(f"convs.{2 * number}" for number in range(doublings))]
+    widths = [shape_of(generator, f"{name}.conv.weight", 5)[1] for name in kernels]
+    style_size, latent_size = shape_of(generator, "style.1.weight", 2)
+    if max(style_size, latent_size) > _LONGEST:
+        raise CheckpointError(
+            f"style.1.weight is of shape ({style_size}, {latent_size}), where lengths of at most "
+            f"{_LONGEST} are expected"
+        )
+    resolution, most = 4 * 2**doublings, max(widths)
+    # A multiplier of 4 gives the maps of 64 px more channels than the smaller ones have.
+    usual = [min(widths[-1] * (resolution // 4) // 2**n, most) for n in range(doublings + 1)]
+    return Architecture(
+        backbone="stylegan2",
+        resolution=resolution,
+        channels=shape_of(generator, "to_rgb1.conv.weight", 5)[1],
+        latent_size=latent_size,
+        width=widths[-1],
+        generator_normalisation="none",
+        discriminator_normalisation="none",
+        style=StyleArchitecture(
+            style_size=style_size,
+            mapping_layers=_count(generator, r"style\.\d+\.weight"),
+            most_channels=most,
+            feature_maps=() if widths == usual else tuple(widths),
+            minibatch_group=_GROUP,
+        ),
+    )
+
+
+def _generator_names(sides: list[int], mapping_layers: int) -> dict[str, str]:
+    names = {
+        **{
+            f"style.{number + 1}.{part}": f"mapping.fc{number}.{part}"
+            for number in range(mapping_layers)
+            for part in ("weight", "bias")
+        },
+        _MEAN_STYLE: "mapping.w_avg",
+        "input.input": "synthesis.b4.const",
+        **_styled("conv1", 0, "synthesis.b4.conv1"),
+        **_to_pixels("to_rgb1", "synthesis.b4.torgb"),
+    }
+    for number, side in enumerate(sides[1:]):
+        block, first = f"synthesis.b{side}", 2 * number
+        names |= {
+            **_styled(f"convs.{first}", first + 1, f"{block}.conv0"),
+            **_styled(f"convs.{first + 1}", first + 2, f"{block}.conv1"),
+            **_to_pixels(f"to_rgbs.{number}", f"{block}.torgb"),
+            f"convs.{first}.conv.blur.kernel": f"{block}.conv0.resample_filter",
+            f"to_rgbs.{number}.upsample.kernel": f"{block}.resample_filter",
+        }
+    return names
+
+
+def _styled(theirs: str, noise: int, ours: str) -> dict[str, str]:
+    return {
+        **_modulated(theirs, ours),
+        f"{theirs}.noise.weight": f"{ours}.noise_strength",
+        f"{theirs}.activate.bias": f"{ours}.bias",
+        f"noises.noise_{noise}": f"{ours}.noise_const",
+    }
+
+
+def _to_pixels(theirs: str, ours: str) -> dict[str, str]:
+    return {**_modulated(theirs, ours), f"{theirs}.bias": f"{ours}.bias"}
+
+
+def _modulated(theirs: str, ours: str) -> dict[str, str]:
+    return {
+        f"{theirs}.conv.weight": f"{ours}.weight",
+        f"{theirs}.conv.modulation.weight": f"{ours}.affine.weight",
+        f"{theirs}.conv.modulation.bias": f"{ours}.affine.bias",
+    }
+
+
+def _discriminator_names(sides: list[int]) -> dict[str, str]:
+    names = {
+        "convs.0.0.weight": f"b{sides[-1]}.fromrgb.weight",
+        "convs.0.1.bias": f"b{sides[-1]}.fromrgb.bias",
+        "final_conv.0.weight": "b4.conv.weight",
+        "final_conv.1.bias": "b4.conv.bias",
+        "final_linear.0.weight": "b4.fc.weight",
+        "final_linear.0.bias": "b4.fc.bias",
+        "final_linear.1.weight": "b4.out.weight",
+        "final_linear.1.bias": "b4.out.bias",
+    }
+    for number, side in enumerate(sides[:0:-1], start=1):
+        theirs, ours = f"convs.{number}", f"b{side}"
+        names |= {
+            f"{theirs}.conv1.0.weight": f"{ours}.conv0.weight",
+            f"{theirs}.conv1.1.bias": f"{ours}.conv0.bias",
+            f"{theirs}.conv2.0.kernel": f"{ours}.conv1.resample_filter",
+            f"{theirs}.conv2.1.weight": f"{ours}.conv1.weight",
+            f"{theirs}.conv2.2.bias": f"{ours}.conv1.bias",
+            f"{theirs}.skip.0.kernel": f"{ours}.skip.resample_filter",
+            f"{theirs}.skip.1.weight": f"{ours}.skip.weight",
+        }
+    return names
+
+
+def _generator_filters(sides: list[int]) -> list[str]:
+    return [
+        "synthesis.b4.resample_filter",
+        *(f"synthesis.b{side}.conv1.resample_filter" for side in sides),
+    ]
+
+
+def _discriminator_filters(sides: list[int]) -> list[str]:
+    return [
+        f"b{sides[-1]}.fromrgb.resample_filter",
+        "b4.conv.resample_filter",
+        *(f"b{side}.{part}resample_filter" for side in sides[1:] for part in ("", "conv0.")),
+    ]
+
+
+def _drawn_noise(sides: list[int]) -> Tensors:
+    """Return noise for a network that keeps none: theirs draws it anew for each picture."""
+    rng = torch.Generator().manual_seed(0)
+    return {
+        f"synthesis.b{side}.conv{number}.noise_const": torch.randn(side, side, generator=rng)
+        for side in sides
+        for number in ((0, 1) if side > 4 else (1,))
+    }
+
+
+def _with_filters(tensors: Tensors, names: list[str]) -> Tensors:
+    """Add the filters that our networks keep and never apply, as the published networks do."""
+    return {**tensors, **{name: binomial_filter() for name in names}}
+
+
+def _mean_style(drawing: Tensors, architecture: Architecture) -> Tensor:
+    """Return the mean of many styles, (w,)."""
+    assert architecture.style is not None
+    size = architecture.style.style_size
+    mapping = StyleMapping(architecture.latent_size, size, architecture.style.mapping_layers)
+    prefix = "mapping."
+    inner = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in drawing.items()
+        if name.startswith(prefix)
+    }
+    receipt = copy_matching(mapping, {**inner, "w_avg": torch.zeros(size)})
+    receipt.require_complete(what="the mapping")
+    latents = draw_latents(_DRAWS, architecture.latent_size, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return mapping.eval()(latents).mean(dim=0)
+
+
+def _changed(name: str, tensor: Tensor) -> Tensor:
+    for end, change in _CHANGES:
+        if re.search(rf"({end})$", name):
+            return change(tensor)
+    return tensor
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    return sum(re.fullmatch(pattern, name) is not None for name in tensors)

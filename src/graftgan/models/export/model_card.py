@@ -1,0 +1,207 @@
+"""The page of a model on the Hugging Face Hub: README.md with YAML in front."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from graftgan.checkpoints import SourceCard
+from graftgan.core.network_types import LayeredNetwork
+from graftgan.core.provenance import Origin, licences_in_words
+from graftgan.experiments.records import ScoreRecord
+from graftgan.experiments.run_record import RunRecord
+from graftgan.models.export.form import Outgoing
+from graftgan.models.export.markdown import inline, repository_name
+from graftgan.reports import in_words
+
+# The Hub's names of licences; any other is "other", and the page says which.
+_LICENCES = frozenset(
+    {
+        *("apache-2.0", "mit", "unlicense", "cc0-1.0"),
+        *("bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
+        *("cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0"),
+        *("cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+    }
+)
+_NOT_STATED = "not stated"  # as the card says it
+
+
+def model_card(outgoing: Outgoing, record: RunRecord | None = None) -> str:
+    """Return the page of a model; ``record`` is the run that it is a checkpoint of."""
+    card = outgoing.card
+    parts = [
+        _front_matter(card),
+        f"# {inline(card.name)}",
+        _introduction(card),
+        "![Pictures of the generator, drawn at random](samples.png)",
+        _table(("", ""), _facts(outgoing, record)),
+        *([] if record is None else _scores(record, card.iterations)),
+        _use(card),
+        _licence(card),
+        *([] if record is None else _origins(record)),
+        _files(card),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def licence_id(licence: str) -> str:
+    """Return what the Hub calls a licence: ``CC0 1.0`` is ``cc0-1.0``; ``unknown``, ``other``."""
+    if licence == _NOT_STATED:
+        return "unknown"
+    name = "-".join(licence.lower().split())
+    return name if name in _LICENCES else "other"
+
+
+def _front_matter(card: SourceCard) -> str:
+    plain = {
+        "license": licence_id(card.licence),
+        "library_name": "graftgan",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": ["gan", "graftgan", "image-generation", card.architecture.backbone],
+    }
+    lines = [f"{key}: {json.dumps(value)}" for key, value in plain.items()]  # JSON is YAML too
+    return "\n".join(["---", *lines, "---"])
+
+
+def _introduction(card: SourceCard) -> str:
+    networks = card.architecture
+    colour = "gray" if networks.channels == 1 else "colour"
+    classes = f" of the classes {inline(', '.join(networks.classes))}" if networks.classes else ""
+    return (
+        f"A GAN that draws pictures{classes}, {networks.resolution} x {networks.resolution} pixels "
+        f"in {colour}: a generator, and the discriminator it was trained with, so that it can be "
+        "the source of a transfer. Made with graftgan."
+    )
+
+
+def _facts(outgoing: Outgoing, record: RunRecord | None) -> list[tuple[str, str]]:
+    card, networks = outgoing.card, outgoing.card.architecture
+    sizes = ", ".join(f"{role} {_parameters(network):,}" for role, network in outgoing.pair.items())
+    facts = [
+        ("networks", f"{networks.backbone}, width {networks.width}"),
+        ("parameters", sizes),
+        ("latent", f"{networks.latent_size} numbers from N(0, 1)"),
+        ("pictures", card.data),
+        *([] if record is None else _facts_of_run(record)),
+        ("objective", card.objective),
+        ("trained for", f"{card.iterations:,} iterations, {card.images_seen:,} pictures shown"),
+        ("made by", card.command),
+        ("notes", card.notes),
+    ]
+    return [(name, said) for name, said in facts if said not in {"", _NOT_STATED}]
+
+
+def _facts_of_run(record: RunRecord) -> list[tuple[str, str]]:
+    settings = record.settings
+    count = 0 if record.manifest is None else len(record.manifest.training)
+    source = settings.get("source")
+    return [
+        ("trained on", f"{count:,} of them" if count else ""),
+        # Its name alone: where it lies is a person's own business.
+        ("source", "none: fresh weights" if source is None else Path(str(source)).name),
+        ("plan", "" if record.plan is None else record.plan.notation),
+        ("method", str(settings.get("method", ""))),
+    ]
+
+
+def _parameters(network: LayeredNetwork) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _scores(record: RunRecord, iteration: int) -> list[str]:
+    """Return the parts of the page with what was measured at ``iteration``, the newest of each."""
+    found = {line.name: line for line in record.scores if line.iteration == iteration}
+    if not found:
+        return []
+    headings = ("score", "value", "95 % interval", "real against real", "better is")
+    rows = [(name, *_cells(line)) for name, line in found.items()]
+    protocols: dict[str, list[str]] = {}
+    for name, line in found.items():
+        protocols.setdefault(_protocol(line.protocol or {}), []).append(name)
+    measured = "\n".join(
+        f"* {inline(', '.join(names))}: {inline(protocol)}" for protocol, names in protocols.items()
+    )
+    return [
+        "## Scores",
+        _table(headings, rows),
+        f"Measured so, to be compared with no number that was measured otherwise:\n\n{measured}",
+    ]
+
+
+def _cells(line: ScoreRecord) -> tuple[str, ...]:
+    low, high = line.low, line.high
+    return (
+        "not finite" if line.value is None else in_words(line.value),
+        "" if low is None or high is None else f"{in_words(low)} to {in_words(high)}",
+        "" if line.floor is None else in_words(line.floor.mean),
+        line.better,
+    )
+
+
+def _protocol(protocol: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_plain(value)}" for key, value in protocol.items() if value != {})
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _use(card: SourceCard) -> str:
+    name = repository_name(card.name)
+    return f"""## Use
+
+```console
+$ hf download YOUR_NAME/{name} --local-dir {name}
+$ graftgan sample ./{name} --count 64
+$ graftgan transfer my_pictures/ --source ./{name}
+```
+
+```python
+from graftgan import generate, latents_for, open_source
+
+generator = open_source("./{name}").pair.generator
+pictures = generate(generator, latents_for(generator.architecture, 64, seed=0))  # uint8
+```"""
+
+
+def _licence(card: SourceCard) -> str:
+    said = card.licence
+    if said == _NOT_STATED:
+        said = "Not stated. Ask whoever trained this model before you use its weights or pictures."
+    return f"## Licence\n\n{inline(said)}"
+
+
+def _origins(record: RunRecord) -> list[str]:
+    """Return the part about whose pictures the model has seen, where that is known."""
+    pictures = [] if record.manifest is None else record.manifest.training
+    used = [picture.origin for picture in pictures]
+    if all(origin == Origin() for origin in used):
+        return []
+    authors = Counter(origin.author for origin in used if origin.author)
+    named = ", ".join(f"{inline(name)} ({count})" for name, count in authors.most_common())
+    return [
+        "## Pictures of others\n\n"
+        f"Licences of the pictures it was trained on: {inline(licences_in_words(used))}."
+        + (f" Their authors: {named}." if named else "")
+        + " What the licences ask of whoever shares a model trained on them is for that person to "
+        "settle."
+    ]
+
+
+def _files(card: SourceCard) -> str:
+    return f"""## Files
+
+`generator.safetensors` and `discriminator.safetensors` hold the weights, `card.json` says what they
+are, with their sha256. There is no pickle and no code. This folder goes to the Hub as it is:
+
+```console
+$ hf upload YOUR_NAME/{repository_name(card.name)} .
+```"""
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [[inline(cell) for cell in line] for line in (headings, *rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,204 @@
+"""Find sources by name, load them, and make new ones from runs."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from graftgan.checkpoints import (
+    SourceCard,
+    SourceModel,
+    fingerprint,
+    load_source,
+    read_card,
+    require_finite,
+    save_source,
+)
+from graftgan.core.errors import RunError, SourceError
+from graftgan.core.files import is_there
+from graftgan.core.network_types import NetworkPair, tensors_of
+from graftgan.core.provenance import NOT_STATED
+from graftgan.core.registry import suggest
+from graftgan.core.untrusted import shown
+from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
+from graftgan.networks import blank_pair
+from graftgan.networks.normalisation_statistics import (
+    layers_on_batch_statistics,
+    use_batch_statistics,
+)
+from graftgan.transfer import fold
+
+DEFAULT_SOURCE = "avatars-64"
+
+
+def source_folders() -> dict[str, Path]:
+    """Return every source on this machine by name: bundled ones, then the person's own."""
+    return {**_sources_in(Path(__file__).parent / "bundled"), **own_source_folders()}
+
+
+def own_source_folders() -> dict[str, Path]:
+    """Return the person's own sources by name.
+
+    They lie in ``$GRAFTGAN_SOURCES``, or in ``~/.graftgan/sources``.
+    """
+    home = os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources")
+    return _sources_in(Path(home))
+
+
+def _sources_in(home: Path) -> dict[str, Path]:
+    return {card.parent.name: card.parent for card in sorted(home.glob("*/card.json"))}
+
+
+def find_source(name: str) -> Path:
+    """Return the folder of a source, or of a run that can serve as one, also of ``RUN@4000``.
+
+    Raises:
+        SourceError: There is nothing by that name or at that path.
+    """
+    name, _ = _split_snapshot(name)
+    known = source_folders()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if is_there(path) and (path / "card.json").is_file():
+        return path
+    raise SourceError(
+        f"no source '{shown(name)}': it is neither a folder with a card.json nor a known name; "
+        f"{suggest(name, known) if known else 'make one with `graftgan pretrain`'}"
+    )
+
+
+def settled_name(name: str) -> str:
+    """Return a name that means the same source from every folder: known names as they are."""
+    if name in source_folders():
+        return name
+    _, iteration = _split_snapshot(name)
+    at = "" if iteration is None else f"@{iteration}"
+    return f"{find_source(name).resolve()}{at}"
+
+
+def _split_snapshot(name: str) -> tuple[str, int | None]:
+    """Return the name of a run and the iteration after its ``@``, if there is one."""
+    run, at, iteration = name.rpartition("@")
+    if not at or not iteration.isdecimal() or is_there(Path(name)):
+        return name, None
+    return run, int(iteration)
+
+
+def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
+    """Load a source by name, by folder, or from a run folder.
+
+    ``iteration`` chooses a checkpoint of a run, as ``RUN@4000`` does; without it, the newest.
+
+    Raises:
+        SourceError: There is no such source, or it is damaged.
+        CheckpointError: The run holds no usable checkpoint.
+    """
+    folder = find_source(name)
+    if iteration is None:
+        _, iteration = _split_snapshot(name)
+    if RunFolder(folder).experiment_file.is_file():
+        run = load_run(folder, iteration=iteration)
+        pair = fold(run.pair)
+        for role, network in pair.items():
+            require_finite(tensors_of(network), what=f"the {role} of {folder}")
+        prints = {role: fingerprint(tensors_of(network)) for role, network in pair.items()}
+        return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
+    if iteration is not None:
+        raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
+    source = load_source(folder, blank_pair)
+    restore_batch_statistics(source)
+    return source
+
+
+def card_of_run(name: str, run: TrainedRun) -> SourceCard:
+    """Return a card that says where the weights of a run come from."""
+    experiment = run.experiment
+    return SourceCard(
+        name=name,
+        architecture=run.pair.architecture,
+        data=experiment.pictures.name,
+        licence=f"that of the pictures: {run.licences}" if run.licences else NOT_STATED,
+        objective=experiment.resolved_objective,
+        iterations=run.iteration,
+        images_seen=run.images_seen,
+        batch_statistics=batch_statistics_of(run.pair),
+    )
+
+
+def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
+    """Return the layers, by role, that normalise with the batch's statistics."""
+    found = {
+        role: layers_on_batch_statistics(network.layers().items()) for role, network in pair.items()
+    }
+    return {role: layers for role, layers in found.items() if layers}
+
+
+def restore_batch_statistics(source: SourceModel) -> None:
+    """Let the layers that the card names normalise with the batch's statistics again.
+
+    Raises:
+        SourceError: The card names layers that the networks do not have.
+    """
+    networks = dict(source.pair.items())
+    for role, names in source.card.batch_statistics.items():
+        layers = networks[role].layers() if role in networks else {}
+        unknown = set(names) - set(layers)
+        if unknown or not layers:
+            raise SourceError(
+                f"the card of {source.card.name} names layers that it does not have: "
+                f"{role} {', '.join(sorted(unknown))}"
+            )
+        for name in names:
+            for part in layers[name].modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    use_batch_statistics(part)
+
+
+def pack_run(
+    run_path: Path,
+    destination: Path,
+    *,
+    licence: str,
+    data: str | None = None,
+    command: str = "not stated",
+    notes: str = "",
+    iteration: int | None = None,
+    half: bool = False,
+) -> SourceCard:
+    """Write the networks of a run as a source folder, modulations folded.
+
+    Args:
+        run_path: The run folder.
+        destination: The new source folder; its name is the source's name.
+        licence: Of the pictures and so of the weights.
+        data: The pictures in words.
+        command: What makes the source again.
+        notes: Anything a user should know.
+        iteration: Of the checkpoint to take; the newest if not given.
+        half: Store 16-bit floating point, half the size.
+
+    Raises:
+        RunError: ``destination`` exists, or ``run_path`` is no run.
+        CheckpointError: There is no such checkpoint.
+    """
+    if destination.exists():
+        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    run = load_run(run_path, iteration=iteration)
+    card = card_of_run(destination.name, run)
+    card = replace(card, licence=licence, data=data or card.data, command=command, notes=notes)
+    pair: NetworkPair = fold(run.pair)
+    return save_source(destination, pair, card, dtype=torch.float16 if half else torch.float32)
+
+
+def list_sources() -> list[tuple[Path, SourceCard | SourceError]]:
+    """Return every source on this machine with its card, or with what is wrong with it."""
+    return [(folder, _card_or_error(folder)) for folder in source_folders().values()]
+
+
+def _card_or_error(folder: Path) -> SourceCard | SourceError:
+    try:
+        return read_card(folder)
+    except SourceError as error:
+        return error

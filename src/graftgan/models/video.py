@@ -1,0 +1,80 @@
+"""Films from pictures: GIF by Pillow, MP4 by the ffmpeg of the extra ``video``."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.files import written_whole
+from graftgan.core.tensors import PictureBytes
+
+
+def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
+    """Write pictures (n, c, h, w) as a film of ``size`` x ``size`` pixels, whole.
+
+    Returns:
+        The frames per second that it has: those asked for, or the most that its format can, 50 of
+        a GIF.
+
+    Raises:
+        SettingsError: The name ends in neither .gif nor .mp4, a number is out of range, or the
+            extra ``video`` is missing.
+        RunError: The place cannot be written.
+    """
+    if frames_per_second < 1 or size < 2:
+        raise SettingsError("a film needs at least 1 frame per second and a size of 2 pixels")
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise SettingsError(f"'{path.name}' is no film: its name must end in .gif or .mp4")
+    even = size + size % 2  # video coders want even sides
+    frames = [_frame(picture, even) for picture in pictures]
+    speed = min(frames_per_second, _FASTEST.get(path.suffix.lower(), frames_per_second))
+    with written_whole(path) as partial:
+        writer(frames, partial, speed)
+    return speed
+
+
+def _frame(picture: PictureBytes, size: int) -> Image.Image:
+    array = picture.permute(1, 2, 0).numpy()
+    image = Image.fromarray(array.repeat(3, axis=2) if array.shape[2] == 1 else array)
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _write_gif(frames: list[Image.Image], path: Path, frames_per_second: int) -> None:
+    """Write a GIF, which counts in hundredths of a second.
+
+    At 30 frames per second frames last 3, 4, 3, 3, ... of these, so that the film has its speed.
+    """
+    first, *rest = frames
+    ends = [round(100 * i / frames_per_second) for i in range(len(frames) + 1)]
+    durations = [10 * (end - start) for start, end in pairwise(ends)]  # milliseconds
+    first.save(path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) -> None:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise SettingsError(
+            "MP4 needs ffmpeg; install graftgan with its extra `video`, or write a .gif"
+        ) from None
+    writer: Any = imageio_ffmpeg.write_frames(
+        str(path),
+        frames[0].size,
+        fps=frames_per_second,
+        macro_block_size=2,
+        output_params=["-f", "mp4", "-crf", "18"],
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.asarray(frame).tobytes())
+    writer.close()
+
+
+_FASTEST = {".gif": 50}  # frames of less than 20 ms are shown far longer by browsers
+_WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
+FILM_KINDS = frozenset(_WRITERS)

@@ -1,0 +1,23 @@
+"""Generators and discriminators as plain modules that name their layers.
+
+To add one: a file that registers a builder in ``BACKBONES``, and its import here.
+"""
+
+from graftgan.networks import began as began
+from graftgan.networks import dcgan as dcgan
+from graftgan.networks import mlp as mlp
+from graftgan.networks import sngan as sngan
+from graftgan.networks import stylegan as stylegan
+from graftgan.networks.backbone import BACKBONES, blank_pair, build_pair, surrounded
+from graftgan.networks.blocks import NORMALISATIONS
+from graftgan.networks.mapper import LATENT_MAPS, behind_latent_map
+
+__all__ = [
+    "BACKBONES",
+    "LATENT_MAPS",
+    "NORMALISATIONS",
+    "behind_latent_map",
+    "blank_pair",
+    "build_pair",
+    "surrounded",
+]

@@ -1,0 +1,108 @@
+"""The list of backbones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
+from graftgan.core.registry import Registry
+from graftgan.networks.class_conditional import with_classes
+from graftgan.networks.mapper import behind_latent_map
+
+
+class BackboneBuilder(Protocol):
+    """Builds a network pair with fresh weights drawn from ``rng``."""
+
+    def __call__(self, architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+        """Build the pair."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A kind of network pair.
+
+    Attributes:
+        build: Makes one.
+        normalisation: What its networks use where the settings say nothing.
+        discriminator_normalisation: The same for its discriminator alone; None: as the generator.
+        autoencodes: Whether its discriminator is an auto-encoder.
+        style: The usual ``Architecture.style``; None: it has no styles.
+        bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
+    """
+
+    build: BackboneBuilder
+    normalisation: str
+    discriminator_normalisation: str | None = None
+    autoencodes: bool = False
+    style: StyleArchitecture | None = None
+    bounded: bool = True
+
+
+BACKBONES: Registry[Backbone] = Registry("backbone")
+
+
+def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -> NetworkPair:
+    """Build the pair that ``architecture`` describes; without ``rng`` from a fixed seed.
+
+    Raises:
+        SettingsError: The backbone or a normalisation is unknown, or the resolution does not fit.
+    """
+    rng = torch.Generator().manual_seed(0) if rng is None else rng
+    backbone = BACKBONES[architecture.backbone]
+    bare = replace(architecture, latent_map=NO_LATENT_MAP)
+    if backbone.style is None:  # networks with styles have classes of their own
+        bare = replace(bare, classes=())
+    pair = backbone.build(bare, rng)
+    return surrounded(pair, architecture, rng)
+
+
+def blank_pair(architecture: Architecture) -> NetworkPair:
+    """Build the pair for weights that are at hand: its own are whatever lay in the memory.
+
+    Memory that nobody wrote takes none of the machine's, which a draw would.
+
+    Raises:
+        SettingsError: As ``build_pair`` does.
+    """
+    with _Undrawn():
+        return build_pair(architecture)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are that would be filled with random numbers."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        # What nn.Linear and nn.Conv2d start with; inside of it this mode is not asked again.
+        if func in (nn.init.kaiming_uniform_, nn.init.uniform_):
+            return (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Return ``pair`` with what ``architecture`` puts around a backbone, fresh unless it has it.
+
+    Raises:
+        SettingsError: The pair has another latent map or other classes, or has classes and no map.
+    """
+    known = pair.architecture
+    if known.classes and known.latent_map != architecture.latent_map:
+        raise SettingsError(
+            f"the source has classes, which no latent map can be put behind; leave latent_map out, "
+            f"or put '{architecture.latent_map}' on a source without classes"
+        )
+    pair = behind_latent_map(pair, architecture.latent_map, rng)
+    return with_classes(pair, architecture.classes)

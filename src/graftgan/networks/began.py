@@ -1,0 +1,132 @@
+"""BEGAN (Berthelot et al. 2017, arXiv:1703.10717): a discriminator that is an auto-encoder.
+
+The generator and the discriminator's decoder are one architecture: a linear layer to maps of 8 x 8,
+then at each size two 3 x 3 convolutions with ELU, nearest-neighbour upsampling between the sizes.
+The encoder has as many convolutions, grows by ``width`` channels at each size, halves by
+convolutions of stride 2 and ends in a linear code as long as the latent. No normalisation.
+
+Differs from the paper: generator and decoder end in Tanh (pictures live in [-1, 1]), latents come
+from N(0, I) and not from a uniform distribution, no vanishing residuals (section 3.5.1); weights
+keep the size of the features, as the paper does not state its own.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from graftgan.core.network_types import (
+    Architecture,
+    Discriminator,
+    Layers,
+    NetworkPair,
+    Steps,
+    in_turn,
+)
+from graftgan.core.tensors import Images, Logits
+from graftgan.networks.backbone import BACKBONES, Backbone
+from graftgan.networks.blocks import refuse_normalisation, refuse_resolution, start_by_fan_in
+from graftgan.networks.stacked import StackedGenerator, numbered
+
+RESOLUTIONS = (32, 64, 128, 256)
+_SMALLEST = 8  # pixels: where the linear layers are
+_ELU_GAIN = 1.55  # 1 / E elu(x)^2 for x ~ N(0, 1)
+
+
+class BEGANGenerator(StackedGenerator):
+    """``layer1`` takes the latent to 8x8, each further one doubles the size, the last draws."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture, _decoder(architecture))
+
+
+class BEGANDiscriminator(Discriminator):
+    """An auto-encoder, whose score is how little its pictures differ from what it is shown.
+
+    The layers are those of the encoder, pixels first, and then those of the decoder.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        encoder, decoder = _encoder(architecture), _decoder(architecture)
+        self.blocks = numbered([*encoder, *decoder])
+        self._code = len(encoder)  # so many layers lead to it
+
+    def layers(self) -> Layers:
+        """Return ``layer1`` (pixels) over the layer of the code to the last (pixels again)."""
+        return dict(self.blocks.items())
+
+    def feature_steps(self) -> Steps:
+        """Return the encoder's layers."""
+        return dict(list(self.blocks.items())[: self._code])
+
+    def reconstruct(self, images: Images) -> Images:
+        """Return what the auto-encoder makes of images (b, c, h, w)."""
+        return in_turn(self.layers(), images)
+
+    def forward(self, images: Images) -> Logits:
+        """Map images (b, c, h, w) to scores (b,): the negative of L(v) = mean |v - D(v)|."""
+        return -(images - self.reconstruct(images)).abs().flatten(1).mean(dim=1)
+
+
+def build_began(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Build the pair with fresh weights.
+
+    Raises:
+        SettingsError: The resolution is not 32, 64, 128 or 256, or a normalisation is asked for.
+    """
+    refuse_resolution(architecture, RESOLUTIONS)
+    refuse_normalisation(architecture)
+    pair = NetworkPair(BEGANGenerator(architecture), BEGANDiscriminator(architecture))
+    for _, network in pair.items():
+        start_by_fan_in(network, rng, gain=_ELU_GAIN)
+    return pair
+
+
+BACKBONES.register("began")(Backbone(build_began, normalisation="none", autoencodes=True))
+
+
+def _sizes(architecture: Architecture) -> int:
+    """Return the number of sizes, from 8 x 8 to the picture's own."""
+    return (architecture.resolution // _SMALLEST).bit_length()
+
+
+def _decoder(architecture: Architecture) -> list[nn.Module]:
+    width = architecture.width
+    first: OrderedDict[str, nn.Module] = OrderedDict(
+        linear=nn.Linear(architecture.latent_size, width * _SMALLEST**2),
+        maps=nn.Unflatten(1, (width, _SMALLEST, _SMALLEST)),
+    )
+    layers: list[nn.Module] = [nn.Sequential(first | _two_convolutions(width, width))]
+    for _ in range(_sizes(architecture) - 1):
+        doubled: OrderedDict[str, nn.Module] = OrderedDict(doubled=nn.Upsample(scale_factor=2))
+        layers.append(nn.Sequential(doubled | _two_convolutions(width, width)))
+    pixels = nn.Conv2d(width, architecture.channels, 3, padding=1)
+    layers.append(nn.Sequential(OrderedDict(conv=pixels, activation=nn.Tanh())))
+    return layers
+
+
+def _encoder(architecture: Architecture) -> list[nn.Module]:
+    width, sizes = architecture.width, _sizes(architecture)
+    layers: list[nn.Module] = []
+    for number in range(1, sizes + 1):
+        inputs, maps = (number - 1) * width or architecture.channels, number * width
+        parts = _two_convolutions(inputs, maps)
+        if number < sizes:
+            parts["halved"] = nn.Conv2d(maps, maps, 3, stride=2, padding=1)
+            parts["halved_activation"] = nn.ELU()
+        else:
+            parts["flatten"] = nn.Flatten()
+            parts["code"] = nn.Linear(maps * _SMALLEST**2, architecture.latent_size)
+        layers.append(nn.Sequential(parts))
+    return layers
+
+
+def _two_convolutions(inputs: int, outputs: int) -> OrderedDict[str, nn.Module]:
+    return OrderedDict(
+        conv1=nn.Conv2d(inputs, outputs, 3, padding=1),
+        activation1=nn.ELU(),
+        conv2=nn.Conv2d(outputs, outputs, 3, padding=1),
+        activation2=nn.ELU(),
+    )

@@ -1,0 +1,92 @@
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434) as papers 000 and 001 use it, for 32 to 256 px.
+
+At 64 px: a generator of five transposed convolutions (BatchNorm and ReLU, Tanh at the end) and a
+discriminator of four convolutions (LeakyReLU 0.2, BatchNorm) with one fully connected layer. Each
+doubling of the resolution adds one layer to both.
+
+Differs from the paper: the normalisation is a setting, and the discriminator ends in a fully
+connected layer without a sigmoid, so that it serves as a critic too (papers 000/001 do the same).
+"""
+
+import itertools
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from graftgan.core.network_types import Architecture, NetworkPair, Steps
+from graftgan.networks.backbone import BACKBONES, Backbone
+from graftgan.networks.blocks import NORMALISATIONS, feature_maps, refuse_resolution, start_weights
+from graftgan.networks.spectral_norm import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
+from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
+
+RESOLUTIONS = (32, 64, 128, 256)
+
+
+class DCGANGenerator(StackedGenerator):
+    """``layer1`` takes the latent to 4x4; every further layer doubles the size."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        maps = feature_maps(architecture)[::-1]
+        kind = architecture.generator_normalisation
+        blocks = [_up(architecture.latent_size, maps[0], kind, stride=1, padding=0)]
+        blocks += [_up(a, b, kind) for a, b in itertools.pairwise(maps)]
+        transposed = SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
+        last = transposed(maps[-1], architecture.channels, 4, 2, 1)
+        blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
+        super().__init__(architecture, blocks)
+
+    def steps(self) -> Steps:
+        """Return the layers; the first takes the latent as a picture of one pixel."""
+        first = self.blocks["layer1"]
+        return {**self.layers(), "layer1": lambda latents: first(latents[:, :, None, None])}
+
+
+class DCGANDiscriminator(StackedDiscriminator):
+    """Every layer but the last halves the size; the last is fully connected."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        maps = feature_maps(architecture)
+        kind = architecture.discriminator_normalisation
+        spectral = kind == "spectral"
+        # DCGAN: no features are normalised on the input layer.
+        blocks = [_down(architecture.channels, maps[0], kind if spectral else "none")]
+        blocks += [_down(a, b, kind) for a, b in itertools.pairwise(maps)]
+        linear = (SpectralLinear if spectral else nn.Linear)(maps[-1] * 4 * 4, 1)
+        score: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
+        blocks.append(nn.Sequential(score))
+        super().__init__(architecture, blocks)
+
+
+def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Build the pair with fresh weights N(0, 0.02).
+
+    Raises:
+        SettingsError: The resolution is not 32, 64, 128 or 256.
+    """
+    refuse_resolution(architecture, RESOLUTIONS)
+    pair = NetworkPair(DCGANGenerator(architecture), DCGANDiscriminator(architecture))
+    for _, network in pair.items():
+        start_weights(network, rng)
+    return pair
+
+
+BACKBONES.register("dcgan")(Backbone(build_dcgan, normalisation="batch"))
+
+
+def _up(
+    inputs: int, outputs: int, normalisation: str, *, stride: int = 2, padding: int = 1
+) -> nn.Sequential:
+    transposed = SpectralConvTranspose2d if normalisation == "spectral" else nn.ConvTranspose2d
+    biased = normalisation in {"none", "spectral"}
+    conv = transposed(inputs, outputs, 4, stride, padding, bias=biased)
+    norm = NORMALISATIONS[normalisation](outputs)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=nn.ReLU(inplace=True)))
+
+
+def _down(inputs: int, outputs: int, normalisation: str) -> nn.Sequential:
+    convolution = SpectralConv2d if normalisation == "spectral" else nn.Conv2d
+    conv = convolution(inputs, outputs, 4, 2, 1, bias=normalisation in {"none", "spectral"})
+    norm = NORMALISATIONS[normalisation](outputs)
+    activation = nn.LeakyReLU(0.2, inplace=True)
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=activation))

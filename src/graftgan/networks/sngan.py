@@ -1,0 +1,146 @@
+"""SNGAN's residual networks (Miyato et al. 2018, arXiv:1802.05957, tables 3 to 6), 32 to 256 px.
+
+Generator: a linear layer to maps of 4 x 4, residual blocks with BatchNorm that double the size,
+then BatchNorm, ReLU and a convolution to pixels with Tanh. Discriminator: residual blocks that
+halve the size, one that keeps it, ReLU, the sum over places, a linear score; every kernel is
+divided by its largest singular value (``spectral``) unless the settings say otherwise.
+
+Differs from the paper: the channels follow ``width`` as in our dcgan (the paper has 256 throughout
+for CIFAR-10, and 64 to 1024 for its larger pictures); weights start normal by fan-in, the paper's
+uniform by Glorot.
+"""
+
+import itertools
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from graftgan.core.network_types import Architecture, NetworkPair, Steps
+from graftgan.networks.backbone import BACKBONES, Backbone
+from graftgan.networks.blocks import (
+    NORMALISATIONS,
+    feature_maps,
+    refuse_resolution,
+    start_by_fan_in,
+)
+from graftgan.networks.spectral_norm import SpectralConv2d, SpectralLinear
+from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
+
+RESOLUTIONS = (32, 64, 128, 256)
+_SMALLEST = 4  # pixels: where the linear layers are
+
+
+class UpBlock(nn.Module):
+    """A residual block that doubles the size: normalise, ReLU, double, convolve, and again."""
+
+    def __init__(self, inputs: int, outputs: int, kind: str) -> None:
+        super().__init__()
+        self.norm1 = NORMALISATIONS[kind](inputs)
+        self.conv1 = _convolution(kind)(inputs, outputs, 3, 1, 1)
+        self.norm2 = NORMALISATIONS[kind](outputs)
+        self.conv2 = _convolution(kind)(outputs, outputs, 3, 1, 1)
+        self.shortcut = _convolution(kind)(inputs, outputs, 1, 1, 0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (b, c, h, w) to (b, d, 2h, 2w)."""
+        changed = self.conv1(_doubled(F.relu(self.norm1(features))))
+        changed = self.conv2(F.relu(self.norm2(changed)))
+        return changed + self.shortcut(_doubled(features))
+
+
+class DownBlock(nn.Module):
+    """A residual block that halves the size, or keeps it.
+
+    The ``first`` takes pixels: no ReLU on them, and its shortcut halves before it convolves.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kind: str, *, halves: bool = True, first: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.Identity() if first else NORMALISATIONS[kind](inputs)
+        self.conv1 = _convolution(kind)(inputs, outputs, 3, 1, 1)
+        self.norm2 = NORMALISATIONS[kind](outputs)
+        self.conv2 = _convolution(kind)(outputs, outputs, 3, 1, 1)
+        same = inputs == outputs and not halves
+        self.shortcut = nn.Identity() if same else _convolution(kind)(inputs, outputs, 1, 1, 0)
+        self._halves, self._first = halves, first
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (b, c, h, w) to (b, d, h/2, w/2), or to (b, d, h, w)."""
+        changed = features if self._first else F.relu(self.norm1(features))
+        changed = self.conv2(F.relu(self.norm2(self.conv1(changed))))
+        if not self._halves:
+            return changed + self.shortcut(features)
+        return F.avg_pool2d(changed, 2) + self.shortcut(F.avg_pool2d(features, 2))
+
+
+class SNGANGenerator(StackedGenerator):
+    """``layer1`` takes the latent to 4x4, each block doubles the size, the last layer draws."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        kind = architecture.generator_normalisation
+        maps = feature_maps(architecture)[::-1]
+        linear = _linear(kind)(architecture.latent_size, maps[0] * _SMALLEST**2)
+        shape = nn.Unflatten(1, (maps[0], _SMALLEST, _SMALLEST))
+        layers: list[nn.Module] = [nn.Sequential(OrderedDict(linear=linear, maps=shape))]
+        layers += [UpBlock(a, b, kind) for a, b in itertools.pairwise([*maps, maps[-1]])]
+        pixels: OrderedDict[str, nn.Module] = OrderedDict(
+            norm=NORMALISATIONS[kind](maps[-1]),
+            activation=nn.ReLU(),
+            conv=_convolution(kind)(maps[-1], architecture.channels, 3, 1, 1),
+            pixels=nn.Tanh(),
+        )
+        layers.append(nn.Sequential(pixels))
+        super().__init__(architecture, layers)
+
+
+class SNGANDiscriminator(StackedDiscriminator):
+    """Every block but the last one halves the size; the last layer is the linear score."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        kind = architecture.discriminator_normalisation
+        maps = feature_maps(architecture)
+        layers: list[nn.Module] = [DownBlock(architecture.channels, maps[0], kind, first=True)]
+        layers += [DownBlock(a, b, kind) for a, b in itertools.pairwise(maps)]
+        layers.append(DownBlock(maps[-1], maps[-1], kind, halves=False))
+        layers.append(_linear(kind)(maps[-1], 1))
+        super().__init__(architecture, layers)
+
+    def feature_steps(self) -> Steps:
+        """Return the blocks; the features of the last are summed over all places."""
+        steps = dict(super().feature_steps())
+        name, last = steps.popitem()
+        return {**steps, name: lambda features: F.relu(last(features)).sum(dim=(2, 3))}
+
+
+def build_sngan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+    """Build the pair with fresh weights.
+
+    Raises:
+        SettingsError: The resolution is not 32, 64, 128 or 256.
+    """
+    refuse_resolution(architecture, RESOLUTIONS)
+    pair = NetworkPair(SNGANGenerator(architecture), SNGANDiscriminator(architecture))
+    for _, network in pair.items():
+        start_by_fan_in(network, rng)
+    return pair
+
+
+BACKBONES.register("sngan")(
+    Backbone(build_sngan, normalisation="batch", discriminator_normalisation="spectral")
+)
+
+
+def _convolution(kind: str) -> type[nn.Conv2d]:
+    return SpectralConv2d if kind == "spectral" else nn.Conv2d
+
+
+def _linear(kind: str) -> type[nn.Linear]:
+    return SpectralLinear if kind == "spectral" else nn.Linear
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2.0, mode="nearest")

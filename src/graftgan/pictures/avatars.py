@@ -1,0 +1,253 @@
+"""Picture sets for demos and experiments: CC0 avatars drawn by DiceBear, on this machine.
+
+Needs the extra ``demo``: DiceBear turns (style, seed) into an SVG, resvg draws it. Every style in
+``CC0_STYLES`` is dedicated to the public domain (CC0 1.0) by its creator; the style's own metadata
+is checked before anything is drawn.
+"""
+
+import colorsys
+import hashlib
+import importlib
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from graftgan.core.errors import ImageSetError
+from graftgan.core.files import written_whole
+from graftgan.core.registry import suggest
+
+# All CC0 styles of DiceBear 10 but `initials`, which is text and looks as the machine's fonts do.
+# fmt: off
+CC0_STYLES: tuple[str, ...] = (
+    "blobs", "cameo", "clay", "constellation", "critters", "cutouts", "disco", "gaze", "glass",
+    "identicon", "initial-face", "landscape", "line-face", "loops", "lorelei", "lorelei-neutral",
+    "marbles", "moods", "notionists", "notionists-neutral", "open-peeps",
+    "patchwork", "pixel-art", "pixel-art-neutral", "pixelbot", "planets", "rings", "shadows",
+    "shape-grid", "shapes", "slice", "sprouts", "squircles", "stack", "stripes", "thumbs",
+    "triangles", "voxel-art", "voxel-bot", "waves", "weave",
+)
+# fmt: on
+
+CARD_NAME = "card.json"
+_CARD_FORMAT = 1  # raise it when the same arguments draw other pixels
+_CC0_URL = "creativecommons.org/publicdomain/zero/1.0"
+_PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py", "pillow")
+_OVERSAMPLING = 2  # drawn this much larger, then cropped to the figure and scaled down
+# Figures on a plain near-white backdrop: it is left out, so that they are cropped and coloured too.
+_PLAIN_BACKDROP = frozenset(
+    (
+        "clay",
+        "cutouts",
+        "line-face",
+        "lorelei-neutral",
+        "marbles",
+        "notionists-neutral",
+        "slice",
+        "stack",
+    )
+)
+_MARGIN = 0.03  # free space around a figure, as a share of its longer side
+
+
+def render_avatars(
+    destination: Path,
+    *,
+    styles: Sequence[str],
+    count: int,
+    seed: int = 0,
+    size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Draw ``count`` avatars as opaque RGB PNG files and say in ``card.json`` what they are.
+
+    A picture depends on its style, its number within the style, ``seed`` and ``size`` alone. The
+    folder appears whole; one that already holds exactly these avatars is used as it is.
+
+    Args:
+        destination: The folder to make.
+        styles: Names from ``CC0_STYLES``, taken in rotation.
+        count: How many pictures in all.
+        seed: Another seed draws other avatars.
+        size: Side of a picture in pixels.
+        progress: Called with (pictures done, pictures in all).
+
+    Returns:
+        ``destination``.
+
+    Raises:
+        ImageSetError: The extra ``demo`` is missing, an argument is unusable, a style is unknown
+            or not CC0, or ``destination`` holds something else.
+        RunError: ``destination`` cannot be written.
+    """
+    _check_arguments(styles, count, size)
+    definitions = {style: _read_cc0_definition(style) for style in styles}
+    card = _card(definitions, count=count, seed=seed, size=size)
+    names = _names(styles, count)
+    if _already_holds(destination, card, names):
+        return destination
+    with written_whole(destination) as partial:
+        partial.mkdir()
+        _draw_all(partial, definitions, names, seed=seed, size=size, progress=progress)
+        (partial / CARD_NAME).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return destination
+
+
+def _check_arguments(styles: Sequence[str], count: int, size: int) -> None:
+    if not styles or len(set(styles)) != len(styles):
+        raise ImageSetError(f"styles must name one or more different styles, got {list(styles)}")
+    if count < 1:
+        raise ImageSetError(f"the number of avatars must be at least 1, got {count}")
+    if not 8 <= size <= 1024:
+        raise ImageSetError(f"the size of an avatar must be 8 to 1024 px, got {size}")
+
+
+def _library(module: str) -> Any:
+    """Import an optional library of the extra ``demo``."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ImageSetError(
+            f"drawing avatars needs the library {module}; install graftgan with its extra `demo`"
+        ) from None
+
+
+def _read_cc0_definition(style: str) -> dict[str, Any]:
+    """Return a style's definition; refuse one whose own metadata does not say CC0 1.0."""
+    _library("dicebear_styles")
+    try:
+        # A namespace package: files() gives a multiplexed path, so join first, then read.
+        text = files("dicebear_styles").joinpath(f"{style}.json").read_text(encoding="utf-8")
+    except OSError:
+        known = list(CC0_STYLES)
+        raise ImageSetError(f"no avatar style named '{style}'; {suggest(style, known)}") from None
+    definition: dict[str, Any] = json.loads(text)
+    licence = definition["meta"]["license"]
+    if licence["name"] != "CC0 1.0" or _CC0_URL not in licence["url"]:
+        raise ImageSetError(
+            f"avatar style '{style}' is licensed '{licence['name']}', not CC0 1.0; "
+            f"choose from: {', '.join(CC0_STYLES)}"
+        )
+    return definition
+
+
+def _card(
+    definitions: dict[str, dict[str, Any]], *, count: int, seed: int, size: int
+) -> dict[str, Any]:
+    return {
+        "format": _CARD_FORMAT,
+        "what": "avatars drawn by DiceBear",
+        "styles": {style: _provenance(d["meta"]) for style, d in definitions.items()},
+        "count": count,
+        "seed": seed,
+        "size": size,
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+
+
+def _provenance(meta: dict[str, Any]) -> dict[str, str | None]:
+    """Return licence, creator and source as the style states them."""
+    creator, source = meta.get("creator", {}), meta.get("source", {})
+    return {
+        "licence": meta["license"]["name"],
+        "licence_url": meta["license"]["url"],
+        "licence_text": meta["license"].get("text"),
+        "creator": creator.get("name"),
+        "creator_url": creator.get("url"),
+        "source": source.get("name"),
+        "source_url": source.get("url"),
+    }
+
+
+def _names(styles: Sequence[str], count: int) -> list[tuple[str, int, str]]:
+    """Return (style, number within the style, file name) of every picture."""
+    places = [(styles[i % len(styles)], i // len(styles)) for i in range(count)]
+    return [(style, number, f"{style}-{number:05d}.png") for style, number in places]
+
+
+def _already_holds(
+    destination: Path, card: dict[str, Any], names: list[tuple[str, int, str]]
+) -> bool:
+    """Return whether these avatars are there; refuse a place that holds something else."""
+    if not os.path.lexists(destination):
+        return False
+    if destination.is_dir():
+        found = {path.name for path in destination.iterdir()}
+        if not found:
+            return False
+        same_card = _read_card(destination / CARD_NAME) == card
+        if same_card and found >= {name for _, _, name in names}:
+            return True
+    raise ImageSetError(
+        f"{destination} already exists and is not this set of avatars; nothing was changed. "
+        "Choose another folder or remove it"
+    )
+
+
+def _read_card(path: Path) -> dict[str, Any] | None:
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _draw_all(
+    folder: Path,
+    definitions: dict[str, dict[str, Any]],
+    names: list[tuple[str, int, str]],
+    *,
+    seed: int,
+    size: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    dicebear = _library("dicebear")
+    ready = {style: dicebear.Style(definition) for style, definition in definitions.items()}
+    for done, (style, number, name) in enumerate(names, start=1):
+        key = f"{style}/{number}/{seed}"
+        options: dict[str, Any] = {"seed": key}
+        if style in _PLAIN_BACKDROP:
+            options["backgroundColor"] = "#00000000"
+        svg = dicebear.Avatar(ready[style], options).to_string()
+        _draw(svg, key, size).save(folder / name)
+        if progress is not None:
+            progress(done, len(names))
+
+
+def _draw(svg: str, key: str, size: int) -> Image.Image:
+    """Return the figure of ``svg``, filling the picture, on a pastel colour chosen by ``key``."""
+    side = size * _OVERSAMPLING
+    png = _library("resvg_py").svg_to_bytes(
+        svg_string=svg, width=side, height=side, skip_system_fonts=True
+    )
+    figure = Image.open(io.BytesIO(png)).convert("RGBA")
+    box = _figure_box(figure)
+    opaque = Image.new("RGBA", figure.size, _pastel(key))
+    opaque.alpha_composite(figure)
+    return opaque.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box=box)
+
+
+def _figure_box(figure: Image.Image) -> tuple[float, float, float, float]:
+    """Return the square around what is not transparent; a bust keeps its lower edge."""
+    side = float(figure.width)
+    box = figure.getchannel("A").point([0] * 16 + [255] * 240).getbbox()
+    if box is None:
+        return (0.0, 0.0, side, side)
+    left, top, right, bottom = box
+    square = min(side, max(right - left, bottom - top) * (1 + 2 * _MARGIN))
+    x = min(max((left + right - square) / 2, 0.0), side - square)
+    y = (top + bottom - square) / 2 if bottom < side else side - square
+    y = min(max(y, 0.0), side - square)
+    return (x, y, x + square, y + square)
+
+
+def _pastel(key: str) -> tuple[int, int, int, int]:
+    hue, saturation, value = hashlib.blake2b(key.encode(), digest_size=3).digest()
+    rgb = colorsys.hsv_to_rgb(hue / 256, 0.25 + 0.3 * saturation / 256, 0.85 + 0.15 * value / 256)
+    red, green, blue = (round(255 * part) for part in rgb)
+    return (red, green, blue, 255)

@@ -1,0 +1,124 @@
+"""Connections on a leash: no answer takes too long, and none comes from a private address.
+
+A thread that makes a request holds a :class:`Leash`. The connection asks it whether the other end
+may be talked to, after connecting and before a word is said, so that neither a redirect nor a name
+that leads to a private network is followed, whatever a server of names answers at which moment.
+When the time is up it ends the connection, also one that drips a byte now and then.
+"""
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, cast
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from graftgan.pictures.collecting.addresses import Reach, reach_of
+from graftgan.pictures.collecting.reasons import Reason, Refusal
+
+_held = threading.local()
+
+
+class Leash:
+    """What one request may do; a context manager of the thread that makes it."""
+
+    def __init__(self, seconds: float, *, allows_private: bool) -> None:
+        self.time_is_up = False
+        self._allows_private = allows_private
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self.pull)
+        self._timer.daemon = True
+        self._outer: Leash | None = None
+
+    def __enter__(self) -> "Leash":
+        self._outer = getattr(_held, "leash", None)
+        _held.leash = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._socket = None
+        _held.leash = self._outer
+
+    def pull(self) -> None:
+        """End the connection in use, and any that is begun later."""
+        with self._lock:
+            self.time_is_up = True
+            _shut(self._socket)
+
+    def hold(self, connected: socket.socket) -> None:
+        """Take a connection before it is used.
+
+        Raises:
+            Refusal: It leads to a private address and must not, or to one that never may.
+        """
+        reach = reach_of(str(connected.getpeername()[0]))
+        if reach is Reach.FORBIDDEN or (reach is Reach.PRIVATE and not self._allows_private):
+            raise Refusal(Reason.PRIVATE_ADDRESS, "the host's name leads to a private network")
+        with self._lock:
+            self._socket = connected
+            if self.time_is_up:
+                _shut(connected)
+
+
+def leashed_pool(connections: int) -> PoolManager:
+    """Return urllib3's pools with connections that obey the leash of their thread."""
+    pool = PoolManager(num_pools=64, maxsize=connections)
+    pool.pool_classes_by_scheme = cast("Any", {"http": _PlainPool, "https": _SecurePool})
+    return pool
+
+
+def _shut(connected: socket.socket | None) -> None:
+    if connected is not None:
+        with suppress(OSError):  # closed already
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+def _hold(connected: Any) -> None:
+    leash: Leash | None = getattr(_held, "leash", None)
+    if leash is not None and connected is not None:
+        leash.hold(connected)
+
+
+def _held_new(connected: socket.socket) -> socket.socket:
+    """Hold a connection that was just made, before anything is sent, TLS included."""
+    try:
+        _hold(connected)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+class _PlainConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _held_new(super()._new_conn())
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _hold(self.sock)  # a connection that is used once more
+        super().request(*args, **options)
+
+
+class _SecureConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _held_new(super()._new_conn())
+
+    def connect(self) -> None:
+        super().connect()
+        _hold(self.sock)  # TLS made another socket of it
+
+    def request(self, *args: Any, **options: Any) -> None:
+        _hold(self.sock)
+        super().request(*args, **options)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = cast("Any", _PlainConnection)
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = cast("Any", _SecureConnection)

@@ -1,0 +1,241 @@
+"""Human faces, and where they are."""
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from graftgan.core.errors import SettingsError
+from graftgan.pictures.curation.filters.filter import FILTERS, Filter, Measure, Tools
+from graftgan.pictures.curation.view import View
+
+_SMALLEST = 0.1  # of a face's longer side over the picture's shorter one
+_HOG_LONGEST = 800  # pixels: the detector's faces have 80 of them or more
+_HOG_MARGIN = 0.1  # of the longer side, so that a face may touch the edge
+_HOG_LOWEST = -0.5  # detections below the package's own threshold, which is 0
+_HOG_STEEPNESS = 4.0  # of the curve that maps its scores to 0 to 1
+_YUNET_LONGEST = (320, 192)  # pixels: wide scenes; faces that fill the picture
+_YUNET_STRIDES = (8, 16, 32)  # of its three maps, in pixels
+_YUNET_LOWEST = 0.3
+_YUNET_SURE = 3.5  # the power that maps 0.82, which parts faces from fur best, to 0.5
+_OVERLAP = 0.3  # of the union, from which on two boxes are one face
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in shares of the picture's width and height, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that was found.
+
+    Attributes:
+        box: Where, from the brow to the chin.
+        score: How surely, 0 to 1; the usual threshold is 0.5.
+    """
+
+    box: Box
+    score: float
+
+
+FaceFinder = Callable[[View], tuple[Face, ...]]
+"""Returns the faces of a picture, the clearest one first."""
+
+
+def build_face_finder(tools: Tools) -> FaceFinder:
+    """Return what finds faces: YuNet where its file is given, otherwise what dlib brings.
+
+    Raises:
+        SettingsError: The package is missing, or the file is not one of YuNet.
+    """
+    if tools.face_detector is not None:
+        return _yunet(tools.face_detector)
+    return _hog()
+
+
+def clearest_face(view: View, faces: Sequence[Face]) -> float:
+    """Return the score of the clearest face that is not too small to matter; 0: there is none."""
+    shorter = min(view.width, view.height)
+    scores = [0.0]
+    for face in faces:
+        left, top, right, bottom = face.box
+        if max((right - left) * view.width, (bottom - top) * view.height) >= _SMALLEST * shorter:
+            scores.append(face.score)
+    return max(scores)
+
+
+def build_face(tools: Tools) -> Measure:
+    """Return a measure of the clearest face.
+
+    Raises:
+        SettingsError: As ``build_face_finder`` does.
+    """
+    find = build_face_finder(tools)
+    return lambda view: clearest_face(view, find(view))
+
+
+def _hog() -> FaceFinder:
+    """Return the detector of dlib: histograms of oriented gradients, an image pyramid, an SVM.
+
+    Source: Dalal & Triggs 2005, "Histograms of oriented gradients for human detection"; King 2015,
+    "Max-margin object detection" (arXiv:1502.00046). Its scores s are mapped by a logistic curve,
+    1 / (1 + exp(-4 s)), so that its own threshold of 0 is 0.5.
+    """
+    try:
+        dlib = cast("Any", importlib.import_module("dlib"))
+    except ImportError:
+        raise _missing("dlib-bin") from None
+    detector = dlib.get_frontal_face_detector()
+
+    def find(view: View) -> tuple[Face, ...]:
+        gray = _scaled(view, _HOG_LONGEST).convert("L")
+        margin = round(_HOG_MARGIN * max(gray.size))
+        padded = np.pad(np.asarray(gray, dtype=np.uint8), margin, mode="edge")
+        found, scores, _ = detector.run(np.ascontiguousarray(padded), 0, _HOG_LOWEST)
+        width, height = gray.size
+        return _clearest_first(
+            Face(
+                (
+                    (one.left() - margin) / width,
+                    (one.top() - margin) / height,
+                    (one.right() + 1 - margin) / width,
+                    (one.bottom() + 1 - margin) / height,
+                ),
+                float(1 / (1 + np.exp(-_HOG_STEEPNESS * score))),
+            )
+            for one, score in zip(found, scores, strict=True)
+        )
+
+    return find
+
+
+def _yunet(path: Path) -> FaceFinder:
+    """Return the detector of a file of YuNet.
+
+    Source: Wu, Peng & Yu 2023, "YuNet: a tiny millisecond-level face detector". Each of three maps
+    says for each of its cells how surely a face is there (the root of two products: that something
+    is there, that it is a face), and its centre and the logarithm of its size in cells.
+    """
+    try:
+        runtime = cast("Any", importlib.import_module("onnxruntime"))
+    except ImportError:
+        raise _missing("onnxruntime") from None
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the package's own exceptions have no common base
+        raise SettingsError(f"{path} is not an ONNX file that can be run: {error}") from None
+    names = [output.name for output in session.get_outputs()]
+    if {f"{kind}_{step}" for kind in ("cls", "obj", "bbox") for step in _YUNET_STRIDES} - {*names}:
+        raise SettingsError(
+            f"{path} is not a file of YuNet: it gives {', '.join(names)}; take a "
+            "face_detection_yunet file of the year 2023 or later"
+        )
+    taken = session.get_inputs()[0]
+    side = taken.shape[-1] if isinstance(taken.shape[-1], int) else max(_YUNET_LONGEST)
+
+    def find(view: View) -> tuple[Face, ...]:
+        faces: list[Face] = []
+        for longest in _YUNET_LONGEST:
+            canvas, placed = _on_canvas(view, min(longest, side), side)
+            maps = dict(zip(names, session.run(names, {taken.name: canvas}), strict=True))
+            faces += decoded(maps, side, placed)
+        return _clearest_first(faces)
+
+    return find
+
+
+def decoded(maps: dict[str, NDArray[np.float32]], side: int, placed: Box) -> list[Face]:
+    """Return the faces in the outputs of YuNet.
+
+    Args:
+        maps: ``cls_S`` and ``obj_S`` (1, cells, 1) and ``bbox_S`` (1, cells, 4) for each stride.
+        side: Of the square that it has looked at, in pixels.
+        placed: Where the picture is in it, in pixels: left, top, width and height.
+
+    Returns:
+        All above a low score, a face once for each cell that has seen it.
+    """
+    left, top, width, height = placed
+    faces: list[Face] = []
+    for stride in _YUNET_STRIDES:
+        sure = np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1)
+        scores = np.sqrt(sure[0, :, 0])
+        for cell in np.flatnonzero(scores > _YUNET_LOWEST):
+            row, column = divmod(int(cell), side // stride)
+            across, down, wide, high = (float(value) for value in maps[f"bbox_{stride}"][0, cell])
+            x, y = (column + across) * stride, (row + down) * stride
+            half = np.exp([wide, high]) * stride / 2
+            box = (
+                (x - half[0] - left) / width,
+                (y - half[1] - top) / height,
+                (x + half[0] - left) / width,
+                (y + half[1] - top) / height,
+            )
+            faces.append(Face(box, float(scores[cell] ** _YUNET_SURE)))
+    return faces
+
+
+def _on_canvas(view: View, longest: int, side: int) -> tuple[NDArray[np.float32], Box]:
+    """Return the picture in the middle of a black square, BGR, and where it is in it."""
+    small = _scaled(view, longest)
+    left, top = (side - small.width) // 2, (side - small.height) // 2
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(small, (left, top))
+    planes = np.asarray(canvas, dtype=np.float32)[..., ::-1].transpose(2, 0, 1)
+    return np.ascontiguousarray(planes[None]), (left, top, small.width, small.height)
+
+
+def _scaled(view: View, longest: int) -> Image.Image:
+    """Return the picture with its longer side at ``longest`` pixels, enlarged if need be."""
+    small = view.shrunk(longest)
+    if max(small.size) == longest:
+        return small
+    scale = longest / max(small.size)
+    width, height = (max(1, round(length * scale)) for length in small.size)
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _clearest_first(faces: Iterable[Face]) -> tuple[Face, ...]:
+    """Return each face once, by its clearest box, cut at the edges of the picture."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        left, top, right, bottom = (min(1.0, max(0.0, value)) for value in face.box)
+        box = (left, top, right, bottom)
+        if left < right and top < bottom and all(_shared(box, k.box) < _OVERLAP for k in kept):
+            kept.append(Face(box, face.score))
+    return tuple(kept)
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Return the area of two boxes' intersection over that of their union."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, wide) * max(0.0, high)
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (sum(areas) - shared)
+
+
+def _missing(package: str) -> SettingsError:
+    return SettingsError(
+        f"the filter face needs {package}, which is missing; run "
+        "'pip install \"graftgan[curate]\"', or turn it off"
+    )
+
+
+FILTERS.register("face")(
+    Filter(
+        found="has a face",
+        missing="has no face",
+        score="confidence of the clearest face",
+        side="at_least",
+        threshold=0.5,
+        dear=True,
+        build=build_face,
+    )
+)

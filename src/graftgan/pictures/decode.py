@@ -1,0 +1,323 @@
+"""Turn the bytes of one file into square pixels of the set's size."""
+
+import hashlib
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isqrt
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from graftgan.pictures.bit_depth import FULL, Deep, bits_alone, is_deep, load_deep
+from graftgan.pictures.colour_profiles import Conversion, conversion_of, profile_of
+from graftgan.pictures.file_kinds import open_picture
+from graftgan.pictures.members import Content, Member, Skipped, Unusable
+
+LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
+_LARGE_FILE = 32 * 2**20  # bytes; a larger one is read and decoded with no other large one
+_LARGE_PICTURE = 100 * 2**20  # bytes that it takes to decode; the same for these
+_LARGE_TO_CONVERT = 16_000_000  # pixels; a larger picture is converted a band at a time
+_CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as detail allows
+_BAND = 2**20  # pixels of such a band
+_MOST_THREADS = 8
+_one_large_picture: AbstractContextManager[object] = Lock()
+# Pillow's blocks of memory beyond 32 MB go back to the system as soon as they are free; smaller
+# ones may be kept, and a few large pictures then take several times what one does.
+Image.core.set_block_size(64 * 2**20)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What every picture of the set becomes."""
+
+    resolution: int
+    channels: int
+    minimum_side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A decoded picture.
+
+    Attributes:
+        image: Upright, in 8 bit and sRGB.
+        size: Width and height in the file.
+        mode: In the file, as Pillow names it.
+        remarks: What was done that a person should know of.
+        needed_bits: Of a file with 16 bit a value, the bits that its values need; None: of no such
+            file, or of one that says it itself.
+        bits: So many bits were read.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    mode: str
+    remarks: tuple[str, ...] = ()
+    needed_bits: int | None = None
+    bits: int = FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One picture: its pixels (c, h, w) and what the file was.
+
+    ``sha256`` is that of the file's bytes; the others are as in :class:`Whole`.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    mode: str
+    sha256: str
+    remarks: tuple[str, ...] = ()
+    needed_bits: int | None = None
+    bits: int = FULL
+
+
+def decode_all(
+    members: Sequence[Member],
+    shape: Shape,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    bits: int | None = None,
+) -> Generator[Decoded | Skipped, None, None]:
+    """Decode in several threads and yield the outcomes in the order of ``members``.
+
+    ``bits`` are those that values of 16 bit really have; None: each picture decides alone.
+    """
+    workers = min(_MOST_THREADS, os.cpu_count() or 1)
+    waiting: deque[Future[Decoded | Skipped]] = deque()
+    done = 0
+    with ThreadPoolExecutor(1) as lane, ThreadPoolExecutor(workers) as pool:
+        ahead = iter(members)
+        while True:
+            for member in ahead:
+                waiting.append(pool.submit(_outcome, member, shape, bits, lane))
+                if len(waiting) >= 4 * workers:
+                    break
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+            done += 1
+            if progress is not None:
+                progress(done, len(members))
+
+
+def decode_whole(
+    content: Content, *, mode: str = "RGB", minimum_side: int = 1, least: int | None = None
+) -> Whole:
+    """Return the upright picture in 8 bit and sRGB, and what the file has.
+
+    Args:
+        content: Of the file, or its pixels.
+        mode: What it becomes, ``RGB`` or ``L``.
+        minimum_side: A smaller side is refused.
+        least: Detail beyond so many pixels in width and height may be skipped; None: none may.
+
+    Raises:
+        Unusable: With the short reason.
+    """
+    image = _checked(content, minimum_side)
+    large = _memory_for(image, least) > _LARGE_PICTURE
+    with _one_large_picture if large else nullcontext():
+        return _whole(image, content, mode=mode, least=least, bits=None)
+
+
+def decode_large_under(lock: AbstractContextManager[object]) -> None:
+    """Let :func:`decode_whole` hold ``lock``, which processes share, while a picture is large."""
+    global _one_large_picture
+    _one_large_picture = lock
+
+
+def file_of(content: Content) -> bytes:
+    """Return the bytes of a picture's file; pixels become those of a PNG."""
+    if isinstance(content, bytes):
+        return content
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(content)).save(file, "PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def reasons_for_failure() -> Generator[None]:
+    """Raise :class:`Unusable` with the short reason for whatever reading or decoding raises."""
+    try:
+        yield
+    except Unusable:
+        raise
+    except Image.DecompressionBombError:
+        raise Unusable(_too_large()) from None
+    except MemoryError:
+        raise Unusable("too large for the memory") from None
+    except Exception:  # on damaged files Pillow's decoders raise nearly anything
+        raise Unusable("damaged or truncated") from None
+
+
+def _outcome(member: Member, shape: Shape, bits: int | None, lane: Executor) -> Decoded | Skipped:
+    """Return what becomes of a member; a large one is waited for while ``lane`` decodes it.
+
+    The lane has one thread. So only one large picture is in memory, and it takes the memory that
+    the one before it gave back.
+    """
+    read = partial(_read_and_decode, member, shape, bits)
+    return lane.submit(read).result() if member.size > _LARGE_FILE else read(lane=lane)
+
+
+def _read_and_decode(
+    member: Member, shape: Shape, bits: int | None, lane: Executor | None = None
+) -> Decoded | Skipped:
+    try:
+        with reasons_for_failure():
+            content = member.read()
+            image = _checked(content, shape.minimum_side)
+            fit = partial(_fitted, image, content, shape, bits)
+            large = _memory_for(image, 2 * shape.resolution) > _LARGE_PICTURE
+            pixels, whole = lane.submit(fit).result() if large and lane is not None else fit()
+    except Unusable as reason:
+        return Skipped(member.name, str(reason))
+    source = content if isinstance(content, bytes) else content.tobytes()
+    return Decoded(
+        name=member.name,
+        pixels=pixels,
+        size=whole.size,
+        mode=whole.mode,
+        sha256=hashlib.sha256(source).hexdigest(),
+        remarks=whole.remarks,
+        needed_bits=whole.needed_bits,
+        bits=whole.bits,
+    )
+
+
+def _fitted(
+    image: Image.Image, content: Content, shape: Shape, bits: int | None
+) -> tuple[NDArray[np.uint8], Whole]:
+    """Return the pixels (c, h, w) of a picture that was opened, and what is known of it."""
+    # The antialiased resize still gets twice what it needs.
+    mode, least = "L" if shape.channels == 1 else "RGB", 2 * shape.resolution
+    whole = _whole(image, content, mode=mode, least=least, bits=bits)
+    side = (shape.resolution, shape.resolution)
+    fitted = ImageOps.fit(whole.image, side, Image.Resampling.LANCZOS)
+    pixels = np.asarray(fitted, dtype=np.uint8).reshape(*side, shape.channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)), replace(whole, image=fitted)
+
+
+def _checked(content: Content, minimum_side: int) -> Image.Image:
+    """Return the picture, opened and not decoded.
+
+    Raises:
+        Unusable: It is none, or has too many pixels or too few.
+    """
+    if isinstance(content, bytes):
+        image = open_picture(content)
+        _check_size(image.size, minimum_side)
+        return image
+    _check_size((content.shape[1], content.shape[0]), minimum_side)
+    return Image.fromarray(content)
+
+
+def _check_size(size: tuple[int, int], minimum_side: int) -> None:
+    width, height = size
+    if width * height > LARGEST_PICTURE:
+        raise Unusable(_too_large())
+    if min(width, height) < minimum_side:
+        raise Unusable(f"smaller than {minimum_side} px")
+
+
+def _whole(
+    image: Image.Image, content: Content, *, mode: str, least: int | None, bits: int | None
+) -> Whole:
+    size, found = image.size, image.mode
+    profile = profile_of(image)
+    remarks: list[str] = []
+    deep: Deep | None = None
+    if least is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, (least, least))
+    if isinstance(content, bytes) and is_deep(image):
+        deep = load_deep(image, content)
+        used = deep.stated or bits or bits_alone(deep)
+        upright = deep.in_8_bit(used)
+        if used != FULL:
+            remarks.append(f"with {used} bit values in a file of 16 bit")
+    else:
+        image.load()
+        used, upright = FULL, image
+    # Not from a picture that was closed: its complaint would keep all of this in memory.
+    _turn_upright(upright, image if deep is None else deep.upper)
+    converted, remark = _converted(upright, profile, mode, least, shallow=deep is None)
+    remarks += [remark] if remark is not None else []
+    needed = None if deep is None or deep.stated else deep.needed
+    return Whole(converted, size, found, tuple(remarks), needed, used)
+
+
+def _turn_upright(image: Image.Image, opened: Image.Image) -> None:
+    """Turn ``image`` as the Exif data of the file say."""
+    with suppress(Exception):  # a damaged EXIF block must not cost a good picture
+        if image is not opened:
+            image.getexif().update(opened.getexif())
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _converted(
+    image: Image.Image, profile: bytes | None, mode: str, least: int | None, *, shallow: bool
+) -> tuple[Image.Image, str | None]:
+    """Return ``image`` in ``mode`` and sRGB; a large one a band at a time, and smaller.
+
+    One that was in 8 bit in the file, ``shallow``, and in plain colours is not made smaller.
+    """
+    if image.mode == "F":
+        raise Unusable("floating point pixels")
+    clear = image.has_transparency_data
+    conversion = conversion_of("RGB" if clear else image.mode, profile)
+    kept = image.mode == mode or (shallow and image.mode in ("1", "L", "RGB"))
+    plain = kept and not clear and conversion.transform is None
+    if plain or least is None or image.width * image.height <= _LARGE_TO_CONVERT:
+        return _flattened(image, conversion, mode), conversion.remark
+    factor = isqrt(image.width * image.height // _CONVERTED_TO) + 1
+    factor = max(1, min(factor, min(image.size) // least))
+    width, height = (side // factor for side in image.size)
+    small = Image.new(mode, (width, height))
+    left, above = (side % factor // 2 for side in image.size)  # a rest is left out on both sides
+    rows = max(1, _BAND // (image.width * factor))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        box = (left, above + top * factor, left + width * factor, above + bottom * factor)
+        small.paste(_flattened(image.crop(box), conversion, mode).reduce(factor), (0, top))
+    return small, conversion.remark
+
+
+def _flattened(image: Image.Image, conversion: Conversion, mode: str) -> Image.Image:
+    """Return ``image`` in ``mode`` and sRGB, whatever is transparent on white."""
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        if conversion.transform is not None:
+            opaque = layer.getchannel("A")
+            layer = conversion.applied_to(layer.convert("RGB"))
+            layer.putalpha(opaque)
+        image = Image.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+        flat = image.convert("RGB")
+    else:
+        flat = conversion.applied_to(image)
+    return flat if flat.mode == mode else flat.convert(mode)
+
+
+def _memory_for(image: Image.Image, least: int | None) -> int:
+    """Return about how many bytes it takes to decode and convert a picture that was opened."""
+    width, height = image.size
+    if least is not None and image.format in ("JPEG", "MPO"):
+        scale = min(8, max(1, min(width, height) // least))
+        width, height = width // scale, height // scale
+    plain = image.mode in ("L", "RGB")
+    return width * height * 4 * (1 if plain else 3)
+
+
+def _too_large() -> str:
+    return f"more than {LARGEST_PICTURE // 10**6} megapixels"

@@ -1,0 +1,273 @@
+"""Keep decoded pictures on disk, so that the second start need not decode.
+
+An entry is a folder ``<key>/`` with ``pictures.npy``, uint8 (n, c, h, w), and ``manifest.json``.
+It appears whole, may be built by several processes at once, and is built again when damaged. A
+cache that cannot be written costs time, never a run.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftgan.core.files import cache_home, clear_killed, partial_ending
+from graftgan.pictures.bit_depth import FULL, agreed_bits
+from graftgan.pictures.decode import Decoded, Shape, decode_all
+from graftgan.pictures.file_kinds import readable_extras
+from graftgan.pictures.members import Member, Skipped, Source
+from graftgan.pictures.split import content_of
+
+_FORMAT = 2  # raise it when the same file gives other pixels or the entry another layout
+_HEADER_BYTES = 128
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one picture of the set."""
+
+    name: str
+    size: tuple[int, int]  # width, height in the file
+    mode: str
+    sha256: str  # of the file's bytes
+    pixels_sha256: str  # of the pixels in the set
+    mirrored_sha256: str  # of the same, mirrored
+    remarks: tuple[str, ...] = ()  # what was done that a person should know of
+
+    @property
+    def content(self) -> str:
+        """What tells the picture from others; equal for equal and for mirrored ones."""
+        return content_of(self.pixels_sha256, self.mirrored_sha256)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """All usable pictures of a source, and what was skipped."""
+
+    pictures: NDArray[np.uint8]
+    records: tuple[Record, ...]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+    folder: Path | None = None  # None: not in the cache
+
+
+def cache_folder() -> Path:
+    """Return where image sets are cached."""
+    return cache_home() / "image_sets"
+
+
+def load_or_decode(
+    source: Source, shape: Shape, *, memory_limit: int, progress: Progress | None = None
+) -> Entry:
+    """Return the pictures of ``source``, from the cache if they are there.
+
+    Args:
+        source: Where the pictures come from.
+        shape: What they become.
+        memory_limit: Pictures of more bytes than this are mapped from the cache, not loaded.
+        progress: Called with (pictures done, pictures in all) while decoding.
+    """
+    try:
+        folder = cache_folder() / _key(source, shape)
+        entry = _read(folder, memory_limit)
+        return entry or _write(folder, source, shape, memory_limit, progress)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        reason = getattr(error, "strerror", None) or str(error)
+    buffer = io.BytesIO()
+    entry = _decode_into(buffer, source, shape, progress)
+    flat = np.frombuffer(buffer.getbuffer(), dtype=np.uint8, offset=_HEADER_BYTES)
+    note = f"not cached ({reason}), so the next start decodes again"
+    return replace(entry, pictures=flat.reshape(entry.pictures.shape), notes=(*entry.notes, note))
+
+
+def select(entry: Entry, indices: NDArray[np.int64], *, memory_limit: int) -> NDArray[np.uint8]:
+    """Return some pictures of ``entry``; those beyond ``memory_limit`` bytes in a mapped file."""
+    if np.array_equal(indices, np.arange(len(entry.pictures))):
+        return entry.pictures
+    size = len(indices) * entry.pictures[0].nbytes
+    if entry.folder is None or size <= memory_limit:
+        return np.array(entry.pictures[indices])  # a plain array, also from a memory map
+    path = entry.folder / f"selection-{hashlib.sha256(indices.tobytes()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        with _whole_file(path) as file:
+            file.write(_header((len(indices), *entry.pictures.shape[1:])))
+            for index in indices:
+                file.write(entry.pictures[index].tobytes())
+    return np.load(path, mmap_mode="c")
+
+
+def _key(source: Source, shape: Shape) -> str:
+    sides = (shape.resolution, shape.channels, shape.minimum_side)
+    parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _read(folder: Path, memory_limit: int) -> Entry | None:
+    """Return the entry, or None if it is not there or damaged."""
+    try:
+        plain = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        records = tuple(_record(r) for r in plain["pictures"])
+        skipped = tuple(Skipped(**s) for s in plain["skipped"])
+        notes = tuple(plain["notes"])
+        path = folder / "pictures.npy"
+        # Mode "c" is copy on write: nothing reaches the file, and torch gets writable memory.
+        mapped = path.stat().st_size - _HEADER_BYTES > memory_limit
+        pictures = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
+        if list(pictures.shape) != plain["shape"] or pictures.dtype != np.uint8:
+            return None
+        if not mapped and any(
+            _sha256(picture) != record.pixels_sha256
+            for picture, record in zip(pictures, records, strict=True)
+        ):
+            return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError):
+        return None
+    return Entry(pictures, records, skipped, notes, folder)
+
+
+def _record(plain: dict[str, Any]) -> Record:
+    width, height = plain.pop("size")
+    return Record(size=(width, height), remarks=tuple(plain.pop("remarks")), **plain)
+
+
+def _write(
+    folder: Path, source: Source, shape: Shape, memory_limit: int, progress: Progress | None
+) -> Entry:
+    """Decode into a temporary folder and put it in place, whoever else does the same."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    clear_killed(folder.parent)
+    partial = Path(tempfile.mkdtemp(partial_ending(), f".{folder.name}-", folder.parent))
+    try:
+        with (partial / "pictures.npy").open("wb") as file:
+            entry = _decode_into(file, source, shape, progress)
+        (partial / "manifest.json").write_text(json.dumps(_plain(entry)), encoding="utf-8")
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was first, or a damaged entry is in the way
+            if _read(folder, memory_limit) is None:
+                damaged = partial.with_name(f".damaged-{partial.name[1:]}")
+                folder.rename(damaged)
+                shutil.rmtree(damaged, ignore_errors=True)
+                partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    written = _read(folder, memory_limit)
+    if written is None:
+        raise OSError(f"the entry {folder} cannot be read back")
+    return written
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {
+        "shape": list(entry.pictures.shape),
+        "pictures": [asdict(record) for record in entry.records],
+        "skipped": [asdict(skipped) for skipped in entry.skipped],
+        "notes": list(entry.notes),
+    }
+
+
+def _decode_into(file: BinaryIO, source: Source, shape: Shape, progress: Progress | None) -> Entry:
+    """Write all pictures of ``source`` to ``file`` in npy format, one after another.
+
+    The entry's pictures have the right shape but no memory: they are in ``file``.
+    """
+    decoded: list[_Written] = []
+    skipped: list[Skipped] = []
+    file.write(bytes(_HEADER_BYTES))
+    with warnings.catch_warnings(), source.open() as contents:
+        # Pillow warns about files it can read; what it cannot read is listed with a reason.
+        warnings.simplefilter("ignore")
+        with closing(decode_all(contents.members, shape, progress)) as outcomes:
+            for member, outcome in zip(contents.members, outcomes, strict=True):
+                if isinstance(outcome, Skipped):
+                    skipped.append(outcome)
+                else:
+                    file.write(outcome.pixels.tobytes())
+                    decoded.append(_Written.of(member, outcome))
+        _agree_on_bits(file, decoded, shape)
+        notes = contents.notes
+    records = tuple(written.record for written in decoded)
+    counts = Counter(remark for record in records for remark in record.remarks)
+    remarks = tuple(f"{count} {remark}" for remark, count in counts.most_common())
+    full_shape = (len(records), shape.channels, shape.resolution, shape.resolution)
+    file.seek(0)
+    file.write(_header(full_shape))
+    pictures = np.broadcast_to(np.zeros((), np.uint8), full_shape)
+    return Entry(pictures, records, tuple(skipped), notes + remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A picture that was written, and what reading it again with other bits takes."""
+
+    record: Record
+    member: Member
+    needed_bits: int | None
+    bits: int
+
+    @classmethod
+    def of(cls, member: Member, decoded: Decoded) -> "_Written":
+        record = Record(
+            name=decoded.name,
+            size=decoded.size,
+            mode=decoded.mode,
+            sha256=decoded.sha256,
+            pixels_sha256=_sha256(decoded.pixels),
+            mirrored_sha256=_sha256(decoded.pixels[..., ::-1]),
+            remarks=decoded.remarks,
+        )
+        return cls(record, member, decoded.needed_bits, decoded.bits)
+
+
+def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> None:
+    """Decode those of 16 bit again where all of them together say that fewer bits are used."""
+    deep = [i for i, one in enumerate(written) if one.needed_bits is not None]
+    agreed = agreed_bits([written[i].needed_bits or FULL for i in deep])
+    for bits in sorted(set(agreed)):
+        again = [
+            i for i, chosen in zip(deep, agreed, strict=True) if chosen == bits != written[i].bits
+        ]
+        outcomes = decode_all([written[i].member for i in again], shape, bits=bits)
+        for index, outcome in zip(again, outcomes, strict=True):
+            if isinstance(outcome, Skipped):  # it changed meanwhile; the first reading stands
+                continue
+            file.seek(_HEADER_BYTES + index * outcome.pixels.nbytes)
+            file.write(outcome.pixels.tobytes())
+            written[index] = _Written.of(written[index].member, outcome)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return an npy 1.0 header of fixed length, so that it can be written after the data."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    body = text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+def _sha256(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+@contextmanager
+def _whole_file(path: Path) -> Generator[BinaryIO, None, None]:
+    """Open a temporary file beside ``path`` that becomes ``path`` when all went well."""
+    clear_killed(path.parent)
+    handle, name = tempfile.mkstemp(partial_ending(), f".{path.name}-", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield cast("BinaryIO", file)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Which kind of file some bytes are, and what to say of kinds that cannot be read."""
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+
+from PIL import Image, UnidentifiedImageError
+
+from graftgan.pictures.members import Unusable
+
+# No format that runs another program (EPS) or is a document.
+# fmt: off
+_FORMATS = (
+    "PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "ICO", "JPEG2000",
+    "AVIF",
+)
+# fmt: on
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_HEIF_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+)
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_DNG_VERSION = 50706  # the TIFF tag that makes a file a DNG
+
+_HEIC_LACKS = 'HEIC; install it with pip install "graftgan[heic]", or convert it to JPEG or PNG'
+_OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (lambda start: is_avif(start), "AVIF, which this Pillow cannot read; convert it to PNG"),
+    (lambda start: start.startswith(_JPEG_XL), "JPEG XL; convert it to PNG, as `djxl` does"),
+    (lambda start: start.startswith(b"8BPS"), "a Photoshop document; save it as PNG"),
+    (lambda start: b"<svg" in start[:512].lower(), "SVG, a drawing without pixels; draw it as PNG"),
+)
+
+
+def looks_like_picture(first_bytes: bytes) -> bool:
+    """Return whether a file that starts so says it is a picture."""
+    webp = first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP"
+    modern = is_heif(first_bytes) or is_avif(first_bytes) or is_jpeg_xl(first_bytes)
+    return webp or modern or first_bytes.startswith(_MAGIC)
+
+
+def is_heif(first_bytes: bytes) -> bool:
+    """Return whether a file that starts so is HEIC or HEIF."""
+    return first_bytes[4:8] == b"ftyp" and first_bytes[8:12] in _HEIF_BRANDS
+
+
+def is_avif(first_bytes: bytes) -> bool:
+    """Return whether a file that starts so is AVIF."""
+    return first_bytes[4:8] == b"ftyp" and first_bytes[8:12] in _AVIF_BRANDS
+
+
+def is_jpeg_xl(first_bytes: bytes) -> bool:
+    """Return whether a file that starts so is a JPEG XL in its container."""
+    return first_bytes.startswith(_JPEG_XL[1])
+
+
+def open_picture(content: bytes) -> Image.Image:
+    """Return the picture in a file's bytes; only its header has been read.
+
+    Raises:
+        Unusable: It is none, or of a kind that cannot be read; the reason says which.
+    """
+    if not content:
+        raise Unusable("empty file")
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    if is_heif(content[:16]) and can_read_heif():
+        formats = ["HEIF"]
+    try:
+        image = Image.open(io.BytesIO(content), formats=formats)
+    except UnidentifiedImageError:
+        raise Unusable(_why_unidentified(content)) from None
+    if _is_raw(image, content):
+        raise Unusable("the raw file of a camera; develop it to JPEG or PNG")
+    return image
+
+
+@cache
+def can_read_heif() -> bool:
+    """Return whether HEIC can be read, which the extra ``heic`` does."""
+    try:
+        import pillow_heif  # type: ignore[import-not-found]
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def readable_extras() -> tuple[bool, bool]:
+    """Return whether HEIC and AVIF can be read, which depends on what is installed."""
+    Image.init()
+    return can_read_heif(), "AVIF" in Image.OPEN
+
+
+def _why_unidentified(content: bytes) -> str:
+    if is_heif(content[:16]) and not can_read_heif():
+        return _HEIC_LACKS
+    known = next((words for is_so, words in _OTHERS if is_so(content[:512])), None)
+    if known is not None and not (is_avif(content) and "AVIF" in Image.OPEN):
+        return known
+    return "damaged or truncated" if looks_like_picture(content[:16]) else "not a picture"
+
+
+def _is_raw(image: Image.Image, content: bytes) -> bool:
+    """Return whether a TIFF is the raw file of a camera, of which Pillow reads a small preview."""
+    if image.format != "TIFF":
+        return False
+    with suppress(Exception):  # a damaged directory is found when the picture is decoded
+        return content[8:10] == b"CR" or _DNG_VERSION in image.getexif()
+    return False

@@ -1,0 +1,189 @@
+"""Mix sets into one with known proportions: a zip of the pictures as they were."""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from graftgan.core.errors import ImageSetError, SettingsError
+from graftgan.core.files import without_archive_ending, written_whole
+from graftgan.core.randomness import Randomness
+from graftgan.pictures.containers import find_source
+from graftgan.pictures.decode import Decoded, Shape, decode_all, file_of
+from graftgan.pictures.members import Content, Contents, Skipped, Source
+
+_CHECKED_AT = Shape(resolution=16, channels=3, minimum_side=1)  # only whether it can be read
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that equal mixes are equal files
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One set of a mix.
+
+    Attributes:
+        path: A folder, zip or npz.
+        share: Its weight among the others.
+    """
+
+    path: Path
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """What went into a mix.
+
+    Attributes:
+        counts: Pictures by the name of their set, which is their folder in the zip.
+        skipped: What was chosen but cannot be used; others of its set took its place.
+    """
+
+    counts: dict[str, int]
+    skipped: tuple[Skipped, ...]
+
+
+def parse_part(text: str) -> Part:
+    """Return the set and share of ``PATH:SHARE``, or of a path alone.
+
+    Raises:
+        SettingsError: The share is not a positive number.
+    """
+    path, colon, share = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Part(Path(text))
+    try:
+        number = float(share)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise SettingsError(f"'{text}' has no share; write PATH:SHARE, such as faces.zip:0.5")
+    return Part(Path(path), number)
+
+
+def mix(
+    parts: Sequence[Part],
+    destination: Path,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Mixture:
+    """Write pictures of several sets, chosen by ``seed``, into one zip with a folder for each.
+
+    A picture keeps its bytes; one from an npz becomes a PNG. ``mix.json`` in the zip says what it
+    is made of. The shares hold to one picture.
+
+    Args:
+        parts: The sets with their shares.
+        destination: The zip to write; must not exist.
+        count: Pictures in all; without it, as many as the shares allow without repeating one.
+        seed: Of the choice.
+        progress: Called with (pictures read, pictures in all).
+
+    Raises:
+        ImageSetError: A set cannot be read, or has too few usable pictures.
+        SettingsError: There is something at the destination, or there are not two sets.
+    """
+    _check(parts, destination)
+    names, sources = _names(parts), [find_source(part.path) for part in parts]
+    total = sum(part.share for part in parts)
+    shares = [part.share / total for part in parts]
+    count = count or _most(sources, shares)
+    wanted = _whole_numbers(shares, count)
+    skipped: list[Skipped] = []
+    listed: list[dict[str, str]] = []
+    with written_whole(destination.absolute()) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, source, needed in zip(names, sources, wanted, strict=True):
+            before = len(listed)
+            with source.open() as contents:
+                for member, content, sha256 in _usable(contents, needed, name, seed, skipped):
+                    entry = f"{name}/{_file_name(member, content)}"
+                    archive.writestr(zipfile.ZipInfo(entry, _LONG_AGO), file_of(content))
+                    listed.append({"name": entry, "from": member, "sha256": sha256})
+                    if progress is not None:
+                        progress(len(listed), count)
+            found = len(listed) - before
+            if found < needed:
+                raise ImageSetError(
+                    f"{source.path} has {found} usable pictures, and {needed} are needed for its "
+                    f"share of {count}; lower --count or its share"
+                )
+        known = {
+            "seed": seed,
+            "sets": [
+                {"name": name, "path": part.path.name, "share": share, "pictures": needed}
+                for name, part, share, needed in zip(names, parts, shares, wanted, strict=True)
+            ],
+            "pictures": listed,
+        }
+        archive.writestr(zipfile.ZipInfo("mix.json", _LONG_AGO), json.dumps(known, indent=1))
+    return Mixture(counts=dict(zip(names, wanted, strict=True)), skipped=tuple(skipped))
+
+
+def _check(parts: Sequence[Part], destination: Path) -> None:
+    if len(parts) < 2:
+        raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
+    if destination.suffix.lower() != ".zip":
+        raise SettingsError(
+            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
+        )
+    if destination.exists():
+        raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
+
+
+def _most(sources: Sequence[Source], shares: Sequence[float]) -> int:
+    """Return how many pictures there can be in all without repeating one."""
+    sizes: list[int] = []
+    for source in sources:
+        with source.open() as contents:
+            sizes.append(len(contents.members))
+    # A share such as 0.1 is no whole binary number: 30 pictures at 0.1 are 300, not 299.
+    return max(1, int(min(n / share for n, share in zip(sizes, shares, strict=True)) + 1e-9))
+
+
+def _usable(
+    contents: Contents, needed: int, name: str, seed: int, skipped: list[Skipped]
+) -> Iterator[tuple[str, Content, str]]:
+    """Yield name, content and hash of ``needed`` pictures in random order, as far as there are."""
+    rng = Randomness(seed).generator(f"mix of {name}")
+    order = torch.randperm(len(contents.members), generator=rng).tolist()
+    members = [contents.members[place] for place in order]
+    found = 0
+    while found < needed and members:
+        tried, members = members[: needed - found], members[needed - found :]
+        for member, outcome in zip(tried, decode_all(tried, _CHECKED_AT), strict=True):
+            if isinstance(outcome, Decoded):
+                found += 1
+                yield member.name, member.read(), outcome.sha256
+            else:
+                skipped.append(Skipped(f"{name}/{outcome.name}", outcome.reason))
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    """Return a folder name for each set, no two alike."""
+    names: list[str] = []
+    for part in parts:
+        plain = without_archive_ending(part.path.resolve().name)
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}_{number}"
+        names.append(name)
+    return names
+
+
+def _whole_numbers(shares: Sequence[float], count: int) -> list[int]:
+    """Return whole numbers that add up to ``count``, each within one of its share of it."""
+    exact = [share * count for share in shares]
+    numbers = [int(number + 1e-9) for number in exact]
+    by_rest = sorted(range(len(exact)), key=lambda i: numbers[i] - exact[i])
+    for place in by_rest[: count - sum(numbers)]:
+        numbers[place] += 1
+    return numbers
+
+
+def _file_name(member: str, content: Content) -> str:
+    return member if isinstance(content, bytes) else f"{member}.png"

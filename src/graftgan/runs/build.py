@@ -1,0 +1,318 @@
+"""Put the parts of one run together: networks under their plan, updates, the training."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.network_types import Architecture, NetworkPair, draw_latents
+from graftgan.core.progress import Progress, silent
+from graftgan.core.randomness import Randomness
+from graftgan.core.tensors import to_images
+from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.run_folder import architecture_of, put_in_force
+from graftgan.metrics import build_extractor
+from graftgan.models.sources import open_source, settled_name
+from graftgan.networks import build_pair, surrounded
+from graftgan.pictures import ImageSet, find_classes, load_image_set
+from graftgan.pictures.reference import Reference, held_out_reference, reference_among
+from graftgan.runs.prepared import HELD_OUT, Prepared, Yardstick
+from graftgan.training import DivergenceGuard, GeneratorAverage, Hardware, Processes, Training
+from graftgan.training.procedures import GAMES
+from graftgan.transfer import (
+    AnchorSettings,
+    AnchorSetup,
+    AppliedPlan,
+    Filters,
+    filter_importance,
+    is_anchored,
+    most_important,
+    needs_probe,
+    refuse_mixed_samples,
+    remember_source,
+)
+
+
+def prepare(
+    experiment: Experiment,
+    hardware: Hardware,
+    *,
+    processes: Processes | None = None,
+    memory: Mapping[str, Tensor] | None = None,
+    only_check: bool = False,
+    progress: Progress = silent,
+) -> Prepared:
+    """Check a new experiment and build everything it needs; nothing is written.
+
+    ``processes`` are those that train together; ``memory`` is what the anchors of a run that starts
+    over took from the source the first time. ``only_check`` leaves out the probe of filters, which
+    is a training of its own; what is returned then cannot be trained.
+
+    Raises:
+        GraftganError: Something does not fit.
+    """
+    experiment.check_names()
+    source = None
+    if experiment.source is not None:
+        name = settled_name(experiment.source)
+        experiment, source = replace(experiment, source=name), open_source(name)
+    known = None if source is None else source.card.architecture
+    architecture = experiment.architecture(known, _classes(experiment))
+    experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
+    fresh = _fresh_pair(architecture, experiment.seed)
+    if source is None:
+        pair = _fresh_pair(architecture, experiment.seed)
+    else:
+        pair = _surrounded(source.pair, experiment)
+    base = {} if source is None else dict(source.card.fingerprints)
+    untouched = copy.deepcopy(pair)
+    plan = put_in_force(experiment, pair, fresh)
+    images = _load_pictures(experiment, experiment.pictures, progress)
+    yardstick = _yardstick(experiment, images, progress)
+    if yardstick is not None:
+        yardstick.extractor.refuse_inside(pair.discriminator)
+    probe = Prepared(experiment, pair, plan, images, hardware, base)
+    GAMES[experiment.game].check(probe)
+    if needs_probe(plan) and not only_check:
+        filters = probed_filters(probe, processes or Processes(), progress)
+        pair = copy.deepcopy(untouched)
+        plan = put_in_force(experiment, pair, fresh, filters=filters)
+    if memory is None:
+        memory = memory_of(experiment, untouched, pair, plan, hardware, progress)
+    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+
+
+def with_game_memory(prepared: Prepared, progress: Progress = silent) -> Prepared:
+    """Return ``prepared`` with what its game makes of the untouched source; this may take long.
+
+    Raises:
+        SourceError: The source is not there any more.
+    """
+    experiment = prepared.experiment
+    remember = GAMES[experiment.game].remember
+    if remember is None or experiment.source is None:
+        return prepared
+    source = _surrounded(open_source(experiment.source).pair, experiment)
+    return replace(prepared, game_memory=remember(prepared, source, progress))
+
+
+def remarks_on(prepared: Prepared) -> list[str]:
+    """Return what a person should know of what the game made before the run."""
+    if not prepared.game_memory:
+        return []
+    return GAMES[prepared.experiment.game].remarks(prepared.game_memory)
+
+
+def probed_filters(probe: Prepared, processes: Processes, progress: Progress) -> Filters:
+    """Train as ``probe`` says, every filter modulated, and return those that matter most.
+
+    Raises:
+        SettingsError: Some layer mixes the samples of a batch, or the processes cannot share it.
+        TrainingDiverged: The probe did.
+    """
+    experiment, images = probe.experiment, probe.images.pictures
+    transfer, size = experiment.transfer, probe.pair.architecture.latent_size
+    refuse_mixed_samples(probe.pair, what="by_importance", instead="another plan or source")
+    settings = replace(
+        experiment.training, iterations=transfer.probe_iterations, average_half_life_images=0
+    )
+    short = replace(experiment, training=settings, anchors=AnchorSettings())
+    training = build_training(replace(probe, experiment=short), processes)
+    training.listeners = [DivergenceGuard(every=settings.log_every), _Progress(progress)]
+    training.run()
+    rng = Randomness(experiment.seed).generator("importance of filters")
+    latents = draw_latents(transfer.probe_samples, size, rng, probe.hardware.device)
+    latents = probe.pair.architecture.with_labels(latents)
+    chosen = torch.arange(transfer.probe_samples) % len(images)
+    real = to_images(images[chosen].to(probe.hardware.device))
+    importance = filter_importance(probe.pair, latents, real, progress=progress)
+    processes.share_tensors(importance.values())  # a bit of difference could change the ranking
+    return most_important(importance, transfer.modulated_share)
+
+
+class _Progress:
+    """Tells whoever watches how far the probe is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def started(self, training: Training) -> None:
+        """Show nothing."""
+
+    def iterated(self, training: Training, terms: Mapping[str, Tensor]) -> None:
+        """Show the iterations done."""
+        del terms
+        self._progress("probing", training.iteration, training.iterations)
+
+    def ended(self, training: Training) -> None:
+        """Show nothing."""
+
+
+def memory_of(
+    experiment: Experiment,
+    source: NetworkPair,
+    pair: NetworkPair,
+    plan: AppliedPlan,
+    hardware: Hardware,
+    progress: Progress = silent,
+) -> dict[str, Tensor]:
+    """Return what the anchors of ``experiment`` need of the untouched ``source``.
+
+    Raises:
+        SettingsError: An anchor would hold nothing.
+    """
+    if not is_anchored(experiment.anchors):
+        return {}
+    for _, network in source.items():
+        hardware.place(network)
+    setup = AnchorSetup(experiment.anchors, pair, plan, source, experiment.seed, progress)
+    return remember_source(setup)
+
+
+def prepare_again(
+    experiment: Experiment,
+    hardware: Hardware,
+    base: dict[str, str],
+    *,
+    filters: Filters,
+    memory: Mapping[str, Tensor] | None = None,
+    game_memory: Mapping[str, Tensor] | None = None,
+    progress: Progress = silent,
+) -> Prepared:
+    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
+
+    ``filters`` are those that its networks modulate, ``memory`` what its anchors took.
+
+    Raises:
+        GraftganError: Something does not fit.
+    """
+    architecture = architecture_of(experiment)
+    pair = _fresh_pair(architecture, experiment.seed)
+    fresh = _fresh_pair(architecture, experiment.seed)
+    plan = put_in_force(experiment, pair, fresh, filters=filters)
+    images = _load_pictures(experiment, experiment.pictures, progress)
+    yardstick = _yardstick(experiment, images, progress)
+    return Prepared(
+        experiment, pair, plan, images, hardware, base, yardstick, memory or {}, game_memory or {}
+    )
+
+
+def build_training(prepared: Prepared, processes: Processes) -> Training:
+    """Place the networks on their device and build the updates that train them.
+
+    Raises:
+        SettingsError: The batch cannot be shared by the processes.
+        CheckpointError: What the anchors remember belongs to another run.
+    """
+    experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
+    settings = experiment.training
+    if settings.batch % processes.count:
+        raise SettingsError(
+            f"a batch of {settings.batch_size} cannot be shared by {processes.count} processes; "
+            f"choose a multiple of {processes.count} as --batch-size"
+        )
+    for _, network in pair.items():
+        hardware.place(network)
+        processes.share(network)
+    players = GAMES[experiment.game].build(prepared, processes)
+    average = None
+    if settings.average_half_life_images:
+        average = GeneratorAverage(
+            pair.generator,
+            half_life_images=settings.average_half_life_images,
+            ramp_up=settings.average_ramp_up,
+            settled=players.settled,
+        )
+    return Training(
+        pair=pair,
+        updates=players.updates,
+        average=average,
+        randomness=Randomness(experiment.seed, processes.rank),
+        hardware=hardware,
+        processes=processes,
+        iterations=settings.iterations,
+        batch_size=settings.batch,
+        seconds_limit=settings.seconds,
+        companions=players.companions,
+        sheet=players.sheet,
+        seconds=players.seconds,
+    )
+
+
+def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
+    return build_pair(architecture, Randomness(seed).generator("fresh weights"))
+
+
+def _classes(experiment: Experiment) -> tuple[str, ...] | None:
+    """Return the classes of the pictures, if the settings ask for them.
+
+    Raises:
+        SettingsError: The game cannot train them.
+        ImageSetError: The folders give none.
+    """
+    if experiment.data.labels is None:
+        return None
+    if not GAMES[experiment.game].takes_classes:
+        raise SettingsError(
+            f"the game '{experiment.game}' does not tell classes apart; leave --labels out, or "
+            "train with --game adversarial"
+        )
+    return find_classes(experiment.pictures)
+
+
+def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
+    """Return a source with the latent map and the classes of a resolved experiment.
+
+    What is fresh has the experiment's seed.
+    """
+    rng = Randomness(experiment.seed).generator("latent map")
+    return surrounded(pair, architecture_of(experiment), rng)
+
+
+def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -> ImageSet:
+    resolution = experiment.network.resolution
+    assert resolution is not None  # resolved
+    return load_image_set(
+        pictures,
+        experiment.data,
+        resolution=resolution,
+        seed=experiment.seed,
+        progress=partial(progress, "reading pictures"),
+    )
+
+
+def _yardstick(experiment: Experiment, images: ImageSet, progress: Progress) -> Yardstick | None:
+    """Return what to score a run on ``images`` with; None where no scores are asked for.
+
+    Raises:
+        ScoreError: Hardly any picture of the reference was not trained on.
+    """
+    scoring = experiment.scoring
+    if scoring.score_every is None:
+        return None
+    extractor = build_extractor(scoring.network)
+    return Yardstick(extractor, *reference_of(experiment, images, progress))
+
+
+def reference_of(
+    experiment: Experiment, images: ImageSet, progress: Progress = silent
+) -> tuple[Reference, str]:
+    """Return what a run on ``images`` is scored against, and what that is in words.
+
+    Raises:
+        ScoreError: Hardly any picture of it was not trained on.
+        ImageSetError: The reference cannot be read.
+    """
+    place = experiment.scoring.reference
+    if place is None:
+        return held_out_reference(images), HELD_OUT
+    whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
+    given = _load_pictures(replace(experiment, data=whole), place, progress)
+    name = place.name
+    reference = reference_among(given.pictures, images.pictures, name=name, training_is_fine=False)
+    return reference, name

@@ -1,0 +1,62 @@
+"""An experiment put together: every part is there and fits, and nothing is trained yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from graftgan.core.network_types import NetworkPair
+from graftgan.experiments.experiment import Experiment
+from graftgan.metrics import LEAST_HELD_OUT, Extractor
+from graftgan.pictures import ImageSet
+from graftgan.pictures.reference import Reference, honest_pictures
+from graftgan.training import Hardware
+from graftgan.transfer import AppliedPlan
+
+HELD_OUT = "held out"
+"""What pictures are, in words, that a run holds out and is scored against."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What the scores of a run are measured with.
+
+    Attributes:
+        extractor: The feature network.
+        reference: The pictures to score against; None: those held out.
+        name: What they are, in words.
+    """
+
+    extractor: Extractor
+    reference: Reference | None
+    name: str = HELD_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An experiment whose every part has been checked, before anything is written.
+
+    Attributes:
+        experiment: With every default written out.
+        pair: The networks at their start, under the plan.
+        base: Fingerprints of the source's networks, by role; empty without a source.
+        yardstick: What to score the run with; None where no scores are asked for.
+        memory: What the anchors need of the source; empty without anchors.
+        game_memory: What the game made of source and pictures before the run, if it needs anything.
+    """
+
+    experiment: Experiment
+    pair: NetworkPair
+    plan: AppliedPlan
+    images: ImageSet
+    hardware: Hardware
+    base: dict[str, str]
+    yardstick: Yardstick | None = None
+    memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    game_memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @property
+    def lacks_copy_guard(self) -> bool:
+        """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
+        asked = self.yardstick is not None and self.experiment.scoring.copy_guard
+        return asked and len(honest_pictures(self.images)) < LEAST_HELD_OUT

@@ -1,0 +1,301 @@
+"""What the leading process writes while a run trains: log, grids, scores, checkpoints."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
+from graftgan.core.errors import ScoreError, TrainingDiverged
+from graftgan.core.files import append_jsonl, make_folder, remove_whole, write_bytes
+from graftgan.core.tensors import Latents, PictureBytes
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.experiments.scored_pictures import packed, scored_file
+from graftgan.networks.sampling import generate, random_latents, sheet_latents
+from graftgan.reports import picture_grid, save_png
+from graftgan.runs.prepared import Prepared
+from graftgan.runs.scorer import Verdict, best_iteration, build_scorer, score_at
+from graftgan.training import (
+    Listener,
+    LogWriter,
+    Periodically,
+    QuietListener,
+    Snapshots,
+    StopOnSignal,
+    Terms,
+    Training,
+    event_writer,
+    state_of,
+)
+from graftgan.training.augment import POLICIES, leak_report
+
+GRID_SIDE = 8  # pictures in a row and in a column of a sample grid
+_LEAK_COUNT = 512  # real pictures that are searched for leaks
+_COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
+_VARIED = 0.1  # share of it above which they count as varied
+
+
+class Recorder:
+    """Writes into the run folder; its methods are the callbacks of the listeners.
+
+    Args:
+        folder: Of the run.
+        prepared: The run's parts.
+        training: Where it stands.
+        resumed: The card of the checkpoint it continues from; None: it begins.
+        scored: Told of each score that decides; returns why the run should end, or nothing.
+
+    Attributes:
+        stopped_because: Why the scores ended the run; empty: they did not.
+        pruned_because: Why ``scored`` ended it; empty: it did not.
+        is_behind: Whether a signal has cut short what a resumed run will make up for.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        prepared: Prepared,
+        training: Training,
+        *,
+        resumed: StateCard | None = None,
+        scored: Callable[[int, float], str] = lambda iteration, value: "",
+    ) -> None:
+        self.stopped_because = self.pruned_because = ""
+        self.is_behind = False
+        self._scored = scored
+        self._folder, self._prepared, self._training = folder, prepared, training
+        self._seed = prepared.experiment.seed
+        varied = resumed is not None and resumed.varied
+        self._guard = CollapseGuard(prepared.images.pictures, has_varied=varied)
+        self._scorer = build_scorer(folder.path / "metrics.jsonl", prepared)
+        self._saved_at = -1 if resumed is None else resumed.iteration
+        average = training.average
+        self._generator = training.pair.generator if average is None else average.generator
+        self._resumed_terms = {} if resumed is None else resumed.terms
+
+    def listeners(self, stop: StopOnSignal) -> list[Listener]:
+        """Return the listeners that call this recorder; ``stop`` cuts their work short."""
+        settings, path = self._prepared.experiment.training, self._folder.path
+        make_folder(path / "samples")
+        if self._training.sheet is not None:
+            make_folder(path / "reconstructions")
+        score_every = self._prepared.experiment.scoring.score_every
+        self._log = LogWriter(
+            path / "log.jsonl",
+            every=settings.log_every,
+            also=event_writer(path / "tensorboard", after=self._training.iteration),
+            terms=self._resumed_terms,
+        )
+        self._ask_again()
+        return [
+            self._log,
+            SaveFirst(stop, self._save),
+            Snapshots(
+                every=settings.grid_every,
+                latents=self._sheet_latents(),
+                sample=self._sample,
+                show=self._show,
+                attempt=stop.attempt,
+            ),
+            Periodically(
+                every=score_every or settings.save_every,
+                act=partial(self._score, stop),
+                at_start=score_every is not None,  # what the source is worth as it comes
+                is_done=self._is_scored,
+            ),
+            Periodically(every=settings.save_every, act=self._save),
+        ]
+
+    def roll_back(self) -> str:
+        """Remove the checkpoints after the best one; return in words what was done."""
+        path = self._folder.path
+        best = best_iteration(path / "metrics.jsonl")
+        if best is None:
+            return "there is no better checkpoint to go back to"
+        for checkpoint in list_checkpoints(path):
+            if int(checkpoint.name) > best:
+                remove_whole(checkpoint)
+        return f"went back to the best checkpoint, that of iteration {best}"
+
+    def _sheet_latents(self) -> Latents:
+        architecture = self._training.pair.architecture
+        return sheet_latents(architecture, columns=GRID_SIDE, rows=GRID_SIDE, seed=self._seed)
+
+    def _score_latents(self) -> Latents:
+        """Return latents for the scores, with classes as frequent as among the pictures."""
+        architecture, count = self._training.pair.architecture, self._scorer.count
+        plain = random_latents(count, architecture.latent_size, seed=self._seed)
+        labels = self._prepared.images.labels
+        if labels is None:
+            return plain
+        evenly = torch.arange(count) * len(labels) // count
+        return architecture.with_labels(plain, labels.sort().values[evenly])
+
+    def _sample(self, latents: Latents) -> PictureBytes:
+        with self._training.hardware.autocast():
+            return generate(self._generator, latents)
+
+    def _show(self, iteration: int, pictures: PictureBytes) -> None:
+        sheet = picture_grid(pictures, columns=GRID_SIDE)
+        save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
+        if self._training.sheet is not None:
+            beside = picture_grid(self._training.sheet(self._generator), columns=8)
+            save_png(beside, self._folder.path / "reconstructions" / f"{iteration:06d}.png")
+        if self._is_due(iteration, every=self._prepared.experiment.training.grid_every):
+            self._guard.look(pictures, iteration=iteration)
+
+    def _is_scored(self, iteration: int) -> bool:
+        return score_at(self._folder.path / "metrics.jsonl", iteration) is not None
+
+    def _ask_again(self) -> None:
+        """Judge once more by the last score: a kill may have come between it and the end."""
+        training = self._training
+        last = score_at(self._folder.path / "metrics.jsonl", training.iteration)
+        if last is not None and training.iteration > 0:
+            self._judge(last)
+
+    def _score(self, stop: StopOnSignal, training: Training) -> None:
+        scoring, usual = self._prepared.experiment.scoring, self._prepared.experiment.training
+        if not self._is_due(training.iteration, every=scoring.score_every or usual.save_every):
+            return
+        scored = stop.attempt(self._scored_now)
+        if scored is None:
+            self.is_behind = True
+            return
+        # The scores are written last of what belongs to them: a resumed run makes up for the
+        # rest where they are missing.
+        if scored.pictures is not None:
+            write_bytes(scored_file(self._folder.path, training.iteration), scored.pictures)
+        self._folder.update_card(warning=scored.warning)
+        append_jsonl(self._folder.path / "metrics.jsonl", *scored.lines)
+        if scored.verdict.best:
+            self._save(training)
+        self._judge(scored.verdict)
+
+    def _scored_now(self) -> "_Scored":
+        generated, iteration = self._sample(self._score_latents()), self._training.iteration
+        try:
+            lines, verdict = self._scorer.score(iteration, generated)
+        except ScoreError as error:
+            where = f"iteration {iteration} cannot be scored"
+            raise TrainingDiverged(f"{where}: {error}") from error
+        keeps = self._prepared.experiment.scoring.keep_pictures
+        pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
+        return _Scored(lines, verdict, self._leak_warning(generated), pictures)
+
+    def _judge(self, verdict: Verdict) -> None:
+        training = self._training
+        if verdict.stop:
+            self.stopped_because = verdict.stop
+            training.stop_requested = True
+        # Before the end only: a run that is done is not pruned, and iteration 0 is the source.
+        elif 0 < training.iteration < training.iterations and not training.time_is_up:
+            self.pruned_because = self._scored(training.iteration, verdict.value)
+            training.stop_requested |= bool(self.pruned_because)
+
+    def _is_due(self, iteration: int, *, every: int) -> bool:
+        """Whether a run that nobody interrupts acts at this iteration."""
+        is_over = iteration >= self._training.iterations or self._training.time_is_up
+        return iteration % every == 0 or is_over
+
+    def _save(self, training: Training) -> None:
+        path, settings = self._folder.path, self._prepared.experiment.training
+        if self._saved_at != training.iteration:
+            files, counters = state_of(training)
+            card = StateCard(
+                iteration=counters.iteration,
+                images_seen=counters.images_seen,
+                seconds=counters.seconds,
+                terms=self._log.terms,
+                varied=self._guard.has_varied,
+            )
+            save_state(path / "checkpoints" / f"{training.iteration:06d}", files, card)
+            self._saved_at = training.iteration
+        best = best_iteration(path / "metrics.jsonl")
+        prune_checkpoints(
+            path,
+            keep=settings.keep_checkpoints,
+            best=best,
+            every=settings.keep_every,
+            regular=settings.save_every,
+        )
+        self._folder.update_card(iteration=training.iteration, best=best)
+
+    def _leak_warning(self, generated: PictureBytes) -> str | None:
+        pictures = self._prepared.images.pictures
+        leaks = leak_report(pictures[:: max(1, len(pictures) // _LEAK_COUNT)], generated)
+        augmented = bool(POLICIES[self._prepared.experiment.augment].operations)
+        return leaks.message(augmented=augmented) if leaks.leaking else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The scores of one iteration.
+
+    Attributes:
+        lines: For metrics.jsonl.
+        verdict: What they mean for the run.
+        warning: That the generator draws what the augmentation does; None: it does not.
+        pictures: The file that keeps what was scored; None: it is not kept.
+    """
+
+    lines: list[dict[str, Any]]
+    verdict: Verdict
+    warning: str | None
+    pictures: bytes | None
+
+
+class SaveFirst(QuietListener):
+    """Saves before anything else when a signal has come, and when a training ends.
+
+    Who sent the signal may not wait for scores and pictures.
+    """
+
+    def __init__(self, stop: StopOnSignal, save: Callable[[Training], None]) -> None:
+        self._stop, self._save = stop, save
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Save if a signal has come."""
+        del terms
+        if self._stop.stopped_by is not None:
+            self._save(training)
+
+    def ended(self, training: Training) -> None:
+        """Save the end."""
+        self._save(training)
+
+
+class CollapseGuard:
+    """Stops a run whose samples, once varied, have become almost one picture.
+
+    Fresh weights draw pictures that are all alike, for hundreds of iterations under slow settings
+    such as WGAN's; that is no collapse, so variety must have been there before it can be lost.
+    """
+
+    def __init__(self, real: PictureBytes, *, has_varied: bool = False) -> None:
+        self._expected = spread_of(real)
+        self.has_varied = has_varied
+
+    def look(self, pictures: PictureBytes, *, iteration: int) -> None:
+        """Compare the samples of an iteration with the real pictures.
+
+        Raises:
+            TrainingDiverged: Their spread has fallen below 2 % of that of the real pictures.
+        """
+        spread = spread_of(pictures)
+        if spread > _VARIED * self._expected:
+            self.has_varied = True
+        elif self.has_varied and spread < _COLLAPSED * self._expected:
+            raise TrainingDiverged(
+                f"the generator collapsed: at iteration {iteration} its {len(pictures)} samples "
+                f"are almost one picture (spread {spread:.2f}, real pictures "
+                f"{self._expected:.2f}); train for less long, lower the learning rates or augment "
+                "more"
+            )
+
+
+def spread_of(pictures: PictureBytes) -> float:
+    """Return how much pixels vary from picture to picture: the mean standard deviation."""
+    return float(pictures[:512].float().std(dim=0, correction=0).mean())

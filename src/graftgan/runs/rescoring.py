@@ -1,0 +1,302 @@
+"""Score the pictures that runs kept under other scores: nothing is drawn, nothing is trained."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from graftgan.core.errors import ImageSetError, RunError, ScoreError
+from graftgan.core.progress import Progress, silent
+from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.records import ScoreRecord, read_scores
+from graftgan.experiments.run_folder import RunFolder, architecture_of
+from graftgan.experiments.run_page import write_run_report
+from graftgan.experiments.scored_pictures import SCORED, ScoredCard, list_scored, read_scored
+from graftgan.metrics import Comparison, ExtractorSettings, Score, build_extractor, compare
+from graftgan.pictures.reference import Reference, held_out_reference, reference_among
+from graftgan.reports import in_words
+from graftgan.runs.build import reference_of
+from graftgan.runs.evaluation import (
+    DEFAULT_METRICS,
+    Candidate,
+    EvaluationSettings,
+    Look,
+    Standard,
+    check_names,
+    keep_scores,
+    pictures_of,
+    reference_for,
+)
+from graftgan.runs.prepared import HELD_OUT
+from graftgan.runs.scorer import begins_with_source, best_iteration, best_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescoring:
+    """What the kept pictures of a run score.
+
+    Attributes:
+        run: The run.
+        begins_with_source: Whether its iteration 0 is its untouched source.
+        scores: Every number by iteration, in the order of the metrics; oldest iteration first.
+        copying: Iterations at which the run itself saw copies of its training pictures.
+        own_best: The iteration that the run itself called best; None: it called none so.
+        own_score: The number by which it did.
+        notes: What could not be done, and why.
+        rewards_copying: Whether the real pictures are those that were trained on.
+    """
+
+    run: RunFolder
+    begins_with_source: bool
+    scores: Mapping[int, list[Score]]
+    copying: frozenset[int]
+    own_best: int | None
+    own_score: str
+    notes: tuple[str, ...]
+    rewards_copying: bool
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.run.path.resolve().name
+
+    @property
+    def firsts(self) -> dict[int, Score]:
+        """The first number by iteration."""
+        return {iteration: found[0] for iteration, found in self.scores.items()}
+
+    @property
+    def best(self) -> int | None:
+        """The best iteration by the first number, as runs choose theirs; None: there is none."""
+        return best_of(
+            ScoreRecord(
+                iteration=iteration,
+                name=score.name,
+                value=score.value,
+                better=score.better,
+                copying=iteration in self.copying,
+            )
+            for iteration, score in self.firsts.items()
+        )
+
+    def verdict(self) -> str:
+        """Return in words how the best iteration compares with what the run itself called best.
+
+        A best one that does not beat the untouched source is said to be so.
+        """
+        firsts, best, own = self.firsts, self.best, self.own_best
+        name = next(iter(firsts.values())).name
+        if best is None:
+            return f"no iteration that was trained can be called the best by {name}"
+        found = f"by {name} iteration {best} is the best"
+        if self.begins_with_source and 0 in firsts and _gap(firsts[0], firsts[best]).low <= 0:
+            found += ", but not better than the untouched source beyond noise"
+        if own is None:
+            return f"{found}; the run itself called none the best"
+        called = f"the run itself called best by {self.own_score}"
+        if own == best:
+            return f"{found}, which is what {called}"
+        if own not in firsts:
+            return f"{found}; iteration {own}, which {called}, is not among those scored again"
+        gap = _gap(firsts[own], firsts[best])
+        apart = f"{in_words(gap.difference)} [{in_words(gap.low)}, {in_words(gap.high)}]"
+        noise = "within noise" if gap.within_noise else "more than noise"
+        return f"{found}; iteration {own}, which {called}, is worse by {apart}: {noise}"
+
+
+def _gap(worse: Score, better: Score) -> Comparison:
+    """Return by how much ``better`` is better: what is above 0 speaks for it."""
+    return compare(better, worse) if better.better == "higher" else compare(worse, better)
+
+
+def runs_at(path: Path) -> list[Path]:
+    """Return the run folder ``path``, or all runs of the comparison or search in it.
+
+    Raises:
+        RunError: There is none.
+    """
+    if RunFolder(path).experiment_file.is_file():
+        return [path]
+    runs = sorted(file.parent for file in (path / "runs").glob("*/experiment.toml"))
+    if not runs:
+        raise RunError(
+            f"{path} is no run folder, nor a comparison or search with runs; only a run keeps the "
+            "pictures that it was scored on"
+        )
+    return runs
+
+
+def evaluate_again(
+    path: Path,
+    against: Path | None = None,
+    *,
+    metrics: tuple[str, ...] = DEFAULT_METRICS,
+    network: ExtractorSettings | None = None,
+    iteration: int | None = None,
+    training: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Rescoring:
+    """Score the pictures that a run kept at each iteration at which it was scored.
+
+    Args:
+        path: The run folder.
+        against: The real pictures: a folder, zip or npz. Without it what the run itself is scored
+            against: its reference, the pictures that it held out, or else those of its training.
+        metrics: What to measure; the first number says which iteration is the best.
+        network: What makes the features.
+        iteration: Only this one; None: all.
+        training: Where the pictures of the run lie now; without it, where they were.
+        device: Where the network computes.
+        progress: Shows how far it is.
+
+    Raises:
+        GraftganError: Something is missing or does not fit; the message says what. What is wrong
+            with some of the kept pictures is a note.
+    """
+    check_names(metrics)
+    run = RunFolder(path)
+    experiment = run.experiment()
+    files = _chosen(run, experiment, iteration)
+    settings = EvaluationSettings(
+        metrics=metrics,
+        seed=experiment.seed,
+        training=training,
+        network=network or ExtractorSettings(),
+    )
+    extractor = build_extractor(settings.network)
+    look = Look(extractor, torch.device(device), progress or silent)
+    standard = _standard(run, experiment, against, settings, look)
+    scores: dict[int, list[Score]] = {}
+    problems: list[str] = []
+    for at, file in files.items():
+        try:
+            kept = read_scored(file)
+            _require_own(kept.card, experiment, file)
+            features = look.at(kept.pictures, f"pictures of iteration {at}")
+            scores[at] = standard.scores_of(features, kept.card.resolution, settings)
+        except (RunError, ScoreError) as problem:
+            problems.append(f"iteration {at} is left out: {problem}")
+    if not scores:
+        raise ScoreError(f"no kept pictures of {path} can be scored; {problems[0]}")
+    lines = [line for line in read_scores(run.path / "metrics.jsonl")[0] if line.decides]
+    return Rescoring(
+        run=run,
+        begins_with_source=_begins_with_source(run),
+        scores=scores,
+        copying=frozenset(line.iteration or 0 for line in lines if line.copying),
+        own_best=best_iteration(run.path / "metrics.jsonl"),
+        own_score=lines[-1].name if lines else "",
+        notes=(*standard.reference.notes, *problems),
+        rewards_copying=standard.reference.rewards_copying,
+    )
+
+
+def _begins_with_source(run: RunFolder) -> bool:
+    try:
+        return begins_with_source(run)
+    except RunError:  # its plan is damaged, which is no reason not to score it
+        return False
+
+
+def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
+    """Append the scores to ``metrics.jsonl`` of the run, and write its page again.
+
+    Args:
+        rescoring: The scores; they decide nothing about the run.
+        folder: Where to put the lines instead; the page then stays as it is.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    place = folder or rescoring.run.path
+    keep_scores(place, rescoring.name, rescoring.scores)
+    if folder is None:
+        write_run_report(place)
+
+
+def _chosen(run: RunFolder, experiment: Experiment, iteration: int | None) -> dict[int, Path]:
+    """Return the files of kept pictures by iteration, or that of ``iteration`` alone.
+
+    Raises:
+        RunError: There is none; the message says why.
+    """
+    files = list_scored(run.path)
+    if not files:
+        raise RunError(
+            f"{run.path} keeps no pictures that it was scored on: {_why(experiment)}; "
+            f"`graftgan evaluate {shlex.quote(str(run.path))} --against PICTURES` draws new ones"
+        )
+    if iteration is None:
+        return files
+    if iteration not in files:
+        known = ", ".join(map(str, files))
+        raise RunError(f"{run.path} keeps no pictures of iteration {iteration}; it has: {known}")
+    return {iteration: files[iteration]}
+
+
+def _why(experiment: Experiment) -> str:
+    if not experiment.scoring.keep_pictures:
+        return "it was trained with --no-keep-pictures"
+    return (
+        f"it has not been scored yet, is of a graftgan that kept none, or its folder {SCORED} was "
+        "removed"
+    )
+
+
+def _require_own(card: ScoredCard, experiment: Experiment, file: Path) -> None:
+    """Check that pictures can be those of a run.
+
+    Raises:
+        RunError: They have another size, other channels or the latents of another seed.
+    """
+    architecture = architecture_of(experiment)
+    expected = (architecture.channels, architecture.resolution, experiment.seed)
+    if (card.channels, card.resolution, card.seed) != expected:
+        raise RunError(f"{file} is of another run; put its own file back, or remove it")
+
+
+def _standard(
+    run: RunFolder,
+    experiment: Experiment,
+    against: Path | None,
+    settings: EvaluationSettings,
+    look: Look,
+) -> Standard:
+    """Return what the kept pictures are scored against.
+
+    Raises:
+        GraftganError: The pictures cannot be read, or are not those of the run.
+    """
+    if against is None:
+        return look.standard(*_own_reference(run, experiment, settings.training))
+    architecture = architecture_of(experiment)
+    side = architecture.resolution
+    like = torch.empty((0, architecture.channels, side, side), dtype=torch.uint8)
+    candidate = Candidate(name=run.path.name, pictures=like, run=run)
+    return look.standard(reference_for(candidate, against, settings), against.name)
+
+
+def _own_reference(
+    run: RunFolder, experiment: Experiment, training: Path | None
+) -> tuple[Reference, str]:
+    """Return what the run itself is scored against, and what that is in words."""
+    images = pictures_of(run, training)
+    if experiment.scoring.score_every is None:  # by the compass, which knows no reference
+        if len(images.held_out):
+            return held_out_reference(images), HELD_OUT
+        pictures, name = images.pictures, images.source.name
+        return reference_among(pictures, pictures, name=name, training_is_fine=True), name
+    try:
+        reference, name = reference_of(experiment, images)
+    except ImageSetError as error:
+        raise ScoreError(f"{error}; say with --against what to score against") from None
+    known = run.card().reference_checksum
+    if known is not None and reference.checksum != known:
+        raise ScoreError(
+            f"the pictures in {experiment.scoring.reference} are not those that {run.path.name} "
+            "was scored against; put them back, or say with --against what to score against"
+        )
+    return reference, name

@@ -1,0 +1,90 @@
+"""Several experiments that are read together: a comparison over seeds, or a search for the plan.
+
+A comparison: ``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet,
+``standing.py`` says what can be told from noise, ``results.py`` gathers it from the run folders.
+
+A search: ``plan_search.py`` is the plain data, ``space.py`` what can be tried, ``strategy.py`` the
+interface of ``gradual.py``, ``grid.py`` and ``optuna_strategy.py``; ``desk.py`` hands out trials to
+one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the best again with new
+seeds, ``surface.py`` and ``findings.py`` say what was found.
+
+Sources for a target, without training: ``source_ranking.py``.
+"""
+
+from graftgan.studies.comparison import (
+    Comparison,
+    Job,
+    Varied,
+    further_seeds,
+    parse_seeds,
+    split_list,
+    variants_of,
+)
+from graftgan.studies.comparison_results import Results, RunResult
+from graftgan.studies.gradual_strategy import Gradual
+from graftgan.studies.grid_strategy import Grid
+from graftgan.studies.optuna_strategy import OptunaStrategy
+from graftgan.studies.plan_search import Budget, Judge, Networks, PlanSearch, PrunerName
+from graftgan.studies.queue import (
+    ComparisonWatcher,
+    check_comparison,
+    extend_comparison,
+    read_comparison,
+    resume_comparison,
+    run_comparison,
+)
+from graftgan.studies.search_result import Findings
+from graftgan.studies.search_runner import (
+    Forecast,
+    SearchWatcher,
+    check_search,
+    resume_search,
+    run_search,
+)
+from graftgan.studies.source_ranking import Candidate, Experience, Ranking, rank_sources
+from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.study_statistics import Standing, mean_interval
+from graftgan.studies.trials import Proposal, Trial
+
+__all__ = [
+    "STRATEGIES",
+    "Budget",
+    "Candidate",
+    "Comparison",
+    "ComparisonWatcher",
+    "Experience",
+    "Findings",
+    "Forecast",
+    "Gradual",
+    "Grid",
+    "Job",
+    "Judge",
+    "Networks",
+    "OptunaStrategy",
+    "Pause",
+    "PlanSearch",
+    "Proposal",
+    "PrunerName",
+    "Ranking",
+    "Results",
+    "RunResult",
+    "SearchWatcher",
+    "Standing",
+    "Strategy",
+    "Trial",
+    "Varied",
+    "check_comparison",
+    "check_search",
+    "extend_comparison",
+    "further_seeds",
+    "mean_interval",
+    "parse_seeds",
+    "rank_sources",
+    "read_comparison",
+    "resume_comparison",
+    "resume_search",
+    "run_comparison",
+    "run_search",
+    "split_list",
+    "variants_of",
+]

@@ -1,0 +1,306 @@
+"""Choose the action of every layer, and rates, with Optuna's TPE; end trials that fall behind."""
+
+import importlib
+import math
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, cast
+
+from graftgan.core.errors import SettingsError
+from graftgan.core.settings import to_plain
+from graftgan.experiments.defaults import advised, usual_batch_size
+from graftgan.models.sources import open_source
+from graftgan.studies.comparison import flat
+from graftgan.studies.search_space import Choices
+from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.trials import FINISHED, Proposal, Trial
+from graftgan.transfer import ACTIONS, PRESETS
+
+STUDY = "study.db"
+_NAME = "plan"
+_RANDOM_TRIALS = 8  # the presets among them, before TPE models anything
+_BEFORE_PRUNING = 4  # trials that have ended before the median says anything
+_UNPRUNED_SHARE = 0.2  # of each trial, at its start
+_FIRST_RUNG = 0.4  # share of a trial before halving ends any: what starts badly may end best
+_MODELLED_REPEATS = 10  # samples in a row that are no new plan, before they are drawn at random
+_MOST_REPEATS = 50  # samples in a row that are no new plan, before the space counts as exhausted
+_MODULATION_RATE = "transfer.modulation_rate"
+
+
+@STRATEGIES.register("optuna")
+class OptunaStrategy(Strategy):
+    """Sample plans layer by layer with TPE, learning from all trials so far.
+
+    The parameters of the study are an action for each searched layer (``generator.layer1``) and
+    the settings of ``tune`` on a logarithmic scale; the learning-rate multiple of modulations is
+    left out of plans that modulate nothing. The presets ``combined``, ``fine_tune``, ``freeze``
+    and ``adafm`` come first, as far as the space has them. The study lies in ``study.db`` (SQLite)
+    inside the folder of the search.
+
+    A plan that was tried before is not run again: after ten repeats in a row plans are drawn at
+    random, and after fifty the space counts as exhausted. A trial that diverged or was stopped
+    counts as one that fell behind.
+    """
+
+    def check(self) -> None:
+        """Refuse a search without Optuna or without an end.
+
+        Raises:
+            SettingsError: Optuna is missing, or nothing limits the search.
+        """
+        _optuna()
+        if self.search.budget.unlimited:
+            raise SettingsError(
+                "say what the search may cost: --trials 20, --budget-seconds 3600 or "
+                "--budget-images 1000000"
+            )
+
+    def known(self) -> list[Proposal]:
+        """Return the presets."""
+        usual, found = self._usual(), list[Proposal]()
+        for preset, choices in self._presets().items():
+            values = {name: usual[name] for name in self._tuned_with(choices)}
+            overrides = {"plan": self.space.plan_of(choices), **values}
+            found.append(Proposal(overrides=overrides, why=preset))
+        return found
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Open the study, and tell it what a killed process could not."""
+        study = self._study
+        if "begun" not in study.user_attrs:
+            for preset, choices in self._presets().items():
+                fixed = {
+                    f"{role}.{layer}": action
+                    for role, actions in choices.items()
+                    for layer, action in actions.items()
+                }
+                values = {**fixed, **self._usual()}
+                study.enqueue_trial(values, user_attrs={"why": preset}, skip_if_exists=True)
+            study.set_user_attr("begun", True)
+        for trial in trials:
+            if not trial.is_open:
+                self.tell(trial)
+
+    def ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
+        """Return a plan that has no trial yet."""
+        study = self._study
+        # No two processes draw the same samples, and one that goes on draws what it would have.
+        seed = 1000 * self.search.base.seed + len(trials)
+        study.sampler = _sampler(seed)
+        own = [trial for trial in trials if trial.reference is not None]
+        known = [trial.overrides for trial in own]
+        for repeats in range(_MOST_REPEATS):
+            if repeats == _MODELLED_REPEATS:  # the model keeps to what it likes best
+                study.sampler = _optuna().samplers.RandomSampler(seed=seed)
+            sample = self._sample(study, {trial.reference for trial in own})
+            choices, values = self._suggested(sample)
+            overrides = {"plan": self.space.plan_of(choices), **values}
+            if all(map(_trains, choices.values())) and overrides not in known:
+                why = str(sample.user_attrs.get("why", "sampled"))
+                return Proposal(overrides=overrides, why=why, reference=sample.number)
+            study.tell(sample.number, state=_state("FAIL"))  # which the model ignores
+        return Pause.WAIT if any(trial.is_open for trial in own) else Pause.DONE
+
+    def tell(self, trial: Trial) -> None:
+        """Tell the study how a trial ended; not of a failure, since it will be tried again."""
+        if trial.reference is not None and not trial.has_failed:
+            self._tell(trial.reference, trial)
+
+    def scored(self, trial: Trial, iteration: int, cost: float) -> str:
+        """Report a score to the study, and ask its pruner."""
+        if trial.reference is None or self.search.pruner == "none":
+            return ""
+        study = self._study
+        with _quiet():
+            frozen = study.trials[trial.reference]
+            live = self._live(study, trial.reference)
+            # A resumed trial scores again what it scored before.
+            if iteration not in frozen.intermediate_values:
+                live.report(cost, iteration)
+            if not live.should_prune():
+                return ""
+        return f"fell behind the other trials at iteration {iteration} ({self.search.pruner})"
+
+    def end(self) -> None:
+        """Close the study's file."""
+        storage = self._study._storage
+        for one in (storage, getattr(storage, "_backend", storage)):
+            if hasattr(one, "engine"):
+                one.remove_session()
+                one.engine.dispose()
+
+    def importances(self) -> Mapping[str, float]:
+        """Return PED-ANOVA's importances (Watanabe et al. 2023, arXiv:2304.10255)."""
+        optuna = _optuna()
+        try:
+            with _quiet():
+                evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+                found = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        except (ValueError, RuntimeError):  # too few trials, or all alike
+            return {}
+        return {str(name): float(value) for name, value in found.items()}
+
+    @cached_property
+    def _study(self) -> Any:
+        """The study, in its file."""
+        optuna = _optuna()
+        with _quiet():
+            storage = optuna.storages.RDBStorage(
+                f"sqlite:///{(self.folder / STUDY).resolve()}",
+                engine_kwargs={"connect_args": {"timeout": 60}},  # another process may write
+            )
+            return optuna.create_study(
+                study_name=_NAME,
+                storage=storage,
+                pruner=_PRUNERS[self.search.pruner](optuna, self._steps()),
+                direction="minimize",
+                load_if_exists=True,
+            )
+
+    def _sample(self, study: Any, recorded: set[int | None]) -> Any:
+        """Return the next sample, or one that a process took along when it was killed."""
+        with _quiet():
+            for frozen in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
+                if frozen.number not in recorded:
+                    return self._live(study, frozen.number)
+            return study.ask()
+
+    def _live(self, study: Any, number: int) -> Any:
+        """Return a handle on a sample that an earlier call, or another process, has taken."""
+        return _optuna().trial.Trial(study, study.trials[number]._trial_id)
+
+    def _suggested(self, sample: Any) -> tuple[dict[str, dict[str, str]], dict[str, float]]:
+        """Return the action of each layer and the values of the settings."""
+        with _quiet():
+            choices = {
+                role: {
+                    layer: str(sample.suggest_categorical(f"{role}.{layer}", list(actions)))
+                    for layer, actions in self.space.layers[role].items()
+                }
+                for role in self.space.searched
+            }
+            ranges = self.search.ranges()
+            values = {
+                name: _rounded(sample.suggest_float(name, *ranges[name], log=True))
+                for name in self._tuned_with(choices)
+            }
+        return choices, values
+
+    def _tuned_with(self, choices: Choices) -> list[str]:
+        """Return the settings that matter to a plan."""
+        modulates = any(
+            ACTIONS[action].modulates
+            for role in self.space.layers
+            for action in self.space.actions(role, choices).values()
+        )
+        return [n for n in self.search.ranges() if modulates or n != _MODULATION_RATE]
+
+    def _tell(self, reference: int, trial: Trial) -> None:
+        study = self._study
+        with _quiet():
+            if trial.state == FINISHED and trial.cost is not None:
+                study.tell(reference, trial.cost, skip_if_finished=True)
+                return
+            # Optuna learns nothing from a divergence, but that a pruned trial was a bad one.
+            any_score = bool(study.trials[reference].intermediate_values)
+            state = _state("PRUNED" if any_score else "FAIL")
+            study.tell(reference, state=state, skip_if_finished=True)
+
+    def _presets(self) -> dict[str, dict[str, dict[str, str]]]:
+        names = ("combined", "fine_tune", "freeze", "adafm")
+        found = {name: self.space.choices_of(str(PRESETS[name])) for name in names}
+        return {name: choices for name, choices in found.items() if choices is not None}
+
+    def _usual(self) -> dict[str, float]:
+        """Return the values of the tuned settings in the base, moved into their ranges."""
+        base = self.search.base
+        assert base.source is not None  # checked
+        architecture = open_source(base.source).card.architecture
+        settled = replace(
+            base,
+            optimization=advised(
+                base.optimization,
+                architecture,
+                objective=base.played_with(architecture.backbone),
+                batch_size=base.training.batch_size or usual_batch_size(architecture),
+            ),
+            augmentation=base.usual_augmentation(),
+        )
+        usual = flat(to_plain(settled))
+        return {
+            name: min(high, max(low, float(usual.get(name, low))))
+            for name, (low, high) in self.search.ranges().items()
+        }
+
+    def _steps(self) -> tuple[int, int]:
+        scoring, training = self.search.base.scoring, self.search.base.training
+        return scoring.score_every or training.iterations, training.iterations
+
+
+_PRUNERS: dict[str, Callable[[Any, tuple[int, int]], Any]] = {
+    "median": lambda optuna, steps: optuna.pruners.MedianPruner(
+        n_startup_trials=_BEFORE_PRUNING, n_warmup_steps=int(_UNPRUNED_SHARE * steps[1])
+    ),
+    "halving": lambda optuna, steps: optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=_first_rung(*steps), reduction_factor=2
+    ),
+    "hyperband": lambda optuna, steps: optuna.pruners.HyperbandPruner(
+        min_resource=_first_rung(*steps), max_resource=steps[1], reduction_factor=2
+    ),
+    "none": lambda optuna, steps: optuna.pruners.NopPruner(),
+}
+
+
+def _first_rung(every: int, iterations: int) -> int:
+    """Return the first scored iteration at which trials may be compared."""
+    return min(iterations, every * math.ceil(_FIRST_RUNG * iterations / every))
+
+
+def _optuna() -> Any:
+    """Return the package, which is an extra.
+
+    Raises:
+        SettingsError: It is not installed.
+    """
+    try:
+        optuna = cast("Any", importlib.import_module("optuna"))
+    except ImportError:
+        raise SettingsError(
+            "--strategy optuna needs optuna, which is missing; run 'pip install optuna', or take "
+            "--strategy gradual"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _sampler(seed: int) -> Any:
+    with _quiet():
+        return _optuna().samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=_RANDOM_TRIALS,
+            constant_liar=True,  # trials under way count as bad: processes try other things
+        )
+
+
+def _state(name: str) -> Any:
+    return getattr(_optuna().trial.TrialState, name)
+
+
+def _trains(actions: Mapping[str, str]) -> bool:
+    return any(action != "freeze" for action in actions.values())
+
+
+def _rounded(value: float) -> float:
+    """Return a rate with three digits: more mean nothing, and make files hard to read."""
+    return float(f"{value:.3g}")
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep Optuna from warning of its experimental parts, which are chosen with care."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

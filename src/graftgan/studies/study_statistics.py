@@ -1,0 +1,213 @@
+"""What the scores of several runs say: means with intervals, and what is within noise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import cos, isfinite, pi, sin, sqrt, tan
+from statistics import fmean, stdev
+
+from graftgan.core.errors import ScoreError
+from graftgan.metrics import Comparison as Difference
+from graftgan.metrics import Score, compare
+
+BEST, WITHIN, WORSE, BETTER = "best", "within noise", "worse", "better"
+UNKNOWN, NO_VALUE = "cannot be compared", "no score"
+NO_WINNER = "first, but no winner"
+SOURCE = "source, untouched"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The untouched source of a variant.
+
+    Attributes:
+        row: What it is called where it stands beside the variants; those that share it share a row.
+        scores: Its own, by seed, from the runs of the variant; empty where these do not have it.
+    """
+
+    row: str = SOURCE
+    scores: Mapping[int, Score]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where one variant stands, or an untouched source among them.
+
+    Attributes:
+        variant: Its name.
+        seeds: Those whose runs have a value.
+        mean: Over these seeds; None without any.
+        low: Lower end of the interval: of the mean over seeds (Student's t), or with one seed of
+            the pictures drawn from that one run (bootstrap).
+        high: Upper end.
+        difference: The variant less the best, over the seeds that both have.
+        paired: How many seeds that are; with one the interval is that of two independent runs.
+        verdict: ``best``; ``within noise``, ``worse`` or ``better`` than the best;
+            ``cannot be compared``; ``no score``; of the best, ``first, but no winner`` where no
+            variant beats its source.
+        why: What keeps it from being compared.
+        is_source: Whether it is a source, which is no variant.
+        beats_source: Whether the variant is better than its source, not within noise, over the
+            seeds that both have; None: no score of the source is known.
+    """
+
+    variant: str
+    seeds: tuple[int, ...] = ()
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    difference: Difference | None = None
+    paired: int = 0
+    verdict: str = NO_VALUE
+    why: str = ""
+    is_source: bool = False
+    beats_source: bool | None = None
+
+
+def standings(
+    scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, Source] | None = None
+) -> list[Standing]:
+    """Rank variants and their sources by the mean of their scores; compare each with the best.
+
+    Args:
+        scores: By variant and seed; a seed is missing where its run has no score.
+        sources: By variant, for those that began with one.
+
+    Returns:
+        The best first; variants without any score last.
+    """
+    found = {name: _finite(by_seed) for name, by_seed in scores.items()}
+    measured = {name: by_seed for name, by_seed in found.items() if by_seed}
+    without = [Standing(variant=name) for name in found if name not in measured]
+    if not measured:
+        return without
+    better = next(iter(next(iter(measured.values())).values())).better
+    sign = -1 if better == "higher" else 1
+    untouched = _rows(sources or {})
+    everything = {**untouched, **measured}  # a source comes before what is only as good
+    means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in everything.items()}
+    order = sorted(everything, key=lambda name: sign * means[name])
+    ranked = [
+        replace(_standing(name, everything, order[0], sign), is_source=name in untouched)
+        for name in order
+    ]
+    for place, standing in enumerate(ranked):
+        source = (sources or {}).get(standing.variant)
+        if source is not None:
+            # What its own runs began with; else what those of another variant did with the seed.
+            began = {**untouched.get(source.row, {}), **_finite(source.scores)}
+            beats = _beats(measured[standing.variant], began, sign)
+            ranked[place] = replace(standing, beats_source=beats)
+    if nothing_wins(ranked) and not ranked[0].is_source:
+        ranked[0] = replace(ranked[0], verdict=NO_WINNER)
+    return ranked + without
+
+
+def nothing_wins(found: Sequence[Standing]) -> bool:
+    """Return whether there are variants with a score, and none of them beats its source."""
+    beat = [s.beats_source for s in found if s.mean is not None and not s.is_source]
+    return bool(beat) and all(beats is False for beats in beat)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of two or more values and the ends of its 95 % t interval."""
+    mean = fmean(values)
+    half = t_quantile(len(values) - 1) * stdev(values) / sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def t_quantile(freedom: int) -> float:
+    """Return t such that 95 % of Student's t with ``freedom`` degrees lies in [-t, t]."""
+    low, high = 0.0, pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _inside(middle, freedom) < LEVEL else (low, middle)
+    return sqrt(freedom) * tan(low)
+
+
+def _inside(angle: float, freedom: int) -> float:
+    """Return the share of Student's t within +-t, for t = sqrt(freedom) tan(angle).
+
+    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4: exact for whole degrees of freedom.
+    """
+    odd = freedom % 2
+    term = cos(angle) if odd else 1.0
+    total = 0.0
+    for power in range(odd, freedom - 1, 2):
+        total += term
+        term *= (power + 1) / (power + 2) * cos(angle) ** 2
+    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
+
+
+def _finite(scores: Mapping[int, Score]) -> dict[int, Score]:
+    return {seed: score for seed, score in scores.items() if isfinite(score.value)}
+
+
+def _rows(sources: Mapping[str, Source]) -> dict[str, dict[int, Score]]:
+    """Return the scores of each source by seed, from the first variant that has one."""
+    rows: dict[str, dict[int, Score]] = {}
+    for source in sources.values():
+        rows[source.row] = {**_finite(source.scores), **rows.get(source.row, {})}
+    return {row: by_seed for row, by_seed in rows.items() if by_seed}
+
+
+def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> bool | None:
+    if not began:
+        return None
+    try:
+        difference = _difference(own, began, sorted(own.keys() & began.keys()))
+    except ScoreError:
+        return False
+    return _verdict(difference, sign) == BETTER
+
+
+def _standing(
+    name: str, scores: Mapping[str, Mapping[int, Score]], best: str, sign: int
+) -> Standing:
+    own = scores[name]
+    if len(own) == 1:
+        (only,) = own.values()
+        mean, low, high = only.value, only.low, only.high
+    else:
+        mean, low, high = mean_interval([score.value for score in own.values()])
+    shared = sorted(own.keys() & scores[best].keys())
+    difference, verdict, why = None, BEST, ""
+    if name != best:
+        try:
+            difference = _difference(own, scores[best], shared)
+            verdict = _verdict(difference, sign)
+        except ScoreError as error:
+            verdict, why = UNKNOWN, str(error)
+    return Standing(
+        variant=name,
+        seeds=tuple(sorted(own)),
+        mean=mean,
+        low=low,
+        high=high,
+        difference=difference,
+        paired=0 if difference is None else len(shared),
+        verdict=verdict,
+        why=why,
+    )
+
+
+def _difference(
+    one: Mapping[int, Score], best: Mapping[int, Score], shared: Sequence[int]
+) -> Difference:
+    """Return the first less the second, paired by seed.
+
+    Raises:
+        ScoreError: They share no seed, or were measured differently.
+    """
+    if not shared:
+        raise ScoreError("no seed has a score of both")
+    pairs = [compare(one[seed], best[seed]) for seed in shared]  # refuses unlike protocols
+    if len(pairs) == 1:
+        return pairs[0]
+    return Difference(*mean_interval([pair.difference for pair in pairs]))
+
+
+def _verdict(difference: Difference, sign: int) -> str:
+    if difference.within_noise:
+        return WITHIN
+    return WORSE if sign * difference.difference > 0 else BETTER

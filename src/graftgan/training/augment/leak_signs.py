@@ -1,0 +1,139 @@
+"""The marks that augmentations leave on pictures: dark borders, strange colours, turned pictures.
+
+n: pictures, c: channels, h: height, w: width, k: pixels of a region.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graftgan.core.tensors import PictureBytes
+
+DARK = 32.0  # of 255: the mean of every channel of a dark region lies below
+UNIFORM = 16.0  # of 255: the standard deviation inside a uniform region lies below
+_STRIPS_PER_SIDE = 32  # a border strip is 1/32 of the side: 2 pixels of 64
+_CORNERS_PER_SIDE = 8  # the legs of a corner triangle are 1/8 of the side: 8 pixels of 64
+_TURN_SIDE = 16  # pixels a side that pictures are averaged down to before they are turned
+_COLOUR_SIDE = 4  # and before their colours are taken
+_TAILS = 0.005  # share of the real pictures beyond each end of a range: 1 % beyond both
+_COLOUR_MARGIN = 10.0  # of 255: a colour nearer to the end of the range is not strange
+_TURN_MARGIN = 0.9  # the turned picture's distance is below this part of the upright one's
+_MOST_TURNS = 1024  # pictures of a set that are turned, evenly spaced: more is only slow
+
+
+def has_dark_border(pictures: PictureBytes) -> Tensor:
+    """Return (n,), true for pictures with a uniform dark strip at a side or triangle in a corner.
+
+    The picture as a whole must not be one dark surface: that is no border.
+    """
+    values = pictures.float()
+    regions = _border_regions(pictures.shape[-2], pictures.shape[-1], pictures.device)
+    dark = torch.stack([_is_dark(values[:, :, region]) for region in regions])
+    return dark.any(dim=0) & ~_is_dark(values.flatten(start_dim=2))
+
+
+def has_strange_colours(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
+    """Return (n_real,) and (n_generated,), true for pictures whose mean colour is out of range.
+
+    Looked at: brightness, saturation (highest less lowest channel) and every channel's mean less
+    the brightness, which shows a shift of hue in light and dark pictures alike. The range of each
+    is what the real pictures show, less the half per cent at either end; out of it means by more
+    than 10 of 255. A real picture is held against the range of all the others.
+
+    Cannot see: a change that stays among the colours of a set that has nearly all of them.
+    """
+    real_colours, generated_colours = (_mean_colours(pictures) for pictures in (real, generated))
+    if len(real) == 1:  # without others there is no range
+        return torch.ones(1, dtype=torch.bool), torch.ones(len(generated), dtype=torch.bool)
+    beyond = int(_TAILS * len(real))  # pictures beyond each end
+    low_of_others, high_of_others = _range(real_colours, beyond + 1)
+    real_out = (real_colours < low_of_others) | (real_colours > high_of_others)
+    low, high = _range(real_colours, beyond)
+    generated_out = (generated_colours < low) | (generated_colours > high)
+    return real_out.any(dim=1), generated_out.any(dim=1)
+
+
+def is_turned(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
+    """Return a truth per picture looked at: it resembles a real one more once turned.
+
+    Each picture is turned by 90, 180 and 270 degrees; it counts if its distance to the nearest
+    real picture then falls below 0.9 of what it was upright. A real picture is held against all
+    the others. Mirrored real pictures count as real ones, since mirroring is no turn but may look
+    like one. Of a set, at most 1024 pictures are looked at, evenly spaced.
+
+    Returns:
+        For the real pictures (n_real,) and for the generated ones (n_generated,).
+    """
+    real_small, generated_small = (
+        _small(pictures[:: -(-len(pictures) // _MOST_TURNS)], _TURN_SIDE)
+        for pictures in (real, generated)
+    )
+    if len(real) == 1:  # without others it resembles none
+        alone = torch.ones(1, dtype=torch.bool)
+        return alone, torch.ones(len(generated_small), dtype=torch.bool)
+    itself = torch.eye(len(real_small), dtype=torch.bool)
+    views = [real_small, real_small.flip(3)]
+    return _resembles_turned(real_small, views, itself), _resembles_turned(
+        generated_small, views, None
+    )
+
+
+def _is_dark(values: Tensor) -> Tensor:
+    """Return (n,) for the values (n, c, k) of a region: dark and uniform in every channel."""
+    deviation, mean = torch.std_mean(values, dim=2, correction=0)
+    return ((mean <= DARK) & (deviation <= UNIFORM)).all(dim=1)
+
+
+def _border_regions(height: int, width: int, device: torch.device) -> list[Tensor]:
+    """Return the masks (h, w) of four strips and four corner triangles."""
+    y = torch.arange(height, device=device)[:, None].expand(height, width)
+    x = torch.arange(width, device=device)[None, :].expand(height, width)
+    top, left = y / height, x / width
+    bottom, right = (height - 1 - y) / height, (width - 1 - x) / width
+    strips = [distance < 1 / _STRIPS_PER_SIDE for distance in (top, bottom, left, right)]
+    corners = [
+        vertical + horizontal < 1 / _CORNERS_PER_SIDE
+        for vertical in (top, bottom)
+        for horizontal in (left, right)
+    ]
+    return strips + corners
+
+
+def _small(pictures: PictureBytes, side: int) -> Tensor:
+    """Return (n, 3, side, side), float32 on the CPU in [0, 255]; gray becomes three channels."""
+    return F.adaptive_avg_pool2d(pictures.float(), side).cpu().expand(-1, 3, -1, -1)
+
+
+def _mean_colours(pictures: PictureBytes) -> Tensor:
+    """Return (n, 5): brightness, saturation, and every channel's mean less the brightness."""
+    small = _small(pictures, _COLOUR_SIDE)
+    saturation = (small.amax(dim=1) - small.amin(dim=1)).mean(dim=(1, 2))
+    channels = small.mean(dim=(2, 3))
+    brightness = channels.mean(dim=1, keepdim=True)
+    return torch.cat([brightness, saturation[:, None], channels - brightness], dim=1)
+
+
+def _range(colours: Tensor, beyond: int) -> tuple[Tensor, Tensor]:
+    """Return the ends (5,) of a range with ``beyond`` of the rows beyond each, and a margin."""
+    ordered = colours.sort(dim=0).values
+    return ordered[beyond] - _COLOUR_MARGIN, ordered[-1 - beyond] + _COLOUR_MARGIN
+
+
+def _resembles_turned(pictures: Tensor, views: list[Tensor], itself: Tensor | None) -> Tensor:
+    """Return (n,) for small pictures (n, 3, 16, 16), without the real pictures ``itself`` marks.
+
+    Args:
+        pictures: Those to turn.
+        views: The real pictures as they are and mirrored, each (m, 3, 16, 16).
+        itself: (n, m), true where a picture and a real one are the same; None where none are.
+    """
+
+    def nearest(turns: int) -> Tensor:
+        rows = pictures.rot90(turns, dims=(2, 3)).flatten(1)
+        distances = torch.stack([torch.cdist(rows, view.flatten(1)) for view in views]).amin(dim=0)
+        if itself is not None:
+            distances = distances.masked_fill(itself, torch.inf)
+        return distances.amin(dim=1)
+
+    turned = torch.stack([nearest(turns) for turns in (1, 2, 3)]).amin(dim=0)
+    return turned < _TURN_MARGIN * nearest(0)

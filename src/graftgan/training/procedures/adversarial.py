@@ -1,0 +1,137 @@
+"""The adversarial game: discriminator and generator take turns on pictures."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from graftgan.networks import build_pair
+from graftgan.runs.prepared import Prepared
+from graftgan.training import AdversarialGame, Processes
+from graftgan.training.augment import AdaptiveProbability, build_augmenter
+from graftgan.training.objectives import (
+    OBJECTIVES,
+    OptimizationSettings,
+    clip_weights,
+    path_length_of,
+    penalties_of,
+)
+from graftgan.training.procedures.procedure import (
+    GAMES,
+    Game,
+    Players,
+    real_batches,
+    real_classes,
+    update_of,
+)
+from graftgan.transfer import AnchorSetup, AnchorTerm, build_anchors, factors_in, is_anchored
+
+
+def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
+    """Return the two players of the objective.
+
+    Raises:
+        CheckpointError: What the anchors remember belongs to another run.
+    """
+    experiment, pair = prepared.experiment, prepared.pair
+    settings = experiment.optimization
+    losses = OBJECTIVES[experiment.resolved_objective].begin(settings)
+    companions = dict[str, torch.nn.Module]()
+    if isinstance(losses, torch.nn.Module):  # it keeps something, which belongs in checkpoints
+        companions["objective"] = losses.to(prepared.hardware.device)
+    path_length = path_length_of(settings)
+    if path_length is not None:
+        companions["path_length"] = path_length.to(prepared.hardware.device)
+
+    def settle() -> None:
+        losses.settle()
+        for kept in companions.values():
+            processes.average_buffers(kept)
+
+    views = build_augmenter(
+        experiment.augment, experiment.augmentation, batch_size=experiment.training.batch
+    )
+    if views.controller is not None:
+        companions["augmentation"] = views.controller.to(prepared.hardware.device)
+    game = AdversarialGame(
+        pair=pair,
+        losses=losses,
+        penalties=penalties_of(settings),
+        real_batch=real_batches(prepared, processes),
+        real_classes=real_classes(prepared, processes),
+        views=views,
+        hardware=prepared.hardware,
+        batch_size=experiment.training.batch // processes.count,
+        anchors=anchors_of(prepared),
+        style_mixing=settings.style_mixing or 0.0,
+        path_length=path_length,
+    )
+    critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
+    return Players(
+        [
+            update_of(
+                "discriminator",
+                prepared,
+                losses=game.discriminator_terms,
+                repeats=settings.critic_steps or 1,
+                before=_constraint(pair.discriminator, critic, settings),
+                after=_adaptation(views.controller, processes),
+            ),
+            update_of("generator", prepared, losses=game.generator_terms, after=settle),
+        ],
+        companions,
+    )
+
+
+GAMES.register("adversarial")(
+    Game(
+        build_adversarial,
+        "discriminator and generator take turns on pictures",
+        takes_classes=True,
+    )
+)
+
+
+def anchors_of(prepared: Prepared) -> list[AnchorTerm]:
+    """Return the anchors that the settings ask for, from what they remember of the source.
+
+    Raises:
+        CheckpointError: What they remember belongs to another run.
+    """
+    experiment = prepared.experiment
+    if not is_anchored(experiment.anchors):
+        return []
+    plain = build_pair(prepared.pair.architecture)
+    for _, network in plain.items():
+        prepared.hardware.place(network)
+    setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
+    return build_anchors(setup, prepared.memory)
+
+
+def _adaptation(controller: AdaptiveProbability | None, processes: Processes) -> Callable[[], None]:
+    """Return what moves the probability of the augmentation, if anything does."""
+    if controller is None:
+        return lambda: None
+
+    def settle() -> None:
+        processes.average_buffers(controller)
+        controller.settle()
+
+    return settle
+
+
+def _constraint(
+    critic: torch.nn.Module,
+    parameters: Sequence[torch.nn.Parameter],
+    settings: OptimizationSettings,
+) -> Callable[[], None]:
+    """Return the clipping of the critic's weights, if the objective has one.
+
+    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
+    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
+    """
+    limit = settings.weight_clip
+    if not limit:
+        return lambda: None
+    factors = {id(factor) for factor in factors_in(critic)}
+    weights = [p for p in parameters if id(p) not in factors]
+    return lambda: clip_weights(weights, limit)

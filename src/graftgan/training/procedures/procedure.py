@@ -1,0 +1,206 @@
+"""What every way of training builds, and what they share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from graftgan.core.network_types import Generator, NetworkPair, class_weights
+from graftgan.core.progress import Progress
+from graftgan.core.registry import Registry
+from graftgan.core.tensors import ClassWeights, Images, PictureBytes, to_images
+from graftgan.experiments.experiment import Experiment
+from graftgan.pictures import EndlessSampler
+from graftgan.runs.prepared import Prepared
+from graftgan.training import Processes, Update
+from graftgan.transfer import ACTIONS, TrainableLayer, is_anchored
+
+
+@dataclass(frozen=True, slots=True)
+class Players:
+    """What trains.
+
+    Attributes:
+        updates: Their turns make an iteration, in order.
+        companions: What trains along and is neither generator nor discriminator, by name; saved in
+            every checkpoint.
+        settled: Buffers of the generator that are no weights: its average takes them as they are.
+        sheet: Draws from a generator what belongs beside its samples; None: nothing does.
+        seconds: What was spent before the run on what it needs; it counts as time of the run.
+    """
+
+    updates: Sequence[Update]
+    companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    settled: Sequence[Tensor] = ()
+    sheet: Callable[[Generator], PictureBytes] | None = None
+    seconds: float = 0.0
+
+
+def _accept(prepared: Prepared) -> None:
+    del prepared
+
+
+def _silent(memory: Mapping[str, Tensor]) -> list[str]:
+    del memory
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """A way of training.
+
+    Attributes:
+        build: Makes its players; the networks are on their device.
+        summary: One line for tables and help.
+        takes_classes: Whether it can train a pair that tells classes apart.
+        keeps_source: Whether it draws at iteration 0 what the source draws.
+        trained: The networks it trains: a plan must leave something to train in these, and nothing
+            in others.
+        check: Raises a GraftganError where settings or plan do not fit it.
+        remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
+            disk, so that a resume finds exactly that; None: it needs nothing.
+        remarks: What a person should know of what it remembers, in sentences.
+    """
+
+    build: Callable[[Prepared, Processes], Players]
+    summary: str
+    takes_classes: bool = False
+    keeps_source: bool = True
+    trained: frozenset[str] = frozenset({"discriminator", "generator"})
+    check: Callable[[Prepared], None] = _accept
+    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] | None = None
+    remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
+
+
+GAMES: Registry[Game] = Registry("game")
+
+
+def meaningless_alone(experiment: Experiment) -> list[str]:
+    """Return what an experiment asks for that means nothing without a discriminator's loss."""
+    asked = {
+        "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
+        f"augment '{experiment.augment}' changes what a discriminator sees": (
+            experiment.augment != "none"
+        ),
+        "r1_gamma is a penalty on the discriminator": (experiment.optimization.r1_gamma or 0) > 0,
+    }
+    return [f"{what}; leave it out" for what, present in asked.items() if present]
+
+
+def update_of(
+    role: str,
+    prepared: Prepared,
+    *,
+    losses: Callable[..., dict[str, torch.Tensor]],
+    repeats: int = 1,
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
+) -> Update:
+    """Return the update of the network ``role``, with what its plan lets train."""
+    layers = prepared.plan.trainable[role]
+    transfer = prepared.experiment.transfer
+    rate = getattr(prepared.experiment.optimization, f"{role}_learning_rate")
+    return Update(
+        name=role,
+        parameters=[p for layer in layers for p in layer.parameters],
+        optimizer=make_optimizer(layers, rate, prepared),
+        losses=losses,
+        repeats=repeats,
+        before=before,
+        after=after,
+        starts=[
+            transfer.start_of(role, layer.layer, layer.action)
+            for layer in layers
+            for _ in layer.parameters
+        ],
+        late=late_layers(prepared),
+    )
+
+
+def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
+    """Return the layers that begin late, and so are frozen until then, with their starts.
+
+    Under ``--frozen-statistics source`` frozen layers normalise with the source's statistics, so
+    these do until they learn. Modulated layers keep those for good and need no switch.
+    """
+    transfer = prepared.experiment.transfer
+    if transfer.frozen_statistics != "source":
+        return []
+    return [
+        (network.layers()[layer.layer], start)
+        for role, network in prepared.pair.items()
+        for layer in prepared.plan.trainable[role]
+        if (start := transfer.start_of(role, layer.layer, layer.action)) > 0
+        and not ACTIONS[layer.action].modulates
+    ]
+
+
+def make_optimizer(
+    layers: Sequence[TrainableLayer], rate: float, prepared: Prepared
+) -> torch.optim.Optimizer:
+    """Return the optimizer of the settings, with a rate for each layer by its action."""
+    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
+    groups = [
+        {"params": la.parameters, "lr": rate * transfer.rate_of(la.action, layer=la.layer)}
+        for la in layers
+    ]
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, foreach=True)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, foreach=True)
+    betas = (settings.beta1 or 0.0, 0.999 if settings.beta2 is None else settings.beta2)
+    fused = prepared.hardware.device.type in {"cpu", "cuda"}
+    return torch.optim.Adam(groups, lr=rate, betas=betas, fused=fused)
+
+
+def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
+    """Return the function from a turn's number to its batch of real images, on the device."""
+    numbered = numbered_batches(prepared.images.pictures, prepared, processes)
+    return lambda turn: numbered(turn)[1]
+
+
+def numbered_batches(
+    pictures: PictureBytes, prepared: Prepared, processes: Processes
+) -> Callable[[int], tuple[Tensor, Images]]:
+    """Return the function from a turn's number to the places and images of its ``pictures``."""
+    chosen = sampled(pictures, prepared, processes)
+
+    def batch(turn: int) -> tuple[Tensor, Images]:
+        places, rows = chosen(turn)
+        images = to_images(rows)
+        return places, images.contiguous(memory_format=prepared.hardware.memory_format)
+
+    return batch
+
+
+def sampled(
+    rows: Tensor, prepared: Prepared, processes: Processes
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Return the function from a turn's number to its places in ``rows`` and what is there."""
+    device = prepared.hardware.device
+    limit = prepared.experiment.data.memory_limit_mb * 2**20
+    if device.type != "cpu" and rows.nbytes <= limit:
+        rows = rows.to(device)
+    sampler = EndlessSampler(
+        len(rows),
+        prepared.experiment.training.batch,
+        seed=prepared.experiment.seed,
+        rank=processes.rank,
+        processes=processes.count,
+    )
+
+    def at(turn: int) -> tuple[Tensor, Tensor]:
+        places = sampler.indices(turn)
+        return places.to(device), rows[places.to(rows.device)].to(device)
+
+    return at
+
+
+def real_classes(prepared: Prepared, processes: Processes) -> Callable[[int], ClassWeights | None]:
+    """Return the function from a turn's number to the classes of its batch of real images."""
+    labels = prepared.images.labels
+    if labels is None:
+        return lambda turn: None
+    at = sampled(class_weights(labels, len(prepared.images.classes)), prepared, processes)
+    return lambda turn: at(turn)[1]

@@ -1,0 +1,60 @@
+"""L2-SP: the squared distance of the weights to the source's.
+
+lambda * sum of (theta - theta_source)^2 over the weights of one network that move.
+
+Source: Li et al. 2018 (arXiv:1802.01483, eq. 2), without its half. The sum runs over single
+weights; a mean for each tensor would let small tensors count more. Of a modulated layer the weight
+that results is held, not the modulation's own numbers.
+"""
+
+from torch import Tensor
+
+from graftgan.transfer.regularizers.regularizer import (
+    ANCHORS,
+    Anchor,
+    AnchorSetup,
+    AnchorTerm,
+    HeldWeights,
+    Memory,
+    Role,
+    held_tensors,
+    laid_out_as,
+    weights_of,
+)
+from graftgan.transfer.regularizers.settings import AnchorSettings
+
+
+def _weights(settings: AnchorSettings) -> dict[Role, float]:
+    given: dict[Role, float] = {
+        "discriminator": settings.l2_sp_discriminator,
+        "generator": settings.l2_sp_generator,
+    }
+    return {role: weight for role, weight in given.items() if weight}
+
+
+def _wanted(settings: AnchorSettings) -> bool:
+    return bool(_weights(settings))
+
+
+def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
+    source = dict(setup.source.items())
+    return {
+        f"{role}.{name}": tensor
+        for role in _weights(setup.settings)
+        for name, tensor in weights_of(source[role], held_tensors(setup, role)).items()
+    }
+
+
+def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
+    terms: list[AnchorTerm] = []
+    for role, weight in _weights(setup.settings).items():
+        held = held_tensors(setup, role)
+        terms.append(
+            HeldWeights("l2_sp", role, weight, held, laid_out_as(held, memory, f"{role}."))
+        )
+    return terms
+
+
+ANCHORS.register("l2_sp")(
+    Anchor(_wanted, _remember, _build, "hold the weights to the source's, all alike")
+)

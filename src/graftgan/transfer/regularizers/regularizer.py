@@ -1,0 +1,225 @@
+"""What an anchor is, and which weights it can hold."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graftgan.core.errors import CheckpointError, SettingsError
+from graftgan.core.network_types import LayeredNetwork, NetworkPair
+from graftgan.core.progress import Progress, silent
+from graftgan.core.registry import Registry
+from graftgan.core.tensors import Images, Scalar
+from graftgan.transfer.actions import ACTIONS
+from graftgan.transfer.apply import AppliedPlan
+from graftgan.transfer.regularizers.settings import AnchorSettings
+
+Role = Literal["discriminator", "generator"]
+Memory = Mapping[str, Tensor]
+
+
+class AnchorTerm(Protocol):
+    """One term of one network's loss."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        ...
+
+    @property
+    def role(self) -> Role:
+        """The network in whose loss it stands."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Return what is entered while the discriminator scores the real batch."""
+        ...
+
+    def __call__(self, real: Images | None) -> Scalar:
+        """Return the weighted term; ``real`` is what was scored, None in the generator's loss."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSetup:
+    """What an anchor is made from.
+
+    Attributes:
+        pair: The networks that train, under the plan.
+        source: Plain networks of the same architecture: the source's own when an anchor looks what
+            it must remember, of any weights when it is built from what it remembers.
+        seed: Decides the random numbers that an anchor draws.
+        progress: Told how far a measurement is.
+    """
+
+    settings: AnchorSettings
+    pair: NetworkPair
+    plan: AppliedPlan
+    source: NetworkPair
+    seed: int
+    progress: Progress = silent
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A way to hold the target to the source.
+
+    Attributes:
+        wanted: Whether the settings ask for it.
+        remember: Returns what it needs of the source, which a run keeps on disk. Raises
+            SettingsError where it would hold nothing.
+        build: Returns its terms from what it remembers.
+        summary: One line for tables and help.
+    """
+
+    wanted: Callable[[AnchorSettings], bool]
+    remember: Callable[[AnchorSetup], dict[str, Tensor]]
+    build: Callable[[AnchorSetup, Memory], list[AnchorTerm]]
+    summary: str
+
+
+ANCHORS: Registry[Anchor] = Registry("anchor")
+
+
+def remember_source(setup: AnchorSetup) -> dict[str, Tensor]:
+    """Return what the anchors that the settings ask for need of the source, on the CPU.
+
+    Raises:
+        SettingsError: An anchor would hold nothing.
+    """
+    return {
+        f"{name}/{key}": tensor.detach().cpu().clone()
+        for name, anchor in ANCHORS.items()
+        if anchor.wanted(setup.settings)
+        for key, tensor in anchor.remember(setup).items()
+    }
+
+
+def build_anchors(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
+    """Return the terms of the anchors that the settings ask for.
+
+    Raises:
+        CheckpointError: ``memory`` is not what :func:`remember_source` returned for this setup.
+    """
+    terms: list[AnchorTerm] = []
+    for name, anchor in ANCHORS.items():
+        if anchor.wanted(setup.settings):
+            own = {
+                key.removeprefix(f"{name}/"): tensor
+                for key, tensor in memory.items()
+                if key.startswith(f"{name}/")
+            }
+            terms += anchor.build(setup, own)
+    return terms
+
+
+def is_anchored(settings: AnchorSettings) -> bool:
+    """Return whether the settings ask for any anchor."""
+    return any(anchor.wanted(settings) for anchor in ANCHORS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTensor:
+    """A weight as the network uses it: under a modulation, what comes out of that."""
+
+    module: nn.Module
+    attribute: str
+
+    def value(self) -> Tensor:
+        """Return the weight; gradients reach what trains in it."""
+        return getattr(self.module, self.attribute)
+
+
+def held_tensors(setup: AnchorSetup, role: Role) -> dict[str, HeldTensor]:
+    """Return, by its name in the plain network, every weight of ``role`` that training moves.
+
+    Layers that start from fresh weights are left out: nothing of the source is in them.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    moving = {
+        id(parameter)
+        for layer in setup.plan.trainable[role]
+        if ACTIONS[layer.action].keeps_source
+        for parameter in layer.parameters
+    }
+    network = dict(setup.pair.items())[role]
+    found: dict[str, HeldTensor] = {}
+    for path, module in network.named_modules():
+        if "parametrizations" in path.split("."):
+            continue
+        own = [n for n, p in module.named_parameters(recurse=False) if id(p) in moving]
+        for name in [*own, *_modulated(module, moving)]:
+            found[f"{path}.{name}".lstrip(".")] = HeldTensor(module, name)
+    if not found:
+        raise SettingsError(
+            f"an anchor of the {role} has nothing to hold: no layer of it trains from the source's "
+            "weights; leave the anchor out or take another plan"
+        )
+    return found
+
+
+def weights_of(network: LayeredNetwork, names: Mapping[str, object]) -> dict[str, Tensor]:
+    """Return the parameters of a plain network that ``names`` lists."""
+    parameters = dict(network.named_parameters())
+    return {name: parameters[name] for name in names}
+
+
+def squared_distance(
+    held: Mapping[str, HeldTensor], start: Memory, importance: Memory | None = None
+) -> Scalar:
+    """Return the sum over all weights of importance * (weight - start)^2, in float32."""
+    terms: list[Tensor] = []
+    for name, tensor in held.items():
+        distance = (tensor.value().float() - start[name]).square()
+        terms.append((distance if importance is None else distance * importance[name]).sum())
+    return torch.stack(terms).sum()
+
+
+def laid_out_as(held: Mapping[str, HeldTensor], memory: Memory, prefix: str) -> dict[str, Tensor]:
+    """Return the remembered tensors under ``prefix`` on the device and in the order of ``held``.
+
+    Raises:
+        CheckpointError: One is missing or of another shape.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in held.items():
+        like, kept = tensor.value().detach(), memory.get(f"{prefix}{name}")
+        if kept is None or kept.shape != like.shape:
+            raise CheckpointError(f"what the anchors remember does not fit this run: {name}")
+        found[name] = torch.empty_like(like, dtype=torch.float32).copy_(kept)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWeights:
+    """The weighted squared distance of one network's weights to where they started.
+
+    Attributes:
+        importance: How much each weight counts; None: all alike.
+    """
+
+    name: str
+    role: Role
+    weight: float
+    held: Mapping[str, HeldTensor]
+    start: Memory
+    importance: Memory | None = None
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Return nothing to enter: no picture matters."""
+        return nullcontext()
+
+    def __call__(self, real: Images | None) -> Scalar:
+        """Return the weighted distance."""
+        del real
+        return self.weight * squared_distance(self.held, self.start, self.importance)
+
+
+def _modulated(module: nn.Module, moving: set[int]) -> list[str]:
+    chains = getattr(module, "parametrizations", {})
+    return [n for n, c in chains.items() if any(id(p) in moving for p in c.parameters())]

@@ -1,0 +1,257 @@
+"""What the numbers in a file mean: depth, colour profile, orientation, kind."""
+
+import gc
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_drawings import noise
+from data_pngs import png_16
+from PIL import Image, ImageCms
+
+from graftgan.pictures import DataSettings, ImageSet, load_image_set
+from graftgan.pictures import bit_depth as depth
+from graftgan.pictures import file_kinds as kinds
+from graftgan.pictures.bit_depth import agreed_bits
+
+
+def load(path: Path, **settings: object) -> ImageSet:
+    return load_image_set(path, DataSettings(**settings), resolution=16, seed=0)  # type: ignore[arg-type]
+
+
+def ramp(bits: int, channels: int = 1) -> np.ndarray:
+    """Return the values from 0 to the largest of so many bits, (16, 16) or (16, 16, c)."""
+    values = np.linspace(0, (1 << bits) - 1, 256).round().astype(np.uint16).reshape(16, 16)
+    return values if channels == 1 else np.repeat(values[..., None], channels, axis=2)
+
+
+LEVELS = torch.arange(256).reshape(16, 16)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_fewer_bits_in_a_file_of_16_are_not_black(tmp_path: Path, bits: int, channels: int):
+    values = ramp(bits, channels)
+    if channels == 4:
+        values[..., 3] = 65535
+    (tmp_path / "x.png").write_bytes(png_16(values))
+    images = load(tmp_path)
+    assert (images.pictures[0] - LEVELS).abs().max() <= 1
+    assert f"1 with {bits} bit values in a file of 16 bit" in images.summary()
+    remarks = images.manifest()["pictures"][0]["remarks"]
+    assert remarks == [f"with {bits} bit values in a file of 16 bit"]
+
+
+def test_sbit_decides_where_it_can_be_true(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(png_16(ramp(10), significant=14))  # a dark one of 14 bit
+    (tmp_path / "b.png").write_bytes(png_16(ramp(16), significant=12))  # scaled, as PNG says
+    images = load(tmp_path)
+    assert torch.equal(images.pictures[1, 0], LEVELS.byte())
+    assert (images.pictures[0, 0] - LEVELS / 16).abs().max() <= 1
+    assert "1 with 14 bit values" in images.summary()
+
+
+def test_all_pictures_of_a_set_have_the_same_range(tmp_path: Path):
+    (tmp_path / "bright.png").write_bytes(png_16(ramp(14)))
+    (tmp_path / "dim.png").write_bytes(png_16(ramp(10)))
+    images = load(tmp_path)
+    assert (images.pictures[0, 0] - LEVELS).abs().max() <= 1
+    assert (images.pictures[1, 0] - LEVELS / 16).abs().max() <= 1
+    assert "2 with 14 bit values" in images.summary()
+    again = load(tmp_path)  # from the cache
+    assert torch.equal(again.pictures, images.pictures)
+    assert again.notes == images.notes
+
+
+def test_bits_that_a_set_agrees_on():
+    assert agreed_bits([16, 14, 16]) == [16, 16, 16]
+    assert agreed_bits([16, 12, 10]) == [16, 12, 12]
+    assert agreed_bits([14, 10]) == [14, 14]
+    assert agreed_bits([]) == []
+
+
+def test_fewer_bits_in_a_tiff_of_16_are_not_black(tmp_path: Path):
+    values = ramp(12, 3)
+    header = b"II*\0\x08\0\0\0"
+    entries = [
+        (256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 300), (277, 3, 1, 3), (278, 4, 1, 16), (279, 4, 1, values.nbytes),
+    ]  # fmt: skip
+    directory = len(entries).to_bytes(2, "little")
+    for tag, kind, count, value in entries:
+        directory += b"".join(
+            number.to_bytes(size, "little")
+            for number, size in ((tag, 2), (kind, 2), (count, 4), (value, 4))
+        )
+    content = (header + directory + bytes(4)).ljust(200, b"\0") + b"\x10\0" * 3
+    content = content.ljust(300, b"\0") + values.astype("<u2").tobytes()
+    (tmp_path / "x.tif").write_bytes(content)
+    images = load(tmp_path)
+    assert (images.pictures[0] - LEVELS).abs().max() <= 1
+
+
+def exchanged_profile() -> bytes:
+    """Return a profile in which red and green are exchanged, so that the right answer is known."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * profile[131], 12)}
+    first, second = at[b"rXYZ"] + 4, at[b"gXYZ"] + 4
+    profile[first : first + 8], profile[second : second + 8] = (
+        profile[second : second + 8],
+        profile[first : first + 8],
+    )
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_colour_profile_is_converted(tmp_path: Path, mode: str):
+    picture = Image.new("RGB", (16, 16), (200, 40, 90))
+    picture = picture.quantize(2) if mode == "P" else picture.convert(mode)
+    picture.save(tmp_path / "x.png", icc_profile=exchanged_profile())
+    images = load(tmp_path)
+    assert (images.pictures[0, :, 5, 5].int() - torch.tensor([40, 200, 90])).abs().max() <= 2
+    assert "1 converted to sRGB from their colour profile" in images.summary()
+
+
+def test_an_srgb_profile_and_none_give_the_same_pixels(tmp_path: Path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    noise(16, 16).save(tmp_path / "a.png", icc_profile=profile)
+    noise(16, 16).save(tmp_path / "b.png")
+    noise(16, 16).convert("L").save(tmp_path / "c.png", icc_profile=profile)
+    images = load(tmp_path)
+    assert torch.equal(images.pictures[0], images.pictures[1])
+    assert torch.equal(
+        images.pictures[2, 0], torch.from_numpy(np.array(noise(16, 16).convert("L")))
+    )
+    assert "profile" not in images.summary()
+
+
+def test_a_damaged_profile_costs_no_picture(tmp_path: Path):
+    noise(16, 16).save(tmp_path / "a.png", icc_profile=b"no profile" * 20)
+    noise(16, 16).save(tmp_path / "b.png")
+    images = load(tmp_path)
+    assert torch.equal(images.pictures[0], images.pictures[1])
+    assert "1 with a colour profile that is damaged" in images.summary()
+
+
+def test_lab_is_converted(tmp_path: Path):
+    Image.new("LAB", (16, 16), (255, 128, 128)).save(tmp_path / "x.tif")
+    assert load(tmp_path).pictures[0, :, 5, 5].min() >= 250  # white
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "reason"),
+    [
+        ("x.jxl", b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL; convert it to PNG"),
+        ("x.psd", b"8BPS\0\1", None),
+        ("x.svg", b"<?xml version='1.0'?><svg xmlns='x'/>", "SVG, a drawing without pixels"),
+        ("called.jpg", b"8BPS\0\1" + bytes(50), "a Photoshop document; save it as PNG"),
+    ],
+)
+def test_kinds_that_cannot_be_read_are_named(
+    tmp_path: Path, name: str, start: bytes, reason: str | None
+):
+    noise(16, 16).save(tmp_path / "a.png")
+    (tmp_path / name).write_bytes(start)
+    assert [s.reason[: len(reason or "")] for s in load(tmp_path).skipped] == [reason] * bool(
+        reason
+    )
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_heic_without_the_extra_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    kinds.can_read_heif.cache_clear()
+    noise(16, 16).save(tmp_path / "a.png")
+    (tmp_path / "photo").write_bytes(HEIC)
+    (skipped,) = load(tmp_path).skipped
+    kinds.can_read_heif.cache_clear()
+    assert skipped.reason.startswith('HEIC; install it with pip install "graftgan[heic]"')
+
+
+def test_heic_with_the_extra_is_read(tmp_path: Path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    kinds.can_read_heif.cache_clear()
+    picture = Image.new("RGB", (64, 64), "black")
+    picture.paste("white", (0, 0, 64, 32))
+    file = io.BytesIO()
+    picture.save(file, "HEIF", quality=95)
+    (tmp_path / "x.heic").write_bytes(file.getvalue())
+    shown = load(tmp_path).pictures[0].float().mean(dim=(0, 2))
+    assert shown[9:].max() < 20 < 235 < shown[:7].min()
+    (tmp_path / "x.heic").write_bytes(file.getvalue()[:200])
+    noise(16, 16).save(tmp_path / "a.png")
+    assert [s.reason for s in load(tmp_path).skipped] == ["damaged or truncated"]
+
+
+def test_a_turned_picture_of_16_bit_is_upright(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = np.zeros((16, 16), np.uint16)
+    values[:8] = 65535
+    Image.fromarray(values).save(tmp_path / "x.png", exif=exif)
+    columns = load(tmp_path, channels=1).pictures[0, 0].float().mean(dim=0)
+    assert columns.tolist() == [0.0] * 8 + [255.0] * 8
+
+
+def test_a_very_large_dark_picture_is_upright_and_leaves_no_memory_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(depth, "_MOST_IN_TWO", 100)  # pixels: so it is thinned
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = np.zeros((64, 64, 3), np.uint16)
+    values[:32] = 1023
+    (tmp_path / "x.png").write_bytes(png_16(values, exif=exif.tobytes()[6:]))
+    (tmp_path / "y.png").write_bytes(png_16(values ^ 1))  # it is asked for Exif data it lacks
+    gc.collect()
+    gc.disable()
+    try:
+        columns = load(tmp_path).pictures[0].float().mean(dim=(0, 1))
+        pictures = [o for o in gc.get_objects() if issubclass(type(o), Image.Image)]
+        alive = [picture for picture in pictures if picture.height in (32, 64)]
+    finally:
+        gc.enable()
+    assert columns[:7].max() < 20 < 235 < columns[9:].min()
+    assert alive == []
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP", "PNG", "JPEG", "AVIF"])
+def test_half_a_file_is_no_picture(tmp_path: Path, kind: str):
+    file = io.BytesIO()
+    picture = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    )
+    picture.save(file, kind)
+    (tmp_path / "half.png").write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+    noise(16, 16).save(tmp_path / "a.png")
+    assert [s.reason for s in load(tmp_path).skipped] == ["damaged or truncated"]
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from graftgan.data import DataSettings, load_image_set
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+images = load_image_set(Path(sys.argv[1]), DataSettings(), resolution=16, seed=0)
+print(len(images.names), peak() - before)
+"""
+
+
+def test_large_pictures_are_decoded_one_after_another(tmp_path: Path):
+    folder = tmp_path / "p"
+    folder.mkdir()
+    content = png_16(np.broadcast_to(np.uint16([[1000], [65535]]).repeat(4800, 0), (9600, 9990)))
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(content)
+    script = [sys.executable, "-c", PEAK, str(folder)]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    count, megabytes = map(int, done.stdout.split())
+    assert count == 3
+    assert megabytes < 1000
