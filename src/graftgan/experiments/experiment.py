@@ -247,6 +247,11 @@ class Experiment:
         assert self.objective is not None
         return self.objective
 
+    @property
+    def latent_map(self) -> str:
+        """What stands between a draw and the latent that the generator takes."""
+        return self.network.latent_map or NO_LATENT_MAP
+
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and feature networks absolute."""
         eyes = _absolute_file(self.reconstruction.perceptual_network)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import torch
 
 from graftgan.networks import build_pair
-from graftgan.runs.prepared import Prepared
 from graftgan.training import AdversarialGame, Processes
 from graftgan.training.augment import AdaptiveProbability, build_augmenter
 from graftgan.training.objectives import (
@@ -15,6 +14,7 @@ from graftgan.training.objectives import (
     path_length_of,
     penalties_of,
 )
+from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
     GAMES,
     Game,

@@ -17,12 +17,12 @@ from graftgan.core.progress import Progress
 from graftgan.core.randomness import Randomness
 from graftgan.core.tensors import to_images
 from graftgan.networks.normalisation_statistics import evaluation_mode, layers_on_batch_statistics
-from graftgan.runs.prepared import Prepared
 from graftgan.training import AdversarialGame, Processes, Update
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES, Drift, penalties_of
 from graftgan.training.procedures.adversarial import anchors_of
 from graftgan.training.procedures.code_networks import CodeCritic, Decoder, Head, head_and_decoder
+from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.encoder import (
     CodedSource,
     codes_of,
@@ -73,7 +73,9 @@ def build_codes(prepared: Prepared, processes: Processes) -> Players:
     critic_update = Update(
         name="critic",
         parameters=layers[0].parameters,
-        optimizer=make_optimizer(layers, settings.discriminator_learning_rate or 0.0, prepared),
+        optimizer=make_optimizer(
+            layers, settings.discriminator_learning_rate or 0.0, prepared, settings
+        ),
         losses=game.discriminator_terms,
         repeats=settings.critic_steps or 1,
         late=late_layers(prepared),

@@ -10,10 +10,10 @@ from graftgan.core.network_types import Generator, NetworkPair, class_weights
 from graftgan.core.progress import Progress
 from graftgan.core.registry import Registry
 from graftgan.core.tensors import ClassWeights, Images, PictureBytes, to_images
-from graftgan.experiments.experiment import Experiment
 from graftgan.pictures import EndlessSampler
-from graftgan.runs.prepared import Prepared
 from graftgan.training import Processes, Update
+from graftgan.training.objectives import OptimizationSettings
+from graftgan.training.procedures.contract import Prepared, ProcedureSettings
 from graftgan.transfer import ACTIONS, TrainableLayer, is_anchored
 
 
@@ -76,7 +76,7 @@ class Game:
 GAMES: Registry[Game] = Registry("game")
 
 
-def meaningless_alone(experiment: Experiment) -> list[str]:
+def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
     """Return what an experiment asks for that means nothing without a discriminator's loss."""
     asked = {
         "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
@@ -93,18 +93,30 @@ def update_of(
     prepared: Prepared,
     *,
     losses: Callable[..., dict[str, torch.Tensor]],
+    optimization: OptimizationSettings | None = None,
     repeats: int = 1,
     before: Callable[[], None] = lambda: None,
     after: Callable[[], None] = lambda: None,
 ) -> Update:
-    """Return the update of the network ``role``, with what its plan lets train."""
+    """Return the update of the network ``role``, with what its plan lets train.
+
+    Args:
+        role: ``discriminator`` or ``generator``.
+        prepared: What the run consists of.
+        losses: The terms of the loss.
+        optimization: Settings of the optimizer; None: those of the experiment.
+        repeats: Turns in an iteration.
+        before: Called before a step.
+        after: Called after a step.
+    """
     layers = prepared.plan.trainable[role]
     transfer = prepared.experiment.transfer
-    rate = getattr(prepared.experiment.optimization, f"{role}_learning_rate")
+    settings = optimization or prepared.experiment.optimization
+    rate = getattr(settings, f"{role}_learning_rate")
     return Update(
         name=role,
         parameters=[p for layer in layers for p in layer.parameters],
-        optimizer=make_optimizer(layers, rate, prepared),
+        optimizer=make_optimizer(layers, rate, prepared, settings),
         losses=losses,
         repeats=repeats,
         before=before,
@@ -137,10 +149,13 @@ def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
 
 
 def make_optimizer(
-    layers: Sequence[TrainableLayer], rate: float, prepared: Prepared
+    layers: Sequence[TrainableLayer],
+    rate: float,
+    prepared: Prepared,
+    settings: OptimizationSettings,
 ) -> torch.optim.Optimizer:
     """Return the optimizer of the settings, with a rate for each layer by its action."""
-    settings, transfer = prepared.experiment.optimization, prepared.experiment.transfer
+    transfer = prepared.experiment.transfer
     groups = [
         {"params": la.parameters, "lr": rate * transfer.rate_of(la.action, layer=la.layer)}
         for la in layers

@@ -17,7 +17,6 @@ from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks.mapper import AffineMap, MappedGenerator
 from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
-from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Moment, Processes, Terms
 from graftgan.training.objectives import (
     ReconstructionSettings,
@@ -27,6 +26,7 @@ from graftgan.training.objectives import (
     pixel_distance,
     within_ball,
 )
+from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
     GAMES,
     Game,
@@ -168,7 +168,7 @@ def check_reconstruction(prepared: Prepared) -> None:
     """
     experiment = prepared.experiment
     problems = meaningless_alone(experiment)
-    if experiment.network.latent_map != "affine":
+    if experiment.latent_map != "affine":
         problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
     if problems:
         raise SettingsError(f"the game reconstruction: {'; '.join(problems)}")

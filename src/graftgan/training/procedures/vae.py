@@ -18,9 +18,9 @@ from graftgan.networks import build_pair
 from graftgan.networks.blocks import start_by_fan_in
 from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
-from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Moment, Processes, Terms, VAESettings
 from graftgan.training.objectives import OptimizationSettings, kl_to_standard_normal
+from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
     GAMES,
     Game,
@@ -105,8 +105,9 @@ def build_vae(prepared: Prepared, processes: Processes) -> Players:
     )
     update = update_of(
         "generator",
-        replace(prepared, experiment=replace(experiment, optimization=_adam(experiment.vae))),
+        prepared,
         losses=game.terms,
+        optimization=_adam(experiment.vae),
         after=lambda: processes.average_buffers(encoder),
     )
     weights = list(encoder.parameters())
