@@ -40,7 +40,7 @@ def start_table(lines: Sequence[Line]) -> str:
 
 
 def loss_svg(lines: Sequence[Line]) -> str:
-    """Return the losses of both players by start, the median over the seeds, as SVG text."""
+    """Return the losses of both networks by start, the median over the seeds, as SVG text."""
     series: dict[str, list[tuple[float, float]]] = {}
     for variant, words in ((FRESH, "fresh"), (DECODER, "decoder")):
         runs = [line["losses"] for line in lines if line["variant"] == variant]

@@ -27,7 +27,7 @@ from graftgan.models.adapters import (
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, random_latents, sheet_latents
 from graftgan.reports import picture_grid
-from graftgan.runs.build import build_training, prepare, with_game_memory
+from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import begins_with_source
 from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
@@ -72,7 +72,7 @@ def test_there_are_methods_to_hold_to_the_contract():
 
 def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], home: Path):
     name, _ = finished
-    prepared = with_game_memory(prepare(experiment_of(home, name), CPU))
+    prepared = with_procedure_cache(prepare(experiment_of(home, name), CPU))
     training = build_training(prepared, Processes())
     training.iteration = 1
     assert is_anchored(prepared.experiment.anchors) == (name in ANCHORED)

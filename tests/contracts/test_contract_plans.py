@@ -47,7 +47,7 @@ def test_other_normalisations_are_held_too(kind: str):
 
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_every_game_respects_the_plan(objective: str):
-    # Only differences of scores count in a Wasserstein game, and within the hinge's margins:
+    # Only differences of scores count under a Wasserstein loss, and within the hinge's margins:
     # there the gradient of the very last bias is zero.
     idle = () if objective == "gan" else ("discriminator.blocks.layer4.linear.bias",)
     check(tiny_run(plan="combined", objective=objective), "source", may_stand=idle)

@@ -31,7 +31,7 @@ class SourceCard:
         architecture: The networks, as data.
         data: The pictures it was trained on, in words.
         licence: Licence of pictures and weights.
-        objective: The adversarial game of its training.
+        objective: The adversarial loss of its training.
         iterations: Generator steps.
         images_seen: Real pictures shown to the discriminator.
         command: What makes it again.

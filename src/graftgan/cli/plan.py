@@ -11,7 +11,7 @@ from graftgan.experiments.methods import METHODS
 from graftgan.models.sources import DEFAULT_SOURCE, open_source
 from graftgan.networks import build_pair
 from graftgan.networks.normalisation_statistics import Statistics
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_plan
 
 DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
@@ -21,7 +21,7 @@ fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the 
 the next j, freeze the last i. Or give rules: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
 
 examples:
-  graftgan plan                                        every preset, action, method and game
+  graftgan plan                                        every preset, action, method and procedure
   graftgan plan combined
   graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
 """
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str]) -> int:
             console.print(f"{name:<20} {method.summary} ({method.paper})")
             stands_for = (f"{key}={value}" for key, value in method.settings.items())
             console.print(f"{'':<20} {', '.join(stands_for)}")
-        console.print("\ngames, for --game:")
-        for name, game in GAMES.items():
-            console.print(f"{name:<20} {game.summary}")
+        console.print("\nprocedures, for --procedure:")
+        for name, procedure in PROCEDURES.items():
+            console.print(f"{name:<20} {procedure.summary}")
         return 0
     plan = parse_plan(options.plan)
     pair = open_source(options.source).pair

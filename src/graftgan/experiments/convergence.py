@@ -38,7 +38,7 @@ class Convergence:
     """When a run converged, as far as it did.
 
     Attributes:
-        losses: When the losses of all players had become stable; None: they had not.
+        losses: When the losses of all networks had become stable; None: they had not.
         score: When the score that decides was first as good as asked for; None: never, or nothing
             was asked for.
         score_name: Of that score; empty where the run has none.
@@ -128,7 +128,7 @@ def _value(logged: object) -> float | None:
 
 
 def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -> Reached | None:
-    """Return when a loss was stable; a player that began late has no loss until then."""
+    """Return when a loss was stable; a network that began late has no loss until then."""
     known = [
         (value, moment) for value, moment in zip(values, moments, strict=True) if value is not None
     ]

@@ -7,7 +7,7 @@ from graftgan.core.network_types import Architecture
 from graftgan.networks import BACKBONES
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 
-DEFAULT_GAME = "adversarial"
+DEFAULT_PROCEDURE = "adversarial"
 _USUAL_OBJECTIVE = "hinge"
 _USUAL_BATCH = 64
 _STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # a batch of the first over the side, at most the second
@@ -16,7 +16,7 @@ _FINE_FROM = 1024  # pixels a side from which on the rate is lower
 
 
 def usual_objective(backbone: str) -> str:
-    """Return the game that the authors of ``backbone`` play."""
+    """Return the objective that the authors of ``backbone`` train with."""
     kind = BACKBONES[backbone]
     if kind.autoencodes:
         return "began"
@@ -36,11 +36,11 @@ def advised(
     *,
     objective: str,
     batch_size: int,
-    game: str = DEFAULT_GAME,
+    procedure: str = DEFAULT_PROCEDURE,
 ) -> OptimizationSettings:
     """Fill what ``settings`` leave open.
 
-    Networks with styles under the game ``gan`` are trained as StyleGAN2-ADA trains by itself
+    Networks with styles under the objective ``gan`` are trained as StyleGAN2-ADA trains by itself
     (Karras et al. 2020, arXiv:2006.06676, appendix C; the choice for an unknown set is the authors'
     program's): gamma of R1 by resolution and batch, for StyleGAN2 also path lengths and mixed
     styles. StyleGAN3 leaves these two out (Karras et al. 2021, arXiv:2106.12423, appendix).
@@ -56,7 +56,7 @@ def advised(
                     "leave it out, or take the backbone stylegan2"
                 )
     advice = OBJECTIVES[objective].advice
-    if architecture.style is not None and objective == "gan" and game == DEFAULT_GAME:
+    if architecture.style is not None and objective == "gan" and procedure == DEFAULT_PROCEDURE:
         side = architecture.resolution
         learning_rate = 2.5e-3 if side < _FINE_FROM else 2e-3
         mixes = architecture.backbone == "stylegan2"

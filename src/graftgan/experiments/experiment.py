@@ -1,4 +1,4 @@
-"""One experiment as plain data: which pictures, which source, which plan, which game."""
+"""One experiment as plain data: which pictures, which source, which plan, which procedure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -8,7 +8,12 @@ from typing import Any, Literal
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NO_LATENT_MAP, Architecture, StyleArchitecture
 from graftgan.core.settings import strict
-from graftgan.experiments.defaults import DEFAULT_GAME, advised, usual_batch_size, usual_objective
+from graftgan.experiments.defaults import (
+    DEFAULT_PROCEDURE,
+    advised,
+    usual_batch_size,
+    usual_objective,
+)
 from graftgan.experiments.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
 from graftgan.networks import BACKBONES, LATENT_MAPS, NORMALISATIONS
@@ -22,8 +27,8 @@ DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
 STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
 """Those of the networks' settings that are of a StyleGAN alone."""
-FRESH_PLANS = {DEFAULT_GAME: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
-"""What trains from fresh weights, by game. A game that is not here needs a source."""
+FRESH_PLANS = {DEFAULT_PROCEDURE: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
+"""What trains from fresh weights, by procedure. A procedure that is not here needs a source."""
 
 
 @strict
@@ -95,9 +100,8 @@ class Experiment:
     objective: str | None = None
     """The adversarial loss: gan, hinge, wgan, wgan_gp or began; without it that of the network's
     authors for a StyleGAN or began, else hinge."""
-    game: str = DEFAULT_GAME
-    """Who trains what: adversarial on pictures; codes, on what enters the frozen layers; or the
-    generator alone, by reconstruction or as the decoder of a vae."""
+    procedure: str = DEFAULT_PROCEDURE
+    """Training procedure: adversarial, codes (Mind2Mind), reconstruction or vae."""
     plan: str | None = None
     """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
     augment: str = "none"
@@ -155,7 +159,7 @@ class Experiment:
         parse_plan(self.plan or DEFAULT_PLAN)
 
     def _check_alone(self) -> None:
-        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.game)):
+        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.procedure)):
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
             )
@@ -163,14 +167,15 @@ class Experiment:
             raise SettingsError(
                 "without a source a method or an anchor means nothing; remove it or add the source"
             )
-        if self.game not in FRESH_PLANS:
+        if self.procedure not in FRESH_PLANS:
             raise SettingsError(
-                f"the game {self.game} trains no pair from fresh weights; add a source, or leave "
-                "the game out"
+                f"the procedure {self.procedure} trains no pair from fresh weights; add a source, "
+                "or leave the procedure out"
             )
-        if self.start == "vae" and self.game != DEFAULT_GAME:
+        if self.start == "vae" and self.procedure != DEFAULT_PROCEDURE:
             raise SettingsError(
-                f"start vae is followed by an adversarial game, not by {self.game}; leave one out"
+                f"start vae is followed by adversarial training, not by {self.procedure}; "
+                "leave one out"
             )
 
     def architecture(
@@ -204,7 +209,7 @@ class Experiment:
         name = self.played_with(architecture.backbone)
         objective = OBJECTIVES[name]
         if (
-            self.game == DEFAULT_GAME  # elsewhere no objective is played on the discriminator
+            self.procedure == DEFAULT_PROCEDURE  # elsewhere no objective asks the discriminator
             and not objective.allows_batch_normalised_critic
             and architecture.discriminator_normalisation == "batch"
         ):
@@ -213,7 +218,7 @@ class Experiment:
                 "is on single images; take another objective, or a source pre-trained with layer, "
                 "instance or no normalisation in its discriminator"
             )
-        if self.game == DEFAULT_GAME:
+        if self.procedure == DEFAULT_PROCEDURE:
             _refuse_other_scores(name, architecture.backbone)
             _refuse_unsigned_scores(self.augment, name)
         return replace(architecture, classes=known)
@@ -282,7 +287,7 @@ class Experiment:
             self.located(),
             backbone=architecture.backbone,
             objective=objective,
-            plan=FRESH_PLANS[self.game] if self.source is None else self.plan or DEFAULT_PLAN,
+            plan=FRESH_PLANS[self.procedure] if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=advised(
@@ -290,7 +295,7 @@ class Experiment:
                 architecture,
                 objective=objective,
                 batch_size=training.batch,
-                game=self.game,
+                procedure=self.procedure,
             ),
             augmentation=self.usual_augmentation(),
             training=replace(

@@ -28,7 +28,7 @@ METHODS: Registry[Method] = Registry("method")
 
 _ALL_TRAIN = {"plan": "fine_tune"}
 _RECONSTRUCTION = {
-    "game": "reconstruction",
+    "procedure": "reconstruction",
     "network.latent_map": "affine",
     "augment": "none",
     "optimization.optimizer": "adam",
@@ -146,7 +146,7 @@ _ROWS = {
         "encode the pictures once, train the first generator layers on the codes alone",
         "Fregier and Gouray 2020, arXiv:1906.11613",
         {
-            "game": "codes",
+            "procedure": "codes",
             "plan": "D(*,0,0) G(*,0,2)",
             "augment": "none",
             "objective": "wgan_gp",

@@ -12,7 +12,7 @@ from graftgan.reports.drawing import Panel, Point, in_words
 
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
 _SHARED = {  # panels of several curves: the vertical axis and the caption
-    _LOSSES: ("loss", "In an adversarial game a lower loss is not by itself a better one."),
+    _LOSSES: ("loss", "In adversarial training a lower loss is not by itself a better one."),
     _LOGITS: (
         "logit",
         "A gap that keeps growing: the discriminator tells its training pictures too easily.",

@@ -24,11 +24,16 @@ from graftgan.core.network_types import (
 from graftgan.core.provenance import licences_in_words
 from graftgan.core.settings import parse, read_toml, to_plain
 from graftgan.core.untrusted import shown
-from graftgan.experiments.experiment import DEFAULT_GAME, DEFAULT_PLAN, STYLE_SETTINGS, Experiment
+from graftgan.experiments.experiment import (
+    DEFAULT_PLAN,
+    DEFAULT_PROCEDURE,
+    STYLE_SETTINGS,
+    Experiment,
+)
 from graftgan.experiments.records import read_manifest
 from graftgan.experiments.run_card import RunCard, read_run_card, write_run_card
 from graftgan.networks import build_pair
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
     AppliedPlan,
     Filters,
@@ -200,9 +205,9 @@ def put_in_force(
 
     Raises:
         PlanError: The plan does not fit, or leaves a network with nothing to train, or something
-            in a network that the game does not train.
+            in a network that the procedure does not train.
     """
-    game = GAMES[experiment.game]
+    procedure = PROCEDURES[experiment.procedure]
     plan = parse_plan(experiment.plan or DEFAULT_PLAN)
     transfer = experiment.transfer
     applied = apply_plan(
@@ -214,14 +219,14 @@ def put_in_force(
         filters=filters,
     )
     for network in applied.trainable:
-        if network in game.trained:
-            warm_up = experiment.game == DEFAULT_GAME and not transfer.modulations_from
+        if network in procedure.trained:
+            warm_up = experiment.procedure == DEFAULT_PROCEDURE and not transfer.modulations_from
             if network == "discriminator" or not warm_up:  # else only the discriminator may begin
                 _refuse_idle_start(network, applied, transfer)
             _refuse_idle(network, applied)
         elif applied.trainable[network]:
             raise PlanError(
-                f"the game {experiment.game} does not train the {network}, but the plan "
+                f"the procedure {experiment.procedure} does not train the {network}, but the plan "
                 f"{applied.report.notation} does; freeze it: {network[0].upper()}(*,0,0)"
             )
     return applied

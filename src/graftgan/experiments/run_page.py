@@ -242,8 +242,12 @@ def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
         (0, 0) if record.plan is None else (record.plan.trainable, record.plan.parameters)
     )
     count = _picture_count(record)
-    # The objective says how discriminator and generator play; another game has none.
-    way = "objective" if record.settings.get("game", "adversarial") == "adversarial" else "game"
+    # The objective is that of adversarial training; other procedures have none.
+    way = (
+        "objective"
+        if record.settings.get("procedure", "adversarial") == "adversarial"
+        else "procedure"
+    )
     facts = {
         way: str(record.settings.get(way, "")),
         "pictures": "" if count is None else f"{count:,}",

@@ -23,7 +23,7 @@ from graftgan.pictures import ImageSet, find_classes, load_image_set
 from graftgan.pictures.reference import Reference, held_out_reference, reference_among
 from graftgan.runs.prepared import HELD_OUT, Prepared, Yardstick
 from graftgan.training import DivergenceGuard, GeneratorAverage, Hardware, Processes, Training
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
     AnchorSettings,
     AnchorSetup,
@@ -77,7 +77,7 @@ def prepare(
     if yardstick is not None:
         yardstick.extractor.refuse_inside(pair.discriminator)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
-    GAMES[experiment.game].check(probe)
+    PROCEDURES[experiment.procedure].check(probe)
     if needs_probe(plan) and not only_check:
         filters = probed_filters(probe, processes or Processes(), progress)
         pair = copy.deepcopy(untouched)
@@ -87,25 +87,25 @@ def prepare(
     return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
 
 
-def with_game_memory(prepared: Prepared, progress: Progress = silent) -> Prepared:
-    """Return ``prepared`` with what its game makes of the untouched source; this may take long.
+def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
+    """Return ``prepared`` with what its procedure makes of the source; this may take long.
 
     Raises:
         SourceError: The source is not there any more.
     """
     experiment = prepared.experiment
-    remember = GAMES[experiment.game].remember
+    remember = PROCEDURES[experiment.procedure].remember
     if remember is None or experiment.source is None:
         return prepared
     source = _surrounded(open_source(experiment.source).pair, experiment)
-    return replace(prepared, game_memory=remember(prepared, source, progress))
+    return replace(prepared, procedure_cache=remember(prepared, source, progress))
 
 
 def remarks_on(prepared: Prepared) -> list[str]:
-    """Return what a person should know of what the game made before the run."""
-    if not prepared.game_memory:
+    """Return what a person should know of what the procedure made before the run."""
+    if not prepared.procedure_cache:
         return []
-    return GAMES[prepared.experiment.game].remarks(prepared.game_memory)
+    return PROCEDURES[prepared.experiment.procedure].remarks(prepared.procedure_cache)
 
 
 def probed_filters(probe: Prepared, processes: Processes, progress: Progress) -> Filters:
@@ -181,7 +181,7 @@ def prepare_again(
     *,
     filters: Filters,
     memory: Mapping[str, Tensor] | None = None,
-    game_memory: Mapping[str, Tensor] | None = None,
+    procedure_cache: Mapping[str, Tensor] | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
@@ -198,7 +198,15 @@ def prepare_again(
     images = _load_pictures(experiment, experiment.pictures, progress)
     yardstick = _yardstick(experiment, images, progress)
     return Prepared(
-        experiment, pair, plan, images, hardware, base, yardstick, memory or {}, game_memory or {}
+        experiment,
+        pair,
+        plan,
+        images,
+        hardware,
+        base,
+        yardstick,
+        memory or {},
+        procedure_cache or {},
     )
 
 
@@ -219,18 +227,18 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
     for _, network in pair.items():
         hardware.place(network)
         processes.share(network)
-    players = GAMES[experiment.game].build(prepared, processes)
+    parts = PROCEDURES[experiment.procedure].build(prepared, processes)
     average = None
     if settings.average_half_life_images:
         average = GeneratorAverage(
             pair.generator,
             half_life_images=settings.average_half_life_images,
             ramp_up=settings.average_ramp_up,
-            settled=players.settled,
+            settled=parts.settled,
         )
     return Training(
         pair=pair,
-        updates=players.updates,
+        updates=parts.updates,
         average=average,
         randomness=Randomness(experiment.seed, processes.rank),
         hardware=hardware,
@@ -238,9 +246,9 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         iterations=settings.iterations,
         batch_size=settings.batch,
         seconds_limit=settings.seconds,
-        companions=players.companions,
-        sheet=players.sheet,
-        seconds=players.seconds,
+        companions=parts.companions,
+        sheet=parts.sheet,
+        seconds=parts.seconds,
     )
 
 
@@ -252,15 +260,15 @@ def _classes(experiment: Experiment) -> tuple[str, ...] | None:
     """Return the classes of the pictures, if the settings ask for them.
 
     Raises:
-        SettingsError: The game cannot train them.
+        SettingsError: The procedure cannot train them.
         ImageSetError: The folders give none.
     """
     if experiment.data.labels is None:
         return None
-    if not GAMES[experiment.game].takes_classes:
+    if not PROCEDURES[experiment.procedure].takes_classes:
         raise SettingsError(
-            f"the game '{experiment.game}' does not tell classes apart; leave --labels out, or "
-            "train with --game adversarial"
+            f"the procedure '{experiment.procedure}' does not tell classes apart; leave --labels "
+            "out, or train with --procedure adversarial"
         )
     return find_classes(experiment.pictures)
 

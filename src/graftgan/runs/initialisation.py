@@ -32,7 +32,7 @@ def vae_of(experiment: Experiment) -> Experiment:
     return replace(
         experiment,
         start="fresh",
-        game="vae",
+        procedure="vae",
         plan=None,
         augment="none",
         optimization=OptimizationSettings(),

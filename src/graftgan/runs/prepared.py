@@ -42,7 +42,7 @@ class Prepared:
         base: Fingerprints of the source's networks, by role; empty without a source.
         yardstick: What to score the run with; None where no scores are asked for.
         memory: What the anchors need of the source; empty without anchors.
-        game_memory: What the game made of source and pictures before the run, if it needs anything.
+        procedure_cache: What the procedure made of source and pictures before the run, if anything.
     """
 
     experiment: Experiment
@@ -53,7 +53,7 @@ class Prepared:
     base: dict[str, str]
     yardstick: Yardstick | None = None
     memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    game_memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def lacks_copy_guard(self) -> bool:

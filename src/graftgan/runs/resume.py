@@ -27,7 +27,7 @@ from graftgan.runs.build import prepare, prepare_again
 from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Processes, Training, forget_after, restore
 
-ANCHORS, GAME = "anchors", "game"
+ANCHORS, PROCEDURE = "anchors", "procedure"
 """Files of tensors that are made before a run, without their ending."""
 _PICTURES = ("samples", "reconstructions")
 
@@ -53,12 +53,12 @@ def prepared_to_resume(
         )
     card = folder.card()
     memory = _remembered(folder.path, card, ANCHORS)
-    game_memory = _remembered(folder.path, card, GAME)
+    procedure_cache = _remembered(folder.path, card, PROCEDURE)
     if state is None:
         prepared = prepare(
             experiment, hardware, processes=processes, memory=memory, progress=progress
         )
-        prepared = replace(prepared, game_memory=game_memory)
+        prepared = replace(prepared, procedure_cache=procedure_cache)
         if prepared.base != dict(card.base):
             raise RunError(
                 f"the source {experiment.source} is not the one this run was started with; "
@@ -71,7 +71,7 @@ def prepared_to_resume(
             dict(card.base),
             filters=filters_of(state),
             memory=memory,
-            game_memory=game_memory,
+            procedure_cache=procedure_cache,
             progress=progress,
         )
     if prepared.images.sha256 != card.pictures_sha256:

@@ -16,13 +16,13 @@ from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.run_card import RunCard, RunState, Session
 from graftgan.experiments.run_folder import RunFolder, versions
 from graftgan.pictures import write_manifest
-from graftgan.runs.build import build_training, prepare, remarks_on, with_game_memory
+from graftgan.runs.build import build_training, prepare, remarks_on, with_procedure_cache
 from graftgan.runs.initialisation import START, begin_with_decoder, in_words, vae_of
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
     ANCHORS,
-    GAME,
+    PROCEDURE,
     check_may_resume,
     clear_leftovers,
     forget_what_is_done_again,
@@ -122,7 +122,7 @@ def _begin(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     """Train an experiment into a new folder, among the processes that have joined."""
     hardware, processes = place
     prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
-    prepared = with_game_memory(prepared, watcher.progress)
+    prepared = with_procedure_cache(prepared, watcher.progress)
     training = build_training(prepared, processes)
     recorder = _recorder(folder, prepared, training, watcher)
     if processes.leads:
@@ -301,7 +301,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
     Raises:
         RunError: The place is taken by now, or cannot be written.
     """
-    made = {ANCHORS: prepared.memory, GAME: prepared.game_memory}
+    made = {ANCHORS: prepared.memory, PROCEDURE: prepared.procedure_cache}
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))

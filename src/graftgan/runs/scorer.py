@@ -31,7 +31,7 @@ from graftgan.metrics import (
 from graftgan.pictures import ImageSet
 from graftgan.pictures.reference import distinct, honest_pictures, told_apart
 from graftgan.runs.prepared import Prepared, Yardstick
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS
 
 _COMPASS = SlicedWassersteinProtocol()
@@ -229,7 +229,7 @@ def score_at(file: Path, iteration: int) -> Verdict | None:
 def begins_with_source(run: RunFolder) -> bool:
     """Return whether a run draws at iteration 0 what its source draws.
 
-    It does not with fresh weights, with reset layers in its generator, or in a game that draws
+    It does not with fresh weights, with reset layers in its generator, or in a procedure that draws
     otherwise from the first.
 
     Raises:
@@ -238,7 +238,7 @@ def begins_with_source(run: RunFolder) -> bool:
     experiment = run.experiment()
     actions = read_plan(run.path).actions.get("generator", {}).values()
     kept = all(ACTIONS[action].keeps_source for action in actions)
-    return experiment.source is not None and kept and GAMES[experiment.game].keeps_source
+    return experiment.source is not None and kept and PROCEDURES[experiment.procedure].keeps_source
 
 
 def source_scores(run: RunFolder) -> list[Score]:

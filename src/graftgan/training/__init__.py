@@ -1,6 +1,6 @@
 """Run updates in order, keep averages, tell listeners, resume exactly."""
 
-from graftgan.training.adversarial_updates import AdversarialGame
+from graftgan.training.adversarial_updates import AdversarialLosses
 from graftgan.training.average import GeneratorAverage
 from graftgan.training.callbacks import (
     DivergenceGuard,
@@ -22,7 +22,7 @@ from graftgan.training.tensorboard import event_writer
 from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
 
 __all__ = [
-    "AdversarialGame",
+    "AdversarialLosses",
     "CodeSettings",
     "Counters",
     "DivergenceGuard",

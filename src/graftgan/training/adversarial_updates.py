@@ -113,8 +113,8 @@ class Anchor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AdversarialGame:
-    """The losses of both players.
+class AdversarialLosses:
+    """The losses of both networks.
 
     Attributes:
         pair: The networks.

@@ -104,7 +104,7 @@ class TrainingSettings:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeSettings:
-    """How codes are made and told apart, in the game on codes."""
+    """How codes are made and told apart, in training on codes."""
 
     encoder_iterations: int = 300
     """Batches of the source's own samples on which the encoder is trained, before the run."""

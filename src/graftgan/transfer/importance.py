@@ -33,7 +33,7 @@ def filter_importance(
     """Return how much each filter of each modulated kernel matters, by ``network.module``.
 
     It is the Fisher information of the filter's own number v plus the mean over those of u that the
-    filters share. The likelihood is that of the logistic game: for the generator sigmoid(D(G(z))),
+    filters share. The likelihood is that of the logistic loss: for the generator sigmoid(D(G(z))),
     for the discriminator sigmoid(D(x)) (1 - sigmoid(D(G(z)))). ``pair`` is spent by it.
 
     Args:

@@ -185,7 +185,10 @@ def test_letters_that_the_encoding_lacks_are_written_as_escapes(
 def test_the_c_locale_is_survived(monkeypatch: pytest.MonkeyPatch):
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
         monkeypatch.setenv(name, value)
-    body = "print('\\u2265'); from graftgan.core.errors import RunError; raise RunError('\\u2264 \\u732b')"
+    body = (
+        "print('\\u2265'); from graftgan.core.errors import RunError; "
+        "raise RunError('\\u2264 \\u732b')"
+    )
     done = run(body)
     assert done.returncode == 2
     assert (done.stdout, done.stderr) == (b"\\u2265\n", b"graftgan: \\u2264 \\u732b\n")

@@ -6,11 +6,11 @@ import pytest
 
 from graftgan.cli import plan
 from graftgan.experiments.methods import METHODS
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS, PRESETS
 
 
-@pytest.mark.parametrize("registry", [PRESETS, ACTIONS, METHODS, GAMES])
+@pytest.mark.parametrize("registry", [PRESETS, ACTIONS, METHODS, PROCEDURES])
 def test_everything_is_listed(registry: Mapping[str, object], capsys: pytest.CaptureFixture[str]):
     assert plan.main([]) == 0
     listed = {line.split(" ")[0] for line in capsys.readouterr().out.splitlines()}

@@ -139,7 +139,7 @@ def test_objectives_whose_scores_have_no_sign_refuse_to_adapt(
 
 
 def test_games_without_a_discriminators_loss_refuse_it_as_any_augmentation():
-    asked = Experiment(pictures=Path("p"), source="s", game="reconstruction", augment="ada")
+    asked = Experiment(pictures=Path("p"), source="s", procedure="reconstruction", augment="ada")
     assert meaningless_alone(asked) == [
         "augment 'ada' changes what a discriminator sees; leave it out"
     ]

@@ -136,7 +136,7 @@ def test_settings_pictures_and_source_must_agree_about_classes(folders: Path):
 
 
 def test_a_game_that_knows_no_classes_refuses_them(folders: Path):
-    source = {"source": "avatars-64", "network": NetworkSettings(), "game": "reconstruction"}
+    source = {"source": "avatars-64", "network": NetworkSettings(), "procedure": "reconstruction"}
     with pytest.raises(SettingsError, match="'reconstruction' does not tell classes apart"):
         prepare(experiment_on(folders, **source), CPU)
 

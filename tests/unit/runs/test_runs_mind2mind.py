@@ -17,7 +17,7 @@ from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
 from graftgan.models.sources import open_source
 from graftgan.networks import BACKBONES, build_pair
-from graftgan.runs.build import build_training, prepare, with_game_memory
+from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import resume, run
 from graftgan.runs.session import Watcher
@@ -56,7 +56,7 @@ def mind2mind(home: Path, **changes: object) -> Experiment:
 
 
 def prepared_of(experiment: Experiment) -> Prepared:
-    return with_game_memory(prepare(experiment, CPU))
+    return with_procedure_cache(prepare(experiment, CPU))
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +121,9 @@ def test_codes_are_made_once_and_a_killed_run_goes_on_exactly(
             shutil.rmtree(checkpoint)
         resume(broken, device="cpu")
         assert_same_run(whole, broken)
-    (broken / "game.safetensors").unlink()
+    (broken / "procedure.safetensors").unlink()
     shutil.rmtree(list_checkpoints(broken)[-1])
-    with pytest.raises(CheckpointError, match=r"game\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"procedure\.safetensors"):
         resume(broken, device="cpu")
 
 
@@ -149,7 +149,7 @@ def test_a_person_is_told_what_the_encoder_costs_and_loses(home: Path, tmp_path:
     remarks = folder.card().remarks
     assert "lose" in remarks[0]
     assert "outside what the decoder can draw" in remarks[1]
-    memory = load_tensors(folder.path / "game.safetensors")
+    memory = load_tensors(folder.path / "procedure.safetensors")
     assert memory["codes"].shape == (8, 8, 8, 8)
     assert memory["codes"].min() >= 0, "the source's codes have passed a ReLU"
     assert read_jsonl(folder.path / "log.jsonl")[0]["seconds"] > float(memory["seconds"])
@@ -178,11 +178,13 @@ def test_the_head_may_start_anew_or_be_a_miner_alone(home: Path):
     plan = "D(*,0,0) G[layer1-2=reset, *=freeze]"
     anew = prepared_of(mind2mind(home, plan=plan))
     same = prepared_of(mind2mind(home))
-    assert torch.equal(anew.game_memory["codes"], same.game_memory["codes"]), "of the source's head"
+    assert torch.equal(anew.procedure_cache["codes"], same.procedure_cache["codes"]), (
+        "of the source's head"
+    )
     mined = mind2mind(home, plan="D(*,0,0) G(*,0,0)")
     mined = replace(mined, network=replace(mined.network, latent_map="miner"))
     prepared = prepared_of(mined)
-    assert prepared.game_memory["codes"].shape == (8, 8)
+    assert prepared.procedure_cache["codes"].shape == (8, 8)
     build_training(prepared, Processes()).run()
 
 
@@ -243,8 +245,8 @@ def test_the_head_learns_where_planted_codes_lie(home: Path):
     rng = torch.Generator().manual_seed(0)
     prepared = prepared_of(mined)
     codes = planted + draw_latents(8, 8, rng) * 0.1
-    memory = {**prepared.game_memory, "codes": codes}
-    training = build_training(replace(prepared, game_memory=memory), Processes())
+    memory = {**prepared.procedure_cache, "codes": codes}
+    training = build_training(replace(prepared, procedure_cache=memory), Processes())
     training.run()
     miner = training.pair.generator.layers()["latent_map"]
     with torch.no_grad():

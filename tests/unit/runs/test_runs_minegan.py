@@ -27,7 +27,14 @@ from graftgan.networks import behind_latent_map, build_pair
 from graftgan.networks.sampling import generate, interpolation_latents
 from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import run
-from graftgan.training import AdversarialGame, Moment, Processes, Training, TrainingSettings, Update
+from graftgan.training import (
+    AdversarialLosses,
+    Moment,
+    Processes,
+    Training,
+    TrainingSettings,
+    Update,
+)
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import TransferSettings
@@ -128,7 +135,7 @@ def test_a_late_generator_needs_someone_who_learns_meanwhile(home: Path):
         training=TEN,
     )
     prepare(plain, CPU)  # the discriminator warms up
-    alone = replace(plain, source=None, plan=None, game="vae")
+    alone = replace(plain, source=None, plan=None, procedure="vae")
     with pytest.raises(PlanError, match=r"generator_from \(0\.3\).*--latent-map miner"):
         prepare(alone, CPU)
     with pytest.raises(SettingsError, match="generator_from must be in"):
@@ -187,7 +194,7 @@ def test_the_miner_finds_the_mode_that_the_target_is():
     rng = torch.Generator().manual_seed(1)
     pair = behind_latent_map(NetworkPair(generator, critic), "miner", rng)
     miner = list(pair.generator.layers()[MAP_LAYER].parameters())
-    game = AdversarialGame(
+    loss = AdversarialLosses(
         pair=pair,
         losses=OBJECTIVES["hinge"],
         penalties=(),
@@ -198,8 +205,8 @@ def test_the_miner_finds_the_mode_that_the_target_is():
     )
     critics = list(critic.parameters())
     updates = [
-        Update("critic", critics, torch.optim.Adam(critics, 1e-3), game.discriminator_terms),
-        Update("miner", miner, torch.optim.Adam(miner, 5e-3), game.generator_terms),
+        Update("critic", critics, torch.optim.Adam(critics, 1e-3), loss.discriminator_terms),
+        Update("miner", miner, torch.optim.Adam(miner, 5e-3), loss.generator_terms),
     ]
     draws = draw_latents(1000, 3, torch.Generator().manual_seed(2))
 

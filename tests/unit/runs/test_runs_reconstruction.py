@@ -1,4 +1,4 @@
-"""The reconstruction game: no discriminator, a latent for each picture, samples of the latents."""
+"""Reconstruction: no discriminator, a latent for each picture, samples of the latents."""
 
 import tomllib
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import run
 from graftgan.training import Moment, Processes, Training, TrainingSettings
 from graftgan.training.objectives import gaussian_of
-from graftgan.training.procedures import GAMES
+from graftgan.training.procedures import PROCEDURES
 from tiny_networks import (
     CPU,
     assert_same_tensors,
@@ -242,7 +242,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
     page = write_run_report(folder.path).read_text(encoding="utf-8")
     assert "generator.pixels" in page
     assert "discriminator.loss" not in page
-    assert "<dt>game</dt><dd>reconstruction</dd>" in page
+    assert "<dt>procedure</dt><dd>reconstruction</dd>" in page
     assert "<dt>objective</dt>" not in page
     kept = folder.experiment()
     assert parse(Experiment, tomllib.loads(to_toml(kept)), where="x") == kept
@@ -252,7 +252,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"anchors": {"l2_sp_generator": 1.0}}, SettingsError, "anchors hold the players"),
+        ({"anchors": {"l2_sp_generator": 1.0}}, SettingsError, "anchors hold the parts"),
         ({"augment": "light"}, SettingsError, "augment 'light' changes what a discriminator"),
         ({"optimization": {"r1_gamma": 1.0}}, SettingsError, "r1_gamma is a penalty"),
         ({"network": {"latent_map": "miner"}}, SettingsError, "latent_map = 'affine'"),
@@ -283,7 +283,7 @@ def test_the_adversarial_game_still_needs_a_discriminator_to_train(home: Path):
     )
     with pytest.raises(PlanError, match="leaves the discriminator with nothing to train"):
         prepare(plain, CPU)
-    assert GAMES["reconstruction"].trained == {"generator"}
+    assert PROCEDURES["reconstruction"].trained == {"generator"}
 
 
 def test_the_sheet_shows_what_the_latents_give(home: Path):

@@ -61,7 +61,7 @@ def test_the_auto_encoder_learns(experiment: Experiment, tmp_path: Path, backbon
     network = experiment.network
     if BACKBONES[backbone].style is not None:
         network = replace(network, style_size=8, mapping_layers=2, most_channels=8)
-    alone = replace(experiment, start="fresh", game="vae", backbone=backbone, network=network)
+    alone = replace(experiment, start="fresh", procedure="vae", backbone=backbone, network=network)
     alone = replace(alone, training=training)
     folder = run(alone, tmp_path / "vae", device="cpu")
     log = read_jsonl(folder.path / "log.jsonl")
@@ -159,9 +159,12 @@ def test_a_warm_up_lets_only_the_discriminator_learn(experiment: Experiment, tmp
     ("changes", "says"),
     [
         ({"source": "avatars-64"}, "start vae is for runs without a source"),
-        ({"game": "vae"}, "start vae is followed by an adversarial game"),
-        ({"game": "vae", "start": "fresh", "augment": "light"}, "changes what a discriminator"),
-        ({"game": "codes", "start": "fresh"}, "trains no pair from fresh weights"),
+        ({"procedure": "vae"}, "start vae is followed by adversarial training"),
+        (
+            {"procedure": "vae", "start": "fresh", "augment": "light"},
+            "changes what a discriminator",
+        ),
+        ({"procedure": "codes", "start": "fresh"}, "trains no pair from fresh weights"),
     ],
 )
 def test_what_does_not_fit_is_refused(

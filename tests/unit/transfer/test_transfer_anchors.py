@@ -10,7 +10,7 @@ from torch import Tensor
 from graftgan.core.errors import CheckpointError, SettingsError
 from graftgan.core.network_types import Discriminator
 from graftgan.networks.normalisation_statistics import use_batch_statistics
-from graftgan.training import AdversarialGame, Hardware, Moment, Training
+from graftgan.training import AdversarialLosses, Hardware, Moment, Training
 from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import (
     ANCHORS,
@@ -36,7 +36,7 @@ EVERY = {
 PLANS = ["fine_tune", "adafm", "lora", "combined", "D[*=filter_scale_shift] G[*=lora]"]
 
 
-def game_of(training: Training) -> AdversarialGame:
+def game_of(training: Training) -> AdversarialLosses:
     return training.updates[0].losses.__self__
 
 
@@ -127,15 +127,15 @@ def test_distillation_compares_features_of_the_real_pictures_alone():
     run = tiny_run(plan="fine_tune", anchors={"feature_distillation": 2.0})
     shaken(run.training)
     term = terms_of(run.training)["discriminator.feature_distillation"]
-    game = game_of(run.training)
-    real = game.real_batch(0)
+    procedure = game_of(run.training)
+    real = procedure.real_batch(0)
     run.source.discriminator.train()
     target, source = run.training.pair.discriminator, run.source.discriminator
     features = [_features(network, real, "layer3") for network in (target, source)]
     torch.testing.assert_close(term, 2.0 * F.mse_loss(*features))
     with torch.no_grad():
         moment = Moment("discriminator", 0, 0.0, run.training.randomness)
-        fake = game._generate(moment)
+        fake = procedure._generate(moment)
     others = [_features(network, fake, "layer3") for network in (target, source)]
     assert not torch.isclose(term, 2.0 * F.mse_loss(*others), rtol=1e-2)
 

@@ -1,4 +1,4 @@
-"""The adversarial games: how logits of real and fake become two losses.
+"""Adversarial losses: how logits of real and fake become two losses.
 
 Every objective keeps one convention: a higher logit means "more real".
 """
@@ -36,7 +36,7 @@ class Losses(Protocol):
 
 
 class Objective(Protocol):
-    """A two-player game on logits, with its paper's advice on how to play it."""
+    """Adversarial losses on logits, with the optimizer settings of their paper."""
 
     @property
     def advice(self) -> OptimizationSettings:
@@ -122,7 +122,7 @@ _BEGAN_ADAM = OptimizationSettings(
 
 @dataclass(frozen=True, slots=True)
 class NonSaturatingGAN(Stateless):
-    """The first game (Goodfellow et al. 2014, arXiv:1406.2661, section 3), non-saturating form.
+    """The first loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3), non-saturating form.
 
     Optimizer as DCGAN used it (Radford et al. 2016).
     """
@@ -142,7 +142,7 @@ class NonSaturatingGAN(Stateless):
 
 @dataclass(frozen=True, slots=True)
 class Hinge(Stateless):
-    """The hinge game (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16-17)."""
+    """The hinge loss (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16-17)."""
 
     advice: OptimizationSettings = _DCGAN_ADAM
     allows_batch_normalised_critic: bool = True

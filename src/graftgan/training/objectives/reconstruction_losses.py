@@ -18,7 +18,7 @@ _SMALLEST = 8  # pixels: where the pyramid of differences ends
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructionSettings:
-    """How pictures are reconstructed from a latent each; only for the game reconstruction."""
+    """How pictures are reconstructed from a latent each; only for the procedure reconstruction."""
 
     pixel_distance: Literal["l1", "laplacian"] = "l1"
     """l1, or laplacian: the same on each level of a Laplacian pyramid."""

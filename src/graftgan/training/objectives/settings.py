@@ -17,7 +17,7 @@ OptimizerName = Literal["adam", "rmsprop", "sgd"]
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizationSettings:
-    """How the game is played. What is not given comes from the objective's own paper."""
+    """How the optimizers work. What is not given comes from the objective's own paper."""
 
     optimizer: OptimizerName | None = None
     """adam, rmsprop or sgd."""

@@ -1,6 +1,6 @@
-"""Who trains what: the updates of each way of training.
+"""What is trained and how: the updates of each procedure.
 
-To add one: a file that registers a builder in ``GAMES``, and its import here.
+To add one: a file that registers a builder in ``PROCEDURES``, and its import here.
 """
 
 from graftgan.training.procedures import adversarial as adversarial
@@ -8,11 +8,11 @@ from graftgan.training.procedures import codes as codes
 from graftgan.training.procedures import reconstruction as reconstruction
 from graftgan.training.procedures import vae as vae
 from graftgan.training.procedures.procedure import (
-    GAMES,
-    Players,
+    PROCEDURES,
+    Parts,
     make_optimizer,
     real_batches,
     real_classes,
 )
 
-__all__ = ["GAMES", "Players", "make_optimizer", "real_batches", "real_classes"]
+__all__ = ["PROCEDURES", "Parts", "make_optimizer", "real_batches", "real_classes"]

@@ -1,11 +1,11 @@
-"""The adversarial game: discriminator and generator take turns on pictures."""
+"""Adversarial training: discriminator and generator take turns on pictures."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 
 from graftgan.networks import build_pair
-from graftgan.training import AdversarialGame, Processes
+from graftgan.training import AdversarialLosses, Processes
 from graftgan.training.augment import AdaptiveProbability, build_augmenter
 from graftgan.training.objectives import (
     OBJECTIVES,
@@ -16,9 +16,9 @@ from graftgan.training.objectives import (
 )
 from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
-    GAMES,
-    Game,
-    Players,
+    PROCEDURES,
+    Parts,
+    Procedure,
     real_batches,
     real_classes,
     update_of,
@@ -26,8 +26,8 @@ from graftgan.training.procedures.procedure import (
 from graftgan.transfer import AnchorSetup, AnchorTerm, build_anchors, factors_in, is_anchored
 
 
-def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
-    """Return the two players of the objective.
+def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
+    """Return discriminator and generator under the objective.
 
     Raises:
         CheckpointError: What the anchors remember belongs to another run.
@@ -52,7 +52,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
     )
     if views.controller is not None:
         companions["augmentation"] = views.controller.to(prepared.hardware.device)
-    game = AdversarialGame(
+    loss = AdversarialLosses(
         pair=pair,
         losses=losses,
         penalties=penalties_of(settings),
@@ -66,24 +66,24 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Players:
         path_length=path_length,
     )
     critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
-    return Players(
+    return Parts(
         [
             update_of(
                 "discriminator",
                 prepared,
-                losses=game.discriminator_terms,
+                losses=loss.discriminator_terms,
                 repeats=settings.critic_steps or 1,
                 before=_constraint(pair.discriminator, critic, settings),
                 after=_adaptation(views.controller, processes),
             ),
-            update_of("generator", prepared, losses=game.generator_terms, after=settle),
+            update_of("generator", prepared, losses=loss.generator_terms, after=settle),
         ],
         companions,
     )
 
 
-GAMES.register("adversarial")(
-    Game(
+PROCEDURES.register("adversarial")(
+    Procedure(
         build_adversarial,
         "discriminator and generator take turns on pictures",
         takes_classes=True,

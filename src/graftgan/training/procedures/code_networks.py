@@ -1,4 +1,4 @@
-"""The networks of the game on codes: the generator in two parts, and the critic of codes.
+"""The networks of training on codes: the generator in two parts, and the critic of codes.
 
 A code is what enters the first of the frozen layers at the end of the generator. Those are the
 decoder, the layers before them are the head.

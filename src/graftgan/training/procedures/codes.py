@@ -1,7 +1,7 @@
-"""The game on codes: the frozen end of the generator is a decoder that training never runs.
+"""Training on codes: the frozen end of the generator is a decoder that training never runs.
 
 Source: Mind2Mind (Fregier and Gouray 2020, arXiv:1906.11613). Each picture is encoded once, before
-the run; then the generator's head and a small critic play on codes. The pair's own discriminator
+the run; then the generator's head and a small critic train on codes. The pair's own discriminator
 takes no part.
 """
 
@@ -17,7 +17,7 @@ from graftgan.core.progress import Progress
 from graftgan.core.randomness import Randomness
 from graftgan.core.tensors import to_images
 from graftgan.networks.normalisation_statistics import evaluation_mode, layers_on_batch_statistics
-from graftgan.training import AdversarialGame, Processes, Update
+from graftgan.training import AdversarialLosses, Processes, Update
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES, Drift, penalties_of
 from graftgan.training.procedures.adversarial import anchors_of
@@ -30,9 +30,9 @@ from graftgan.training.procedures.encoder import (
     unexplained_pictures,
 )
 from graftgan.training.procedures.procedure import (
-    GAMES,
-    Game,
-    Players,
+    PROCEDURES,
+    Parts,
+    Procedure,
     late_layers,
     make_optimizer,
     sampled,
@@ -44,7 +44,7 @@ _TESTED = 256  # samples of the source on which the encoder is measured
 _OUT_OF_REACH = 0.5  # share of the target's variance above which a person is warned
 
 
-def build_codes(prepared: Prepared, processes: Processes) -> Players:
+def build_codes(prepared: Prepared, processes: Processes) -> Parts:
     """Return the critic of codes and the head of the generator.
 
     Raises:
@@ -59,7 +59,7 @@ def build_codes(prepared: Prepared, processes: Processes) -> Players:
     processes.share(critic)
     settings = experiment.optimization
     chosen = sampled(codes, prepared, processes)
-    game = AdversarialGame(
+    loss = AdversarialLosses(
         pair=NetworkPair(head, critic),
         losses=OBJECTIVES[experiment.resolved_objective].begin(experiment.optimization),
         penalties=(*penalties_of(settings), Drift(experiment.codes.critic_drift)),
@@ -76,14 +76,14 @@ def build_codes(prepared: Prepared, processes: Processes) -> Players:
         optimizer=make_optimizer(
             layers, settings.discriminator_learning_rate or 0.0, prepared, settings
         ),
-        losses=game.discriminator_terms,
+        losses=loss.discriminator_terms,
         repeats=settings.critic_steps or 1,
         late=late_layers(prepared),
     )
-    return Players(
-        [critic_update, update_of("generator", prepared, losses=game.generator_terms)],
+    return Parts(
+        [critic_update, update_of("generator", prepared, losses=loss.generator_terms)],
         companions={"critic": critic},
-        seconds=float(prepared.game_memory["seconds"]),
+        seconds=float(prepared.procedure_cache["seconds"]),
     )
 
 
@@ -99,7 +99,7 @@ def check_codes(prepared: Prepared) -> None:
     names = head_and_decoder(plan.decisions["generator"])[1]
     if plan.trainable["discriminator"] or not names:
         raise PlanError(
-            f"the game on codes decodes with frozen layers at the generator's end and leaves the "
+            f"training on codes decodes with frozen layers at the generator's end and leaves the "
             f"discriminator alone, which {plan.report.notation} does not; take a plan such as "
             "'D(*,0,0) G(*,0,2)'"
         )
@@ -117,7 +117,7 @@ def check_codes(prepared: Prepared) -> None:
     }
     problems = [reason for reason, found in reasons.items() if found]
     if problems:
-        raise SettingsError(f"the game on codes: {'; '.join(problems)}")
+        raise SettingsError(f"training on codes: {'; '.join(problems)}")
 
 
 def remember_codes(
@@ -168,10 +168,10 @@ def remarks_on_codes(memory: Mapping[str, Tensor]) -> list[str]:
     return found
 
 
-GAMES.register("codes")(
-    Game(
+PROCEDURES.register("codes")(
+    Procedure(
         build_codes,
-        "the first generator layers and a small critic play on codes; the last layers decode",
+        "the first generator layers and a small critic train on codes; the last layers decode",
         trained=frozenset({"generator"}),
         check=check_codes,
         remember=remember_codes,
@@ -195,10 +195,10 @@ def _coded(source: NetworkPair, prepared: Prepared) -> CodedSource:
 
 
 def _remembered(prepared: Prepared) -> Tensor:
-    codes = prepared.game_memory.get("codes")
+    codes = prepared.procedure_cache.get("codes")
     if codes is None or len(codes) != len(prepared.images.pictures):
         raise CheckpointError(
-            "game.safetensors of the run folder, which holds the codes of its pictures, is missing "
-            "or of another run; put it back, or start a new run"
+            "procedure.safetensors of the run folder, which holds the codes of its pictures, is "
+            "missing or of another run; put it back, or start a new run"
         )
     return codes

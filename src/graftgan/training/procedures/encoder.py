@@ -1,4 +1,4 @@
-"""The encoder of the game on codes: from pictures to what enters the decoder.
+"""The encoder of training on codes: from pictures to what enters the decoder.
 
 A GAN has a decoder of codes, the last layers of its generator, but no encoder. This one starts from
 the source's discriminator, and learns on the source's own samples, whose codes are known.

@@ -18,7 +18,7 @@ from graftgan.transfer import ACTIONS, TrainableLayer, is_anchored
 
 
 @dataclass(frozen=True, slots=True)
-class Players:
+class Parts:
     """What trains.
 
     Attributes:
@@ -47,11 +47,11 @@ def _silent(memory: Mapping[str, Tensor]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Game:
+class Procedure:
     """A way of training.
 
     Attributes:
-        build: Makes its players; the networks are on their device.
+        build: Makes its parts; the networks are on their device.
         summary: One line for tables and help.
         takes_classes: Whether it can train a pair that tells classes apart.
         keeps_source: Whether it draws at iteration 0 what the source draws.
@@ -63,7 +63,7 @@ class Game:
         remarks: What a person should know of what it remembers, in sentences.
     """
 
-    build: Callable[[Prepared, Processes], Players]
+    build: Callable[[Prepared, Processes], Parts]
     summary: str
     takes_classes: bool = False
     keeps_source: bool = True
@@ -73,13 +73,13 @@ class Game:
     remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
 
 
-GAMES: Registry[Game] = Registry("game")
+PROCEDURES: Registry[Procedure] = Registry("procedure")
 
 
 def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
     """Return what an experiment asks for that means nothing without a discriminator's loss."""
     asked = {
-        "anchors hold the players of an adversarial game": is_anchored(experiment.anchors),
+        "anchors hold networks in adversarial training": is_anchored(experiment.anchors),
         f"augment '{experiment.augment}' changes what a discriminator sees": (
             experiment.augment != "none"
         ),

@@ -1,6 +1,6 @@
-"""The reconstruction game: every picture has a latent, and is to come out of the generator.
+"""Reconstruction: every picture has a latent, and is to come out of the generator.
 
-There is no second player: the discriminator is neither asked nor changed.
+The discriminator is neither asked nor changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,9 +28,9 @@ from graftgan.training.objectives import (
 )
 from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
-    GAMES,
-    Game,
-    Players,
+    PROCEDURES,
+    Parts,
+    Procedure,
     meaningless_alone,
     numbered_batches,
     update_of,
@@ -55,7 +55,7 @@ class PictureLatents(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class ReconstructionGame:
+class ReconstructionLoss:
     """The loss of the generator and of the latents.
 
     Attributes:
@@ -105,8 +105,8 @@ class ReconstructionGame:
         return torch.stack([(p - start).square().mean() for p, start in self.modulations]).sum()
 
 
-def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
-    """Return the generator with the latents of the pictures as the one player.
+def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
+    """Return the generator with the latents of the pictures, which train together.
 
     Raises:
         ScoreError: The weights of the perceptual network are missing or of another network.
@@ -126,7 +126,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
     perceptual = None
     if settings.perceptual_weight:
         perceptual = perceptual_distance(settings.perceptual_network, hardware.device)
-    game = ReconstructionGame(
+    loss = ReconstructionLoss(
         generator=generator.inner,
         latents=latents,
         batch=numbered_batches(pictures, prepared, processes),
@@ -135,7 +135,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
         settings=settings,
         hardware=hardware,
     )
-    update = update_of("generator", prepared, losses=game.terms)
+    update = update_of("generator", prepared, losses=loss.terms)
     update.optimizer.add_param_group({"params": [latents.weight], "lr": settings.latent_rate})
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Players:
         after=follow,
         rate_at=settings.rate_at,
     )
-    return Players(
+    return Parts(
         [together],
         companions={"latents": latents},
         settled=(latent_map.mean, latent_map.factor),
@@ -171,11 +171,11 @@ def check_reconstruction(prepared: Prepared) -> None:
     if experiment.latent_map != "affine":
         problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
     if problems:
-        raise SettingsError(f"the game reconstruction: {'; '.join(problems)}")
+        raise SettingsError(f"the procedure reconstruction: {'; '.join(problems)}")
 
 
-GAMES.register("reconstruction")(
-    Game(
+PROCEDURES.register("reconstruction")(
+    Procedure(
         build_reconstruction,
         "the generator learns each picture from a latent of its own; no discriminator",
         keeps_source=False,  # it draws near the latents of the pictures from the first

@@ -1,6 +1,6 @@
-"""The game of a variational auto-encoder: the generator as the decoder, an encoder beside it.
+"""A variational auto-encoder: the generator as the decoder, an encoder beside it.
 
-There is no second player: the discriminator is neither asked nor changed. What is left at the end
+The discriminator is neither asked nor changed. What is left at the end
 is a generator that draws from N(0, I), which an adversarial run can begin with.
 """
 
@@ -22,9 +22,9 @@ from graftgan.training import Hardware, Moment, Processes, Terms, VAESettings
 from graftgan.training.objectives import OptimizationSettings, kl_to_standard_normal
 from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
-    GAMES,
-    Game,
-    Players,
+    PROCEDURES,
+    Parts,
+    Procedure,
     meaningless_alone,
     real_batches,
     update_of,
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class VAEGame:
+class VAELoss:
     """The loss of encoder and decoder.
 
     Attributes:
@@ -88,15 +88,15 @@ class VAEGame:
         return {"reconstruction": squares, "divergence": self.kl_weight * divergence}
 
 
-def build_vae(prepared: Prepared, processes: Processes) -> Players:
-    """Return the generator with its encoder as the one player."""
+def build_vae(prepared: Prepared, processes: Processes) -> Parts:
+    """Return the generator with its encoder, which train together."""
     experiment, hardware = prepared.experiment, prepared.hardware
     rng = Randomness(experiment.seed).generator("encoder")
     encoder = Encoder(prepared.pair.architecture, rng)
     hardware.place(encoder)
     processes.share(encoder)
     pictures = prepared.images.pictures
-    game = VAEGame(
+    loss = VAELoss(
         encoder=encoder,
         decoder=prepared.pair.generator,
         real_batch=real_batches(prepared, processes),
@@ -106,7 +106,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Players:
     update = update_of(
         "generator",
         prepared,
-        losses=game.terms,
+        losses=loss.terms,
         optimization=_adam(experiment.vae),
         after=lambda: processes.average_buffers(encoder),
     )
@@ -117,7 +117,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Players:
         parameters=[*update.parameters, *weights],
         starts=[*update.starts, *(0.0 for _ in weights)],
     )
-    return Players(
+    return Parts(
         [together],
         companions={"encoder": encoder},
         sheet=lambda drawn: reconstructions(drawn, encoder, pictures),
@@ -125,7 +125,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Players:
 
 
 def _adam(settings: VAESettings) -> OptimizationSettings:
-    """Return Adam as for any regression: an objective's own settings are for its game."""
+    """Return Adam as for any regression: an objective's own settings are for its loss."""
     return OptimizationSettings(
         optimizer="adam",
         generator_learning_rate=settings.vae_learning_rate,
@@ -142,11 +142,11 @@ def check_vae(prepared: Prepared) -> None:
     """
     problems = meaningless_alone(prepared.experiment)
     if problems:
-        raise SettingsError(f"the game vae: {'; '.join(problems)}")
+        raise SettingsError(f"the procedure vae: {'; '.join(problems)}")
 
 
-GAMES.register("vae")(
-    Game(
+PROCEDURES.register("vae")(
+    Procedure(
         build_vae,
         "the generator is the decoder of a variational auto-encoder; no discriminator",
         trained=frozenset({"generator"}),
