@@ -32,8 +32,8 @@ from graftgan.training import Hardware, Processes, Training, TrainingSettings, s
 from graftgan.training.augment import AugmentationSettings
 from graftgan.training.objectives import OptimizationSettings
 from graftgan.transfer import (
-    AnchorSettings,
     AppliedPlan,
+    RegularizerSettings,
     TransferSettings,
     needs_probe,
     parse_plan,
@@ -185,7 +185,7 @@ def tiny_run(
     processes: Processes | None = None,
     hardware: Hardware = CPU,
     optimization: Mapping[str, Any] | None = None,
-    anchors: Mapping[str, Any] | None = None,
+    regularizers: Mapping[str, Any] | None = None,
     transfer: Mapping[str, Any] | None = None,
 ) -> TinyRun:
     asked = Experiment(
@@ -208,7 +208,7 @@ def tiny_run(
             frozen_statistics=statistics,
             **{"probe_iterations": 1, "probe_samples": 2, **(transfer or {})},
         ),
-        anchors=AnchorSettings(**(anchors or {})),
+        regularizers=RegularizerSettings(**(regularizers or {})),
         training=TrainingSettings(
             iterations=iterations,
             batch_size=batch_size,

@@ -65,11 +65,17 @@ if TYPE_CHECKING:
     from graftgan.training import TrainingSettings
     from graftgan.training.augment import AugmentationSettings
     from graftgan.training.objectives import OptimizationSettings
-    from graftgan.transfer import AnchorSettings, TransferSettings, apply_plan, fold, parse_plan
+    from graftgan.transfer import (
+        RegularizerSettings,
+        TransferSettings,
+        apply_plan,
+        fold,
+        parse_plan,
+    )
 
 _HOMES = {
     "AdapterBank": "models.adapters",
-    "AnchorSettings": "transfer",
+    "RegularizerSettings": "transfer",
     "AugmentationSettings": "training.augment",
     "Budget": "studies",
     "Comparison": "studies",
@@ -127,7 +133,6 @@ _HOMES = {
 
 __all__ = [
     "AdapterBank",
-    "AnchorSettings",
     "AugmentationSettings",
     "Budget",
     "Comparison",
@@ -139,6 +144,7 @@ __all__ = [
     "OptimizationSettings",
     "PlanSearch",
     "ProjectionSettings",
+    "RegularizerSettings",
     "RunFolder",
     "ScoringSettings",
     "TrainingSettings",

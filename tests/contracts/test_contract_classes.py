@@ -20,7 +20,7 @@ from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import resume, run
 from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
-from graftgan.transfer import AnchorSettings, TransferSettings
+from graftgan.transfer import RegularizerSettings, TransferSettings
 from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
 
 ITERATIONS = 4
@@ -169,14 +169,16 @@ def test_a_run_to_classes_is_a_source_for_the_same_classes(finished: tuple[Exper
 
 
 @pytest.mark.parametrize(
-    "anchors",
+    "regularizers",
     [{"l2_sp_discriminator": 0.1, "l2_sp_generator": 0.1}, {"feature_distillation": 1.0},
      {"ewc": 10.0, "ewc_samples": 3}],
-    ids=lambda anchors: next(iter(anchors)),
+    ids=lambda regularizers: next(iter(regularizers)),
 )  # fmt: skip
-def test_anchors_hold_a_pair_with_classes(anchors: dict[str, float], home: Path, tmp_path: Path):
+def test_regularizers_hold_a_pair_with_classes(
+    regularizers: dict[str, float], home: Path, tmp_path: Path
+):
     plain = experiment_of(home, "hinge", "fine_tune")
-    experiment = replace(plain, anchors=AnchorSettings(**anchors))  # pyright: ignore[reportArgumentType]
+    experiment = replace(plain, regularizers=RegularizerSettings(**regularizers))  # pyright: ignore[reportArgumentType]
     folder = run(experiment, tmp_path / "run", device="cpu")
     assert folder.card().state == "finished"
 

@@ -31,11 +31,11 @@ from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import begins_with_source
 from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
-from graftgan.transfer import ACTIONS, TransferSettings, is_anchored
+from graftgan.transfer import ACTIONS, TransferSettings, is_regularized
 from tiny_networks import CPU, tiny_home
 
 ITERATIONS = 4
-ANCHORED = [name for name in METHODS if name in {"l2_sp", "feature_distillation", "ewc"}]
+REGULARIZED = [name for name in METHODS if name in {"l2_sp", "feature_distillation", "ewc"}]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def experiment_of(home: Path, name: str) -> Experiment:
         ),
     )
     chosen = with_method(plain, name)
-    return replace(chosen, anchors=replace(chosen.anchors, ewc_samples=3))
+    return replace(chosen, regularizers=replace(chosen.regularizers, ewc_samples=3))
 
 
 @pytest.fixture(scope="module", params=list(METHODS))
@@ -67,7 +67,7 @@ def finished(request: pytest.FixtureRequest, home: Path) -> tuple[str, RunFolder
 def test_there_are_methods_to_hold_to_the_contract():
     expected = {"fine_tune", "freezed", "adafm_zhao", "combined", "mind2mind", "minegan", "scratch"}
     assert expected <= set(METHODS)
-    assert set(ANCHORED) == {"l2_sp", "feature_distillation", "ewc"}
+    assert set(REGULARIZED) == {"l2_sp", "feature_distillation", "ewc"}
 
 
 def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], home: Path):
@@ -75,7 +75,7 @@ def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], ho
     prepared = with_procedure_cache(prepare(experiment_of(home, name), CPU))
     training = build_training(prepared, Processes())
     training.iteration = 1
-    assert is_anchored(prepared.experiment.anchors) == (name in ANCHORED)
+    assert is_regularized(prepared.experiment.regularizers) == (name in REGULARIZED)
     trained = {
         role: {id(p) for layer in layers for p in layer.parameters}
         for role, layers in prepared.plan.trainable.items()
@@ -186,14 +186,14 @@ def test_settings_are_written_out_with_the_methods_name(finished: tuple[str, Run
 def test_a_resumed_run_equals_an_uninterrupted_one(finished: tuple[str, RunFolder], tmp_path: Path):
     name, whole = finished
     broken = broken_off(whole, tmp_path / "broken")
-    assert (broken.path / "anchors.safetensors").is_file() == (name in ANCHORED)
+    assert (broken.path / "regularizers.safetensors").is_file() == (name in REGULARIZED)
     resume(broken.path, device="cpu")
     assert_same_state(whole, broken)
     for key in log_of(whole)[-1]:
         if key not in {"seconds", "images_per_second"}:
             assert log_of(whole)[-1][key] == log_of(broken)[-1][key], key
     named = [key for key in log_of(whole)[-1] if key.endswith(f".{name}")]
-    assert bool(named) == (name in ANCHORED)
+    assert bool(named) == (name in REGULARIZED)
 
 
 def broken_off(whole: RunFolder, path: Path) -> RunFolder:
@@ -221,17 +221,17 @@ def assert_same_state(first: RunFolder, second: RunFolder) -> None:
         assert not different, f"{file.name}: {different}"
 
 
-@pytest.mark.parametrize("name", ANCHORED)
+@pytest.mark.parametrize("name", REGULARIZED)
 def test_without_its_anchor_file_a_run_does_not_go_on(name: str, home: Path, tmp_path: Path):
     folder = run(experiment_of(home, name), tmp_path / "run", device="cpu")
     broken = broken_off(folder, tmp_path / "broken")
-    (broken.path / "anchors.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"anchors\.safetensors.* put it back"):
+    (broken.path / "regularizers.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"regularizers\.safetensors.* put it back"):
         resume(broken.path, device="cpu")
     for checkpoint in list_checkpoints(broken.path):
         shutil.rmtree(checkpoint)
-    with pytest.raises(CheckpointError, match=r"anchors\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"regularizers\.safetensors"):
         resume(broken.path, device="cpu")
-    shutil.copy(folder.path / "anchors.safetensors", broken.path)
+    shutil.copy(folder.path / "regularizers.safetensors", broken.path)
     resume(broken.path, device="cpu")  # from the start, with what it remembered
     assert_same_state(folder, broken)

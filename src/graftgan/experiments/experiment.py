@@ -21,7 +21,7 @@ from graftgan.pictures import DataSettings
 from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.augment import POLICIES, AugmentationSettings
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
-from graftgan.transfer import AnchorSettings, TransferSettings, is_anchored, parse_plan
+from graftgan.transfer import RegularizerSettings, TransferSettings, is_regularized, parse_plan
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
@@ -112,7 +112,7 @@ class Experiment:
     data: DataSettings = field(default_factory=DataSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
-    anchors: AnchorSettings = field(default_factory=AnchorSettings)
+    regularizers: RegularizerSettings = field(default_factory=RegularizerSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     codes: CodeSettings = field(default_factory=CodeSettings)
@@ -163,9 +163,10 @@ class Experiment:
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
             )
-        if self.method is not None or is_anchored(self.anchors):
+        if self.method is not None or is_regularized(self.regularizers):
             raise SettingsError(
-                "without a source a method or an anchor means nothing; remove it or add the source"
+                "without a source a method or a regularizer means nothing; remove it or add the "
+                "source"
             )
         if self.procedure not in FRESH_PLANS:
             raise SettingsError(

@@ -99,17 +99,21 @@ _ROWS = {
     "l2_sp": Method(
         "fine-tune, with all weights held to the source's alike",
         "Li et al. 2018, arXiv:1802.01483",
-        {**_ALL_TRAIN, "anchors.l2_sp_discriminator": 0.1, "anchors.l2_sp_generator": 0.1},
+        {
+            **_ALL_TRAIN,
+            "regularizers.l2_sp_discriminator": 0.1,
+            "regularizers.l2_sp_generator": 0.1,
+        },
     ),
     "feature_distillation": Method(
         "fine-tune, with the discriminator's features of real pictures held to the source's",
         "Mo et al. 2020, arXiv:2002.10964",
-        {**_ALL_TRAIN, "anchors.feature_distillation": 1.0},
+        {**_ALL_TRAIN, "regularizers.feature_distillation": 1.0},
     ),
     "ewc": Method(
         "fine-tune, with each weight of the generator held by how much it matters",
         "Li et al. 2020, arXiv:2012.02780",
-        {**_ALL_TRAIN, "anchors.ewc": 100.0},
+        {**_ALL_TRAIN, "regularizers.ewc": 100.0},
     ),
     "bsa": Method(
         "learn a scale and a shift per channel of the generator alone, and a latent per picture",

@@ -25,12 +25,12 @@ from graftgan.runs.prepared import HELD_OUT, Prepared, Yardstick
 from graftgan.training import DivergenceGuard, GeneratorAverage, Hardware, Processes, Training
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
-    AnchorSettings,
-    AnchorSetup,
     AppliedPlan,
     Filters,
+    RegularizerSettings,
+    RegularizerSetup,
     filter_importance,
-    is_anchored,
+    is_regularized,
     most_important,
     needs_probe,
     refuse_mixed_samples,
@@ -49,8 +49,8 @@ def prepare(
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
-    ``processes`` are those that train together; ``memory`` is what the anchors of a run that starts
-    over took from the source the first time. ``only_check`` leaves out the probe of filters, which
+    ``processes`` are those that train together; ``memory`` is what the regularizers of a run that
+    starts over took from the source the first time. ``only_check`` leaves out the probe of filters, which
     is a training of its own; what is returned then cannot be trained.
 
     Raises:
@@ -121,7 +121,7 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
     settings = replace(
         experiment.training, iterations=transfer.probe_iterations, average_half_life_images=0
     )
-    short = replace(experiment, training=settings, anchors=AnchorSettings())
+    short = replace(experiment, training=settings, regularizers=RegularizerSettings())
     training = build_training(replace(probe, experiment=short), processes)
     training.listeners = [DivergenceGuard(every=settings.log_every), _Progress(progress)]
     training.run()
@@ -161,16 +161,16 @@ def memory_of(
     hardware: Hardware,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
-    """Return what the anchors of ``experiment`` need of the untouched ``source``.
+    """Return what the regularizers of ``experiment`` need of the untouched ``source``.
 
     Raises:
-        SettingsError: An anchor would hold nothing.
+        SettingsError: A regularizer would hold nothing.
     """
-    if not is_anchored(experiment.anchors):
+    if not is_regularized(experiment.regularizers):
         return {}
     for _, network in source.items():
         hardware.place(network)
-    setup = AnchorSetup(experiment.anchors, pair, plan, source, experiment.seed, progress)
+    setup = RegularizerSetup(experiment.regularizers, pair, plan, source, experiment.seed, progress)
     return remember_source(setup)
 
 
@@ -186,7 +186,7 @@ def prepare_again(
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
 
-    ``filters`` are those that its networks modulate, ``memory`` what its anchors took.
+    ``filters`` are those that its networks modulate, ``memory`` what its regularizers took.
 
     Raises:
         GraftganError: Something does not fit.
@@ -215,7 +215,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
 
     Raises:
         SettingsError: The batch cannot be shared by the processes.
-        CheckpointError: What the anchors remember belongs to another run.
+        CheckpointError: What the regularizers remember belongs to another run.
     """
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
     settings = experiment.training

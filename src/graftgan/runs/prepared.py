@@ -41,7 +41,7 @@ class Prepared:
         pair: The networks at their start, under the plan.
         base: Fingerprints of the source's networks, by role; empty without a source.
         yardstick: What to score the run with; None where no scores are asked for.
-        memory: What the anchors need of the source; empty without anchors.
+        memory: What the regularizers need of the source; empty without regularizers.
         procedure_cache: What the procedure made of source and pictures before the run, if anything.
     """
 

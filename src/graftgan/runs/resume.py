@@ -27,7 +27,7 @@ from graftgan.runs.build import prepare, prepare_again
 from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Processes, Training, forget_after, restore
 
-ANCHORS, PROCEDURE = "anchors", "procedure"
+REGULARIZERS, PROCEDURE = "regularizers", "procedure"
 """Files of tensors that are made before a run, without their ending."""
 _PICTURES = ("samples", "reconstructions")
 
@@ -52,7 +52,7 @@ def prepared_to_resume(
             f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
         )
     card = folder.card()
-    memory = _remembered(folder.path, card, ANCHORS)
+    memory = _remembered(folder.path, card, REGULARIZERS)
     procedure_cache = _remembered(folder.path, card, PROCEDURE)
     if state is None:
         prepared = prepare(

@@ -21,8 +21,8 @@ from graftgan.runs.initialisation import START, begin_with_decoder, in_words, va
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
-    ANCHORS,
     PROCEDURE,
+    REGULARIZERS,
     check_may_resume,
     clear_leftovers,
     forget_what_is_done_again,
@@ -301,7 +301,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
     Raises:
         RunError: The place is taken by now, or cannot be written.
     """
-    made = {ANCHORS: prepared.memory, PROCEDURE: prepared.procedure_cache}
+    made = {REGULARIZERS: prepared.memory, PROCEDURE: prepared.procedure_cache}
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))

@@ -1,7 +1,7 @@
 """The two updates of a GAN: the discriminator's and the generator's."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from graftgan.core.network_types import (
 from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Scalar
 from graftgan.training.hardware import Hardware
 from graftgan.training.updates import Moment, Terms
+from graftgan.transfer import RegularizerTerm
 
 
 class Losses(Protocol):
@@ -90,28 +91,6 @@ class Views(Protocol):
         ...
 
 
-class Anchor(Protocol):
-    """A term that holds one network to where it came from."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the log."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """The network in whose loss it stands: discriminator or generator."""
-        ...
-
-    def watching(self) -> AbstractContextManager[None]:
-        """Return what is entered while the discriminator scores the real batch."""
-        ...
-
-    def __call__(self, real: Images | None) -> Scalar:
-        """Return the weighted term; ``real`` is the batch just scored, None for the generator."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class AdversarialLosses:
     """The losses of both networks.
@@ -124,7 +103,7 @@ class AdversarialLosses:
         views: The augmentation.
         hardware: Device and number format.
         batch_size: Pictures in a batch of this process.
-        anchors: Terms added to either loss.
+        regularizers: Terms added to either loss.
         real_classes: Returns the classes of the n-th real batch; None: the pair knows no classes.
         style_mixing: Share of generated pictures drawn from the styles of two latents.
         path_length: The penalty on uneven path lengths; None: there is none.
@@ -137,7 +116,7 @@ class AdversarialLosses:
     views: Views
     hardware: Hardware
     batch_size: int
-    anchors: Sequence[Anchor] = ()
+    regularizers: Sequence[RegularizerTerm] = ()
     real_classes: Callable[[int], ClassWeights | None] = lambda turn: None
     style_mixing: float = 0.0
     path_length: StylePenalty | None = None
@@ -153,8 +132,8 @@ class AdversarialLosses:
                 fake = self._generate(moment, classes)
             fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
             with ExitStack() as watched:
-                for anchor in self._anchors_of("discriminator"):
-                    watched.enter_context(anchor.watching())
+                for regularizer in self._regularizers_of("discriminator"):
+                    watched.enter_context(regularizer.watching())
                 real_logits = critic(real).float()
             fake_logits = critic(fake).float()
             terms = {
@@ -166,7 +145,7 @@ class AdversarialLosses:
                 if moment.turn % penalty.every == 0:
                     rng = moment.generator(penalty.name)
                     terms[penalty.name] = penalty(critic, real, fake, rng)
-            terms |= {a.name: a(real) for a in self._anchors_of("discriminator")}
+            terms |= {a.name: a(real) for a in self._regularizers_of("discriminator")}
         terms |= {f"_{name}": value for name, value in self.views.observe(real_logits).items()}
         return terms
 
@@ -179,7 +158,7 @@ class AdversarialLosses:
             logits = self.pair.discriminator.judging(classes)(fake).float()
             terms = {"loss": self.losses.generator_loss(logits)}
             terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
-            terms |= {a.name: a(None) for a in self._anchors_of("generator")}
+            terms |= {a.name: a(None) for a in self._regularizers_of("generator")}
             if self.path_length is not None and moment.turn % self.path_length.every == 0:
                 terms["path_length"] = self._path_length(moment, classes)
         return terms
@@ -190,8 +169,8 @@ class AdversarialLosses:
         rng = moment.generator("path length")
         return self.path_length(_styled(self.pair.generator), latents, rng)
 
-    def _anchors_of(self, role: str) -> list[Anchor]:
-        return [anchor for anchor in self.anchors if anchor.role == role]
+    def _regularizers_of(self, role: str) -> list[RegularizerTerm]:
+        return [regularizer for regularizer in self.regularizers if regularizer.role == role]
 
     def _generate(self, moment: Moment, classes: ClassWeights | None = None) -> Images:
         """Return a generated batch, of the classes of the real one.

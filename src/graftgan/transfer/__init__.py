@@ -1,7 +1,7 @@
 """Decide, layer by layer, what carries over, what may change and how much.
 
 To add an action: register it in ``actions.py``. To add a plan: a row in ``PRESETS``. To add a loss
-that holds the target to the source: a file in ``anchors/``.
+that holds the target to the source: a file in ``regularizers/``.
 """
 
 from graftgan.transfer.actions import ACTIONS, Action
@@ -25,13 +25,13 @@ from graftgan.transfer.importance import (
 from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.regularizers import (
-    ANCHORS,
-    Anchor,
-    AnchorSettings,
-    AnchorSetup,
-    AnchorTerm,
-    build_anchors,
-    is_anchored,
+    REGULARIZERS,
+    Regularizer,
+    RegularizerSettings,
+    RegularizerSetup,
+    RegularizerTerm,
+    build_regularizers,
+    is_regularized,
     remember_source,
 )
 from graftgan.transfer.settings import TransferSettings
@@ -39,30 +39,30 @@ from graftgan.transfer.weighted_mean import mix_networks
 
 __all__ = [
     "ACTIONS",
-    "ANCHORS",
     "PRESETS",
+    "REGULARIZERS",
     "Action",
-    "Anchor",
-    "AnchorSettings",
-    "AnchorSetup",
-    "AnchorTerm",
     "AppliedPlan",
     "Filters",
     "LayerReport",
     "LowRank",
     "Plan",
     "PlanReport",
+    "Regularizer",
+    "RegularizerSettings",
+    "RegularizerSetup",
+    "RegularizerTerm",
     "Rules",
     "Split",
     "TrainableLayer",
     "TransferSettings",
     "apply_plan",
-    "build_anchors",
+    "build_regularizers",
     "factors_in",
     "filter_importance",
     "filters_in",
     "fold",
-    "is_anchored",
+    "is_regularized",
     "mix_networks",
     "modulations_in",
     "most_important",

@@ -57,24 +57,26 @@ def test_transfergan_sets_the_rates_and_leaves_the_game_alone():
 
 def test_flags_win_over_the_row_and_the_row_over_the_defaults():
     assert started("--method", "freezed").plan == METHODS["freezed"].settings["plan"]
-    experiment = started("--method=l2_sp", "--anchors.l2-sp-generator", "3", "--plan", "combined")
+    experiment = started(
+        "--method=l2_sp", "--regularizers.l2-sp-generator", "3", "--plan", "combined"
+    )
     assert experiment.method == "l2_sp"
     assert experiment.plan == "combined"
-    assert experiment.anchors.l2_sp_generator == 3.0
-    assert experiment.anchors.l2_sp_discriminator == 0.1
+    assert experiment.regularizers.l2_sp_generator == 3.0
+    assert experiment.regularizers.l2_sp_discriminator == 0.1
     assert started("--plan", "combined", "--method", "freezed").plan == "combined"
 
 
 def test_a_method_in_a_file_fills_what_the_file_does_not_say(tmp_path: Path):
     file = tmp_path / "a.toml"
-    file.write_text('source = "s"\nmethod = "l2_sp"\n[anchors]\nl2_sp_generator = 7.0\n')
+    file.write_text('source = "s"\nmethod = "l2_sp"\n[regularizers]\nl2_sp_generator = 7.0\n')
     experiment = started("--config", str(file))
     assert (experiment.plan, experiment.method) == ("fine_tune", "l2_sp")
-    assert experiment.anchors.l2_sp_generator == 7.0
-    assert experiment.anchors.l2_sp_discriminator == 0.1
+    assert experiment.regularizers.l2_sp_generator == 7.0
+    assert experiment.regularizers.l2_sp_discriminator == 0.1
     assert started("--config", str(file), "--method", "freezed").plan.startswith("D(*")
     file.write_text('method = "l2_sp"\nanchors = 3\n')
-    with pytest.raises(SettingsError, match="anchors"):
+    with pytest.raises(SettingsError, match="regularizers"):
         started("--config", str(file))
 
 
@@ -97,7 +99,7 @@ def test_an_unknown_method_is_explained():
         under_method({"method": "freezd"})
 
 
-@pytest.mark.parametrize("given", [{"method": "freezed"}, {"anchors": {"ewc": 1.0}}])
+@pytest.mark.parametrize("given", [{"method": "freezed"}, {"regularizers": {"ewc": 1.0}}])
 def test_without_a_source_a_method_or_an_anchor_is_refused(given: dict[str, object]):
     experiment = parse(Experiment, {"pictures": "p", **given}, where="x")
     with pytest.raises(SettingsError, match="without a source"):

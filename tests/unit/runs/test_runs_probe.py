@@ -37,7 +37,7 @@ def experiment_of(home: Path, method: str) -> Experiment:
         training=TrainingSettings(iterations=2, batch_size=4),
     )
     chosen = with_method(plain, method)
-    return replace(chosen, anchors=replace(chosen.anchors, ewc_samples=3))
+    return replace(chosen, regularizers=replace(chosen.regularizers, ewc_samples=3))
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def train(processes: Processes) -> dict[str, torch.Tensor]:
         augment="diffaugment_color_translation",
         batch_size=2 * COUNT,
         iterations=2,
-        anchors={
+        regularizers={
             "l2_sp_discriminator": 0.1,
             "l2_sp_generator": 0.1,
             "feature_distillation": 1.0,

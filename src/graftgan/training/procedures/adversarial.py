@@ -23,14 +23,20 @@ from graftgan.training.procedures.procedure import (
     real_classes,
     update_of,
 )
-from graftgan.transfer import AnchorSetup, AnchorTerm, build_anchors, factors_in, is_anchored
+from graftgan.transfer import (
+    RegularizerSetup,
+    RegularizerTerm,
+    build_regularizers,
+    factors_in,
+    is_regularized,
+)
 
 
 def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
     """Return discriminator and generator under the objective.
 
     Raises:
-        CheckpointError: What the anchors remember belongs to another run.
+        CheckpointError: What the regularizers remember belongs to another run.
     """
     experiment, pair = prepared.experiment, prepared.pair
     settings = experiment.optimization
@@ -61,7 +67,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
         views=views,
         hardware=prepared.hardware,
         batch_size=experiment.training.batch // processes.count,
-        anchors=anchors_of(prepared),
+        regularizers=regularizers_of(prepared),
         style_mixing=settings.style_mixing or 0.0,
         path_length=path_length,
     )
@@ -91,20 +97,22 @@ PROCEDURES.register("adversarial")(
 )
 
 
-def anchors_of(prepared: Prepared) -> list[AnchorTerm]:
-    """Return the anchors that the settings ask for, from what they remember of the source.
+def regularizers_of(prepared: Prepared) -> list[RegularizerTerm]:
+    """Return the regularizers that the settings ask for, from what they remember of the source.
 
     Raises:
         CheckpointError: What they remember belongs to another run.
     """
     experiment = prepared.experiment
-    if not is_anchored(experiment.anchors):
+    if not is_regularized(experiment.regularizers):
         return []
     plain = build_pair(prepared.pair.architecture)
     for _, network in plain.items():
         prepared.hardware.place(network)
-    setup = AnchorSetup(experiment.anchors, prepared.pair, prepared.plan, plain, experiment.seed)
-    return build_anchors(setup, prepared.memory)
+    setup = RegularizerSetup(
+        experiment.regularizers, prepared.pair, prepared.plan, plain, experiment.seed
+    )
+    return build_regularizers(setup, prepared.memory)
 
 
 def _adaptation(controller: AdaptiveProbability | None, processes: Processes) -> Callable[[], None]:

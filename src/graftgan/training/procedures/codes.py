@@ -20,7 +20,7 @@ from graftgan.networks.normalisation_statistics import evaluation_mode, layers_o
 from graftgan.training import AdversarialLosses, Processes, Update
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES, Drift, penalties_of
-from graftgan.training.procedures.adversarial import anchors_of
+from graftgan.training.procedures.adversarial import regularizers_of
 from graftgan.training.procedures.code_networks import CodeCritic, Decoder, Head, head_and_decoder
 from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.encoder import (
@@ -67,7 +67,7 @@ def build_codes(prepared: Prepared, processes: Processes) -> Parts:
         views=build_augmenter("none", AugmentationSettings()),
         hardware=hardware,
         batch_size=experiment.training.batch // processes.count,
-        anchors=anchors_of(prepared),
+        regularizers=regularizers_of(prepared),
     )
     layers = [TrainableLayer("critic", "fine_tune", list(critic.parameters()))]
     critic_update = Update(
@@ -92,7 +92,7 @@ def check_codes(prepared: Prepared) -> None:
 
     Raises:
         PlanError: The plan trains the discriminator or leaves no decoder.
-        SettingsError: An augmentation, a weight clip, statistics of the batch, an anchor of the
+        SettingsError: An augmentation, a weight clip, statistics of the batch, a regularizer of the
             discriminator, or no source.
     """
     experiment, plan = prepared.experiment, prepared.plan
@@ -109,7 +109,8 @@ def check_codes(prepared: Prepared) -> None:
         "its critic's weights are not clipped; take --objective wgan_gp": bool(
             experiment.optimization.weight_clip
         ),
-        "feature distillation needs the discriminator": experiment.anchors.feature_distillation > 0,
+        "feature distillation needs the discriminator": experiment.regularizers.feature_distillation
+        > 0,
         "by_importance probes on pictures": "by_importance" in plan.decisions["generator"].values(),
         "a decoder cannot follow the batch; take --frozen-statistics source": bool(
             layers_on_batch_statistics(decoder)

@@ -11,7 +11,7 @@ from graftgan.pictures import DataSettings, ImageSet
 from graftgan.training import CodeSettings, Hardware, TrainingSettings, VAESettings
 from graftgan.training.augment import AugmentationSettings
 from graftgan.training.objectives import OptimizationSettings, ReconstructionSettings
-from graftgan.transfer import AnchorSettings, AppliedPlan, TransferSettings
+from graftgan.transfer import AppliedPlan, RegularizerSettings, TransferSettings
 
 
 class ProcedureSettings(Protocol):
@@ -32,7 +32,7 @@ class ProcedureSettings(Protocol):
     @property
     def transfer(self) -> TransferSettings: ...
     @property
-    def anchors(self) -> AnchorSettings: ...
+    def regularizers(self) -> RegularizerSettings: ...
     @property
     def augmentation(self) -> AugmentationSettings: ...
     @property

@@ -14,7 +14,7 @@ from graftgan.pictures import EndlessSampler
 from graftgan.training import Processes, Update
 from graftgan.training.objectives import OptimizationSettings
 from graftgan.training.procedures.contract import Prepared, ProcedureSettings
-from graftgan.transfer import ACTIONS, TrainableLayer, is_anchored
+from graftgan.transfer import ACTIONS, TrainableLayer, is_regularized
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ PROCEDURES: Registry[Procedure] = Registry("procedure")
 def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
     """Return what an experiment asks for that means nothing without a discriminator's loss."""
     asked = {
-        "anchors hold networks in adversarial training": is_anchored(experiment.anchors),
+        "regularizers hold networks in adversarial training": is_regularized(
+            experiment.regularizers
+        ),
         f"augment '{experiment.augment}' changes what a discriminator sees": (
             experiment.augment != "none"
         ),

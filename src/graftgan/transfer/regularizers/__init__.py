@@ -4,23 +4,23 @@ from graftgan.transfer.regularizers import ewc as ewc
 from graftgan.transfer.regularizers import feature_distillation as feature_distillation
 from graftgan.transfer.regularizers import l2_sp as l2_sp
 from graftgan.transfer.regularizers.regularizer import (
-    ANCHORS,
-    Anchor,
-    AnchorSetup,
-    AnchorTerm,
-    build_anchors,
-    is_anchored,
+    REGULARIZERS,
+    Regularizer,
+    RegularizerSetup,
+    RegularizerTerm,
+    build_regularizers,
+    is_regularized,
     remember_source,
 )
-from graftgan.transfer.regularizers.settings import AnchorSettings
+from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 __all__ = [
-    "ANCHORS",
-    "Anchor",
-    "AnchorSettings",
-    "AnchorSetup",
-    "AnchorTerm",
-    "build_anchors",
-    "is_anchored",
+    "REGULARIZERS",
+    "Regularizer",
+    "RegularizerSettings",
+    "RegularizerSetup",
+    "RegularizerTerm",
+    "build_regularizers",
+    "is_regularized",
     "remember_source",
 ]

@@ -17,17 +17,17 @@ from graftgan.core.randomness import Randomness
 from graftgan.core.tensors import Latents, Scalar
 from graftgan.transfer.fisher import mean_squared_gradients, refuse_mixed_samples
 from graftgan.transfer.regularizers.regularizer import (
-    ANCHORS,
-    Anchor,
-    AnchorSetup,
-    AnchorTerm,
+    REGULARIZERS,
     HeldWeights,
     Memory,
+    Regularizer,
+    RegularizerSetup,
+    RegularizerTerm,
     held_tensors,
     laid_out_as,
     weights_of,
 )
-from graftgan.transfer.regularizers.settings import AnchorSettings
+from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 
 def fisher_of_generator(
@@ -57,11 +57,11 @@ def fisher_of_generator(
     return dict(zip(parameters, found, strict=True))
 
 
-def _wanted(settings: AnchorSettings) -> bool:
+def _wanted(settings: RegularizerSettings) -> bool:
     return settings.ewc > 0
 
 
-def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     source = setup.source
     refuse_mixed_samples(source, what="ewc", instead="l2_sp, or another source")
     held = held_tensors(setup, "generator")
@@ -77,13 +77,13 @@ def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
+def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
     held = held_tensors(setup, "generator")
     start, fisher = (laid_out_as(held, memory, prefix) for prefix in ("start.", "fisher."))
     weight = setup.settings.ewc
     return [HeldWeights("ewc", "generator", weight, held, start, importance=fisher)]
 
 
-ANCHORS.register("ewc")(
-    Anchor(_wanted, _remember, _build, "hold the generator's weights by how much each matters")
+REGULARIZERS.register("ewc")(
+    Regularizer(_wanted, _remember, _build, "hold the generator's weights by how much each matters")
 )

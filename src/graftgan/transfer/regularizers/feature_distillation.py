@@ -15,14 +15,14 @@ from graftgan.core.tensors import Images, Scalar
 from graftgan.core.untrusted import shown
 from graftgan.networks.normalisation_statistics import follow_the_modes_of
 from graftgan.transfer.regularizers.regularizer import (
-    ANCHORS,
-    Anchor,
-    AnchorSetup,
-    AnchorTerm,
+    REGULARIZERS,
     Memory,
+    Regularizer,
+    RegularizerSetup,
+    RegularizerTerm,
     Role,
 )
-from graftgan.transfer.regularizers.settings import AnchorSettings
+from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _reading(network: Discriminator, layer: str, into: list[Tensor]) -> Generato
         handle.remove()
 
 
-def _layer(setup: AnchorSetup) -> str:
+def _layer(setup: RegularizerSetup) -> str:
     layers = [la for la in setup.pair.discriminator.layers() if la not in ADDED_LAYERS]
     asked = setup.settings.distilled_layer
     if asked is None:
@@ -84,11 +84,11 @@ def _layer(setup: AnchorSetup) -> str:
     return asked
 
 
-def _wanted(settings: AnchorSettings) -> bool:
+def _wanted(settings: RegularizerSettings) -> bool:
     return settings.feature_distillation > 0
 
 
-def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     layer = _layer(setup)
     layers = list(setup.pair.discriminator.layers())
     moving = {row.layer for row in setup.plan.trainable["discriminator"]}
@@ -100,13 +100,13 @@ def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
     return tensors_of(setup.source.discriminator)
 
 
-def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
+def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
     source, target = setup.source.discriminator, setup.pair.discriminator
     try:
         source.load_state_dict(dict(memory), strict=True)
     except RuntimeError as error:
         raise CheckpointError(
-            f"what the anchors remember does not fit this run: {shown(error, 300)}"
+            f"what the regularizers remember does not fit this run: {shown(error, 300)}"
         ) from None
     source.requires_grad_(False)
     follow_the_modes_of(target, source)
@@ -114,6 +114,6 @@ def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
     return [FeatureDistillation(weight, target, source, _layer(setup))]
 
 
-ANCHORS.register("feature_distillation")(
-    Anchor(_wanted, _remember, _build, "hold the discriminator's features of real pictures")
+REGULARIZERS.register("feature_distillation")(
+    Regularizer(_wanted, _remember, _build, "hold the discriminator's features of real pictures")
 )

@@ -10,21 +10,21 @@ that results is held, not the modulation's own numbers.
 from torch import Tensor
 
 from graftgan.transfer.regularizers.regularizer import (
-    ANCHORS,
-    Anchor,
-    AnchorSetup,
-    AnchorTerm,
+    REGULARIZERS,
     HeldWeights,
     Memory,
+    Regularizer,
+    RegularizerSetup,
+    RegularizerTerm,
     Role,
     held_tensors,
     laid_out_as,
     weights_of,
 )
-from graftgan.transfer.regularizers.settings import AnchorSettings
+from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 
-def _weights(settings: AnchorSettings) -> dict[Role, float]:
+def _weights(settings: RegularizerSettings) -> dict[Role, float]:
     given: dict[Role, float] = {
         "discriminator": settings.l2_sp_discriminator,
         "generator": settings.l2_sp_generator,
@@ -32,11 +32,11 @@ def _weights(settings: AnchorSettings) -> dict[Role, float]:
     return {role: weight for role, weight in given.items() if weight}
 
 
-def _wanted(settings: AnchorSettings) -> bool:
+def _wanted(settings: RegularizerSettings) -> bool:
     return bool(_weights(settings))
 
 
-def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     source = dict(setup.source.items())
     return {
         f"{role}.{name}": tensor
@@ -45,8 +45,8 @@ def _remember(setup: AnchorSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
-    terms: list[AnchorTerm] = []
+def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+    terms: list[RegularizerTerm] = []
     for role, weight in _weights(setup.settings).items():
         held = held_tensors(setup, role)
         terms.append(
@@ -55,6 +55,6 @@ def _build(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
     return terms
 
 
-ANCHORS.register("l2_sp")(
-    Anchor(_wanted, _remember, _build, "hold the weights to the source's, all alike")
+REGULARIZERS.register("l2_sp")(
+    Regularizer(_wanted, _remember, _build, "hold the weights to the source's, all alike")
 )

@@ -1,4 +1,4 @@
-"""What an anchor is, and which weights it can hold."""
+"""What a regularizer is, and which weights it can hold."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,13 +15,13 @@ from graftgan.core.registry import Registry
 from graftgan.core.tensors import Images, Scalar
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.apply import AppliedPlan
-from graftgan.transfer.regularizers.settings import AnchorSettings
+from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 Role = Literal["discriminator", "generator"]
 Memory = Mapping[str, Tensor]
 
 
-class AnchorTerm(Protocol):
+class RegularizerTerm(Protocol):
     """One term of one network's loss."""
 
     @property
@@ -44,18 +44,18 @@ class AnchorTerm(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorSetup:
-    """What an anchor is made from.
+class RegularizerSetup:
+    """What a regularizer is made from.
 
     Attributes:
         pair: The networks that train, under the plan.
-        source: Plain networks of the same architecture: the source's own when an anchor looks what
-            it must remember, of any weights when it is built from what it remembers.
-        seed: Decides the random numbers that an anchor draws.
+        source: Plain networks of the same architecture: the source's own when a regularizer looks
+            what it must remember, of any weights when it is built from what it remembers.
+        seed: Decides the random numbers that a regularizer draws.
         progress: Told how far a measurement is.
     """
 
-    settings: AnchorSettings
+    settings: RegularizerSettings
     pair: NetworkPair
     plan: AppliedPlan
     source: NetworkPair
@@ -64,7 +64,7 @@ class AnchorSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class Regularizer:
     """A way to hold the target to the source.
 
     Attributes:
@@ -75,50 +75,50 @@ class Anchor:
         summary: One line for tables and help.
     """
 
-    wanted: Callable[[AnchorSettings], bool]
-    remember: Callable[[AnchorSetup], dict[str, Tensor]]
-    build: Callable[[AnchorSetup, Memory], list[AnchorTerm]]
+    wanted: Callable[[RegularizerSettings], bool]
+    remember: Callable[[RegularizerSetup], dict[str, Tensor]]
+    build: Callable[[RegularizerSetup, Memory], list[RegularizerTerm]]
     summary: str
 
 
-ANCHORS: Registry[Anchor] = Registry("anchor")
+REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 
 
-def remember_source(setup: AnchorSetup) -> dict[str, Tensor]:
-    """Return what the anchors that the settings ask for need of the source, on the CPU.
+def remember_source(setup: RegularizerSetup) -> dict[str, Tensor]:
+    """Return what the regularizers that the settings ask for need of the source, on the CPU.
 
     Raises:
-        SettingsError: An anchor would hold nothing.
+        SettingsError: A regularizer would hold nothing.
     """
     return {
         f"{name}/{key}": tensor.detach().cpu().clone()
-        for name, anchor in ANCHORS.items()
-        if anchor.wanted(setup.settings)
-        for key, tensor in anchor.remember(setup).items()
+        for name, regularizer in REGULARIZERS.items()
+        if regularizer.wanted(setup.settings)
+        for key, tensor in regularizer.remember(setup).items()
     }
 
 
-def build_anchors(setup: AnchorSetup, memory: Memory) -> list[AnchorTerm]:
-    """Return the terms of the anchors that the settings ask for.
+def build_regularizers(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+    """Return the terms of the regularizers that the settings ask for.
 
     Raises:
         CheckpointError: ``memory`` is not what :func:`remember_source` returned for this setup.
     """
-    terms: list[AnchorTerm] = []
-    for name, anchor in ANCHORS.items():
-        if anchor.wanted(setup.settings):
+    terms: list[RegularizerTerm] = []
+    for name, regularizer in REGULARIZERS.items():
+        if regularizer.wanted(setup.settings):
             own = {
                 key.removeprefix(f"{name}/"): tensor
                 for key, tensor in memory.items()
                 if key.startswith(f"{name}/")
             }
-            terms += anchor.build(setup, own)
+            terms += regularizer.build(setup, own)
     return terms
 
 
-def is_anchored(settings: AnchorSettings) -> bool:
-    """Return whether the settings ask for any anchor."""
-    return any(anchor.wanted(settings) for anchor in ANCHORS.values())
+def is_regularized(settings: RegularizerSettings) -> bool:
+    """Return whether the settings ask for any regularizer."""
+    return any(regularizer.wanted(settings) for regularizer in REGULARIZERS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class HeldTensor:
         return getattr(self.module, self.attribute)
 
 
-def held_tensors(setup: AnchorSetup, role: Role) -> dict[str, HeldTensor]:
+def held_tensors(setup: RegularizerSetup, role: Role) -> dict[str, HeldTensor]:
     """Return, by its name in the plain network, every weight of ``role`` that training moves.
 
     Layers that start from fresh weights are left out: nothing of the source is in them.
@@ -157,8 +157,8 @@ def held_tensors(setup: AnchorSetup, role: Role) -> dict[str, HeldTensor]:
             found[f"{path}.{name}".lstrip(".")] = HeldTensor(module, name)
     if not found:
         raise SettingsError(
-            f"an anchor of the {role} has nothing to hold: no layer of it trains from the source's "
-            "weights; leave the anchor out or take another plan"
+            f"a regularizer of the {role} has nothing to hold: no layer of it trains from the "
+            "source's weights; leave the regularizer out or take another plan"
         )
     return found
 
@@ -190,7 +190,7 @@ def laid_out_as(held: Mapping[str, HeldTensor], memory: Memory, prefix: str) -> 
     for name, tensor in held.items():
         like, kept = tensor.value().detach(), memory.get(f"{prefix}{name}")
         if kept is None or kept.shape != like.shape:
-            raise CheckpointError(f"what the anchors remember does not fit this run: {name}")
+            raise CheckpointError(f"what the regularizers remember does not fit this run: {name}")
         found[name] = torch.empty_like(like, dtype=torch.float32).copy_(kept)
     return found
 

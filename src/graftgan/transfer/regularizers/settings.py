@@ -9,7 +9,7 @@ from graftgan.core.settings import strict
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnchorSettings:
+class RegularizerSettings:
     """Losses that hold the networks to the source; a weight of 0 leaves one out."""
 
     l2_sp_discriminator: float = 0.0

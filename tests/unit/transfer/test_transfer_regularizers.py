@@ -1,4 +1,4 @@
-"""Anchors against their formulas on cases worked out by hand, and what they hold."""
+"""Regularizers against their formulas on cases worked out by hand, and what they hold."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from graftgan.networks.normalisation_statistics import use_batch_statistics
 from graftgan.training import AdversarialLosses, Hardware, Moment, Training
 from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import (
-    ANCHORS,
-    AnchorSettings,
-    AnchorSetup,
-    build_anchors,
+    REGULARIZERS,
+    RegularizerSettings,
+    RegularizerSetup,
+    build_regularizers,
     fold,
-    is_anchored,
+    is_regularized,
     remember_source,
 )
 from graftgan.transfer.fisher import mean_squared_gradients
@@ -65,16 +65,16 @@ def differences(run: TinyRun, role: str) -> dict[str, Tensor]:
 
 
 def test_there_are_anchors():
-    assert set(ANCHORS) == {"l2_sp", "feature_distillation", "ewc"}
-    assert not is_anchored(AnchorSettings())
+    assert set(REGULARIZERS) == {"l2_sp", "feature_distillation", "ewc"}
+    assert not is_regularized(RegularizerSettings())
     for name in ("l2_sp_discriminator", "l2_sp_generator", "feature_distillation", "ewc"):
-        assert is_anchored(AnchorSettings(**{name: 0.1}))
+        assert is_regularized(RegularizerSettings(**{name: 0.1}))
 
 
 @pytest.mark.parametrize("statistics", ["source", "batch"])
 @pytest.mark.parametrize("plan", PLANS)
 def test_at_the_start_every_anchor_is_zero_and_holds_once_it_moves(plan: str, statistics: str):
-    training = tiny_run(plan=plan, statistics=statistics, anchors=EVERY).training
+    training = tiny_run(plan=plan, statistics=statistics, regularizers=EVERY).training
     names = [
         "discriminator.l2_sp",
         "discriminator.feature_distillation",
@@ -90,7 +90,7 @@ def test_at_the_start_every_anchor_is_zero_and_holds_once_it_moves(plan: str, st
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_l2_sp_is_the_sum_over_single_weights_as_the_network_uses_them(plan: str):
-    run = tiny_run(plan=plan, anchors={"l2_sp_discriminator": 0.3, "l2_sp_generator": 0.7})
+    run = tiny_run(plan=plan, regularizers={"l2_sp_discriminator": 0.3, "l2_sp_generator": 0.7})
     shaken(run.training)
     terms = terms_of(run.training)
     for role, weight in (("discriminator", 0.3), ("generator", 0.7)):
@@ -100,7 +100,7 @@ def test_l2_sp_is_the_sum_over_single_weights_as_the_network_uses_them(plan: str
 
 def test_l2_sp_leaves_out_what_starts_from_fresh_weights():
     plan = "D(0,0,4) G[layer1=reset, *=fine_tune]"
-    run = tiny_run(plan=plan, anchors={"l2_sp_generator": 1.0})
+    run = tiny_run(plan=plan, regularizers={"l2_sp_generator": 1.0})
     assert terms_of(run.training)["generator.l2_sp"] == 0
     shaken(run.training)
     held = {n: d for n, d in differences(run, "generator").items() if "layer1." not in n}
@@ -110,7 +110,7 @@ def test_l2_sp_leaves_out_what_starts_from_fresh_weights():
 
 @pytest.mark.parametrize("plan", ["fine_tune", "adafm", "lora"])
 def test_an_anchor_reaches_what_trains_in_its_own_network_alone(plan: str):
-    training = tiny_run(plan=plan, anchors=EVERY).training
+    training = tiny_run(plan=plan, regularizers=EVERY).training
     shaken(training)
     terms = terms_of(training)
     for role, name in (("generator", "ewc"), ("generator", "l2_sp"), ("discriminator", "l2_sp")):
@@ -124,7 +124,7 @@ def test_an_anchor_reaches_what_trains_in_its_own_network_alone(plan: str):
 
 
 def test_distillation_compares_features_of_the_real_pictures_alone():
-    run = tiny_run(plan="fine_tune", anchors={"feature_distillation": 2.0})
+    run = tiny_run(plan="fine_tune", regularizers={"feature_distillation": 2.0})
     shaken(run.training)
     term = terms_of(run.training)["discriminator.feature_distillation"]
     procedure = game_of(run.training)
@@ -149,8 +149,8 @@ def _features(network: Discriminator, images: Tensor, last: str) -> Tensor:
 
 
 def test_the_distilled_layer_can_be_chosen():
-    anchors = {"feature_distillation": 1.0, "distilled_layer": "layer1"}
-    run = tiny_run(plan="fine_tune", anchors=anchors)
+    regularizers = {"feature_distillation": 1.0, "distilled_layer": "layer1"}
+    run = tiny_run(plan="fine_tune", regularizers=regularizers)
     shaken(run.training)
     real = game_of(run.training).real_batch(0)
     pairs = (run.training.pair.discriminator, run.source.discriminator)
@@ -160,8 +160,8 @@ def test_the_distilled_layer_can_be_chosen():
 
 def test_distillation_moves_no_running_statistics_twice():
     plain, held = (
-        tiny_run(plan="fine_tune", anchors=anchors, iterations=1)
-        for anchors in ({}, {"feature_distillation": 1.0})
+        tiny_run(plan="fine_tune", regularizers=regularizers, iterations=1)
+        for regularizers in ({}, {"feature_distillation": 1.0})
     )
     for run in (plain, held):
         terms_of(run.training)
@@ -216,8 +216,8 @@ def test_the_generators_fisher_information_equals_the_closed_form():
 
 
 def test_ewc_weighs_every_weight_with_its_fisher_information():
-    run = tiny_run(plan="fine_tune", anchors={"ewc": 5.0, "ewc_samples": 3})
-    term = next(a for a in game_of(run.training).anchors if a.name == "ewc")
+    run = tiny_run(plan="fine_tune", regularizers={"ewc": 5.0, "ewc_samples": 3})
+    term = next(a for a in game_of(run.training).regularizers if a.name == "ewc")
     shaken(run.training)
     distances = differences(run, "generator")
     assert term.importance.keys() == distances.keys()
@@ -227,7 +227,7 @@ def test_ewc_weighs_every_weight_with_its_fisher_information():
 
 
 def test_measuring_the_fisher_information_changes_no_network():
-    plain, held = (tiny_run(plan="combined", anchors=a) for a in ({}, {"ewc": 1.0}))
+    plain, held = (tiny_run(plan="combined", regularizers=a) for a in ({}, {"ewc": 1.0}))
     first, second = everything_in(plain.training.pair), everything_in(held.training.pair)
     assert all(torch.equal(first[n], second[n]) for n in first)
     wanted = {n: p.requires_grad for n, p in plain.training.pair.generator.named_parameters()}
@@ -235,11 +235,11 @@ def test_measuring_the_fisher_information_changes_no_network():
     assert found == wanted
 
 
-# Where an anchor cannot be had.
+# Where a regularizer cannot be had.
 
 
 @pytest.mark.parametrize(
-    ("plan", "anchors", "says"),
+    ("plan", "regularizers", "says"),
     [
         ("scratch", {"l2_sp_generator": 1.0}, "nothing to hold"),
         ("scratch", {"ewc": 1.0}, "nothing to hold"),
@@ -251,29 +251,33 @@ def test_measuring_the_fisher_information_changes_no_network():
         ),
     ],
 )
-def test_an_anchor_that_would_hold_nothing_is_refused(plan: str, anchors: dict[str, Any], says):
+def test_an_anchor_that_would_hold_nothing_is_refused(
+    plan: str, regularizers: dict[str, Any], says
+):
     with pytest.raises(SettingsError, match=says):
-        tiny_run(plan=plan, anchors=anchors)
+        tiny_run(plan=plan, regularizers=regularizers)
 
 
 def test_ewc_refuses_a_source_whose_samples_mix():
     run = tiny_run(plan="fine_tune")
     source = tiny_pair()
     use_batch_statistics(source.generator.layers()["layer2"].norm)
-    setup = AnchorSetup(AnchorSettings(ewc=1.0), run.training.pair, run.plan, source, 0)
+    setup = RegularizerSetup(RegularizerSettings(ewc=1.0), run.training.pair, run.plan, source, 0)
     with pytest.raises(SettingsError, match="one sample at a time"):
         remember_source(setup)
 
 
-@pytest.mark.parametrize("anchors", [{"ewc": 1.0}, {"feature_distillation": 1.0}])
-def test_what_another_run_remembers_is_refused(anchors: dict[str, Any]):
+@pytest.mark.parametrize("regularizers", [{"ewc": 1.0}, {"feature_distillation": 1.0}])
+def test_what_another_run_remembers_is_refused(regularizers: dict[str, Any]):
     run = tiny_run(plan="fine_tune")
-    setup = AnchorSetup(AnchorSettings(**anchors), run.training.pair, run.plan, tiny_pair(), 0)
+    setup = RegularizerSetup(
+        RegularizerSettings(**regularizers), run.training.pair, run.plan, tiny_pair(), 0
+    )
     memory = remember_source(setup)
-    assert build_anchors(setup, memory)
+    assert build_regularizers(setup, memory)
     memory.pop(next(iter(memory)))
     with pytest.raises(CheckpointError, match="does not fit this run"):
-        build_anchors(setup, memory)
+        build_regularizers(setup, memory)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +290,7 @@ def test_what_another_run_remembers_is_refused(anchors: dict[str, Any]):
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], says: str):
     with pytest.raises(SettingsError, match=says):
-        AnchorSettings(**settings)
+        RegularizerSettings(**settings)
 
 
 # In training.
@@ -294,16 +298,18 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], says: str):
 
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_anchors_stand_beside_every_game(objective: str):
-    training = tiny_run(objective=objective, plan="combined", anchors=EVERY).training
+    training = tiny_run(objective=objective, plan="combined", regularizers=EVERY).training
     training.run()
     assert training.iteration == 2
 
 
 def test_bfloat16_leaves_the_distance_of_weights_exact():
-    anchors = {**EVERY, "ewc": 1.0}
-    exact = tiny_run(plan="lora", anchors=anchors).training
+    regularizers = {**EVERY, "ewc": 1.0}
+    exact = tiny_run(plan="lora", regularizers=regularizers).training
     rough = tiny_run(
-        plan="lora", anchors=anchors, hardware=Hardware(torch.device("cpu"), bfloat16=True)
+        plan="lora",
+        regularizers=regularizers,
+        hardware=Hardware(torch.device("cpu"), bfloat16=True),
     ).training
     for training in (exact, rough):
         shaken(training)
@@ -318,8 +324,8 @@ def test_bfloat16_leaves_the_distance_of_weights_exact():
 
 
 def test_a_strong_anchor_holds_and_its_terms_are_reported():
-    def moved(anchors: dict[str, Any]) -> float:
-        run = tiny_run(plan="fine_tune", anchors=anchors, iterations=6)
+    def moved(regularizers: dict[str, Any]) -> float:
+        run = tiny_run(plan="fine_tune", regularizers=regularizers, iterations=6)
         reports: list[dict[str, Tensor]] = []
 
         class Listener:
@@ -330,7 +336,7 @@ def test_a_strong_anchor_holds_and_its_terms_are_reported():
 
         run.training.listeners = [Listener()]
         run.training.run()
-        assert ("generator.l2_sp" in reports[-1]) == bool(anchors)
+        assert ("generator.l2_sp" in reports[-1]) == bool(regularizers)
         return float(sum(d.square().sum() for d in differences(run, "generator").values()))
 
     assert moved({"l2_sp_generator": 1e4}) < 0.7 * moved({})
