@@ -229,7 +229,7 @@ def _textbook_weights(module: nn.Module) -> None:
 
 
 class OurLoop:
-    """A training of graftgan, put together as the command line does it, without listeners."""
+    """A training of graftgan, put together as the command line does it, without callbacks."""
 
     def __init__(
         self,

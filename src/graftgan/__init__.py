@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from graftgan.runs.evaluation import EvaluationSettings, evaluate, floor
     from graftgan.runs.rescoring import evaluate_again
     from graftgan.runs.run import resume, run
-    from graftgan.runs.session import Watcher
+    from graftgan.runs.session import Observer
     from graftgan.studies import (
         Budget,
         Comparison,
@@ -91,7 +91,7 @@ _HOMES = {
     "ScoringSettings": "metrics",
     "TrainingSettings": "training",
     "TransferSettings": "transfer",
-    "Watcher": "runs.session",
+    "Observer": "runs.session",
     "apply_plan": "transfer",
     "compare": "metrics",
     "evaluate": "runs.evaluation",
@@ -141,6 +141,7 @@ __all__ = [
     "Experiment",
     "GraftganError",
     "NetworkSettings",
+    "Observer",
     "OptimizationSettings",
     "PlanSearch",
     "ProjectionSettings",
@@ -149,7 +150,6 @@ __all__ = [
     "ScoringSettings",
     "TrainingSettings",
     "TransferSettings",
-    "Watcher",
     "apply_plan",
     "compare",
     "evaluate",

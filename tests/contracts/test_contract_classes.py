@@ -18,7 +18,7 @@ from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings
 from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import resume, run
-from graftgan.training import Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.training import Processes, StepContext, TrainingSettings, gradients_only_for
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.transfer import RegularizerSettings, TransferSettings
 from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
@@ -88,7 +88,7 @@ def test_gradients_reach_exactly_what_trains(finished: tuple[Experiment, RunFold
         assert ADDED_LAYERS & {layer.layer for layer in layers}
         trained = {id(p) for layer in layers for p in layer.parameters}
         with gradients_only_for(update.parameters, training.trainable):
-            terms = update.losses(Moment(update.name, 0, 0.0, training.randomness))
+            terms = update.losses(StepContext(update.name, 0, 0.0, training.randomness))
             torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum().backward()
         for role, network in training.pair.items():
             reached = {id(p) for p in network.parameters() if p.grad is not None}

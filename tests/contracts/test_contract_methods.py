@@ -30,7 +30,13 @@ from graftgan.reports import picture_grid
 from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import begins_with_source
-from graftgan.training import CodeSettings, Moment, Processes, TrainingSettings, gradients_only_for
+from graftgan.training import (
+    CodeSettings,
+    Processes,
+    StepContext,
+    TrainingSettings,
+    gradients_only_for,
+)
 from graftgan.transfer import ACTIONS, TransferSettings, is_regularized
 from tiny_networks import CPU, tiny_home
 
@@ -82,7 +88,7 @@ def test_gradients_reach_exactly_what_trains(finished: tuple[str, RunFolder], ho
     }
     for update in training.updates:
         with gradients_only_for(update.parameters, training.trainable):
-            terms = update.losses(Moment(update.name, 0, 0.0, training.randomness))
+            terms = update.losses(StepContext(update.name, 0, 0.0, training.randomness))
             torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum().backward()
         for role, network in training.pair.items():
             reached = {id(p) for p in network.parameters() if p.grad is not None}

@@ -10,7 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.interrupts import stopped_code
-from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
+from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.core.errors import SettingsError
@@ -20,7 +20,7 @@ from graftgan.reports import duration
 from graftgan.runs.prepared import Prepared
 from graftgan.studies import (
     Comparison,
-    ComparisonWatcher,
+    ComparisonObserver,
     Job,
     Results,
     Varied,
@@ -104,7 +104,7 @@ class GoOn:
     """auto, cpu, cuda, cuda:N or mps."""
 
 
-class Screen(ScreenWatcher, ComparisonWatcher):
+class Screen(ScreenObserver, ComparisonObserver):
     """Shows which run is under way, instead of the plan of each."""
 
     def prepared(self, prepared: Prepared) -> None:
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> int:
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         _extend(options)
         screen = _screen(options.resume)
-        results = resume_comparison(options.resume, device=options.device, watcher=screen)
+        results = resume_comparison(options.resume, device=options.device, observer=screen)
         return _finish(results, options.resume, screen)
     varied = _in_file(value_of("config", arguments))
     start = parse_start(
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
         check_comparison(comparison.located(), device=start.device)
         return _show(comparison, destination)
     screen = _screen(destination)
-    results = run_comparison(comparison, destination, device=start.device, watcher=screen)
+    results = run_comparison(comparison, destination, device=start.device, observer=screen)
     return _finish(results, destination, screen)
 
 

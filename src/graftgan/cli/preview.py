@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.screen import ScreenObserver, console
 from graftgan.pictures import DataSettings, load_image_set
 from graftgan.reports import save_png
 from graftgan.training.augment import (
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         options.data,
         resolution=options.resolution,
         seed=options.seed,
-        progress=partial(ScreenWatcher().progress, "reading pictures"),
+        progress=partial(ScreenObserver().progress, "reading pictures"),
     )
     console.print(images.summary())
     rows = min(options.rows, len(images.pictures))

@@ -28,7 +28,7 @@ from graftgan.experiments.run_folder import RunFolder
 from graftgan.runs.build import remarks_on
 from graftgan.runs.initialisation import START
 from graftgan.runs.prepared import Prepared
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.transfer import PlanReport
 
 _COLOURS = {
@@ -73,7 +73,7 @@ class SafeConsole(Console):
 console = SafeConsole(highlight=False, soft_wrap=True, markup=False)
 
 
-class ScreenWatcher(Watcher):
+class ScreenObserver(Observer):
     """Shows a person what happens; only the leading process speaks.
 
     ``continues`` is the command that continues what is under way, where that is no single run.
@@ -119,8 +119,11 @@ class ScreenWatcher(Watcher):
         console.print(prepared.images.summary())
         if prepared.experiment.source is not None:
             console.print(plan_table(prepared.plan.report))
-        if prepared.yardstick is not None and prepared.yardstick.reference is not None:
-            for note in prepared.yardstick.reference.notes:
+        if (
+            prepared.scoring_reference is not None
+            and prepared.scoring_reference.reference is not None
+        ):
+            for note in prepared.scoring_reference.reference.notes:
                 console.print(f"note: {note}")
         if prepared.lacks_copy_guard:
             console.print(

@@ -10,7 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import goes_on, parse_flags
 from graftgan.cli.interrupts import stopped_code
-from graftgan.cli.screen import ScreenWatcher, columns_of, console, table_of
+from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.core.settings import to_plain
@@ -26,7 +26,7 @@ from graftgan.studies import (
     PlanSearch,
     Proposal,
     PrunerName,
-    SearchWatcher,
+    SearchObserver,
     Trial,
     check_search,
     resume_search,
@@ -124,7 +124,7 @@ class GoOn:
     """auto, cpu, cuda, cuda:N or mps."""
 
 
-class Screen(ScreenWatcher, SearchWatcher):
+class Screen(ScreenObserver, SearchObserver):
     """Shows which trial is under way, and what all of them will about cost."""
 
     def __init__(self, folder: Path) -> None:
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
             options.resume,
             budget=None if budget.unlimited else budget,
             device=options.device,
-            watcher=screen,
+            observer=screen,
         )
         return _finish(findings, options.resume, screen)
     config = value_of("config", arguments)
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str]) -> int:
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
     screen = Screen(destination)
-    findings = run_search(search, destination, device=start.device, watcher=screen)
+    findings = run_search(search, destination, device=start.device, observer=screen)
     return _finish(findings, destination, screen)
 
 

@@ -9,7 +9,7 @@ import tyro
 
 from graftgan.cli.arguments import given_of, goes_on, parse_flags
 from graftgan.cli.interrupts import stopped_code
-from graftgan.cli.screen import ScreenWatcher, console, resume_command
+from graftgan.cli.screen import ScreenObserver, console, resume_command
 from graftgan.cli.stylegan_flags import in_our_words
 from graftgan.core.errors import SettingsError
 from graftgan.core.files import without_archive_ending
@@ -68,7 +68,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     prog = f"graftgan {verb} PICTURES"
     if goes_on(arguments):
         options = parse_flags(GoOn, arguments, prog=prog, description=description)
-        watcher = ScreenWatcher()
+        observer = ScreenObserver()
         decides = given_of(["keep-pictures", "no-keep-pictures"], arguments)
         folder = resume(
             options.resume,
@@ -78,9 +78,9 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
             reference=options.reference,
             keep_pictures=options.keep_pictures if decides else None,
             device=options.device,
-            watcher=watcher,
+            observer=observer,
         )
-        return _finish(folder, watcher)
+        return _finish(folder, observer)
     start = parse_start(
         lambda experiment: Start(experiment=experiment),
         arguments,
@@ -97,9 +97,9 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     destination = start.out or folder_named_after(start.experiment.pictures, home="runs")
     if start.dry_run:
         return _show(start, destination)
-    watcher = ScreenWatcher()
-    folder = run(start.experiment, destination, device=start.device, watcher=watcher)
-    return _finish(folder, watcher)
+    observer = ScreenObserver()
+    folder = run(start.experiment, destination, device=start.device, observer=observer)
+    return _finish(folder, observer)
 
 
 def folder_named_after(pictures: Path, *, home: str) -> Path:
@@ -189,13 +189,13 @@ def _show(start: Start, destination: Path) -> int:
     refuse_full(destination)
     prepared = prepare(start.experiment, choose_hardware(start.device, precision))
     console.print(to_toml(prepared.experiment))
-    ScreenWatcher().prepared(prepared)
+    ScreenObserver().prepared(prepared)
     return 0
 
 
-def _finish(folder: RunFolder, watcher: ScreenWatcher) -> int:
+def _finish(folder: RunFolder, observer: ScreenObserver) -> int:
     card = folder.card()
-    if watcher.leads:
+    if observer.leads:
         console.print(
             f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
         )
@@ -209,4 +209,4 @@ def _finish(folder: RunFolder, watcher: ScreenWatcher) -> int:
             console.print(f"look at {page}")
     if card.state in {RunState.FINISHED, RunState.STOPPED}:
         return 0
-    return stopped_code(watcher.stopped_by or "SIGINT")
+    return stopped_code(observer.stopped_by or "SIGINT")

@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from graftgan.cli.arguments import goes_on
-from graftgan.cli.screen import ScreenWatcher, console
+from graftgan.cli.screen import ScreenObserver, console
 from graftgan.cli.training_verb import short_flags, train, value_of
 from graftgan.core.settings import read_toml
 from graftgan.experiments.experiment import Experiment
@@ -55,10 +55,10 @@ def _ranked_source(arguments: Sequence[str]) -> list[str]:
         return []
     if not own_source_folders():  # the default will do: both bundled ones know the same pictures
         return []
-    watcher = ScreenWatcher()
-    ranking = rank_sources(Path(pictures), progress=watcher.progress)
+    observer = ScreenObserver()
+    ranking = rank_sources(Path(pictures), progress=observer.progress)
     first = ranking.candidates[0]
-    if watcher.leads:
+    if observer.leads:
         console.print(
             f"source {first.name}: {first.reason} (`graftgan rank {pictures}` shows all; --source "
             "takes another)"

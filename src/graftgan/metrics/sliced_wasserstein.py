@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of small pictures: a cheap compass that needs no feature network.
+"""Sliced Wasserstein distance of small pictures: cheap, and without a feature network.
 
 It picks the best checkpoint and warns of collapse; it is no replacement for a perceptual score.
 """

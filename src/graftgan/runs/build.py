@@ -21,7 +21,7 @@ from graftgan.models.sources import open_source, settled_name
 from graftgan.networks import build_pair, surrounded
 from graftgan.pictures import ImageSet, find_classes, load_image_set
 from graftgan.pictures.reference import Reference, held_out_reference, reference_among
-from graftgan.runs.prepared import HELD_OUT, Prepared, Yardstick
+from graftgan.runs.prepared import HELD_OUT, Prepared, ScoringReference
 from graftgan.training import DivergenceGuard, GeneratorAverage, Hardware, Processes, Training
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
@@ -50,8 +50,8 @@ def prepare(
     """Check a new experiment and build everything it needs; nothing is written.
 
     ``processes`` are those that train together; ``memory`` is what the regularizers of a run that
-    starts over took from the source the first time. ``only_check`` leaves out the probe of filters, which
-    is a training of its own; what is returned then cannot be trained.
+    starts over took from the source the first time. ``only_check`` leaves out the probe of
+    filters, which is a training of its own; what is returned then cannot be trained.
 
     Raises:
         GraftganError: Something does not fit.
@@ -73,9 +73,9 @@ def prepare(
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
     images = _load_pictures(experiment, experiment.pictures, progress)
-    yardstick = _yardstick(experiment, images, progress)
-    if yardstick is not None:
-        yardstick.extractor.refuse_inside(pair.discriminator)
+    scoring_reference = _scoring_reference(experiment, images, progress)
+    if scoring_reference is not None:
+        scoring_reference.extractor.refuse_inside(pair.discriminator)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
     PROCEDURES[experiment.procedure].check(probe)
     if needs_probe(plan) and not only_check:
@@ -84,7 +84,7 @@ def prepare(
         plan = put_in_force(experiment, pair, fresh, filters=filters)
     if memory is None:
         memory = memory_of(experiment, untouched, pair, plan, hardware, progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, yardstick, memory)
+    return Prepared(experiment, pair, plan, images, hardware, base, scoring_reference, memory)
 
 
 def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
@@ -123,7 +123,7 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
     )
     short = replace(experiment, training=settings, regularizers=RegularizerSettings())
     training = build_training(replace(probe, experiment=short), processes)
-    training.listeners = [DivergenceGuard(every=settings.log_every), _Progress(progress)]
+    training.callbacks = [DivergenceGuard(every=settings.log_every), _Progress(progress)]
     training.run()
     rng = Randomness(experiment.seed).generator("importance of filters")
     latents = draw_latents(transfer.probe_samples, size, rng, probe.hardware.device)
@@ -196,7 +196,7 @@ def prepare_again(
     fresh = _fresh_pair(architecture, experiment.seed)
     plan = put_in_force(experiment, pair, fresh, filters=filters)
     images = _load_pictures(experiment, experiment.pictures, progress)
-    yardstick = _yardstick(experiment, images, progress)
+    scoring_reference = _scoring_reference(experiment, images, progress)
     return Prepared(
         experiment,
         pair,
@@ -204,7 +204,7 @@ def prepare_again(
         images,
         hardware,
         base,
-        yardstick,
+        scoring_reference,
         memory or {},
         procedure_cache or {},
     )
@@ -246,7 +246,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         iterations=settings.iterations,
         batch_size=settings.batch,
         seconds_limit=settings.seconds,
-        companions=parts.companions,
+        extra_modules=parts.extra_modules,
         sheet=parts.sheet,
         seconds=parts.seconds,
     )
@@ -294,7 +294,9 @@ def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -
     )
 
 
-def _yardstick(experiment: Experiment, images: ImageSet, progress: Progress) -> Yardstick | None:
+def _scoring_reference(
+    experiment: Experiment, images: ImageSet, progress: Progress
+) -> ScoringReference | None:
     """Return what to score a run on ``images`` with; None where no scores are asked for.
 
     Raises:
@@ -304,7 +306,7 @@ def _yardstick(experiment: Experiment, images: ImageSet, progress: Progress) -> 
     if scoring.score_every is None:
         return None
     extractor = build_extractor(scoring.network)
-    return Yardstick(extractor, *reference_of(experiment, images, progress))
+    return ScoringReference(extractor, *reference_of(experiment, images, progress))
 
 
 def reference_of(

@@ -18,7 +18,7 @@ HELD_OUT = "held out"
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
+class ScoringReference:
     """What the scores of a run are measured with.
 
     Attributes:
@@ -40,7 +40,7 @@ class Prepared:
         experiment: With every default written out.
         pair: The networks at their start, under the plan.
         base: Fingerprints of the source's networks, by role; empty without a source.
-        yardstick: What to score the run with; None where no scores are asked for.
+        scoring_reference: What to score the run with; None where no scores are asked for.
         memory: What the regularizers need of the source; empty without regularizers.
         procedure_cache: What the procedure made of source and pictures before the run, if anything.
     """
@@ -51,12 +51,12 @@ class Prepared:
     images: ImageSet
     hardware: Hardware
     base: dict[str, str]
-    yardstick: Yardstick | None = None
+    scoring_reference: ScoringReference | None = None
     memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def lacks_copy_guard(self) -> bool:
         """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
-        asked = self.yardstick is not None and self.experiment.scoring.copy_guard
+        asked = self.scoring_reference is not None and self.experiment.scoring.copy_guard
         return asked and len(honest_pictures(self.images)) < LEAST_HELD_OUT

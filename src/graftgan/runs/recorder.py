@@ -18,10 +18,10 @@ from graftgan.reports import picture_grid, save_png
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.scorer import Verdict, best_iteration, build_scorer, score_at
 from graftgan.training import (
-    Listener,
+    Callback,
     LogWriter,
     Periodically,
-    QuietListener,
+    SilentCallback,
     Snapshots,
     StopOnSignal,
     Terms,
@@ -38,7 +38,7 @@ _VARIED = 0.1  # share of it above which they count as varied
 
 
 class Recorder:
-    """Writes into the run folder; its methods are the callbacks of the listeners.
+    """Writes into the run folder; its methods are called by the callbacks.
 
     Args:
         folder: Of the run.
@@ -75,8 +75,8 @@ class Recorder:
         self._generator = training.pair.generator if average is None else average.generator
         self._resumed_terms = {} if resumed is None else resumed.terms
 
-    def listeners(self, stop: StopOnSignal) -> list[Listener]:
-        """Return the listeners that call this recorder; ``stop`` cuts their work short."""
+    def callbacks(self, stop: StopOnSignal) -> list[Callback]:
+        """Return the callbacks that call this recorder; ``stop`` cuts their work short."""
         settings, path = self._prepared.experiment.training, self._folder.path
         make_folder(path / "samples")
         if self._training.sheet is not None:
@@ -247,7 +247,7 @@ class _Scored:
     pictures: bytes | None
 
 
-class SaveFirst(QuietListener):
+class SaveFirst(SilentCallback):
     """Saves before anything else when a signal has come, and when a training ends.
 
     Who sent the signal may not wait for scores and pictures.

@@ -284,7 +284,7 @@ def _own_reference(
 ) -> tuple[Reference, str]:
     """Return what the run itself is scored against, and what that is in words."""
     images = pictures_of(run, training)
-    if experiment.scoring.score_every is None:  # by the compass, which knows no reference
+    if experiment.scoring.score_every is None:  # by SWD16, which knows no reference
         if len(images.held_out):
             return held_out_reference(images), HELD_OUT
         pictures, name = images.pictures, images.source.name

@@ -138,10 +138,10 @@ def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float |
 
 def reference_checksum_of(prepared: Prepared) -> str | None:
     """Return the checksum of the pictures a run is scored against; None: it is not scored."""
-    yardstick = prepared.yardstick
-    if yardstick is None or yardstick.reference is None:
+    scoring_reference = prepared.scoring_reference
+    if scoring_reference is None or scoring_reference.reference is None:
         return None
-    return yardstick.reference.checksum
+    return scoring_reference.reference.checksum
 
 
 def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:

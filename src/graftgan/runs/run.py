@@ -34,7 +34,7 @@ from graftgan.runs.resume import (
     reference_checksum_of,
     restore_state,
 )
-from graftgan.runs.session import Watcher, train_to_the_end, write_cut_off
+from graftgan.runs.session import Observer, train_to_the_end, write_cut_off
 from graftgan.training import (
     Hardware,
     Processes,
@@ -53,7 +53,7 @@ def run(
     destination: Path,
     *,
     device: str = "auto",
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
 ) -> RunFolder:
     """Train an experiment into a new run folder.
 
@@ -61,7 +61,7 @@ def run(
         experiment: What to do.
         destination: The run folder; must not exist, or be empty.
         device: auto, cpu, cuda, cuda:N or mps.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Returns:
         The folder, with its report and, for a transfer, its adapter; also when the person stopped
@@ -73,7 +73,7 @@ def run(
     """
     refuse_full(destination)
     with _joined(device, experiment) as place:
-        return _begin(RunFolder(destination), experiment, place, watcher or Watcher())
+        return _begin(RunFolder(destination), experiment, place, observer or Observer())
 
 
 def resume(
@@ -85,7 +85,7 @@ def resume(
     reference: Path | None = None,
     keep_pictures: bool | None = None,
     device: str = "auto",
-    watcher: Watcher | None = None,
+    observer: Observer | None = None,
 ) -> RunFolder:
     """Continue a run exactly where its newest checkpoint stands.
 
@@ -102,7 +102,7 @@ def resume(
         reference: Where the pictures lie now that it is scored against.
         keep_pictures: Whether scored pictures are kept from here on; None: as before.
         device: auto, cpu, cuda, cuda:N or mps.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Raises:
         RunError: ``path`` is no run folder, another process trains in it, or its pictures have
@@ -115,24 +115,28 @@ def resume(
         check_may_resume(folder, iterations, seconds)
         experiment = keeping(lengthened(experiment, iterations, seconds), keep_pictures)
         experiment = moved(experiment, pictures, reference)
-        return _go_on(folder, experiment, place, watcher or Watcher())
+        return _go_on(folder, experiment, place, observer or Observer())
 
 
-def _begin(folder: RunFolder, experiment: Experiment, place: Place, watcher: Watcher) -> RunFolder:
+def _begin(
+    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
+) -> RunFolder:
     """Train an experiment into a new folder, among the processes that have joined."""
     hardware, processes = place
-    prepared = prepare(experiment, hardware, processes=processes, progress=watcher.progress)
-    prepared = with_procedure_cache(prepared, watcher.progress)
+    prepared = prepare(experiment, hardware, processes=processes, progress=observer.progress)
+    prepared = with_procedure_cache(prepared, observer.progress)
     training = build_training(prepared, processes)
-    recorder = _recorder(folder, prepared, training, watcher)
+    recorder = _recorder(folder, prepared, training, observer)
     if processes.leads:
         _write_start(folder.path, prepared, processes)
     processes.wait()
     with _alone(folder, place):
-        return _train(folder, prepared, training, recorder, watcher)
+        return _train(folder, prepared, training, recorder, observer)
 
 
-def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Watcher) -> RunFolder:
+def _go_on(
+    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
+) -> RunFolder:
     """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
     hardware, processes = place
     if processes.leads:
@@ -140,16 +144,16 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
     processes.wait()
     state = newest_state(folder.path)
     prepared = prepared_to_resume(
-        folder, experiment, hardware, processes, state, progress=watcher.progress
+        folder, experiment, hardware, processes, state, progress=observer.progress
     )
     training = build_training(prepared, processes)
     if state is not None:
         restore_state(folder.path, training, state)
     resumed = None if state is None else state.card
     if processes.leads:
-        watcher.say(_where(folder.card(), resumed))
+        observer.say(_where(folder.card(), resumed))
     del state  # else all of it stays in memory while training
-    recorder = _recorder(folder, prepared, training, watcher, resumed=resumed)
+    recorder = _recorder(folder, prepared, training, observer, resumed=resumed)
     if processes.leads:
         forget_what_is_done_again(folder.path, prepared, resumed)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
@@ -160,7 +164,7 @@ def _go_on(folder: RunFolder, experiment: Experiment, place: Place, watcher: Wat
             session=_session(prepared, processes),
         )
     processes.wait()
-    return _train(folder, prepared, training, recorder, watcher)
+    return _train(folder, prepared, training, recorder, observer)
 
 
 def _where(card: RunCard, resumed: StateCard | None) -> str:
@@ -177,13 +181,13 @@ def _train(
     prepared: Prepared,
     training: Training,
     recorder: Recorder | None,
-    watcher: Watcher,
+    observer: Observer,
 ) -> RunFolder:
     """Train to the end what stands in ``folder``, with what it begins with if it needs that."""
     try:
-        if not _has_its_start(folder, prepared, training, watcher):
+        if not _has_its_start(folder, prepared, training, observer):
             return folder
-        return train_to_the_end(folder, prepared, training, recorder, watcher)
+        return train_to_the_end(folder, prepared, training, recorder, observer)
     except KeyboardInterrupt as stop:
         if not training.processes.leads:
             raise
@@ -195,14 +199,14 @@ def _recorder(
     folder: RunFolder,
     prepared: Prepared,
     training: Training,
-    watcher: Watcher,
+    observer: Observer,
     *,
     resumed: StateCard | None = None,
 ) -> Recorder | None:
     """Return what writes the folder, in the process that leads; nothing is written yet."""
     if not training.processes.leads:
         return None
-    return Recorder(folder, prepared, training, resumed=resumed, scored=watcher.scored)
+    return Recorder(folder, prepared, training, resumed=resumed, scored=observer.scored)
 
 
 @contextmanager
@@ -217,7 +221,7 @@ def _alone(folder: RunFolder, place: Place) -> Generator[None]:
 
 
 def _has_its_start(
-    folder: RunFolder, prepared: Prepared, training: Training, watcher: Watcher
+    folder: RunFolder, prepared: Prepared, training: Training, observer: Observer
 ) -> bool:
     """Train the auto-encoder that the run begins with, if it asks for one, and take its decoder.
 
@@ -227,24 +231,24 @@ def _has_its_start(
     if prepared.experiment.start == "fresh" or training.iteration > 0:
         return True
     place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
-    watcher.stopped_by = ""
+    observer.stopped_by = ""
     if not vae.experiment_file.is_file():
-        _begin(vae, vae_of(prepared.experiment), place, watcher)
+        _begin(vae, vae_of(prepared.experiment), place, observer)
     elif vae.card().state != RunState.FINISHED:
         asked = prepared.experiment
         known = keeping(vae.experiment(), asked.scoring.keep_pictures)
         with _alone(vae, place):
-            _go_on(vae, moved(known, asked.pictures), place, watcher)
+            _go_on(vae, moved(known, asked.pictures), place, observer)
     ended = vae.card()
     # A signal may come while the last of it is written: then it is finished, and no more begins.
-    stops = training.processes.agree(bool(watcher.stopped_by), prepared.hardware.device)
+    stops = training.processes.agree(bool(observer.stopped_by), prepared.hardware.device)
     is_over = ended.state == RunState.FINISHED and not stops
     entries: dict[str, Any]
     if is_over:
         start = begin_with_decoder(training, vae)
         entries = {"start": start, "remarks": (in_words(start),)}
     else:
-        why = ended.message or f"stopped by {watcher.stopped_by or 'a signal'}"
+        why = ended.message or f"stopped by {observer.stopped_by or 'a signal'}"
         message = f"{why} while what it begins with was trained"
         entries = {"state": RunState.INTERRUPTED, "message": message}
     if training.processes.leads:

@@ -30,7 +30,7 @@ from graftgan.metrics import (
 )
 from graftgan.pictures import ImageSet
 from graftgan.pictures.reference import distinct, honest_pictures, told_apart
-from graftgan.runs.prepared import Prepared, Yardstick
+from graftgan.runs.prepared import Prepared, ScoringReference
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS
 
@@ -68,16 +68,16 @@ class Scorer(Protocol):
 
 
 def build_scorer(file: Path, prepared: Prepared) -> Scorer:
-    """Return what scores a run: its metrics, or the compass where it has none.
+    """Return what scores a run: its metrics, or the sliced Wasserstein distance where it has none.
 
     ``file`` holds the lines of the scores so far.
     """
-    if prepared.yardstick is None:
-        return Compass(file, prepared.images)
-    return MetricScorer(file, prepared, prepared.yardstick)
+    if prepared.scoring_reference is None:
+        return SlicedWassersteinScorer(file, prepared.images)
+    return MetricScorer(file, prepared, prepared.scoring_reference)
 
 
-class Compass:
+class SlicedWassersteinScorer:
     """The sliced Wasserstein distance: free, coarse, and better than choosing blindly."""
 
     count = _COMPASS.count
@@ -110,14 +110,14 @@ class Compass:
 class MetricScorer:
     """The metrics of the settings, against pictures that the run is not trained on."""
 
-    def __init__(self, file: Path, prepared: Prepared, yardstick: Yardstick) -> None:
-        self._file, self._extractor = file, yardstick.extractor
+    def __init__(self, file: Path, prepared: Prepared, scoring_reference: ScoringReference) -> None:
+        self._file, self._extractor = file, scoring_reference.extractor
         self._settings = prepared.experiment.scoring
         self._seed = prepared.experiment.seed
         self._device = prepared.hardware.device
         self.count = self._settings.score_count
-        images, reference = prepared.images, yardstick.reference
-        self._words = yardstick.name
+        images, reference = prepared.images, scoring_reference.reference
+        self._words = scoring_reference.name
         self._resolution = images.resolution
         honest = honest_pictures(images)
         self._reference = self._features(honest if reference is None else reference.pictures)

@@ -17,7 +17,7 @@ from graftgan.training import DivergenceGuard, ProgressBar, ProgressLines, StopO
 _LOST_PROCESS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
-class Watcher:
+class Observer:
     """What a person sees while a run is prepared and trained. This one shows nothing.
 
     Attributes:
@@ -60,7 +60,7 @@ def train_to_the_end(
     prepared: Prepared,
     training: Training,
     recorder: Recorder | None,
-    watcher: Watcher,
+    observer: Observer,
 ) -> RunFolder:
     """Train until the run ends, for whatever reason, and write how it ended.
 
@@ -69,19 +69,19 @@ def train_to_the_end(
         prepared: The run's parts.
         training: Where it stands.
         recorder: Writes what happens; None in a process that does not lead.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Raises:
         GraftganError: Training diverged, or the end cannot be written.
     """
-    watcher.prepared(prepared)
-    stop = StopOnSignal(lambda signal: watcher.stopping(signal, folder.path))
-    bar = ProgressBar(str(folder.path)) if watcher.draws_bar else None
-    training.listeners = [stop, DivergenceGuard(every=prepared.experiment.training.log_every)]
+    observer.prepared(prepared)
+    stop = StopOnSignal(lambda signal: observer.stopping(signal, folder.path))
+    bar = ProgressBar(str(folder.path)) if observer.draws_bar else None
+    training.callbacks = [stop, DivergenceGuard(every=prepared.experiment.training.log_every)]
     if recorder is not None:
-        training.listeners += recorder.listeners(stop)
-        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=watcher.say)
-        training.listeners.append(lines if bar is None else bar)
+        training.callbacks += recorder.callbacks(stop)
+        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=observer.say)
+        training.callbacks.append(lines if bar is None else bar)
     failure: Exception | None = None
     try:
         training.run()
@@ -99,7 +99,7 @@ def train_to_the_end(
             _write_end(folder, prepared, training, state, message)
     finally:
         stop.close()
-        watcher.stopped_by = stop.stopped_by or ""
+        observer.stopped_by = stop.stopped_by or ""
     if failure is not None:
         # Without waiting for the others: what the leader alone sees stops the leader alone.
         raise failure

@@ -26,7 +26,7 @@ from graftgan.studies.grid_strategy import Grid
 from graftgan.studies.optuna_strategy import OptunaStrategy
 from graftgan.studies.plan_search import Budget, Judge, Networks, PlanSearch, PrunerName
 from graftgan.studies.queue import (
-    ComparisonWatcher,
+    ComparisonObserver,
     check_comparison,
     extend_comparison,
     read_comparison,
@@ -36,7 +36,7 @@ from graftgan.studies.queue import (
 from graftgan.studies.search_result import Findings
 from graftgan.studies.search_runner import (
     Forecast,
-    SearchWatcher,
+    SearchObserver,
     check_search,
     resume_search,
     run_search,
@@ -51,7 +51,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Comparison",
-    "ComparisonWatcher",
+    "ComparisonObserver",
     "Experience",
     "Findings",
     "Forecast",
@@ -68,7 +68,7 @@ __all__ = [
     "Ranking",
     "Results",
     "RunResult",
-    "SearchWatcher",
+    "SearchObserver",
     "Standing",
     "Strategy",
     "Trial",

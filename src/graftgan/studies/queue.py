@@ -16,7 +16,7 @@ from graftgan.experiments.run_folder import RunFolder
 from graftgan.runs.build import prepare
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.studies.comparison import Comparison, Job, Overrides, fingerprint, flat
 from graftgan.studies.comparison_page import write_comparison_report
 from graftgan.studies.comparison_results import ENDED, Results, gather
@@ -29,7 +29,7 @@ _EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
 _MAY_DIFFER = {"training.precision", "scoring.keep_pictures"}
 
 
-class ComparisonWatcher(Watcher):
+class ComparisonObserver(Observer):
     """What a person sees while a comparison runs. This one shows nothing."""
 
     def run_starts(self, job: Job, *, number: int, count: int, seconds_left: float | None) -> None:
@@ -44,7 +44,7 @@ def run_comparison(
     destination: Path,
     *,
     device: str = "auto",
-    watcher: ComparisonWatcher | None = None,
+    observer: ComparisonObserver | None = None,
 ) -> Results:
     """Run every variant with every seed; write table and page into ``destination``.
 
@@ -54,7 +54,7 @@ def run_comparison(
         comparison: What to run.
         destination: A new or empty folder, or that of this comparison.
         device: auto, cpu, cuda, cuda:N or mps.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Raises:
         GraftganError: Something does not fit, and nothing is written. What goes wrong in one of
@@ -67,18 +67,18 @@ def run_comparison(
                 f"{destination} holds another comparison; choose another folder with --out, or go "
                 f"on with that one: graftgan compare --resume {destination}"
             )
-        return resume_comparison(destination, device=device, watcher=watcher)
+        return resume_comparison(destination, device=device, observer=observer)
     refuse_full(destination)
     check_comparison(comparison, device=device)
     with new_folder(destination) as partial:
         (partial / "runs").mkdir()
         write_text(partial / SETTINGS, to_toml(comparison))
         write_json(partial / RESULTS, {"settings_sha256": comparison.sha256()})
-    return _work(comparison, destination, device, watcher or ComparisonWatcher())
+    return _work(comparison, destination, device, observer or ComparisonObserver())
 
 
 def resume_comparison(
-    path: Path, *, device: str = "auto", watcher: ComparisonWatcher | None = None
+    path: Path, *, device: str = "auto", observer: ComparisonObserver | None = None
 ) -> Results:
     """Go on with a comparison: skip what is done, go on with what was interrupted, run the rest.
 
@@ -86,7 +86,7 @@ def resume_comparison(
         RunError: ``path`` holds no comparison, or its settings or runs are not those it began with.
     """
     comparison = _unchanged(path)
-    return _work(comparison, path, device, watcher or ComparisonWatcher())
+    return _work(comparison, path, device, observer or ComparisonObserver())
 
 
 def extend_comparison(
@@ -180,14 +180,14 @@ def _unchanged(path: Path) -> Comparison:
     return comparison
 
 
-def _work(comparison: Comparison, path: Path, device: str, watcher: ComparisonWatcher) -> Results:
+def _work(comparison: Comparison, path: Path, device: str, observer: ComparisonObserver) -> Results:
     """Do every run that is not done; write the results after each."""
     with held(path):
-        return _work_alone(comparison, path, device, watcher)
+        return _work_alone(comparison, path, device, observer)
 
 
 def _work_alone(
-    comparison: Comparison, path: Path, device: str, watcher: ComparisonWatcher
+    comparison: Comparison, path: Path, device: str, observer: ComparisonObserver
 ) -> Results:
     jobs, runs = comparison.jobs(), path / "runs"
     for job in jobs:
@@ -203,27 +203,27 @@ def _work_alone(
         folder = RunFolder(runs / job.name)
         if _is_done(runs, job):
             continue
-        watcher.run_starts(job, number=number, count=len(jobs), seconds_left=clock.left())
+        observer.run_starts(job, number=number, count=len(jobs), seconds_left=clock.left())
         with clock.measuring():
-            failure = _run(job, folder, device, watcher)
+            failure = _run(job, folder, device, observer)
         state, message = state_of(folder)
         if failure and state not in ENDED:
             state, message = "failed", failure
             failures[job.name] = failure
-        watcher.run_ended(job, state=state, message=message)
+        observer.run_ended(job, state=state, message=message)
         results = _write(comparison, path, failures)
-        if state == RunState.INTERRUPTED or watcher.stopped_by:
+        if state == RunState.INTERRUPTED or observer.stopped_by:
             break
     return results or _write(comparison, path, failures)
 
 
-def _run(job: Job, folder: RunFolder, device: str, watcher: Watcher) -> str:
+def _run(job: Job, folder: RunFolder, device: str, observer: Observer) -> str:
     """Start the run or go on with it; return what went wrong, or nothing."""
     try:
         if state_of(folder)[0] == WAITING:
-            run(job.experiment, folder.path, device=device, watcher=watcher)
+            run(job.experiment, folder.path, device=device, observer=observer)
         else:
-            resume(folder.path, device=device, watcher=watcher)
+            resume(folder.path, device=device, observer=observer)
     except Exception as error:  # recorded: one run must not cost the others
         return str(error) or type(error).__name__
     return ""

@@ -16,7 +16,7 @@ from graftgan.runs.build import prepare
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.studies.comparison import fingerprint, overridden
 from graftgan.studies.comparison_results import ENDED, images_shown
 from graftgan.studies.plan_search import Budget, PlanSearch
@@ -50,7 +50,7 @@ class Forecast:
     images: int | None = None
 
 
-class SearchWatcher(Watcher):
+class SearchObserver(Observer):
     """What a person sees while a search runs. This one shows nothing."""
 
     def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
@@ -68,7 +68,7 @@ def run_search(
     destination: Path,
     *,
     device: str = "auto",
-    watcher: SearchWatcher | None = None,
+    observer: SearchObserver | None = None,
 ) -> Findings:
     """Search for the plan; write trials, table, page and winner into ``destination``.
 
@@ -78,7 +78,7 @@ def run_search(
         search: What to try.
         destination: A new or empty folder, or that of this search.
         device: auto, cpu, cuda, cuda:N or mps.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Raises:
         GraftganError: Something does not fit, and nothing is written; or three trials in a row
@@ -91,7 +91,7 @@ def run_search(
                 f"{destination} holds another search; choose another folder with --out, or go on "
                 f"with that one: graftgan search --resume {destination}"
             )
-        return resume_search(destination, budget=search.budget, device=device, watcher=watcher)
+        return resume_search(destination, budget=search.budget, device=device, observer=observer)
     refuse_full(destination)
     check_search(search, device=device)
     with new_folder(destination) as partial:
@@ -99,7 +99,7 @@ def run_search(
             (partial / folder).mkdir()
         write_text(partial / SETTINGS, to_toml(search))
         write_json(partial / FOUND, {"settings_sha256": search.sha256()})
-    return _Worker(search, destination, device, watcher or SearchWatcher()).work()
+    return _Worker(search, destination, device, observer or SearchObserver()).work()
 
 
 def resume_search(
@@ -107,7 +107,7 @@ def resume_search(
     *,
     budget: Budget | None = None,
     device: str = "auto",
-    watcher: SearchWatcher | None = None,
+    observer: SearchObserver | None = None,
 ) -> Findings:
     """Go on with a search, or help another process with it: no trial is run twice.
 
@@ -117,7 +117,7 @@ def resume_search(
         path: The folder of the search.
         budget: What all trials together may cost from now on; None: as before.
         device: auto, cpu, cuda, cuda:N or mps.
-        watcher: Shows what happens.
+        observer: Shows what happens.
 
     Raises:
         RunError: ``path`` holds no search, or its settings were changed; or three trials in a row
@@ -130,13 +130,13 @@ def resume_search(
     if not isinstance(known, dict) or known.get("settings_sha256") not in found:
         raise RunError(
             f"{path / SETTINGS} was changed since the search began; put it back, or start a new "
-            "search (the budget alone may be changed, by --trials and its companions)"
+            "search (the budget alone may be changed, by --trials and its like)"
         )
     if budget is not None and budget != search.budget:
         search = replace(search, budget=budget)
         with Desk(path).locked():
             write_text(path / SETTINGS, to_toml(search))
-    return _Worker(search, path, device, watcher or SearchWatcher()).work()
+    return _Worker(search, path, device, observer or SearchObserver()).work()
 
 
 def check_search(search: PlanSearch, *, device: str = "auto") -> list[Proposal]:
@@ -170,10 +170,10 @@ def _read(path: Path) -> PlanSearch:
     return parse(PlanSearch, read_toml(file), where=str(file))
 
 
-class _Judged(Watcher):
-    """Shows what another watcher shows, and asks the strategy about every score."""
+class _Judged(Observer):
+    """Shows what another observer shows, and asks the strategy about every score."""
 
-    def __init__(self, shown: Watcher, judge: Callable[[int, float], str]) -> None:
+    def __init__(self, shown: Observer, judge: Callable[[int, float], str]) -> None:
         self._shown, self._judge = shown, judge
         self.draws_bar = shown.draws_bar
 
@@ -196,8 +196,10 @@ class _Judged(Watcher):
 class _Worker:
     """One process at work on a search; there may be others."""
 
-    def __init__(self, search: PlanSearch, path: Path, device: str, watcher: SearchWatcher) -> None:
-        self._search, self._path, self._device, self._watcher = search, path, device, watcher
+    def __init__(
+        self, search: PlanSearch, path: Path, device: str, observer: SearchObserver
+    ) -> None:
+        self._search, self._path, self._device, self._observer = search, path, device, observer
         self._space = space_of(search)
         self._strategy: Strategy = STRATEGIES[search.strategy](search, self._space, path)
         self._strategy.check()
@@ -225,7 +227,7 @@ class _Worker:
             if claim is Pause.DONE:
                 return self._write(complete=True)
             if isinstance(claim, Pause):
-                self._watcher.waits()
+                self._observer.waits()
                 time.sleep(_POLL_SECONDS)
                 continue
             trial, lock = claim
@@ -233,7 +235,7 @@ class _Worker:
                 ended = self._run(trial)
             finally:
                 lock.release()
-            if ended.is_open or self._watcher.stopped_by:
+            if ended.is_open or self._observer.stopped_by:
                 return self._write(complete=False)
             failures = failures + 1 if ended.state == FAILED else 0
             if failures == _FAILURES_IN_A_ROW:
@@ -255,7 +257,7 @@ class _Worker:
 
     def _run(self, trial: Trial) -> Trial:
         """Run a trial or go on with it, and record how it ended; still open: interrupted."""
-        self._watcher.trial_starts(trial, self._forecast())
+        self._observer.trial_starts(trial, self._forecast())
         folder = RunFolder(self._path / "runs" / trial.name)
         begin = time.perf_counter()
         failure = self._train(trial, folder)
@@ -271,7 +273,7 @@ class _Worker:
                 self._strategy.tell(ended)
         if not ended.is_open:
             value = None if ended.cost is None else self._search.cost(ended.cost)
-            self._watcher.trial_ended(ended, value)
+            self._observer.trial_ended(ended, value)
             self._write(complete=False)
         return ended
 
@@ -283,20 +285,20 @@ class _Worker:
                 return ""
             return self._strategy.scored(trial, iteration, self._search.cost(value))
 
-        watcher = _Judged(self._watcher, judge)
+        observer = _Judged(self._observer, judge)
         try:
             if state_of(folder)[0] in ENDED | {PRUNED}:
                 return ""  # killed between the end of the run and its record
             if folder.experiment_file.is_file():
-                resume(folder.path, device=self._device, watcher=watcher)
+                resume(folder.path, device=self._device, observer=observer)
             else:
                 remove_partial(folder.path.parent, trial.name)
                 experiment = overridden(self._search.base, trial.overrides)
-                run(experiment, folder.path, device=self._device, watcher=watcher)
+                run(experiment, folder.path, device=self._device, observer=observer)
         except Exception as error:  # recorded: one trial must not cost the others
             return str(error) or type(error).__name__
         finally:
-            self._watcher.stopped_by = watcher.stopped_by
+            self._observer.stopped_by = observer.stopped_by
         return ""
 
     def _forecast(self) -> Forecast:

@@ -1,4 +1,4 @@
-"""Run updates in order, keep averages, tell listeners, resume exactly."""
+"""Run updates in order, keep averages, tell callbacks, resume exactly."""
 
 from graftgan.training.adversarial_updates import AdversarialLosses
 from graftgan.training.average import GeneratorAverage
@@ -8,35 +8,35 @@ from graftgan.training.callbacks import (
     Periodically,
     ProgressBar,
     ProgressLines,
-    QuietListener,
+    SilentCallback,
     Snapshots,
     forget_after,
 )
 from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
-from graftgan.training.loop import Listener, Training
+from graftgan.training.loop import Callback, Training
 from graftgan.training.processes import Processes, joined_processes
 from graftgan.training.settings import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.state import Counters, restore, state_of
 from graftgan.training.stop_signals import StopOnSignal
 from graftgan.training.tensorboard import event_writer
-from graftgan.training.updates import Moment, Terms, Update, gradients_only_for
+from graftgan.training.updates import StepContext, Terms, Update, gradients_only_for
 
 __all__ = [
     "AdversarialLosses",
+    "Callback",
     "CodeSettings",
     "Counters",
     "DivergenceGuard",
     "GeneratorAverage",
     "Hardware",
-    "Listener",
     "LogWriter",
-    "Moment",
     "Periodically",
     "Processes",
     "ProgressBar",
     "ProgressLines",
-    "QuietListener",
+    "SilentCallback",
     "Snapshots",
+    "StepContext",
     "StopOnSignal",
     "Terms",
     "Training",

@@ -16,7 +16,7 @@ from graftgan.core.network_types import (
 )
 from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Scalar
 from graftgan.training.hardware import Hardware
-from graftgan.training.updates import Moment, Terms
+from graftgan.training.updates import StepContext, Terms
 from graftgan.transfer import RegularizerTerm
 
 
@@ -121,16 +121,18 @@ class AdversarialLosses:
     style_mixing: float = 0.0
     path_length: StylePenalty | None = None
 
-    def discriminator_terms(self, moment: Moment) -> Terms:
+    def discriminator_terms(self, context: StepContext) -> Terms:
         """Return the terms of the discriminator's loss on one real and one generated batch."""
-        real = self.real_batch(moment.turn)
-        real = self.views.real(real, moment.generator("view of real"), progress=moment.progress)
-        classes = self.real_classes(moment.turn)
+        real = self.real_batch(context.turn)
+        real = self.views.real(real, context.generator("view of real"), progress=context.progress)
+        classes = self.real_classes(context.turn)
         critic = self.pair.discriminator.judging(classes)
         with self.hardware.autocast():
             with torch.no_grad():
-                fake = self._generate(moment, classes)
-            fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
+                fake = self._generate(context, classes)
+            fake = self.views.fake(
+                fake, context.generator("view of fake"), progress=context.progress
+            )
             with ExitStack() as watched:
                 for regularizer in self._regularizers_of("discriminator"):
                     watched.enter_context(regularizer.watching())
@@ -142,55 +144,59 @@ class AdversarialLosses:
                 "_fake": fake_logits.mean(),
             }
             for penalty in self.penalties:
-                if moment.turn % penalty.every == 0:
-                    rng = moment.generator(penalty.name)
+                if context.turn % penalty.every == 0:
+                    rng = context.generator(penalty.name)
                     terms[penalty.name] = penalty(critic, real, fake, rng)
             terms |= {a.name: a(real) for a in self._regularizers_of("discriminator")}
         terms |= {f"_{name}": value for name, value in self.views.observe(real_logits).items()}
         return terms
 
-    def generator_terms(self, moment: Moment) -> Terms:
+    def generator_terms(self, context: StepContext) -> Terms:
         """Return the generator's loss on one generated batch."""
-        classes = self.real_classes(moment.turn)
+        classes = self.real_classes(context.turn)
         with self.hardware.autocast():
-            fake = self._generate(moment, classes)
-            fake = self.views.fake(fake, moment.generator("view of fake"), progress=moment.progress)
+            fake = self._generate(context, classes)
+            fake = self.views.fake(
+                fake, context.generator("view of fake"), progress=context.progress
+            )
             logits = self.pair.discriminator.judging(classes)(fake).float()
             terms = {"loss": self.losses.generator_loss(logits)}
             terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
             terms |= {a.name: a(None) for a in self._regularizers_of("generator")}
-            if self.path_length is not None and moment.turn % self.path_length.every == 0:
-                terms["path_length"] = self._path_length(moment, classes)
+            if self.path_length is not None and context.turn % self.path_length.every == 0:
+                terms["path_length"] = self._path_length(context, classes)
         return terms
 
-    def _path_length(self, moment: Moment, classes: ClassWeights | None) -> Scalar:
+    def _path_length(self, context: StepContext, classes: ClassWeights | None) -> Scalar:
         assert self.path_length is not None
-        latents = self._draw_latents(moment, "path length latents", classes)
-        rng = moment.generator("path length")
+        latents = self._draw_latents(context, "path length latents", classes)
+        rng = context.generator("path length")
         return self.path_length(_styled(self.pair.generator), latents, rng)
 
     def _regularizers_of(self, role: str) -> list[RegularizerTerm]:
         return [regularizer for regularizer in self.regularizers if regularizer.role == role]
 
-    def _generate(self, moment: Moment, classes: ClassWeights | None = None) -> Images:
+    def _generate(self, context: StepContext, classes: ClassWeights | None = None) -> Images:
         """Return a generated batch, of the classes of the real one.
 
         So classes are as frequent among generated pictures as among real ones, and a penalty on
         mixes of the two mixes pictures of one class.
         """
-        latents = self._draw_latents(moment, "latents", classes)
-        noise = moment.generator("noise")
+        latents = self._draw_latents(context, "latents", classes)
+        noise = context.generator("noise")
         if not self.style_mixing:
             return self.pair.generator.in_training(latents, noise)
         generator = _styled(self.pair.generator)
-        others = self._draw_latents(moment, "latents of mixed styles", classes)
+        others = self._draw_latents(context, "latents of mixed styles", classes)
         pair = generator.styles(latents), generator.styles(others)
-        rng = moment.generator("style mixing")
+        rng = context.generator("style mixing")
         return generator.drawn(mixed_styles(*pair, self.style_mixing, rng), noise)
 
-    def _draw_latents(self, moment: Moment, stream: str, classes: ClassWeights | None) -> Latents:
+    def _draw_latents(
+        self, context: StepContext, stream: str, classes: ClassWeights | None
+    ) -> Latents:
         """Return a batch of latents (b, z), or (b, z + k) with ``classes``."""
-        size, rng = self.pair.architecture.latent_size, moment.generator(stream)
+        size, rng = self.pair.architecture.latent_size, context.generator(stream)
         latents = draw_latents(self.batch_size, size, rng, self.hardware.device)
         return latents if classes is None else torch.cat([latents, classes], dim=1)
 

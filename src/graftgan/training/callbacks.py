@@ -16,8 +16,8 @@ from graftgan.training.loop import Training
 from graftgan.training.updates import Terms
 
 
-class QuietListener:
-    """A listener that does nothing; the others override what they need."""
+class SilentCallback:
+    """A callback that does nothing; the others override what they need."""
 
     def started(self, training: Training) -> None:
         """Before the first iteration."""
@@ -29,7 +29,7 @@ class QuietListener:
         """After the last iteration."""
 
 
-class LogWriter(QuietListener):
+class LogWriter(SilentCallback):
     """Appends the terms of every ``every``-th iteration to a JSONL file, and to ``also``.
 
     ``terms`` are the last values of those that come now and then, of a run that is resumed.
@@ -73,7 +73,7 @@ class LogWriter(QuietListener):
             self._also(line)
 
 
-class DivergenceGuard(QuietListener):
+class DivergenceGuard(SilentCallback):
     """Stops a run whose losses are not numbers any more."""
 
     def __init__(self, *, every: int) -> None:
@@ -96,7 +96,7 @@ class DivergenceGuard(QuietListener):
                 )
 
 
-class ProgressBar(QuietListener):
+class ProgressBar(SilentCallback):
     """A bar with speed and time left."""
 
     def __init__(self, description: str) -> None:
@@ -138,7 +138,7 @@ class ProgressBar(QuietListener):
         self._bar.stop()
 
 
-class ProgressLines(QuietListener):
+class ProgressLines(SilentCallback):
     """A line now and then, where a bar cannot move: in log files and on clusters."""
 
     def __init__(self, *, every: int, say: Callable[[str], None]) -> None:
@@ -164,7 +164,7 @@ class ProgressLines(QuietListener):
             )
 
 
-class Snapshots(QuietListener):
+class Snapshots(SilentCallback):
     """Draws the averaged generator's pictures of fixed latents every ``every`` iterations.
 
     ``attempt`` draws, or gives up and returns None because the run shall end at once; what was
@@ -206,7 +206,7 @@ class Snapshots(QuietListener):
         self._show(iteration, pictures)
 
 
-class Periodically(QuietListener):
+class Periodically(SilentCallback):
     """Calls ``act`` every ``every`` iterations and at the end.
 
     ``is_done`` says for which iterations that was done already: a run may have been stopped

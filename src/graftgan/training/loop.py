@@ -1,4 +1,4 @@
-"""The loop: every update in order, the average, then the listeners. No method is named here."""
+"""The loop: every update in order, the average, then the callbacks. No method is named here."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ from graftgan.core.tensors import PictureBytes
 from graftgan.training.average import GeneratorAverage
 from graftgan.training.hardware import Hardware
 from graftgan.training.processes import Processes
-from graftgan.training.updates import Moment, Terms, Update
+from graftgan.training.updates import StepContext, Terms, Update
 
 
-class Listener(Protocol):
+class Callback(Protocol):
     """Something that watches a training: a log, a bar, a guard."""
 
     def started(self, training: "Training") -> None:
@@ -47,9 +47,9 @@ class Training:
         images_seen: Real pictures shown so far.
         seconds: Time spent in the loop, over all sittings.
         seconds_limit: The run also ends once ``seconds`` has reached this.
-        companions: What trains along beside the pair, by name.
+        extra_modules: What trains along beside the pair, by name.
         sheet: Draws from a generator what belongs beside its samples; None: nothing does.
-        stop_requested: Set by a listener to end after this iteration.
+        stop_requested: Set by a callback to end after this iteration.
     """
 
     pair: NetworkPair
@@ -64,10 +64,10 @@ class Training:
     images_seen: int = 0
     seconds: float = 0.0
     seconds_limit: float | None = None
-    companions: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    extra_modules: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     sheet: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
-    listeners: list[Listener] = field(default_factory=list[Listener])
+    callbacks: list[Callback] = field(default_factory=list[Callback])
 
     @property
     def trainable(self) -> list[Parameter]:
@@ -88,31 +88,31 @@ class Training:
         return min(1.0, max(shares))
 
     def run(self) -> None:
-        """Train up to ``iterations`` or ``seconds_limit``, or until a listener asks to stop."""
-        for listener in self.listeners:
-            listener.started(self)
+        """Train up to ``iterations`` or ``seconds_limit``, or until a callback asks to stop."""
+        for callback in self.callbacks:
+            callback.started(self)
         trainable = self.trainable
         while self.iteration < self.iterations and not self._should_stop():
             begin = time.perf_counter()
             terms = self._iterate(trainable)
             self.seconds += time.perf_counter() - begin
-            for listener in self.listeners:
-                listener.iterated(self, terms)
-        for listener in self.listeners:
-            listener.ended(self)
+            for callback in self.callbacks:
+                callback.iterated(self, terms)
+        for callback in self.callbacks:
+            callback.ended(self)
 
     def _iterate(self, trainable: list[Parameter]) -> Terms:
         report: Terms = {}
         progress = self.progress
         for update in self.updates:
             for repeat in range(update.repeats):
-                moment = Moment(
+                context = StepContext(
                     update=update.name,
                     turn=self.iteration * update.repeats + repeat,
                     progress=progress,
                     randomness=self.randomness,
                 )
-                terms = update.turn(moment, trainable, self.processes.average_gradients)
+                terms = update.turn(context, trainable, self.processes.average_gradients)
                 report |= {f"{update.name}.{name.lstrip('_')}": t for name, t in terms.items()}
         self.iteration += 1
         self.images_seen += self.batch_size * self.updates[0].repeats

@@ -55,8 +55,8 @@ def state_of(training: Training) -> tuple[Files, Counters]:
     files: Files = {name: tensors_of(network) for name, network in training.pair.items()}
     if training.average is not None:
         files["average"] = training.average.tensors()
-    if training.companions:
-        files["companions"] = tensors_of(nn.ModuleDict(training.companions))
+    if training.extra_modules:
+        files["extra_modules"] = tensors_of(nn.ModuleDict(training.extra_modules))
     _refuse_not_finite(files, training.iteration)
     files["training"] = {
         f"{update.name}.{key}": tensor
@@ -82,8 +82,8 @@ def restore(
         _load(network, files, name)
     if training.average is not None:
         _load(training.average.generator, files, "average")
-    if training.companions:
-        _load(nn.ModuleDict(training.companions), files, "companions")
+    if training.extra_modules:
+        _load(nn.ModuleDict(training.extra_modules), files, "extra_modules")
     if "training" not in files:
         raise CheckpointError("the checkpoint holds no optimizer state (training.safetensors)")
     for update in training.updates:

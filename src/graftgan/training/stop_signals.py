@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
-from graftgan.training.callbacks import QuietListener
+from graftgan.training.callbacks import SilentCallback
 from graftgan.training.loop import Training
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Abandoned(BaseException):
     """A signal has cut short what may be done later. No error: nothing should catch it as one."""
 
 
-class StopOnSignal(QuietListener):
+class StopOnSignal(SilentCallback):
     """Stops a training after the iteration in which the first signal comes.
 
     Work that a resumed run can do as well, such as scoring, is abandoned at once. A second Ctrl-C

@@ -19,7 +19,7 @@ _COUNT = "step"  # the one number that optimizers keep of a whole parameter
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StepContext:
     """When a turn happens, and the randomness that belongs to it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Update:
         name: Its name in the log and in checkpoints.
         parameters: What the optimizer moves; the plan chose them.
         optimizer: Holds exactly ``parameters``.
-        losses: Returns the terms of the loss for a moment; their sum is minimised. Names that
+        losses: Returns the terms of the loss for a step; their sum is minimised. Names that
             start with ``_`` are only reported.
         repeats: Turns in one iteration.
         starts: For each parameter the share of the run after which it moves; empty: all from the
@@ -60,7 +60,7 @@ class Update:
     name: str
     parameters: Sequence[Parameter]
     optimizer: torch.optim.Optimizer
-    losses: Callable[[Moment], Terms]
+    losses: Callable[[StepContext], Terms]
     repeats: int = 1
     before: Callable[[], None] = field(default=lambda: None)
     starts: Sequence[float] = ()
@@ -77,7 +77,7 @@ class Update:
 
     def turn(
         self,
-        moment: Moment,
+        context: StepContext,
         trainable: Collection[Parameter],
         average_gradients: Callable[[Sequence[Parameter]], None],
     ) -> Terms:
@@ -85,15 +85,15 @@ class Update:
 
         Before any of its parameters moves nothing is computed, and there are no terms.
         """
-        moving = self.moving(moment.progress)
+        moving = self.moving(context.progress)
         if not moving:
             return {}
         self.before()
-        self._set_rates(moment.progress)
+        self._set_rates(context.progress)
         for layer, start in self.late:
-            layer.train(start <= moment.progress)
+            layer.train(start <= context.progress)
         with gradients_only_for(moving, trainable):
-            terms = self.losses(moment)
+            terms = self.losses(context)
             total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
             total.backward()
         average_gradients(self.parameters)

@@ -11,7 +11,7 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.cli.screen import (
     BAR_COLUMNS,
     SafeConsole,
-    ScreenWatcher,
+    ScreenObserver,
     bars_of,
     console,
     table_of,
@@ -66,9 +66,9 @@ def test_a_bar_of_any_name_is_drawn(capsys: pytest.CaptureFixture[str]):
 
 
 def test_progress_on_a_terminal_is_escaped_too(capsys: pytest.CaptureFixture[str]):
-    watcher = ScreenWatcher()
-    watcher.draws_bar = True
-    watcher.progress(HOSTILE, 1, 1)
+    observer = ScreenObserver()
+    observer.draws_bar = True
+    observer.progress(HOSTILE, 1, 1)
     assert capsys.readouterr().err == f"{HARMLESS}: 1/1\n"
 
 

@@ -45,12 +45,12 @@ def test_the_probability_survives_a_resume_between_two_moves(
     shorter = replace(experiment.training, iterations=6)
     straight = run(experiment, tmp_path / "straight", device="cpu")
     stopped = run(replace(experiment, training=shorter), tmp_path / "stopped", device="cpu")
-    kept = load_tensors(stopped.checkpoint() / "companions.safetensors")
+    kept = load_tensors(stopped.checkpoint() / "extra_modules.safetensors")
     assert float(kept["augmentation.probability"]) == pytest.approx(0.25)
     assert int(kept["augmentation.turns"]) == 2
     assert float(kept["augmentation.signs"]) != 0
     resume(stopped.path, iterations=12, device="cpu")
-    for name in ("companions", "generator", "discriminator", "average"):
+    for name in ("extra_modules", "generator", "discriminator", "average"):
         ends = [load_tensors(f.checkpoint() / f"{name}.safetensors") for f in (straight, stopped)]
         assert_same_tensors(*ends)
     logged = [
@@ -78,11 +78,11 @@ def test_all_that_a_stylegan_keeps_survives_a_resume(experiment: Experiment, tmp
     straight = run(styled, tmp_path / "straight", device="cpu")
     shorter = replace(styled, training=replace(styled.training, iterations=5))
     stopped = run(shorter, tmp_path / "stopped", device="cpu")
-    kept = load_tensors(stopped.checkpoint() / "companions.safetensors")
+    kept = load_tensors(stopped.checkpoint() / "extra_modules.safetensors")
     assert kept["path_length.mean_length"] > 0
     assert int(kept["augmentation.turns"]) == 1
     resume(stopped.path, iterations=8, device="cpu")
-    for name in ("companions", "generator", "discriminator", "average", "training"):
+    for name in ("extra_modules", "generator", "discriminator", "average", "training"):
         ends = [load_tensors(f.checkpoint() / f"{name}.safetensors") for f in (straight, stopped)]
         assert_same_tensors(*ends)
     lines = read_jsonl(straight.path / "log.jsonl")
@@ -117,7 +117,7 @@ def test_the_probability_moves_while_the_generator_waits():
     ).training
     before = everything_in(training.pair)
     training.run()
-    assert training.companions["augmentation"].probability.item() == pytest.approx(0.25)
+    assert training.extra_modules["augmentation"].probability.item() == pytest.approx(0.25)
     after = everything_in(training.pair)
     assert before["generator.blocks.layer1.conv.weight"].equal(
         after["generator.blocks.layer1.conv.weight"]

@@ -26,7 +26,7 @@ from graftgan.pictures import DataSettings
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import MetricScorer
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.training import TrainingSettings
 from tiny_networks import assert_same_tensors, draw_pictures, tiny_home
 
@@ -197,8 +197,8 @@ def test_kept_pictures_without_scores_go_when_a_run_is_resumed(
 ):
     """As a killed run leaves them that was asked to be longer, or was quicker within its time."""
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    watcher = SignalAt(2, signal.SIGTERM)
-    broken = run(experiment, tmp_path / "broken", device="cpu", watcher=watcher)
+    observer = SignalAt(2, signal.SIGTERM)
+    broken = run(experiment, tmp_path / "broken", device="cpu", observer=observer)
     for iteration in (1, 4, 1000):
         scored_file(broken.path, iteration).write_bytes(b"left by a kill")
     resume(broken.path, device="cpu")
@@ -230,8 +230,8 @@ def test_pictures_need_not_be_kept_and_a_resume_may_change_that(
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
     lean = replace(experiment, scoring=replace(experiment.scoring, keep_pictures=False))
-    watcher = SignalAt(2, signal.SIGTERM)
-    folder = run(lean, tmp_path / "run", device="cpu", watcher=watcher)
+    observer = SignalAt(2, signal.SIGTERM)
+    folder = run(lean, tmp_path / "run", device="cpu", observer=observer)
     assert folder.card().iteration == 2
     assert not (folder.path / "scored").exists()
     resume(folder.path, device="cpu", keep_pictures=True)
@@ -248,8 +248,8 @@ def test_pictures_need_not_be_kept_and_a_resume_may_change_that(
 
 
 def test_a_run_of_a_graftgan_without_kept_pictures_goes_on(experiment: Experiment, tmp_path: Path):
-    watcher = SignalAt(2, signal.SIGTERM)
-    folder = run(experiment, tmp_path / "run", device="cpu", watcher=watcher)
+    observer = SignalAt(2, signal.SIGTERM)
+    folder = run(experiment, tmp_path / "run", device="cpu", observer=observer)
     shutil.rmtree(folder.path / "scored")
     settings = folder.experiment_file.read_text(encoding="utf-8")
     older = settings.replace("keep_pictures = true\n", "")
@@ -287,7 +287,7 @@ def test_one_process_at_a_time_trains_in_a_folder(experiment: Experiment, tmp_pa
     with held(folder.path), pytest.raises(RunError, match=rf"in use by process {os.getpid()} on"):
         resume(folder.path, device="cpu")
 
-    class Second(Watcher):
+    class Second(Observer):
         """Starts the same run again while the first trains."""
 
         refused = ""
@@ -298,13 +298,13 @@ def test_one_process_at_a_time_trains_in_a_folder(experiment: Experiment, tmp_pa
                     resume(tmp_path / "new", device="cpu")
                 Second.refused = str(error.value)
 
-    run(experiment, tmp_path / "new", device="cpu", watcher=Second())
+    run(experiment, tmp_path / "new", device="cpu", observer=Second())
     assert "in use by process" in Second.refused
     assert_same_run(folder, RunFolder(tmp_path / "new"))
 
 
 def test_a_place_taken_meanwhile_is_left_alone(experiment: Experiment, tmp_path: Path):
-    class Takes(Watcher):
+    class Takes(Observer):
         """Puts a file where the run would go, after that place was found to be free."""
 
         def progress(self, what: str, done: int, total: int) -> None:
@@ -312,11 +312,11 @@ def test_a_place_taken_meanwhile_is_left_alone(experiment: Experiment, tmp_path:
             (tmp_path / "run" / "mine").write_text("mine")
 
     with pytest.raises(RunError, match="run is not empty; choose another folder with --out"):
-        run(experiment, tmp_path / "run", device="cpu", watcher=Takes())
+        run(experiment, tmp_path / "run", device="cpu", observer=Takes())
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine"]
 
 
-class SignalAt(Watcher):
+class SignalAt(Observer):
     """Sends a signal while an iteration is scored, or after one."""
 
     def __init__(self, after: int, number: int) -> None:
@@ -337,12 +337,12 @@ def test_an_interruption_leaves_no_trace_in_the_end(
     experiment: Experiment, tmp_path: Path, number: signal.Signals
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    watcher = SignalAt(2, number)
-    broken = run(experiment, tmp_path / "broken", device="cpu", watcher=watcher)
+    observer = SignalAt(2, number)
+    broken = run(experiment, tmp_path / "broken", device="cpu", observer=observer)
     card = broken.card()
     assert (card.state, card.message) == (RunState.INTERRUPTED, f"stopped by {number.name}")
     assert card.iteration == int(broken.checkpoint().name) == 2
-    assert watcher.answered == [(number.name, broken.path)]
+    assert observer.answered == [(number.name, broken.path)]
     assert (broken.path / "samples" / "000002.png").is_file(), "the person sees where it stands"
     assert load_adapter(broken.path).note.iteration == 2
     resume(broken.path, device="cpu")
@@ -394,15 +394,15 @@ def test_the_state_is_saved_before_anything_else(
             order.clear()
             return super().scored(iteration, value)
 
-    run(experiment, tmp_path / "run", device="cpu", watcher=Signals(2, signal.SIGTERM))
+    run(experiment, tmp_path / "run", device="cpu", observer=Signals(2, signal.SIGTERM))
     assert order[0] == "save"
     assert "show" in order
 
 
 def test_pictures_that_moved_can_be_named(experiment: Experiment, tmp_path: Path):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    watcher = SignalAt(2, signal.SIGINT)
-    broken = run(experiment, tmp_path / "broken", device="cpu", watcher=watcher)
+    observer = SignalAt(2, signal.SIGINT)
+    broken = run(experiment, tmp_path / "broken", device="cpu", observer=observer)
     moved = tmp_path / "elsewhere" / "pictures"
     moved.parent.mkdir()
     experiment.pictures.rename(moved)
@@ -418,9 +418,9 @@ def test_pictures_that_moved_can_be_named(experiment: Experiment, tmp_path: Path
 def test_a_reference_that_changed_is_found(experiment: Experiment, tmp_path: Path):
     whole = draw_pictures(tmp_path / "whole", count=40, hue=1)
     scoring = replace(experiment.scoring, reference=whole)
-    watcher = SignalAt(2, signal.SIGINT)
+    observer = SignalAt(2, signal.SIGINT)
     folder = run(
-        replace(experiment, scoring=scoring), tmp_path / "run", device="cpu", watcher=watcher
+        replace(experiment, scoring=scoring), tmp_path / "run", device="cpu", observer=observer
     )
     moved = tmp_path / "moved"
     whole.rename(moved)

@@ -13,7 +13,7 @@ from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.runs.run import resume, run
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.training import Training, TrainingSettings
 from tiny_networks import assert_same_tensors, draw_pictures, tiny_run
 
@@ -28,7 +28,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     )
 
 
-class EndsAt(Watcher):
+class EndsAt(Observer):
     """Ends a run at one of its scores."""
 
     def __init__(self, iteration: int) -> None:
@@ -44,22 +44,22 @@ def test_a_pruned_run_says_so_and_can_be_gone_on_with_exactly(
     experiment: Experiment, tmp_path: Path
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    watcher = EndsAt(2)
-    folder = run(experiment, tmp_path / "pruned", device="cpu", watcher=watcher)
+    observer = EndsAt(2)
+    folder = run(experiment, tmp_path / "pruned", device="cpu", observer=observer)
     card = folder.card()
     assert (card.state, card.message, card.iteration) == ("pruned", "it fell behind", 2)
     assert "ended by a search" in (folder.path / "report.html").read_text(encoding="utf-8")
     lines = read_jsonl(folder.path / "metrics.jsonl")
-    assert {line["iteration"]: line["value"] for line in lines} == watcher.seen
+    assert {line["iteration"]: line["value"] for line in lines} == observer.seen
 
-    watcher = EndsAt(4)  # at its end a run is not pruned any more: it is finished
-    resume(folder.path, device="cpu", watcher=watcher)
+    observer = EndsAt(4)  # at its end a run is not pruned any more: it is finished
+    resume(folder.path, device="cpu", observer=observer)
     assert folder.card().state == "finished"
-    assert sorted(watcher.seen) == [2, 3]  # asked again: a kill may have come before the answer
+    assert sorted(observer.seen) == [2, 3]  # asked again: a kill may have come before the answer
     assert_same_tensors(weights(folder), weights(straight))
 
 
-class PressesCtrlCTwice(Watcher):
+class PressesCtrlCTwice(Observer):
     """Presses it in the middle of iteration 3."""
 
     def scored(self, iteration: int, value: float) -> str:
@@ -75,7 +75,7 @@ def test_a_second_ctrl_c_leaves_a_run_that_says_where_it_stands(
     before = signal.getsignal(signal.SIGINT)
     says = r"stopped at once; what came after iteration \d is lost; continue with .* --resume"
     with pytest.raises(KeyboardInterrupt, match=says):
-        run(experiment, tmp_path / "cut", device="cpu", watcher=PressesCtrlCTwice())
+        run(experiment, tmp_path / "cut", device="cpu", observer=PressesCtrlCTwice())
     assert signal.getsignal(signal.SIGINT) is before
     folder = RunFolder(tmp_path / "cut")
     card, kept = folder.card(), int(folder.checkpoint().name)

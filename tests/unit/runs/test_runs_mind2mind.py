@@ -20,7 +20,7 @@ from graftgan.networks import BACKBONES, build_pair
 from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import resume, run
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.training import CodeSettings, Processes, TrainingSettings
 from graftgan.training.objectives import OptimizationSettings
 from graftgan.training.procedures.code_networks import Decoder, Head, head_and_decoder
@@ -130,22 +130,22 @@ def test_codes_are_made_once_and_a_killed_run_goes_on_exactly(
 def assert_same_run(first: Path, second: Path) -> None:
     newest = [list_checkpoints(path)[-1] for path in (first, second)]
     files = sorted(newest[0].glob("*.safetensors"))
-    assert {"companions", "generator", "training"} <= {file.stem for file in files}
+    assert {"extra_modules", "generator", "training"} <= {file.stem for file in files}
     for file in files:
         assert_same_tensors(load_tensors(file), load_tensors(newest[1] / file.name))
 
 
 def test_a_person_is_told_what_the_encoder_costs_and_loses(home: Path, tmp_path: Path, whole: Path):
-    class Listening(Watcher):
+    class Listening(Observer):
         heard: list[tuple[str, int, int]]
 
         def progress(self, what: str, done: int, total: int) -> None:
             self.heard.append((what, done, total))
 
-    watcher = Listening()
-    watcher.heard = []
-    folder = run(mind2mind(home), tmp_path / "run", device="cpu", watcher=watcher)
-    assert watcher.heard[-1] == ("training the encoder", 3, 3)
+    observer = Listening()
+    observer.heard = []
+    folder = run(mind2mind(home), tmp_path / "run", device="cpu", observer=observer)
+    assert observer.heard[-1] == ("training the encoder", 3, 3)
     remarks = folder.card().remarks
     assert "lose" in remarks[0]
     assert "outside what the decoder can draw" in remarks[1]

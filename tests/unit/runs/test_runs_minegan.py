@@ -29,8 +29,8 @@ from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import run
 from graftgan.training import (
     AdversarialLosses,
-    Moment,
     Processes,
+    StepContext,
     Training,
     TrainingSettings,
     Update,
@@ -89,7 +89,7 @@ def test_the_source_stands_still_until_its_stage_and_the_miner_moves_at_once(hom
     training = build_training(prepare(minegan(home), CPU), Processes())
     source = tensors_by_layer(open_source(str(home / "tiny")).pair.generator)
     diary = Diary()
-    training.listeners = [diary]
+    training.callbacks = [diary]
     training.run()
     assert len(diary.pages) == 11
     for iteration, page in enumerate(diary.pages):
@@ -108,7 +108,7 @@ def test_with_the_statistics_of_the_batch_only_the_weights_stand_still(home: Pat
     training = build_training(prepare(minegan(home, transfer=transfer), CPU), Processes())
     source = tensors_by_layer(open_source(str(home / "tiny")).pair.generator)
     diary = Diary()
-    training.listeners = [diary]
+    training.callbacks = [diary]
     training.run()
     changed = moved(source["layer2"], diary.pages[3]["layer2"])
     assert changed == ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
@@ -217,7 +217,7 @@ def test_the_miner_finds_the_mode_that_the_target_is():
     assert 0.45 < dark() < 0.55
     for turn in range(120):
         for update in updates:
-            moment = Moment(update.name, turn, turn / 120, Randomness(0))
-            update.turn(moment, [*critics, *miner], lambda parameters: None)
+            context = StepContext(update.name, turn, turn / 120, Randomness(0))
+            update.turn(context, [*critics, *miner], lambda parameters: None)
     assert dark() > 0.9
     assert generator.sharpness == 4.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import list_checkpoints, load_tensors
-from graftgan.cli.screen import ScreenWatcher
+from graftgan.cli.screen import ScreenObserver
 from graftgan.core.errors import CheckpointError
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
@@ -97,11 +97,11 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_elsewhere(
     now = [100.0]
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr("graftgan.cli.screen.time.monotonic", lambda: now[0])
-    watcher = ScreenWatcher()
-    watcher.say = lines.append
+    observer = ScreenObserver()
+    observer.say = lines.append
     for done in range(1, 61):
         now[0] += 1.0
-        watcher.progress("probing", done, 60)
+        observer.progress("probing", done, 60)
     assert lines == ([] if terminal else ["probing: 20/60", "probing: 40/60", "probing: 60/60"])
     shown = screen.getvalue()
     assert shown.endswith("probing: 60/60\n") == terminal

@@ -26,7 +26,7 @@ from graftgan.networks.sampling import generate
 from graftgan.runs.build import build_training, prepare
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import run
-from graftgan.training import Moment, Processes, Training, TrainingSettings
+from graftgan.training import Processes, StepContext, Training, TrainingSettings
 from graftgan.training.objectives import gaussian_of
 from graftgan.training.procedures import PROCEDURES
 from tiny_networks import (
@@ -82,7 +82,7 @@ def map_of(generator: Generator) -> AffineMap:
 
 
 def learnt(training: Training) -> Tensor:
-    return tensors_of(training.companions["latents"])["weight"]
+    return tensors_of(training.extra_modules["latents"])["weight"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -192,7 +192,7 @@ def with_pictures(prepared: Prepared, pictures: Tensor) -> Prepared:
 
 def pixels(training: Training) -> float:
     update = training.updates[0]
-    return update.losses(Moment(update.name, 0, 0.0, training.randomness))["pixels"].item()
+    return update.losses(StepContext(update.name, 0, 0.0, training.randomness))["pixels"].item()
 
 
 def test_a_mirrored_picture_has_a_latent_of_its_own(home: Path):
@@ -213,7 +213,7 @@ def test_processes_together_have_the_gradient_of_one(home: Path, monkeypatch: py
     def gradients(processes: Processes) -> list[Tensor]:
         training = training_of(experiment, processes)
         update = training.updates[0]
-        terms = update.losses(Moment(update.name, 0, 0.0, training.randomness))
+        terms = update.losses(StepContext(update.name, 0, 0.0, training.randomness))
         torch.stack(list(terms.values())).sum().backward()
         found = [p.grad for p in update.parameters]
         return [g for g in found if g is not None]
@@ -235,7 +235,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
     with Image.open(folder.path / "reconstructions" / sheets[-1]) as sheet:
         assert sheet.size == (8 * 32, 4 * 32)  # rows of 8 and of 4 pictures, each twice
     newest = list_checkpoints(folder.path)[-1]
-    assert load_tensors(newest / "companions.safetensors").keys() == {"latents.weight"}
+    assert load_tensors(newest / "extra_modules.safetensors").keys() == {"latents.weight"}
     adapter = load_adapter(folder.path)
     assert not [name for name in adapter.tensors if name.startswith("discriminator.")]
     assert torch.equal(adapter.tensors["generator.latent_map.factor"], 0.17 * torch.eye(8))

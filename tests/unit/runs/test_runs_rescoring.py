@@ -73,7 +73,7 @@ def trained(experiment: Experiment, tmp_path: Path) -> Path:
 
 
 def unscored(experiment: Experiment, **changes: object) -> Experiment:
-    """Return the experiment with the compass alone."""
+    """Return the experiment with SWD16 alone."""
     return replace(experiment, scoring=ScoringSettings(), **changes)
 
 

@@ -18,12 +18,12 @@ from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics import ScoringSettings
 from graftgan.pictures import DataSettings, contents_of
 from graftgan.runs.build import prepare
-from graftgan.runs.prepared import Prepared, Yardstick
+from graftgan.runs.prepared import Prepared, ScoringReference
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import (
-    Compass,
     MetricScorer,
     Scorer,
+    SlicedWassersteinScorer,
     Verdict,
     best_iteration,
     score_at,
@@ -107,10 +107,10 @@ def judged(scorer: Scorer, file: Path, iteration: int, generated: torch.Tensor) 
 
 def test_without_metrics_a_compass_chooses(tmp_path: Path):
     pictures = tiny_pictures(20)
-    compass = Compass(tmp_path / "metrics.jsonl", image_set(pictures))
+    scorer = SlicedWassersteinScorer(tmp_path / "metrics.jsonl", image_set(pictures))
 
     def verdict(iteration: int, generated: torch.Tensor) -> Verdict:
-        return judged(compass, tmp_path / "metrics.jsonl", iteration, generated)
+        return judged(scorer, tmp_path / "metrics.jsonl", iteration, generated)
 
     assert not verdict(0, pictures[:12]).best  # the source as it came
     assert verdict(10, (pictures // 4)[:12]).best
@@ -186,7 +186,7 @@ def test_the_copy_guard_sees_copies_however_many_pictures_are_doubled(
     assert not set(contents_of(images.pictures)) & set(contents_of(images.held_out))
     assert len(images.held_out) >= 0.3 * len(images.pictures)
     assert not prepared.lacks_copy_guard
-    scorer = MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.yardstick)
+    scorer = MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.scoring_reference)
     _, honest = scorer.score(10, distinct(60, seed=3))
     assert not honest.stop
     copies = images.pictures[torch.arange(60) % len(images.pictures)]
@@ -233,9 +233,9 @@ def scorer(experiment: Experiment, tmp_path: Path, network: Path) -> MetricScore
         images,
         CPU,
         {},
-        Yardstick(build_extractor(settings), None),
+        ScoringReference(build_extractor(settings), None),
     )
-    return MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.yardstick)
+    return MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.scoring_reference)
 
 
 def distinct(count: int, *, seed: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from graftgan.networks.sampling import generate
 from graftgan.runs import session as sitting
 from graftgan.runs.initialisation import START
 from graftgan.runs.run import resume, run
-from graftgan.runs.session import Watcher
+from graftgan.runs.session import Observer
 from graftgan.training import TrainingSettings, VAESettings
 from graftgan.training.objectives import kl_to_standard_normal
 from graftgan.transfer import TransferSettings
@@ -98,7 +98,7 @@ def test_the_generator_begins_as_the_decoder_bit_for_bit(experiment: Experiment,
     assert "began as the decoder" in card.remarks[0]
 
 
-class Stops(Watcher):
+class Stops(Observer):
     """Presses Ctrl-C in the run whose line says so."""
 
     def __init__(self, at: str) -> None:
@@ -114,7 +114,7 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     experiment: Experiment, tmp_path: Path, stopped: str
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    folder = run(experiment, tmp_path / "stopped", device="cpu", watcher=Stops(stopped))
+    folder = run(experiment, tmp_path / "stopped", device="cpu", observer=Stops(stopped))
     card = folder.card()
     assert card.state == "interrupted"
     if stopped.endswith("6"):

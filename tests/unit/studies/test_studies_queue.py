@@ -34,7 +34,7 @@ from tiny_networks import draw_pictures, tiny_home
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
-class Notes(room.ComparisonWatcher):
+class Notes(room.ComparisonObserver):
     """Remembers what it was shown."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
 
     monkeypatch.setattr(room, "run", fails)
     first = Notes()
-    results = run_comparison(comparison, out, device="cpu", watcher=first)
+    results = run_comparison(comparison, out, device="cpu", observer=first)
     assert first.ended == [("gan-0", "failed"), ("hinge-0", "finished")]
     assert not results.complete
     data = json.loads((out / "comparison.json").read_text())
@@ -95,7 +95,7 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
 
     monkeypatch.setattr(room, "run", run)  # what failed is tried again, what is done is not
     second = Notes()
-    results = resume_comparison(out, device="cpu", watcher=second)
+    results = resume_comparison(out, device="cpu", observer=second)
     assert second.started == [("gan-0", True)]
     assert results.complete
     assert [entry.state for entry in results.runs] == ["finished", "finished"]
@@ -107,7 +107,7 @@ def test_a_run_that_diverges_or_fails_is_recorded_and_the_others_go_on(
 
     third = Notes()  # diverged is an end: the same settings would diverge again
     RunFolder(out / "runs" / "gan-0").update_card(state="diverged", message="not-a-number")
-    results = resume_comparison(out, device="cpu", watcher=third)
+    results = resume_comparison(out, device="cpu", observer=third)
     assert third.started == []
     assert results.runs[0].end is None
     assert any("diverged" in note for note in results.notes)
@@ -217,7 +217,7 @@ def test_a_comparison_grows_and_repeats_nothing(comparison: Comparison, tmp_path
     assert seeds == (1,)
     extend_comparison(out, {"wgan": {"objective": "wgan"}}, seeds, device="cpu")
     notes = Notes()
-    results = resume_comparison(out, device="cpu", watcher=notes)
+    results = resume_comparison(out, device="cpu", observer=notes)
     assert [name for name, _ in notes.started] == ["wgan-0", "gan-1", "hinge-1", "wgan-1"]
     assert results.complete
     assert results.seeds == (0, 1)
@@ -227,7 +227,7 @@ def test_a_comparison_grows_and_repeats_nothing(comparison: Comparison, tmp_path
     known = json.loads((out / "comparison.json").read_text())
     (out / "comparison.json").write_text(json.dumps({**known, "extended_sha256": "later"}))
     again = Notes()
-    resume_comparison(out, device="cpu", watcher=again)
+    resume_comparison(out, device="cpu", observer=again)
     assert again.started == []
 
 

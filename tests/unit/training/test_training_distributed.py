@@ -123,7 +123,7 @@ def adapt(processes: Processes) -> dict[str, torch.Tensor]:
         batch_size=2 * COUNT,
         processes=processes,
     )
-    controller = run.training.companions["augmentation"]
+    controller = run.training.extra_modules["augmentation"]
     for _ in range(4):
         controller.observe(torch.tensor([1.0 if processes.leads else -1.0]))
         run.training.updates[0].after()

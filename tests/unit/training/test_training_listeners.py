@@ -51,7 +51,7 @@ def test_a_full_disk_is_explained(tmp_path: Path):
 def test_the_log_has_a_line_for_every_so_many_iterations_and_the_last(tmp_path: Path):
     also: list[dict[str, float]] = []
     run = tiny_run(iterations=7)
-    run.training.listeners = [LogWriter(tmp_path / "log.jsonl", every=3, also=also.append)]
+    run.training.callbacks = [LogWriter(tmp_path / "log.jsonl", every=3, also=also.append)]
     run.training.run()
     found = lines(tmp_path / "log.jsonl")
     assert [line["iteration"] for line in found] == [3, 6, 7]
@@ -69,7 +69,7 @@ def test_a_resumed_log_has_every_iteration_once(tmp_path: Path):
         append_jsonl(path, {"iteration": iteration, "old": 1})
     run = tiny_run(iterations=5)
     run.training.iteration = 2
-    run.training.listeners = [LogWriter(path, every=1)]
+    run.training.callbacks = [LogWriter(path, every=1)]
     run.training.run()
     assert [line["iteration"] for line in lines(path)] == [1, 2, 3, 4, 5]
     assert ["old" in line for line in lines(path)] == [True, True, False, False, False]
@@ -108,7 +108,7 @@ def test_a_run_that_diverges_stops(tmp_path: Path):
     run = tiny_run(
         plan="fine_tune", iterations=30, optimization={"discriminator_learning_rate": 1e30}
     )
-    run.training.listeners = [DivergenceGuard(every=1)]
+    run.training.callbacks = [DivergenceGuard(every=1)]
     with pytest.raises(TrainingDiverged):
         run.training.run()
     assert run.training.iteration < 30
@@ -123,7 +123,7 @@ def test_checkpoints_are_due_at_the_end_too_and_never_twice(
     saved: list[int] = []
     run = tiny_run(iterations=end)
     run.training.iteration = start
-    run.training.listeners = [Periodically(every=3, act=lambda t: saved.append(t.iteration))]
+    run.training.callbacks = [Periodically(every=3, act=lambda t: saved.append(t.iteration))]
     run.training.run()
     assert saved == wanted
 
@@ -141,7 +141,7 @@ def test_snapshots_are_of_the_same_latents_from_the_start_on(start: int, wanted:
         assert latents is given
         return latents
 
-    run.training.listeners = [
+    run.training.callbacks = [
         Snapshots(every=3, latents=given, sample=sample, show=lambda i, _: shown.append(i))
     ]
     run.training.run()
@@ -151,7 +151,7 @@ def test_snapshots_are_of_the_same_latents_from_the_start_on(start: int, wanted:
 def test_terms_that_come_now_and_then_are_in_the_log_of_a_resumed_run_too(tmp_path: Path):
     run = tiny_run(iterations=1)
     log = LogWriter(tmp_path / "log.jsonl", every=1, terms={"discriminator.r1": 0.125})
-    run.training.listeners = [log]
+    run.training.callbacks = [log]
     run.training.run()
     (line,) = lines(tmp_path / "log.jsonl")
     assert line["discriminator.r1"] == 0.125
@@ -161,7 +161,7 @@ def test_terms_that_come_now_and_then_are_in_the_log_of_a_resumed_run_too(tmp_pa
 def test_what_was_given_up_is_drawn_at_the_end():
     shown: list[int] = []
     run = tiny_run(iterations=6)
-    run.training.listeners = [
+    run.training.callbacks = [
         Snapshots(
             every=3,
             latents=torch.arange(3.0),
@@ -183,7 +183,7 @@ def test_what_was_due_where_a_run_is_resumed_is_made_up_for(
     acted: list[int] = []
     run = tiny_run(iterations=7)
     run.training.iteration = start
-    run.training.listeners = [
+    run.training.callbacks = [
         Periodically(
             every=3, act=lambda t: acted.append(t.iteration), is_done=lambda iteration: done
         )
@@ -195,7 +195,7 @@ def test_what_was_due_where_a_run_is_resumed_is_made_up_for(
 def test_the_bar_ends_where_the_run_ends():
     run = tiny_run(iterations=3)
     bar = ProgressBar("tiny")
-    run.training.listeners = [bar]
+    run.training.callbacks = [bar]
     run.training.run()
     assert bar._bar.tasks[0].completed == 3
     assert bar._bar.finished

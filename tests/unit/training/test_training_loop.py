@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graftgan.core.errors import SettingsError
-from graftgan.training import Hardware, Moment, Processes, choose_hardware
+from graftgan.training import Hardware, Processes, StepContext, choose_hardware
 from tiny_networks import tiny_pictures, tiny_run
 
 
@@ -28,26 +28,26 @@ class Recording:
 
 def test_turns_come_in_order_with_numbers_that_count_every_critic_step():
     run = tiny_run(objective="wgan", iterations=2)
-    moments: list[Moment] = []
+    contexts: list[StepContext] = []
 
     def spied(update):
-        def losses(moment: Moment):
-            moments.append(moment)
-            return update.losses(moment)
+        def losses(context: StepContext):
+            contexts.append(context)
+            return update.losses(context)
 
         return replace(update, losses=losses)
 
     run.training.updates = [spied(u) for u in run.training.updates]
-    listener = Recording()
-    run.training.listeners = [listener]
+    callback = Recording()
+    run.training.callbacks = [callback]
     run.training.run()
     one = ["discriminator"] * 5 + ["generator"]
-    assert [m.update for m in moments] == one + one
-    assert [m.turn for m in moments if m.update == "discriminator"] == list(range(10))
-    assert [m.turn for m in moments if m.update == "generator"] == [0, 1]
-    assert [m.progress for m in moments] == [0.0] * 6 + [0.5] * 6
-    assert listener.events == ["started", 1, 2, "ended"]
-    assert set(listener.terms[0]) == {
+    assert [m.update for m in contexts] == one + one
+    assert [m.turn for m in contexts if m.update == "discriminator"] == list(range(10))
+    assert [m.turn for m in contexts if m.update == "generator"] == [0, 1]
+    assert [m.progress for m in contexts] == [0.0] * 6 + [0.5] * 6
+    assert callback.events == ["started", 1, 2, "ended"]
+    assert set(callback.terms[0]) == {
         "discriminator.loss",
         "discriminator.real",
         "discriminator.fake",
@@ -57,10 +57,10 @@ def test_turns_come_in_order_with_numbers_that_count_every_critic_step():
 
 def test_reported_scores_explain_the_loss():
     run = tiny_run(objective="wgan_gp", iterations=2)
-    listener = Recording()
-    run.training.listeners = [listener]
+    callback = Recording()
+    run.training.callbacks = [callback]
     run.training.run()
-    for terms in listener.terms:
+    for terms in callback.terms:
         difference = terms["discriminator.fake"] - terms["discriminator.real"]
         assert terms["discriminator.loss"] == pytest.approx(difference, abs=1e-5)
         assert terms["discriminator.gradient_penalty"] >= 0
@@ -92,19 +92,19 @@ def test_a_stop_is_honoured_after_the_iteration():
             super().iterated(training, terms)
             training.stop_requested = training.iteration == 2
 
-    listener = Stop()
-    run.training.listeners = [listener]
+    callback = Stop()
+    run.training.callbacks = [callback]
     run.training.run()
-    assert listener.events == ["started", 1, 2, "ended"]
+    assert callback.events == ["started", 1, 2, "ended"]
 
 
 def test_a_finished_run_does_nothing():
     run = tiny_run(iterations=2)
     run.training.iteration = 2
-    listener = Recording()
-    run.training.listeners = [listener]
+    callback = Recording()
+    run.training.callbacks = [callback]
     run.training.run()
-    assert listener.events == ["started", "ended"]
+    assert callback.events == ["started", "ended"]
 
 
 def test_a_batch_must_divide_by_the_processes():
@@ -135,9 +135,9 @@ def test_a_run_in_bfloat16_computes_in_it_and_keeps_float32_weights():
     types: set[torch.dtype] = set()
     convolution = run.training.pair.generator.layers()["layer2"].conv
     convolution.register_forward_hook(lambda _, __, output: types.add(output.dtype))
-    listener = Recording()
-    run.training.listeners = [listener]
+    callback = Recording()
+    run.training.callbacks = [callback]
     run.training.run()
     assert types == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in run.training.trainable)
-    assert len(listener.terms) == 2
+    assert len(callback.terms) == 2

@@ -68,7 +68,7 @@ def test_three_and_three_are_six(
     assert whole.iteration == 6
 
     first = fresh()
-    first.listeners = [StopAt(3)]
+    first.callbacks = [StopAt(3)]
     first.run()
     assert first.iteration == 3
     save_training(tmp_path / "c", first)

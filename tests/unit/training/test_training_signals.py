@@ -39,7 +39,7 @@ class Kill:
 def signalled(training: Training, *numbers: int, answers: list[str] | None = None) -> StopOnSignal:
     heard = [] if answers is None else answers
     stop = StopOnSignal(heard.append)
-    training.listeners = [stop, Kill(*numbers)]
+    training.callbacks = [stop, Kill(*numbers)]
     try:
         training.run()
     finally:
@@ -111,7 +111,7 @@ def test_work_that_can_be_done_later_is_abandoned():
             if result is not None:
                 finished.append(result)
 
-    training.listeners = [stop, Works()]
+    training.callbacks = [stop, Works()]
     begin = time.monotonic()
     try:
         training.run()
@@ -131,7 +131,7 @@ def test_an_error_in_the_work_is_not_hidden():
 
 def test_a_run_in_a_thread_trains_without_signals():
     training = tiny_run(iterations=2).training
-    training.listeners = [StopOnSignal()]
+    training.callbacks = [StopOnSignal()]
     problems: list[BaseException] = []
 
     def work() -> None:

@@ -11,11 +11,11 @@ from torch.nn import Parameter
 from graftgan.checkpoints import load_tensors, save_tensors
 from graftgan.core.errors import CheckpointError
 from graftgan.core.randomness import Randomness
-from graftgan.training import Moment, Processes, Update, gradients_only_for
+from graftgan.training import Processes, StepContext, Update, gradients_only_for
 from graftgan.training.updates import optimizer_tensors, restore_optimizer
 from tiny_networks import everything_in, tiny_run
 
-MOMENT = Moment(update="player", turn=0, progress=0.0, randomness=Randomness(0))
+CONTEXT = StepContext(update="player", turn=0, progress=0.0, randomness=Randomness(0))
 
 
 def alone(parameters: object) -> None:
@@ -43,7 +43,7 @@ def test_only_terms_without_an_underscore_are_minimised():
         optimizer=torch.optim.SGD([weight], lr=1.0),
         losses=lambda _: {"loss": 1 * weight[0], "extra": 2 * weight[1], "_shown": 100 * weight[2]},
     )
-    terms = update.turn(MOMENT, [weight], lambda ps: seen.extend(p.grad.clone() for p in ps))
+    terms = update.turn(CONTEXT, [weight], lambda ps: seen.extend(p.grad.clone() for p in ps))
     assert seen[0].tolist() == [1.0, 2.0, 0.0]
     assert weight.tolist() == [0.0, -1.0, 1.0]
     assert {n: t.item() for n, t in terms.items()} == {"loss": 1, "extra": 2, "_shown": 100}
@@ -59,7 +59,7 @@ def test_the_constraint_runs_before_the_losses_and_the_average_before_the_step()
         def step(self, closure=None):
             order.append("step")
 
-    def losses(moment: Moment) -> dict[str, torch.Tensor]:
+    def losses(context: StepContext) -> dict[str, torch.Tensor]:
         order.append("losses")
         return {"loss": weight.sum()}
 
@@ -71,7 +71,7 @@ def test_the_constraint_runs_before_the_losses_and_the_average_before_the_step()
         before=lambda: order.append("before"),
         after=lambda: order.append("after"),
     )
-    update.turn(MOMENT, [weight], lambda _: order.append("average"))
+    update.turn(CONTEXT, [weight], lambda _: order.append("average"))
     assert order == ["before", "losses", "average", "step", "after"]
 
 
@@ -86,21 +86,21 @@ def test_learning_rates_follow_the_share_of_the_run_that_is_done():
         rate_at=lambda progress: 1.0 if progress < 0.5 else 0.25,
     )
     for progress in (0.0, 0.5, 0.6, 0.1):  # back again, as a longer run does
-        update.turn(replace(MOMENT, progress=progress), [fast, slow], alone)
+        update.turn(replace(CONTEXT, progress=progress), [fast, slow], alone)
     assert fast.item() == pytest.approx(2.5)
     assert slow.item() == pytest.approx(0.25)
 
 
 def test_a_moment_names_its_streams():
-    other = Moment(update="other", turn=0, progress=0.0, randomness=Randomness(0))
-    later = Moment(update="player", turn=1, progress=0.5, randomness=Randomness(0))
+    other = StepContext(update="other", turn=0, progress=0.0, randomness=Randomness(0))
+    later = StepContext(update="player", turn=1, progress=0.5, randomness=Randomness(0))
     seeds = [
-        moment.generator(stream).initial_seed()
-        for moment in (MOMENT, other, later)
+        context.generator(stream).initial_seed()
+        for context in (CONTEXT, other, later)
         for stream in ("latents", "mix")
     ]
     assert len(set(seeds)) == 6
-    assert MOMENT.generator("mix").initial_seed() == MOMENT.generator("mix").initial_seed()
+    assert CONTEXT.generator("mix").initial_seed() == CONTEXT.generator("mix").initial_seed()
 
 
 OPTIMIZERS: dict[str, Callable[[list[Parameter]], torch.optim.Optimizer]] = {
@@ -191,8 +191,8 @@ def test_each_players_turn_leaves_the_others_weights_alone():
     training = run.training
     for update in training.updates:
         before = everything_in(training.pair)
-        moment = Moment(update.name, 0, 0.0, Randomness(0))
-        update.turn(moment, training.trainable, Processes().average_gradients)
+        context = StepContext(update.name, 0, 0.0, Randomness(0))
+        update.turn(context, training.trainable, Processes().average_gradients)
         after = everything_in(training.pair)
         names = {n for _, net in training.pair.items() for n, _ in net.named_parameters()}
         moved = {n for n in before if not torch.equal(before[n], after[n])}
@@ -211,7 +211,9 @@ def test_statistics_follow_the_pictures_and_not_the_gradients():
     inputs: list[torch.Tensor] = []
     norm.register_forward_hook(lambda _, given, __: inputs.append(given[0].detach().clone()))
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
-    generator_update.turn(Moment("generator", 0, 0.0, Randomness(0)), run.training.trainable, alone)
+    generator_update.turn(
+        StepContext("generator", 0, 0.0, Randomness(0)), run.training.trainable, alone
+    )
     assert len(inputs) == 1
     given = inputs[0].transpose(0, 1).flatten(1)
     torch.testing.assert_close(norm.running_mean, 0.9 * mean + 0.1 * given.mean(1))

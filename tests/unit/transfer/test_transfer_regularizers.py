@@ -10,7 +10,7 @@ from torch import Tensor
 from graftgan.core.errors import CheckpointError, SettingsError
 from graftgan.core.network_types import Discriminator
 from graftgan.networks.normalisation_statistics import use_batch_statistics
-from graftgan.training import AdversarialLosses, Hardware, Moment, Training
+from graftgan.training import AdversarialLosses, Hardware, StepContext, Training
 from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import (
     REGULARIZERS,
@@ -43,8 +43,8 @@ def game_of(training: Training) -> AdversarialLosses:
 def terms_of(training: Training) -> dict[str, Tensor]:
     found = {}
     for update in training.updates:
-        moment = Moment(update.name, 0, 0.0, training.randomness)
-        terms = update.losses(moment)
+        context = StepContext(update.name, 0, 0.0, training.randomness)
+        terms = update.losses(context)
         found |= {f"{update.name}.{name}": term for name, term in terms.items()}
     return found
 
@@ -134,8 +134,8 @@ def test_distillation_compares_features_of_the_real_pictures_alone():
     features = [_features(network, real, "layer3") for network in (target, source)]
     torch.testing.assert_close(term, 2.0 * F.mse_loss(*features))
     with torch.no_grad():
-        moment = Moment("discriminator", 0, 0.0, run.training.randomness)
-        fake = procedure._generate(moment)
+        context = StepContext("discriminator", 0, 0.0, run.training.randomness)
+        fake = procedure._generate(context)
     others = [_features(network, fake, "layer3") for network in (target, source)]
     assert not torch.isclose(term, 2.0 * F.mse_loss(*others), rtol=1e-2)
 
@@ -328,13 +328,13 @@ def test_a_strong_anchor_holds_and_its_terms_are_reported():
         run = tiny_run(plan="fine_tune", regularizers=regularizers, iterations=6)
         reports: list[dict[str, Tensor]] = []
 
-        class Listener:
+        class Callback:
             def started(self, training): ...
             def ended(self, training): ...
             def iterated(self, training, terms):
                 reports.append(terms)
 
-        run.training.listeners = [Listener()]
+        run.training.callbacks = [Callback()]
         run.training.run()
         assert ("generator.l2_sp" in reports[-1]) == bool(regularizers)
         return float(sum(d.square().sum() for d in differences(run, "generator").values()))

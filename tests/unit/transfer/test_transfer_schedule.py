@@ -33,10 +33,10 @@ def stop_at(training: Training, iteration: int) -> None:
         def iterated(self, training, terms):
             training.stop_requested = training.iteration >= iteration
 
-    training.listeners = [Stop()]
+    training.callbacks = [Stop()]
     training.run()
     assert training.iteration == iteration
-    training.listeners, training.stop_requested = [], False
+    training.callbacks, training.stop_requested = [], False
 
 
 def modulations(training: Training) -> dict[str, Tensor]:

@@ -41,23 +41,23 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
     experiment, pair = prepared.experiment, prepared.pair
     settings = experiment.optimization
     losses = OBJECTIVES[experiment.resolved_objective].begin(settings)
-    companions = dict[str, torch.nn.Module]()
+    extra_modules = dict[str, torch.nn.Module]()
     if isinstance(losses, torch.nn.Module):  # it keeps something, which belongs in checkpoints
-        companions["objective"] = losses.to(prepared.hardware.device)
+        extra_modules["objective"] = losses.to(prepared.hardware.device)
     path_length = path_length_of(settings)
     if path_length is not None:
-        companions["path_length"] = path_length.to(prepared.hardware.device)
+        extra_modules["path_length"] = path_length.to(prepared.hardware.device)
 
     def settle() -> None:
         losses.settle()
-        for kept in companions.values():
+        for kept in extra_modules.values():
             processes.average_buffers(kept)
 
     views = build_augmenter(
         experiment.augment, experiment.augmentation, batch_size=experiment.training.batch
     )
     if views.controller is not None:
-        companions["augmentation"] = views.controller.to(prepared.hardware.device)
+        extra_modules["augmentation"] = views.controller.to(prepared.hardware.device)
     loss = AdversarialLosses(
         pair=pair,
         losses=losses,
@@ -84,7 +84,7 @@ def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
             ),
             update_of("generator", prepared, losses=loss.generator_terms, after=settle),
         ],
-        companions,
+        extra_modules,
     )
 
 

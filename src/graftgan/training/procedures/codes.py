@@ -82,7 +82,7 @@ def build_codes(prepared: Prepared, processes: Processes) -> Parts:
     )
     return Parts(
         [critic_update, update_of("generator", prepared, losses=loss.generator_terms)],
-        companions={"critic": critic},
+        extra_modules={"critic": critic},
         seconds=float(prepared.procedure_cache["seconds"]),
     )
 

@@ -23,15 +23,15 @@ class Parts:
 
     Attributes:
         updates: Their turns make an iteration, in order.
-        companions: What trains along and is neither generator nor discriminator, by name; saved in
-            every checkpoint.
+        extra_modules: What trains along and is neither generator nor discriminator, by name;
+            saved in every checkpoint.
         settled: Buffers of the generator that are no weights: its average takes them as they are.
         sheet: Draws from a generator what belongs beside its samples; None: nothing does.
         seconds: What was spent before the run on what it needs; it counts as time of the run.
     """
 
     updates: Sequence[Update]
-    companions: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    extra_modules: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     settled: Sequence[Tensor] = ()
     sheet: Callable[[Generator], PictureBytes] | None = None
     seconds: float = 0.0

@@ -17,7 +17,7 @@ from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.networks.mapper import AffineMap, MappedGenerator
 from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
-from graftgan.training import Hardware, Moment, Processes, Terms
+from graftgan.training import Hardware, Processes, StepContext, Terms
 from graftgan.training.objectives import (
     ReconstructionSettings,
     gaussian_of,
@@ -76,12 +76,12 @@ class ReconstructionLoss:
     settings: ReconstructionSettings
     hardware: Hardware
 
-    def terms(self, moment: Moment) -> Terms:
+    def terms(self, context: StepContext) -> Terms:
         """Return the terms of the loss on one batch."""
         settings = self.settings
-        places, real = self.batch(moment.turn)
+        places, real = self.batch(context.turn)
         latents = self.latents(places)
-        noise = self._draws(len(latents), moment, "noise")
+        noise = self._draws(len(latents), context, "noise")
         with self.hardware.autocast():
             generated = self.generator(latents + settings.latent_noise * noise).float()
             terms = {"pixels": _PIXELS[settings.pixel_distance](generated, real)}
@@ -89,16 +89,16 @@ class ReconstructionLoss:
                 share = self.perceptual(generated, real)
                 terms["features"] = settings.perceptual_weight * share
         if settings.latent_prior_weight:
-            draws = self._draws(_DRAWS * len(latents), moment, "prior")
+            draws = self._draws(_DRAWS * len(latents), context, "prior")
             distance = neighbour_distance(latents, draws)
             terms["latent_prior"] = settings.latent_prior_weight * distance
         if settings.modulation_prior_weight and self.modulations:
             terms["modulation_prior"] = settings.modulation_prior_weight * self._modulated()
         return terms
 
-    def _draws(self, count: int, moment: Moment, stream: str) -> Latents:
+    def _draws(self, count: int, context: StepContext, stream: str) -> Latents:
         size = self.latents.weight.shape[1]
-        return draw_latents(count, size, moment.generator(stream), self.hardware.device)
+        return draw_latents(count, size, context.generator(stream), self.hardware.device)
 
     def _modulated(self) -> Scalar:
         """Return how far the modulations are from none: mean squares, summed over the layers."""
@@ -154,7 +154,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
     )
     return Parts(
         [together],
-        companions={"latents": latents},
+        extra_modules={"latents": latents},
         settled=(latent_map.mean, latent_map.factor),
         sheet=lambda drawn: reconstructions(drawn, latents, pictures),
     )

@@ -18,7 +18,7 @@ from graftgan.networks import build_pair
 from graftgan.networks.blocks import start_by_fan_in
 from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
-from graftgan.training import Hardware, Moment, Processes, Terms, VAESettings
+from graftgan.training import Hardware, Processes, StepContext, Terms, VAESettings
 from graftgan.training.objectives import OptimizationSettings, kl_to_standard_normal
 from graftgan.training.procedures.contract import Prepared
 from graftgan.training.procedures.procedure import (
@@ -71,16 +71,16 @@ class VAELoss:
     kl_weight: float
     hardware: Hardware
 
-    def terms(self, moment: Moment) -> Terms:
+    def terms(self, context: StepContext) -> Terms:
         """Return the negative evidence bound on one batch, in nats for a picture.
 
         Source: Kingma and Welling 2014, eq. 7 (arXiv:1312.6114), with a Gaussian of variance 1/2
         for each pixel, whose negative logarithm is the squared error and a constant, left out.
         """
-        real = self.real_batch(moment.turn)
+        real = self.real_batch(context.turn)
         with self.hardware.autocast():
             mean, log_variance = (part.float() for part in self.encoder(real))
-            noise = moment.generator("posterior")
+            noise = context.generator("posterior")
             draws = draw_latents(len(mean), mean.shape[1], noise, self.hardware.device)
             drawn = self.decoder(mean + (0.5 * log_variance).exp() * draws).float()
         squares = (drawn - real).square().flatten(1).sum(dim=1).mean()
@@ -119,7 +119,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Parts:
     )
     return Parts(
         [together],
-        companions={"encoder": encoder},
+        extra_modules={"encoder": encoder},
         sheet=lambda drawn: reconstructions(drawn, encoder, pictures),
     )
 

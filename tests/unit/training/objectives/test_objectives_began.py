@@ -11,7 +11,7 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.runs.run import resume, run
-from graftgan.training import Moment, TrainingSettings, gradients_only_for
+from graftgan.training import StepContext, TrainingSettings, gradients_only_for
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 from tiny_networks import assert_same_tensors, draw_pictures, everything_in, tiny_run
 
@@ -56,7 +56,9 @@ def test_the_generators_loss_gives_the_discriminator_no_gradient():
     trainable = [p for _, network in training.pair.items() for p in network.parameters()]
     before = everything_in(training.pair)
     with gradients_only_for(generator.parameters, trainable):
-        generator.losses(Moment(generator.name, 0, 0.0, training.randomness))["loss"].backward()
+        generator.losses(StepContext(generator.name, 0, 0.0, training.randomness))[
+            "loss"
+        ].backward()
     assert all(p.grad is None for p in training.pair.discriminator.parameters())
     assert any(p.grad.any() for p in training.pair.generator.parameters())
     assert_same_tensors(before, everything_in(training.pair))
@@ -78,10 +80,10 @@ def test_the_balance_survives_a_resume(experiment: Experiment, tmp_path: Path):
     shorter = replace(experiment.training, iterations=3)
     straight = run(experiment, tmp_path / "straight", device="cpu")
     stopped = run(replace(experiment, training=shorter), tmp_path / "stopped", device="cpu")
-    kept = load_tensors(stopped.checkpoint() / "companions.safetensors")
+    kept = load_tensors(stopped.checkpoint() / "extra_modules.safetensors")
     assert float(kept["objective.balance"]) > 0
     resume(stopped.path, iterations=6, device="cpu")
-    for name in ("companions", "generator", "discriminator"):
+    for name in ("extra_modules", "generator", "discriminator"):
         ends = [load_tensors(f.checkpoint() / f"{name}.safetensors") for f in (straight, stopped)]
         assert_same_tensors(*ends)
     last = read_jsonl(straight.path / "log.jsonl")[-1]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graftgan.core.network_types import StyledGenerator, tensors_of
-from graftgan.training import Moment
+from graftgan.training import StepContext
 from graftgan.training.objectives import OptimizationSettings, PathLength, path_length_of
 from graftgan.training.state import state_of
 from tiny_networks import latents, tiny_run
@@ -89,14 +89,15 @@ def test_a_run_has_it_now_and_then_and_keeps_its_mean(plan: str):
     )
     update = run.training.updates[1]
     terms = [
-        update.losses(Moment("generator", turn, 0.0, run.training.randomness)) for turn in (0, 1, 2)
+        update.losses(StepContext("generator", turn, 0.0, run.training.randomness))
+        for turn in (0, 1, 2)
     ]
     assert ["path_length" in found for found in terms] == [True, False, True]
-    before = tensors_of(run.training.companions["path_length"])["mean_length"].clone()
+    before = tensors_of(run.training.extra_modules["path_length"])["mean_length"].clone()
     assert before > 0
     run.training.run()
     files, _ = state_of(run.training)
-    saved = files["companions"]["path_length.mean_length"]
+    saved = files["extra_modules"]["path_length.mean_length"]
     assert saved > before, "it moved, and stands in the checkpoint"
 
 
@@ -104,7 +105,7 @@ def test_mixed_styles_change_what_a_run_draws():
     def first_loss(share: float) -> float:
         run = tiny_run(backbone="stylegan2", objective="gan", optimization={"style_mixing": share})
         update = run.training.updates[1]
-        moment = Moment("generator", 0, 0.0, run.training.randomness)
-        return float(update.losses(moment)["loss"].detach())
+        context = StepContext("generator", 0, 0.0, run.training.randomness)
+        return float(update.losses(context)["loss"].detach())
 
     assert first_loss(0.9) != first_loss(0.0)

@@ -163,9 +163,9 @@ def test_wgan_clips_before_every_critic_step():
     assert max(p.abs().max() for p in critic.parameters) > 0.5, "the start must need clipping"
     largest: list[float] = []
 
-    def spy(moment):
+    def spy(context):
         largest.append(max(p.abs().max().item() for p in critic.parameters))
-        return critic.losses(moment)
+        return critic.losses(context)
 
     run.training.updates = [replace(critic, losses=spy), generator]
     run.training.run()
@@ -203,7 +203,7 @@ def test_r1_is_lazy_in_a_run():
         def iterated(self, training, terms):
             seen.append("discriminator.r1" in terms)
 
-    run.training.listeners = [Watch()]
+    run.training.callbacks = [Watch()]
     run.training.run()
     assert seen == [True, False, False, True, False, False, True]
 
