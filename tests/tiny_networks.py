@@ -26,7 +26,7 @@ from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import put_in_force
 from graftgan.networks import BACKBONES, build_pair
 from graftgan.pictures import DataSettings, ImageSet
-from graftgan.runs.build import build_training, memory_of, probed_filters
+from graftgan.runs.build import build_training, probed_filters, regularizer_state_of
 from graftgan.runs.prepared import Prepared
 from graftgan.training import Hardware, Processes, Training, TrainingSettings, state_of
 from graftgan.training.augment import AugmentationSettings
@@ -229,8 +229,12 @@ def tiny_run(
         pair = copy.deepcopy(source)
         applied = put_in_force(experiment, pair, fresh, filters=filters)
     assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
-    memory = memory_of(experiment, copy.deepcopy(source), pair, applied, hardware)
-    prepared = Prepared(experiment, pair, applied, images, hardware, {}, memory=memory)
+    regularizer_state = regularizer_state_of(
+        experiment, copy.deepcopy(source), pair, applied, hardware
+    )
+    prepared = Prepared(
+        experiment, pair, applied, images, hardware, {}, regularizer_state=regularizer_state
+    )
     return TinyRun(build_training(prepared, processes), applied, source)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from graftgan.models.export import export_model, load_generator
     from graftgan.models.projection import ProjectionSettings, project
     from graftgan.models.sources import list_sources, open_source, pack_run
-    from graftgan.models.styles import mixed_sheet
+    from graftgan.models.styles import mixed_grid
     from graftgan.networks.sampling import (
         generate,
         interpolation_latents,
@@ -112,7 +112,7 @@ _HOMES = {
     "load_image_set": "pictures",
     "load_run": "experiments.run_folder",
     "mix_adapters": "models.adapters",
-    "mixed_sheet": "models.styles",
+    "mixed_grid": "models.styles",
     "open_source": "models.sources",
     "pack_run": "models.sources",
     "parse_plan": "transfer",
@@ -170,7 +170,7 @@ __all__ = [
     "load_image_set",
     "load_run",
     "mix_adapters",
-    "mixed_sheet",
+    "mixed_grid",
     "open_source",
     "pack_run",
     "parse_plan",

@@ -25,7 +25,7 @@ from graftgan.models.adapters import (
     save_adapter_of_run,
 )
 from graftgan.models.sources import open_source
-from graftgan.networks.sampling import generate, random_latents, sheet_latents
+from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid
 from graftgan.runs.build import build_training, prepare, with_procedure_cache
 from graftgan.runs.run import resume, run
@@ -101,7 +101,7 @@ def test_iteration_0_counts_as_the_source_where_the_source_is_what_it_draws(
 ):
     _, folder = finished
     source = open_source(str(home / "tiny")).pair.generator
-    latents = sheet_latents(source.architecture, columns=8, rows=8, seed=0)
+    latents = grid_latents(source.architecture, columns=8, rows=8, seed=0)
     drawn = np.asarray(picture_grid(generate(source, latents), columns=8), dtype=float)
     with Image.open(folder.path / "samples" / "000000.png") as sheet:
         shown = np.asarray(sheet, dtype=float)

@@ -70,7 +70,7 @@ def draw_slide(
     console.print(f"{rows} latents at {steps} positions in {out}")
     if video is not None:
         side = math.ceil(rows**0.5)
-        there = _sheets(pictures(_FILM_FRAMES, side**2), side)
+        there = _grids(pictures(_FILM_FRAMES, side**2), side)
         both_ways = torch.cat([there, there.flip(0)])
         write_film(both_ways, video, frames_per_second=_FILM_SPEED, size=_FILM_SIDE)
         console.print(f"{len(both_ways)} frames in {video}")
@@ -100,8 +100,8 @@ def _line(start: float, end: float, count: int) -> list[float]:
     return torch.linspace(start, end, count, dtype=torch.float64).tolist()
 
 
-def _sheets(columns: PictureBytes, side: int) -> PictureBytes:
-    """Return a square sheet (c, h, w) for each position (position, side^2, c, h, w)."""
+def _grids(columns: PictureBytes, side: int) -> PictureBytes:
+    """Return a square grid (c, h, w) for each position (position, side^2, c, h, w)."""
     positions, _, channels, height, width = columns.shape
     squares = columns.reshape(positions, side, side, channels, height, width)
     return squares.permute(0, 3, 1, 4, 2, 5).reshape(

@@ -43,7 +43,7 @@ class Preview:
     seed: int = 0
     """The seed of the choice and of the augmentation."""
     out: Path = Path("preview.png")
-    """The sheet to write."""
+    """The grid to write."""
     data: Annotated[DataSettings, tyro.conf.arg(name="")] = field(default_factory=DataSettings)
     augmentation: Annotated[AugmentationSettings, tyro.conf.arg(name="")] = field(
         default_factory=AugmentationSettings

@@ -15,7 +15,7 @@ from graftgan.core.files import write_json, written_whole
 from graftgan.core.network_types import Architecture
 from graftgan.core.tensors import PictureBytes
 from graftgan.models.projection import ProjectionSettings, project
-from graftgan.models.styles import mixed_sheet, styled
+from graftgan.models.styles import mixed_grid, styled
 from graftgan.pictures import DataSettings, load_image_set, load_picture
 from graftgan.reports import pairs_in_rows, picture_grid, save_png
 
@@ -28,7 +28,7 @@ examples:
   graftgan styles project runs/my_pictures portraits/ --space w+ --steps 1000
 """
 
-_SHOWN = 32  # pictures on the sheet of a projection
+_SHOWN = 32  # pictures on the grid of a projection
 _USUAL = ProjectionSettings()
 
 
@@ -42,7 +42,7 @@ def mix(
     adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     out: Path = Path("mixed.png"),
 ) -> None:
-    """Draw a sheet of pictures with some layers' styles from above and the rest from the left.
+    """Draw a grid of pictures with some layers' styles from above and the rest from the left.
 
     Args:
         model: A run folder, a source's name, or a source folder.
@@ -58,15 +58,15 @@ def mix(
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
     generator = open_generator(model, iteration=iteration, adapters=adapter)
     chosen = None if layers is None else whole_numbers(layers, flag="--layers")
-    sheet = mixed_sheet(
+    grid = mixed_grid(
         generator,
         whole_numbers(rows, flag="--rows"),
         whole_numbers(columns, flag="--columns"),
         layers=chosen,
         truncation=truncation,
     )
-    save_png(picture_grid(sheet.flatten(0, 1), columns=sheet.shape[1]), out)
-    console.print(f"{sheet.shape[0] - 1} x {sheet.shape[1] - 1} mixed pictures in {out}")
+    save_png(picture_grid(grid.flatten(0, 1), columns=grid.shape[1]), out)
+    console.print(f"{grid.shape[0] - 1} x {grid.shape[1] - 1} mixed pictures in {out}")
 
 
 def find(
@@ -78,7 +78,7 @@ def find(
     adapter: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     out: Path = Path("projected"),
 ) -> None:
-    """Find the styles whose pictures are nearest to yours; write them and a sheet.
+    """Find the styles whose pictures are nearest to yours; write them and a grid.
 
     Args:
         model: A run folder, a source's name, or a source folder.
@@ -99,8 +99,8 @@ def find(
         partial.mkdir()
         save_tensors(partial / "styles.safetensors", {"styles": found.styles})
         columns = min(8, len(wanted))
-        sheet = pairs_in_rows(wanted[:_SHOWN], found.drawn[:_SHOWN], columns=columns)
-        save_png(picture_grid(sheet, columns=columns), partial / "projected.png")
+        grid = pairs_in_rows(wanted[:_SHOWN], found.drawn[:_SHOWN], columns=columns)
+        save_png(picture_grid(grid, columns=columns), partial / "projected.png")
         distances = zip(names, found.distances, found.mean_distances, strict=True)
         write_json(
             partial / "projection.json",

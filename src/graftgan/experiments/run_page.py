@@ -17,8 +17,8 @@ from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 
 _MOST_ROWS = 12
-_COLUMNS = 8  # of every sample sheet
-_HERO_BYTES = 600_000  # lossless up to here; a page of a 512 px sheet stays below 2 MB
+_COLUMNS = 8  # of every sample grid
+_HERO_BYTES = 600_000  # lossless up to here; a page of a 512 px grid stays below 2 MB
 _STRIP_BYTES = 56_000
 _STATES = {
     "finished": "finished",
@@ -67,10 +67,10 @@ def write_run_report(
 
 def _page(record: RunRecord) -> str:
     scores = scores_of(record)
-    sheets, damaged = _sheets(record.samples)
+    grids, damaged = _grids(record.samples)
     last = dict(list(record.reconstructions.items())[-1:])
-    rebuilt, unreadable = _sheets(last)
-    snapshots = [_snapshot(record, i, image, scores) for i, image in sheets.items()]
+    rebuilt, unreadable = _grids(last)
+    snapshots = [_snapshot(record, i, image, scores) for i, image in grids.items()]
     networks = _networks(record.plan)
     no_source = "fresh weights" if record.settings else "unknown source"
     used = [layer.action for network in networks for layer in network.layers]
@@ -86,7 +86,7 @@ def _page(record: RunRecord) -> str:
         remarks=() if record.card is None else record.card.remarks,
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
-        hero=_hero(sheets, "Sheet of generated pictures"),
+        hero=_hero(grids, "Grid of generated pictures"),
         rebuilt=_hero(rebuilt, "Rows of training pictures, each above its reconstructions"),
         snapshots=snapshots,
         snapshot_count=len(record.samples),
@@ -141,32 +141,32 @@ class _Network:
     share: str
 
 
-def _sheets(files: dict[int, Path]) -> tuple[dict[int, Image.Image], list[str]]:
-    """Return evenly chosen sheets by iteration, and a sentence per damaged file."""
-    sheets: dict[int, Image.Image] = {}
+def _grids(files: dict[int, Path]) -> tuple[dict[int, Image.Image], list[str]]:
+    """Return evenly chosen grids by iteration, and a sentence per damaged file."""
+    grids: dict[int, Image.Image] = {}
     damaged: list[str] = []
     for iteration in evenly(list(files), most=_MOST_ROWS):
         path = files[iteration]
         try:
             with Image.open(path) as image:
-                sheets[iteration] = image.convert("RGB")
+                grids[iteration] = image.convert("RGB")
         except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
             damaged.append(f"{path.parent.name}/{path.name} cannot be read: {error}")
-    return sheets, damaged
+    return grids, damaged
 
 
-def _hero(sheets: dict[int, Image.Image], what: str) -> EmbeddedPicture | None:
-    if not sheets:
+def _hero(grids: dict[int, Image.Image], what: str) -> EmbeddedPicture | None:
+    if not grids:
         return None
-    iteration = max(sheets)
+    iteration = max(grids)
     alt = f"{what}, {_COLUMNS} in a row, at iteration {iteration:,}"
-    return embed(sheets[iteration], alt=alt, exact_up_to=_HERO_BYTES)
+    return embed(grids[iteration], alt=alt, exact_up_to=_HERO_BYTES)
 
 
 def _snapshot(
-    record: RunRecord, iteration: int, sheet: Image.Image, scores: list[Score]
+    record: RunRecord, iteration: int, grid: Image.Image, scores: list[Score]
 ) -> _Snapshot:
-    strip = strip_of(sheet, max(1, sheet.width // _COLUMNS), _COLUMNS)
+    strip = strip_of(grid, max(1, grid.width // _COLUMNS), _COLUMNS)
     alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
     measured = [(score.name, score.at(iteration)) for score in scores if score.decides]
     seen = record.images_at(iteration)

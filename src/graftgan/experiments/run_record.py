@@ -118,7 +118,7 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
     log = _by_iteration(read_jsonl(folder / "log.jsonl"))
     if not log:
         missing.append("log.jsonl (the curves) is missing or holds no whole line")
-    samples = _sheets(folder / "samples")
+    samples = _grids(folder / "samples")
     if not samples:
         missing.append("samples/ holds no picture")
     return RunRecord(
@@ -130,7 +130,7 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
         log=log,
         scores=scores,
         samples=samples,
-        reconstructions=_sheets(folder / "reconstructions"),
+        reconstructions=_grids(folder / "reconstructions"),
         missing=missing,
     )
 
@@ -202,7 +202,7 @@ def _by_iteration(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entries[iteration] for iteration in sorted(entries)]
 
 
-def _sheets(folder: Path) -> dict[int, Path]:
+def _grids(folder: Path) -> dict[int, Path]:
     named = [(_SNAPSHOT.fullmatch(path.name), path) for path in sorted(folder.glob("*.png"))]
     found = {int(match[1]): path for match, path in named if match}
     return {iteration: found[iteration] for iteration in sorted(found)}

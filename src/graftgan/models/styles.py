@@ -25,7 +25,7 @@ def styled(generator: Generator) -> StyledGenerator:
 
 
 @torch.no_grad()
-def mixed_sheet(
+def mixed_grid(
     generator: Generator,
     row_seeds: Sequence[int],
     column_seeds: Sequence[int],
@@ -53,7 +53,7 @@ def mixed_sheet(
     """
     generator = styled(generator)
     if not row_seeds or not column_seeds:
-        raise SettingsError("a sheet needs at least one seed for rows and one for columns")
+        raise SettingsError("a grid needs at least one seed for rows and one for columns")
     with evaluating(generator):
         rows, columns = (
             _styles_of(generator, seeds, truncation) for seeds in (row_seeds, column_seeds)
@@ -66,12 +66,12 @@ def mixed_sheet(
             )
         mixed = rows[:, None].repeat(1, len(columns), 1, 1)
         mixed[:, :, list(layers)] = columns[None, :, list(layers)]
-        sheet = torch.stack(
+        grid = torch.stack(
             [pictures_of(generator, part) for part in torch.cat([rows[:, None], mixed], dim=1)]
         )
         heads = pictures_of(generator, columns)
     corner = torch.full_like(heads[:1], 255)
-    return torch.cat([torch.cat([corner, heads])[None], sheet])
+    return torch.cat([torch.cat([corner, heads])[None], grid])
 
 
 @torch.no_grad()

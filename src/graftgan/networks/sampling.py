@@ -134,8 +134,8 @@ def _labelled(architecture: Architecture, plain: Latents, of_class: str | None) 
     return architecture.with_labels(plain, torch.full((len(plain),), label))
 
 
-def sheet_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:
-    """Return the latents of a sheet of pictures.
+def grid_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:
+    """Return the latents of a grid of pictures.
 
     With classes each has rows of its own, at least one, and the same latents stand in all of them.
     """

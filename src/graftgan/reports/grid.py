@@ -17,7 +17,7 @@ _LOSSY_QUALITY = 90
 
 
 def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
-    """Return ``pictures`` row by row on one sheet, without padding.
+    """Return ``pictures`` row by row on one grid, without padding.
 
     Args:
         pictures: uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device.
@@ -33,10 +33,10 @@ def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
     if count == 0 or columns < 1:
         raise ValueError(f"cannot lay {count} pictures out in {columns} columns")
     rows = -(-count // columns)
-    sheet = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
-    sheet[:count] = pictures.cpu()
-    sheet = sheet.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
-    pixels = sheet.reshape(rows * height, columns * width, channels).contiguous().numpy()
+    canvas = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
+    canvas[:count] = pictures.cpu()
+    canvas = canvas.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    pixels = canvas.reshape(rows * height, columns * width, channels).contiguous().numpy()
     return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
 
 
@@ -44,7 +44,7 @@ def strip_of(grid: Image.Image, cell: int, count: int) -> Image.Image:
     """Return the first ``count`` cells of the grid's first row; fewer where the row is shorter.
 
     Args:
-        grid: A sheet as :func:`picture_grid` makes it.
+        grid: One as :func:`picture_grid` makes it.
         cell: Height and width of one picture, in pixels.
         count: How many pictures to take.
     """

@@ -12,7 +12,7 @@ _GAP_GRAY = 255
 
 
 def neighbour_gallery(generated: PictureBytes, neighbours: PictureBytes) -> Image.Image:
-    """Return one sheet: in each row a generated picture, a white gap, its neighbours.
+    """Return one grid: in each row a generated picture, a white gap, its neighbours.
 
     Args:
         generated: uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device.

@@ -14,7 +14,7 @@ _LINE = _TEXT_HEIGHT + 2 * _MARGIN
 
 
 def labelled_strip(columns: PictureBytes, headings: Sequence[str], *, title: str) -> Image.Image:
-    """Return a sheet with a column for each heading, on white.
+    """Return a canvas with a column for each heading, on white.
 
     Small pictures are enlarged by a whole factor, so every pixel stays what it was.
 
@@ -35,12 +35,12 @@ def labelled_strip(columns: PictureBytes, headings: Sequence[str], *, title: str
     zoom = -(-_SMALLEST_CELL // cell)
     grid = grid.resize((grid.width * zoom, grid.height * zoom), Image.Resampling.NEAREST)
     top = 2 * _LINE
-    sheet = Image.new("RGB", (grid.width, grid.height + top), "white")
-    sheet.paste(grid, (0, top))
+    canvas = Image.new("RGB", (grid.width, grid.height + top), "white")
+    canvas.paste(grid, (0, top))
     font = ImageFont.load_default(_TEXT_HEIGHT)
-    draw = ImageDraw.Draw(sheet)
+    draw = ImageDraw.Draw(canvas)
     draw.text((_MARGIN, _MARGIN), title, fill="black", font=font)
     for number, heading in enumerate(headings):
         middle = (number + 0.5) * cell * zoom
         draw.text((middle, _LINE + _MARGIN), heading, fill="black", font=font, anchor="mt")
-    return sheet
+    return canvas

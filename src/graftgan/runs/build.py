@@ -43,15 +43,16 @@ def prepare(
     hardware: Hardware,
     *,
     processes: Processes | None = None,
-    memory: Mapping[str, Tensor] | None = None,
+    regularizer_state: Mapping[str, Tensor] | None = None,
     only_check: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
-    ``processes`` are those that train together; ``memory`` is what the regularizers of a run that
-    starts over took from the source the first time. ``only_check`` leaves out the probe of
-    filters, which is a training of its own; what is returned then cannot be trained.
+    ``processes`` are those that train together; ``regularizer_state`` is what the
+    regularizers of a run that starts over took from the source the first time. ``only_check``
+    leaves out the probe of filters, which is a training of its own; what is returned then cannot
+    be trained.
 
     Raises:
         GraftganError: Something does not fit.
@@ -82,9 +83,13 @@ def prepare(
         filters = probed_filters(probe, processes or Processes(), progress)
         pair = copy.deepcopy(untouched)
         plan = put_in_force(experiment, pair, fresh, filters=filters)
-    if memory is None:
-        memory = memory_of(experiment, untouched, pair, plan, hardware, progress)
-    return Prepared(experiment, pair, plan, images, hardware, base, scoring_reference, memory)
+    if regularizer_state is None:
+        regularizer_state = regularizer_state_of(
+            experiment, untouched, pair, plan, hardware, progress
+        )
+    return Prepared(
+        experiment, pair, plan, images, hardware, base, scoring_reference, regularizer_state
+    )
 
 
 def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
@@ -153,7 +158,7 @@ class _Progress:
         """Show nothing."""
 
 
-def memory_of(
+def regularizer_state_of(
     experiment: Experiment,
     source: NetworkPair,
     pair: NetworkPair,
@@ -180,13 +185,14 @@ def prepare_again(
     base: dict[str, str],
     *,
     filters: Filters,
-    memory: Mapping[str, Tensor] | None = None,
+    regularizer_state: Mapping[str, Tensor] | None = None,
     procedure_cache: Mapping[str, Tensor] | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
 
-    ``filters`` are those that its networks modulate, ``memory`` what its regularizers took.
+    ``filters`` are those that its networks modulate, ``regularizer_state`` what its regularizers
+    took.
 
     Raises:
         GraftganError: Something does not fit.
@@ -205,7 +211,7 @@ def prepare_again(
         hardware,
         base,
         scoring_reference,
-        memory or {},
+        regularizer_state or {},
         procedure_cache or {},
     )
 
@@ -247,7 +253,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         batch_size=settings.batch,
         seconds_limit=settings.seconds,
         extra_modules=parts.extra_modules,
-        sheet=parts.sheet,
+        reconstruction_grid=parts.reconstruction_grid,
         seconds=parts.seconds,
     )
 

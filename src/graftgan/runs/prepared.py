@@ -41,7 +41,7 @@ class Prepared:
         pair: The networks at their start, under the plan.
         base: Fingerprints of the source's networks, by role; empty without a source.
         scoring_reference: What to score the run with; None where no scores are asked for.
-        memory: What the regularizers need of the source; empty without regularizers.
+        regularizer_state: What the regularizers need of the source; empty without regularizers.
         procedure_cache: What the procedure made of source and pictures before the run, if anything.
     """
 
@@ -52,7 +52,7 @@ class Prepared:
     hardware: Hardware
     base: dict[str, str]
     scoring_reference: ScoringReference | None = None
-    memory: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property

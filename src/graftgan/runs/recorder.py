@@ -13,7 +13,7 @@ from graftgan.core.files import append_jsonl, make_folder, remove_whole, write_b
 from graftgan.core.tensors import Latents, PictureBytes
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.scored_pictures import packed, scored_file
-from graftgan.networks.sampling import generate, random_latents, sheet_latents
+from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid, save_png
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.scorer import Verdict, best_iteration, build_scorer, score_at
@@ -79,7 +79,7 @@ class Recorder:
         """Return the callbacks that call this recorder; ``stop`` cuts their work short."""
         settings, path = self._prepared.experiment.training, self._folder.path
         make_folder(path / "samples")
-        if self._training.sheet is not None:
+        if self._training.reconstruction_grid is not None:
             make_folder(path / "reconstructions")
         score_every = self._prepared.experiment.scoring.score_every
         self._log = LogWriter(
@@ -94,7 +94,7 @@ class Recorder:
             SaveFirst(stop, self._save),
             Snapshots(
                 every=settings.grid_every,
-                latents=self._sheet_latents(),
+                latents=self._grid_latents(),
                 sample=self._sample,
                 show=self._show,
                 attempt=stop.attempt,
@@ -119,9 +119,9 @@ class Recorder:
                 remove_whole(checkpoint)
         return f"went back to the best checkpoint, that of iteration {best}"
 
-    def _sheet_latents(self) -> Latents:
+    def _grid_latents(self) -> Latents:
         architecture = self._training.pair.architecture
-        return sheet_latents(architecture, columns=GRID_SIDE, rows=GRID_SIDE, seed=self._seed)
+        return grid_latents(architecture, columns=GRID_SIDE, rows=GRID_SIDE, seed=self._seed)
 
     def _score_latents(self) -> Latents:
         """Return latents for the scores, with classes as frequent as among the pictures."""
@@ -138,10 +138,10 @@ class Recorder:
             return generate(self._generator, latents)
 
     def _show(self, iteration: int, pictures: PictureBytes) -> None:
-        sheet = picture_grid(pictures, columns=GRID_SIDE)
-        save_png(sheet, self._folder.path / "samples" / f"{iteration:06d}.png")
-        if self._training.sheet is not None:
-            beside = picture_grid(self._training.sheet(self._generator), columns=8)
+        grid = picture_grid(pictures, columns=GRID_SIDE)
+        save_png(grid, self._folder.path / "samples" / f"{iteration:06d}.png")
+        if self._training.reconstruction_grid is not None:
+            beside = picture_grid(self._training.reconstruction_grid(self._generator), columns=8)
             save_png(beside, self._folder.path / "reconstructions" / f"{iteration:06d}.png")
         if self._is_due(iteration, every=self._prepared.experiment.training.grid_every):
             self._guard.look(pictures, iteration=iteration)

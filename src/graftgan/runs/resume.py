@@ -52,11 +52,15 @@ def prepared_to_resume(
             f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
         )
     card = folder.card()
-    memory = _remembered(folder.path, card, REGULARIZERS)
+    regularizer_state = _remembered(folder.path, card, REGULARIZERS)
     procedure_cache = _remembered(folder.path, card, PROCEDURE)
     if state is None:
         prepared = prepare(
-            experiment, hardware, processes=processes, memory=memory, progress=progress
+            experiment,
+            hardware,
+            processes=processes,
+            regularizer_state=regularizer_state,
+            progress=progress,
         )
         prepared = replace(prepared, procedure_cache=procedure_cache)
         if prepared.base != dict(card.base):
@@ -70,7 +74,7 @@ def prepared_to_resume(
             hardware,
             dict(card.base),
             filters=filters_of(state),
-            memory=memory,
+            regularizer_state=regularizer_state,
             procedure_cache=procedure_cache,
             progress=progress,
         )
@@ -184,11 +188,11 @@ def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard
         if iteration not in scored:
             file.unlink()
     for name in _PICTURES:
-        for sheet in (path / name).glob("*.png"):
-            iteration = int(sheet.stem) if sheet.stem.isdecimal() else 0
+        for grid in (path / name).glob("*.png"):
+            iteration = int(grid.stem) if grid.stem.isdecimal() else 0
             is_off = iteration == reached and iteration % prepared.experiment.training.grid_every
             if iteration > reached or is_off:
-                sheet.unlink()
+                grid.unlink()
 
 
 def newest_state(path: Path) -> SavedState | None:

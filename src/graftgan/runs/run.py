@@ -305,7 +305,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
     Raises:
         RunError: The place is taken by now, or cannot be written.
     """
-    made = {REGULARIZERS: prepared.memory, PROCEDURE: prepared.procedure_cache}
+    made = {REGULARIZERS: prepared.regularizer_state, PROCEDURE: prepared.procedure_cache}
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))

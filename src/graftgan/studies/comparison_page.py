@@ -20,7 +20,7 @@ from graftgan.reports.page import duration, evenly, render, share, short_name, w
 from graftgan.studies.page_files import read_for_page
 from graftgan.studies.page_schemas import ComparisonFile
 
-_SHEET_COLUMNS = 8  # of every sample sheet
+_GRID_COLUMNS = 8  # of every sample grid
 _MOST_ROWS, _MOST_CELLS = 12, 96
 _PICTURES_A_ROW = 12  # over all variants; at least one for each
 _PAGE_BYTES = 3_000_000  # all exact pictures together; beyond its share a cell is compressed
@@ -143,7 +143,7 @@ def _length(data: dict[str, Any]) -> str:
 def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[_Row]:
     """Return the papers' table: the same latents of the first seed under every variant."""
     iterations = sorted({i for record in first.values() for i in record.samples})
-    count = max(1, min(_SHEET_COLUMNS, _PICTURES_A_ROW // max(1, len(variants))))
+    count = max(1, min(_GRID_COLUMNS, _PICTURES_A_ROW // max(1, len(variants))))
     most = max(3, min(_MOST_ROWS, _MOST_CELLS // max(1, len(variants))))
     chosen = evenly(iterations, most=most)
     budget = _PAGE_BYTES // max(1, len(chosen) * len(variants))
@@ -172,10 +172,10 @@ def _cell(
         return None
     try:
         with Image.open(path) as image:
-            sheet = image.convert("RGB")
+            grid = image.convert("RGB")
     except (OSError, ValueError, SyntaxError):  # Pillow raises all three
         return None
-    strip = strip_of(sheet, max(1, sheet.width // _SHEET_COLUMNS), count)
+    strip = strip_of(grid, max(1, grid.width // _GRID_COLUMNS), count)
     alt = f"{count} generated pictures of {variant} at iteration {iteration:,}"
     shown = embed(strip, alt=alt, exact_up_to=budget)
     return replace(shown, shown_width=max(1, width // shown.width) * shown.width)

@@ -20,7 +20,7 @@ from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
 from graftgan.studies.page_files import read_for_page
 from graftgan.studies.page_schemas import SearchFile
 
-_SHEET_BYTES = 600_000
+_GRID_BYTES = 600_000
 _LOOKS = {
     "pruned": Look(line=4, opacity=0.6, dashes="3 3"),
     "finished": Look(line=0, opacity=0.45),
@@ -107,7 +107,7 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
         },
         says=[str(sentence) for sentence in data.get("says", [])],
         notes=[str(sentence) for sentence in data.get("notes", [])],
-        sheet=_sheet(folder, data),
+        grid=_grid(folder, data),
         surfaces=_surfaces(data, "surface", {"best": "best score", "mean": "mean score"}),
         early=_surfaces(data, "early", {"best": "best score there"}),
         early_iteration=in_words(number(data.get("early_iteration"))),
@@ -163,19 +163,19 @@ def _by_number(data: dict[str, Any]) -> dict[int, dict[str, Any]]:
     return {int(number(t.get("number"), -1)): t for t in rows(data.get("trials"))}
 
 
-def _sheet(folder: Path, data: dict[str, Any]) -> EmbeddedPicture | None:
-    """Return the last sample sheet of the winner."""
+def _grid(folder: Path, data: dict[str, Any]) -> EmbeddedPicture | None:
+    """Return the last sample grid of the winner."""
     winner = number(data.get("winner"))
     if not math.isfinite(winner):
         return None
-    sheets = sorted((folder / "runs" / f"{int(winner):04d}" / "samples").glob("*.png"))
+    grids = sorted((folder / "runs" / f"{int(winner):04d}" / "samples").glob("*.png"))
     try:
-        with Image.open(sheets[-1]) as image:
-            sheet = image.convert("RGB")
+        with Image.open(grids[-1]) as image:
+            grid = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, IndexError):  # Pillow raises the first three
         return None
-    alt = f"{int(sheets[-1].stem):,} iterations: generated pictures of trial {int(winner)}"
-    return embed(sheet, alt=alt, exact_up_to=_SHEET_BYTES)
+    alt = f"{int(grids[-1].stem):,} iterations: generated pictures of trial {int(winner)}"
+    return embed(grid, alt=alt, exact_up_to=_GRID_BYTES)
 
 
 def _surfaces(data: dict[str, Any], kind: str, shown: Mapping[str, str]) -> list[Panel]:

@@ -48,7 +48,8 @@ class Training:
         seconds: Time spent in the loop, over all sittings.
         seconds_limit: The run also ends once ``seconds`` has reached this.
         extra_modules: What trains along beside the pair, by name.
-        sheet: Draws from a generator what belongs beside its samples; None: nothing does.
+        reconstruction_grid: Draws from a generator the training pictures beside their
+            reconstructions; None: it has none.
         stop_requested: Set by a callback to end after this iteration.
     """
 
@@ -65,7 +66,7 @@ class Training:
     seconds: float = 0.0
     seconds_limit: float | None = None
     extra_modules: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
-    sheet: Callable[[Generator], PictureBytes] | None = None
+    reconstruction_grid: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
     callbacks: list[Callback] = field(default_factory=list[Callback])
 

@@ -8,7 +8,7 @@ import torch
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.core.network_types import StyledGenerator
 from graftgan.models.projection import ProjectionSettings, project
-from graftgan.models.styles import mixed_sheet, pictures_of
+from graftgan.models.styles import mixed_grid, pictures_of
 from graftgan.networks.sampling import generate, latents_for, latents_of_seeds
 from graftgan.pictures import load_picture
 from tiny_networks import draw_pictures, latents, tiny_architecture, tiny_pair
@@ -38,7 +38,7 @@ def by_seed(generator: StyledGenerator, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("backbone", STYLED)
 def test_edges_are_the_pictures_themselves_and_the_rest_is_mixed(backbone: str):
     generator = trained(backbone)
-    sheet = mixed_sheet(generator, [1, 2], [3, 4, 5])
+    sheet = mixed_grid(generator, [1, 2], [3, 4, 5])
     assert sheet.shape == (3, 4, 3, 16, 16)
     assert (sheet[0, 0] == 255).all()
     for row, seed in ((1, 1), (2, 2)):
@@ -53,16 +53,16 @@ def test_edges_are_the_pictures_themselves_and_the_rest_is_mixed(backbone: str):
 def test_the_layers_decide_what_comes_from_the_column():
     generator = trained("stylegan2")
     count = generator.styles(latents(1, 8)).shape[1]
-    every = mixed_sheet(generator, [1], [2], layers=range(count))
+    every = mixed_grid(generator, [1], [2], layers=range(count))
     assert torch.equal(every[1, 1], every[0, 1]), "all layers: the column's picture"
-    coarse = mixed_sheet(generator, [1], [2], layers=[0, 1])
-    fine = mixed_sheet(generator, [2], [1], layers=range(2, count))
+    coarse = mixed_grid(generator, [1], [2], layers=[0, 1])
+    fine = mixed_grid(generator, [2], [1], layers=range(2, count))
     assert torch.equal(coarse[1, 1], fine[1, 1]), "the same mix, said the other way round"
 
 
 def test_truncation_0_leaves_the_mean_picture_alone():
     generator = trained("stylegan2")
-    sheet = mixed_sheet(generator, [1, 2], [3], truncation=0.0)
+    sheet = mixed_grid(generator, [1, 2], [3], truncation=0.0)
     assert torch.equal(sheet[1, 0], sheet[2, 0])
     assert torch.equal(sheet[1, 1], sheet[0, 1])
 
@@ -70,13 +70,13 @@ def test_truncation_0_leaves_the_mean_picture_alone():
 @pytest.mark.parametrize("layers", [[-1], [99], []])
 def test_layers_that_are_not_there_are_refused(layers: list[int]):
     with pytest.raises(SettingsError, match="has styles for layers 0 to"):
-        mixed_sheet(trained("stylegan2"), [1], [2], layers=layers)
+        mixed_grid(trained("stylegan2"), [1], [2], layers=layers)
 
 
 def test_a_model_without_styles_is_refused():
     plain = tiny_pair().generator
     with pytest.raises(SettingsError, match="dcgan draws from latents alone"):
-        mixed_sheet(plain, [1], [2])
+        mixed_grid(plain, [1], [2])
     with pytest.raises(SettingsError, match="dcgan draws from latents alone"):
         project(plain, torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 

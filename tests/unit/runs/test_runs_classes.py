@@ -13,11 +13,11 @@ from graftgan.networks.normalisation_statistics import use_batch_statistics
 from graftgan.networks.sampling import (
     CHUNK,
     generate,
+    grid_latents,
     interpolation_latents,
     interpolation_through_classes,
     latents_for,
     random_latents,
-    sheet_latents,
 )
 from graftgan.pictures import DataSettings
 from graftgan.runs.build import prepare
@@ -92,15 +92,15 @@ def test_latents_come_class_after_class_or_of_one():
 
 
 def test_a_sheet_has_rows_for_each_class_with_the_same_latents():
-    sheet = sheet_latents(ABC, columns=8, rows=8, seed=2)
+    sheet = grid_latents(ABC, columns=8, rows=8, seed=2)
     assert len(sheet) == 3 * 2 * 8
     parts = sheet.split(16)
     for label, part in enumerate(parts):
         assert torch.equal(part[:, :8], parts[0][:, :8])
         assert part[:, 8:].argmax(dim=1).eq(label).all()
     many = tiny_architecture(classes=tuple("abcdefghijk"))
-    assert len(sheet_latents(many, columns=8, rows=8, seed=2)) == 11 * 8
-    plain = sheet_latents(tiny_architecture(), columns=8, rows=8, seed=2)
+    assert len(grid_latents(many, columns=8, rows=8, seed=2)) == 11 * 8
+    plain = grid_latents(tiny_architecture(), columns=8, rows=8, seed=2)
     assert torch.equal(plain, random_latents(64, 8, seed=2))
 
 

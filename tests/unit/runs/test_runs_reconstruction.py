@@ -179,8 +179,8 @@ def test_a_planted_change_of_scales_and_shifts_is_recovered(home: Path):
     first = pixels(training)
     training.run()
     assert pixels(training) < first / 10
-    assert training.sheet is not None
-    sheet = training.sheet(training.pair.generator)
+    assert training.reconstruction_grid is not None
+    sheet = training.reconstruction_grid(training.pair.generator)
     assert torch.equal(sheet[:6], targets)
     apart = (sheet[8:14].float() - targets.float()).abs().mean() / 127.5
     assert apart == pytest.approx(pixels(training), abs=0.01)
@@ -200,8 +200,8 @@ def test_a_mirrored_picture_has_a_latent_of_its_own(home: Path):
     pictures = tiny_pictures(5)
     training = build_training(with_pictures(prepared, pictures), Processes())
     assert learnt(training).shape == (10, 8)
-    assert training.sheet is not None
-    shown = training.sheet(training.pair.generator)
+    assert training.reconstruction_grid is not None
+    shown = training.reconstruction_grid(training.pair.generator)
     assert torch.equal(shown[:8], torch.cat([pictures, pictures.flip(3)])[:8])
 
 
@@ -289,10 +289,10 @@ def test_the_adversarial_game_still_needs_a_discriminator_to_train(home: Path):
 def test_the_sheet_shows_what_the_latents_give(home: Path):
     training = training_of(experiment_of(home))
     training.run()
-    assert training.sheet is not None
+    assert training.reconstruction_grid is not None
     generator = training.pair.generator
     assert isinstance(generator, MappedGenerator)
-    sheet = training.sheet(generator)
+    sheet = training.reconstruction_grid(generator)
     assert len(sheet) == 32
     assert sheet[20:24].max() == sheet[28:].max() == 0, "the last row is not full"
     with torch.no_grad():

@@ -12,7 +12,7 @@ from graftgan.models.export.form import FORMS, Form, Outgoing, checked_latents, 
 from graftgan.models.export.model_card import model_card
 from graftgan.models.sources import open_source
 from graftgan.networks.normalisation_statistics import evaluation_mode
-from graftgan.networks.sampling import generate, sheet_latents
+from graftgan.networks.sampling import generate, grid_latents
 from graftgan.reports import picture_grid, save_png
 
 _SIDE = 6  # pictures along a side of the grid
@@ -20,7 +20,7 @@ _SIDE = 6  # pictures along a side of the grid
 
 def _write(path: Path, outgoing: Outgoing) -> None:
     save_source(path, outgoing.pair, outgoing.card)
-    latents = sheet_latents(outgoing.card.architecture, columns=_SIDE, rows=_SIDE, seed=0)
+    latents = grid_latents(outgoing.card.architecture, columns=_SIDE, rows=_SIDE, seed=0)
     pictures = generate(outgoing.generator, latents)
     save_png(picture_grid(pictures, columns=_SIDE), path / "samples.png")
     record = None if outgoing.run is None else read_run(outgoing.run)

@@ -21,7 +21,7 @@ _HEADING_HEIGHT = 20
 def preview_sheet(
     pictures: PictureBytes, augmenter: Augmenter, *, rows: int, seed: int
 ) -> Image.Image:
-    """Return a sheet with each picture beside two augmented versions, as table 2 of paper 001.
+    """Return a canvas with each picture beside two augmented versions, as table 2 of paper 001.
 
     Shows what the discriminator sees of real pictures at the start of training.
 
@@ -45,7 +45,7 @@ def preview_sheet(
 
 
 def settings_to_show(policy: str, settings: AugmentationSettings) -> AugmentationSettings:
-    """Return the settings under which a sheet shows what ``policy`` does.
+    """Return the settings under which a canvas shows what ``policy`` does.
 
     An adaptive probability usually starts at 0, where there is nothing to see: in its place stands
     the one at which the same operations are usually fixed.
@@ -66,16 +66,16 @@ def _draw_sheet(columns: list[PictureBytes]) -> Image.Image:
         _MARGIN + cell[0] * len(columns),
         _MARGIN + _HEADING_HEIGHT + cell[1] * len(columns[0]),
     )
-    sheet = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(sheet)
+    canvas = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default()
     for column, (heading, pictures) in enumerate(zip(HEADINGS, columns, strict=True)):
         left = _MARGIN + column * cell[0]
         pen.text((left, _MARGIN), heading, fill="black", font=font)
         for row, picture in enumerate(pictures):
             top = _MARGIN + _HEADING_HEIGHT + row * cell[1]
-            sheet.paste(_to_pillow(picture, scale), (left, top))
-    return sheet
+            canvas.paste(_to_pillow(picture, scale), (left, top))
+    return canvas
 
 
 def _to_pillow(picture: torch.Tensor, scale: int) -> Image.Image:

@@ -112,7 +112,7 @@ def regularizers_of(prepared: Prepared) -> list[RegularizerTerm]:
     setup = RegularizerSetup(
         experiment.regularizers, prepared.pair, prepared.plan, plain, experiment.seed
     )
-    return build_regularizers(setup, prepared.memory)
+    return build_regularizers(setup, prepared.regularizer_state)
 
 
 def _adaptation(controller: AdaptiveProbability | None, processes: Processes) -> Callable[[], None]:

@@ -153,12 +153,12 @@ def remember_codes(
     }
 
 
-def remarks_on_codes(memory: Mapping[str, Tensor]) -> list[str]:
+def remarks_on_codes(cache: Mapping[str, Tensor]) -> list[str]:
     """Say how well pictures survive encoding and decoding, and warn where they do not."""
-    source, target = float(memory["unexplained_source"]), float(memory["unexplained_target"])
+    source, target = float(cache["unexplained_source"]), float(cache["unexplained_target"])
     found = [
         f"encoded and decoded again, the source's own samples lose {source:.0%} of their variance, "
-        f"the pictures {target:.0%}; the encoder took {float(memory['seconds']):.0f} seconds"
+        f"the pictures {target:.0%}; the encoder took {float(cache['seconds']):.0f} seconds"
     ]
     if target > _OUT_OF_REACH:
         found.append(

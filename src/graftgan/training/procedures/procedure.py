@@ -26,14 +26,15 @@ class Parts:
         extra_modules: What trains along and is neither generator nor discriminator, by name;
             saved in every checkpoint.
         settled: Buffers of the generator that are no weights: its average takes them as they are.
-        sheet: Draws from a generator what belongs beside its samples; None: nothing does.
+        reconstruction_grid: Draws from a generator the training pictures beside their
+            reconstructions; None: it has none.
         seconds: What was spent before the run on what it needs; it counts as time of the run.
     """
 
     updates: Sequence[Update]
     extra_modules: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     settled: Sequence[Tensor] = ()
-    sheet: Callable[[Generator], PictureBytes] | None = None
+    reconstruction_grid: Callable[[Generator], PictureBytes] | None = None
     seconds: float = 0.0
 
 
@@ -41,8 +42,8 @@ def _accept(prepared: Prepared) -> None:
     del prepared
 
 
-def _silent(memory: Mapping[str, Tensor]) -> list[str]:
-    del memory
+def _silent(cache: Mapping[str, Tensor]) -> list[str]:
+    del cache
     return []
 
 

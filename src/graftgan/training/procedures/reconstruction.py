@@ -39,7 +39,7 @@ from graftgan.transfer import modulations_in
 
 _PIXELS = {"l1": pixel_distance, "laplacian": laplacian_distance}
 _DRAWS = 10  # from N(0, I) for each latent of a batch
-_SHEET = 32  # pictures on a sheet of reconstructions
+_GRID = 32  # pictures on a grid of reconstructions
 
 
 class PictureLatents(nn.Module):
@@ -156,7 +156,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
         [together],
         extra_modules={"latents": latents},
         settled=(latent_map.mean, latent_map.factor),
-        sheet=lambda drawn: reconstructions(drawn, latents, pictures),
+        reconstruction_grid=lambda drawn: reconstructions(drawn, latents, pictures),
     )
 
 
@@ -190,7 +190,7 @@ def reconstructions(
 ) -> PictureBytes:
     """Return the first pictures, eight in a row, each row above that of its reconstructions."""
     assert isinstance(generator, MappedGenerator)
-    count = min(_SHEET, len(pictures))
+    count = min(_GRID, len(pictures))
     drawn = generate(generator.inner, latents.weight.detach()[:count])
     return pairs_in_rows(pictures[:count], drawn)
 

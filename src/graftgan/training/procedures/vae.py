@@ -30,7 +30,7 @@ from graftgan.training.procedures.procedure import (
     update_of,
 )
 
-_SHEET = 32  # pictures on a sheet of reconstructions
+_GRID = 32  # pictures on a grid of reconstructions
 
 
 class Encoder(nn.Module):
@@ -120,7 +120,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Parts:
     return Parts(
         [together],
         extra_modules={"encoder": encoder},
-        sheet=lambda drawn: reconstructions(drawn, encoder, pictures),
+        reconstruction_grid=lambda drawn: reconstructions(drawn, encoder, pictures),
     )
 
 
@@ -158,7 +158,7 @@ PROCEDURES.register("vae")(
 @torch.no_grad()
 def reconstructions(generator: Generator, encoder: Encoder, pictures: PictureBytes) -> PictureBytes:
     """Return the first pictures, eight in a row, each row above that of its reconstructions."""
-    shown = pictures[:_SHEET]
+    shown = pictures[:_GRID]
     device = next(encoder.parameters()).device
     was_training = encoder.training
     means, _ = encoder.eval()(to_images(shown.to(device)))

@@ -19,9 +19,9 @@ from graftgan.transfer.fisher import mean_squared_gradients, refuse_mixed_sample
 from graftgan.transfer.regularizers.regularizer import (
     REGULARIZERS,
     HeldWeights,
-    Memory,
     Regularizer,
     RegularizerSetup,
+    RegularizerState,
     RegularizerTerm,
     held_tensors,
     laid_out_as,
@@ -77,9 +77,9 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
     held = held_tensors(setup, "generator")
-    start, fisher = (laid_out_as(held, memory, prefix) for prefix in ("start.", "fisher."))
+    start, fisher = (laid_out_as(held, state, prefix) for prefix in ("start.", "fisher."))
     weight = setup.settings.ewc
     return [HeldWeights("ewc", "generator", weight, held, start, importance=fisher)]
 

@@ -16,9 +16,9 @@ from graftgan.core.untrusted import shown
 from graftgan.networks.normalisation_statistics import follow_the_modes_of
 from graftgan.transfer.regularizers.regularizer import (
     REGULARIZERS,
-    Memory,
     Regularizer,
     RegularizerSetup,
+    RegularizerState,
     RegularizerTerm,
     Role,
 )
@@ -100,13 +100,13 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     return tensors_of(setup.source.discriminator)
 
 
-def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
     source, target = setup.source.discriminator, setup.pair.discriminator
     try:
-        source.load_state_dict(dict(memory), strict=True)
+        source.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
         raise CheckpointError(
-            f"what the regularizers remember does not fit this run: {shown(error, 300)}"
+            f"the saved state of the regularizers does not fit this run: {shown(error, 300)}"
         ) from None
     source.requires_grad_(False)
     follow_the_modes_of(target, source)

@@ -12,9 +12,9 @@ from torch import Tensor
 from graftgan.transfer.regularizers.regularizer import (
     REGULARIZERS,
     HeldWeights,
-    Memory,
     Regularizer,
     RegularizerSetup,
+    RegularizerState,
     RegularizerTerm,
     Role,
     held_tensors,
@@ -45,13 +45,11 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
     terms: list[RegularizerTerm] = []
     for role, weight in _weights(setup.settings).items():
         held = held_tensors(setup, role)
-        terms.append(
-            HeldWeights("l2_sp", role, weight, held, laid_out_as(held, memory, f"{role}."))
-        )
+        terms.append(HeldWeights("l2_sp", role, weight, held, laid_out_as(held, state, f"{role}.")))
     return terms
 
 

@@ -18,7 +18,7 @@ from graftgan.transfer.apply import AppliedPlan
 from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 Role = Literal["discriminator", "generator"]
-Memory = Mapping[str, Tensor]
+RegularizerState = Mapping[str, Tensor]
 
 
 class RegularizerTerm(Protocol):
@@ -77,7 +77,7 @@ class Regularizer:
 
     wanted: Callable[[RegularizerSettings], bool]
     remember: Callable[[RegularizerSetup], dict[str, Tensor]]
-    build: Callable[[RegularizerSetup, Memory], list[RegularizerTerm]]
+    build: Callable[[RegularizerSetup, RegularizerState], list[RegularizerTerm]]
     summary: str
 
 
@@ -98,18 +98,18 @@ def remember_source(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def build_regularizers(setup: RegularizerSetup, memory: Memory) -> list[RegularizerTerm]:
+def build_regularizers(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
     """Return the terms of the regularizers that the settings ask for.
 
     Raises:
-        CheckpointError: ``memory`` is not what :func:`remember_source` returned for this setup.
+        CheckpointError: ``state`` is not what :func:`remember_source` returned for this setup.
     """
     terms: list[RegularizerTerm] = []
     for name, regularizer in REGULARIZERS.items():
         if regularizer.wanted(setup.settings):
             own = {
                 key.removeprefix(f"{name}/"): tensor
-                for key, tensor in memory.items()
+                for key, tensor in state.items()
                 if key.startswith(f"{name}/")
             }
             terms += regularizer.build(setup, own)
@@ -170,7 +170,9 @@ def weights_of(network: LayeredNetwork, names: Mapping[str, object]) -> dict[str
 
 
 def squared_distance(
-    held: Mapping[str, HeldTensor], start: Memory, importance: Memory | None = None
+    held: Mapping[str, HeldTensor],
+    start: RegularizerState,
+    importance: RegularizerState | None = None,
 ) -> Scalar:
     """Return the sum over all weights of importance * (weight - start)^2, in float32."""
     terms: list[Tensor] = []
@@ -180,7 +182,9 @@ def squared_distance(
     return torch.stack(terms).sum()
 
 
-def laid_out_as(held: Mapping[str, HeldTensor], memory: Memory, prefix: str) -> dict[str, Tensor]:
+def laid_out_as(
+    held: Mapping[str, HeldTensor], state: RegularizerState, prefix: str
+) -> dict[str, Tensor]:
     """Return the remembered tensors under ``prefix`` on the device and in the order of ``held``.
 
     Raises:
@@ -188,9 +192,11 @@ def laid_out_as(held: Mapping[str, HeldTensor], memory: Memory, prefix: str) -> 
     """
     found: dict[str, Tensor] = {}
     for name, tensor in held.items():
-        like, kept = tensor.value().detach(), memory.get(f"{prefix}{name}")
+        like, kept = tensor.value().detach(), state.get(f"{prefix}{name}")
         if kept is None or kept.shape != like.shape:
-            raise CheckpointError(f"what the regularizers remember does not fit this run: {name}")
+            raise CheckpointError(
+                f"the saved state of the regularizers does not fit this run: {name}"
+            )
         found[name] = torch.empty_like(like, dtype=torch.float32).copy_(kept)
     return found
 
@@ -207,8 +213,8 @@ class HeldWeights:
     role: Role
     weight: float
     held: Mapping[str, HeldTensor]
-    start: Memory
-    importance: Memory | None = None
+    start: RegularizerState
+    importance: RegularizerState | None = None
 
     def watching(self) -> AbstractContextManager[None]:
         """Return nothing to enter: no picture matters."""
