@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def signature(self) -> str:
-        """Findings of one signature are taken for one fault."""
+        """SearchResult of one signature are taken for one fault."""
         return f"{self.verdict} at {self.where}"
 
 

@@ -81,5 +81,5 @@ def _entry(found: SetStatistics) -> SetEntry:
         vendi=plain(found.vendi),
         distance=plain(found.distance),
         recalled_by={name: plain(share) for name, share in found.recalled_by.items()},
-        wall=found.wall,
+        examples=found.examples,
     )

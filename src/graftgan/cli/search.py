@@ -19,7 +19,6 @@ from graftgan.reports import duration, in_words
 from graftgan.runs.prepared import Prepared
 from graftgan.studies import (
     Budget,
-    Findings,
     Forecast,
     Judge,
     Networks,
@@ -27,6 +26,7 @@ from graftgan.studies import (
     Proposal,
     PrunerName,
     SearchObserver,
+    SearchResult,
     Trial,
     check_search,
     resume_search,
@@ -161,13 +161,13 @@ def main(arguments: Sequence[str]) -> int:
         options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
         budget = _budget(options)
         screen = Screen(options.resume)
-        findings = resume_search(
+        result = resume_search(
             options.resume,
             budget=None if budget.unlimited else budget,
             device=options.device,
             observer=screen,
         )
-        return _finish(findings, options.resume, screen)
+        return _finish(result, options.resume, screen)
     config = value_of("config", arguments)
     table = table_in_file(config, "search")
     start = parse_start(
@@ -184,8 +184,8 @@ def main(arguments: Sequence[str]) -> int:
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
     screen = Screen(destination)
-    findings = run_search(search, destination, device=start.device, observer=screen)
-    return _finish(findings, destination, screen)
+    result = run_search(search, destination, device=start.device, observer=screen)
+    return _finish(result, destination, screen)
 
 
 def _start(asked: PlanSearch) -> Start:
@@ -260,32 +260,32 @@ def _beside_the_plan(proposal: Proposal) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
-def _finish(findings: Findings, destination: Path, screen: Screen) -> int:
-    data = to_plain(findings)
+def _finish(result: SearchResult, destination: Path, screen: Screen) -> int:
+    data = to_plain(result)
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
     cells = columns_of(TRIAL_HEADINGS, trial_rows(data), chosen)
     lines = [[cell.split(":")[0] for cell in row] for row in cells]
-    console.print(table_of(chosen, lines, title=_title(findings), overflow="fold"))
-    for sentence in findings.says:
+    console.print(table_of(chosen, lines, title=_title(result), overflow="fold"))
+    for sentence in result.says:
         console.print(sentence)
-    for note in findings.notes:
+    for note in result.notes:
         console.print(f"note: {note}")
     console.print(f"look at {destination / 'search.html'}")
-    if findings.winner is not None:
+    if result.winner is not None:
         winner = shlex.quote(str(destination / "winner.toml"))
         console.print(f"use it: graftgan transfer PICTURES --config {winner}")
-    if findings.complete:
-        if findings.winner is None and findings.ranking:
-            why = f"no trial beats the untouched source by {findings.score}"
+    if result.complete:
+        if result.winner is None and result.ranking:
+            why = f"no trial beats the untouched source by {result.score}"
             console.print(f"there is no winner, and no winner.toml: {why}")
-        has_failed = any(trial.has_failed for trial in findings.trials)
-        return 1 if has_failed or not findings.ranking else 0
+        has_failed = any(trial.has_failed for trial in result.trials)
+        return 1 if has_failed or not result.ranking else 0
     console.print(f"go on with graftgan search --resume {shlex.quote(str(destination))}")
     return stopped_code(screen.stopped_by or "SIGINT")
 
 
-def _title(findings: Findings) -> str:
-    if not findings.score:
+def _title(result: SearchResult) -> str:
+    if not result.score:
         return "no score yet"
-    where = "at the end" if findings.judge == "end" else "at the best checkpoint"
-    return f"{findings.score} {where}, {findings.better} is better"
+    where = "at the end" if result.judge == "end" else "at the best checkpoint"
+    return f"{result.score} {where}, {result.better} is better"

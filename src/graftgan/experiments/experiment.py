@@ -260,12 +260,12 @@ class Experiment:
 
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and feature networks absolute."""
-        eyes = _absolute_file(self.reconstruction.perceptual_network)
+        network = _absolute_file(self.reconstruction.perceptual_network)
         return replace(
             self,
             pictures=self.pictures.resolve(),
             scoring=_with_absolute_paths(self.scoring),
-            reconstruction=replace(self.reconstruction, perceptual_network=eyes),
+            reconstruction=replace(self.reconstruction, perceptual_network=network),
         )
 
     def usual_augmentation(self) -> AugmentationSettings:

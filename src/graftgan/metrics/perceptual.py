@@ -1,4 +1,4 @@
-"""How far pictures lie apart in the eyes of a feature network, with a gradient."""
+"""How far pictures lie apart by the features of a network, with a gradient."""
 
 from dataclasses import dataclass
 from pathlib import Path

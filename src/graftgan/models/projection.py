@@ -38,7 +38,7 @@ class ProjectionSettings:
     pixel_weight: float = 1.0
     """Weight of the mean squared difference of pixels in [-1, 1]."""
     perceptual_weight: float = 1.0
-    """Weight of the difference in the eyes of a feature network."""
+    """Weight of the difference by the features of a network."""
     perceptual_network: str = "efficientnet_lite0"
     """efficientnet_lite0, or a file with the weights of VGG16."""
     seed: int = 0
@@ -101,11 +101,11 @@ def project(
     if tuple(pictures.shape[1:]) != wanted:
         raise SettingsError(f"the model draws {wanted}, the pictures are {pictures.shape[1:]}")
     device = generator.mean_style.device
-    eyes = None
+    perceptual = None
     if settings.perceptual_weight:
-        eyes = perceptual_distance(settings.perceptual_network, device)
+        perceptual = perceptual_distance(settings.perceptual_network, device)
     with evaluating(generator):
-        search = _Search(generator, eyes, settings, *_mean_and_spread(generator, of_class))
+        search = _Search(generator, perceptual, settings, *_mean_and_spread(generator, of_class))
         parts = pictures.split(_CHUNK)
         found = [
             search.of(to_images(part.to(device)), number, len(parts), progress)
@@ -120,12 +120,12 @@ class _Search:
     def __init__(
         self,
         generator: StyledGenerator,
-        eyes: PerceptualDistance | None,
+        perceptual: PerceptualDistance | None,
         settings: ProjectionSettings,
         mean: Styles,
         spread: float,
     ) -> None:
-        self._generator, self._eyes, self._settings = generator, eyes, settings
+        self._generator, self._perceptual, self._settings = generator, perceptual, settings
         self._mean, self._spread = mean, spread
 
     def of(
@@ -164,8 +164,8 @@ class _Search:
         drawn = self._generator.drawn(styles.expand(-1, layers, -1))
         pixels = (drawn - real).square().mean(dim=(1, 2, 3))
         loss = self._settings.pixel_weight * pixels
-        if self._eyes is not None:
-            seen = [self._eyes(d[None], r[None]) for d, r in zip(drawn, real, strict=True)]
+        if self._perceptual is not None:
+            seen = [self._perceptual(d[None], r[None]) for d, r in zip(drawn, real, strict=True)]
             loss = loss + self._settings.perceptual_weight * torch.stack(seen)
         return loss
 

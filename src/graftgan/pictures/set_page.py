@@ -1,4 +1,4 @@
-"""The page of image sets: how diverse they are, what they cover of each other, and their walls."""
+"""The page of image sets: how diverse they are, and what they cover of each other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class SetEntry:
         vendi: Effective number of different pictures.
         distance: Mean distance of two.
         recalled_by: By the name of another set, the share that lies within it.
-        wall: Some pictures.
+        examples: Some pictures.
     """
 
     name: str
@@ -34,7 +34,7 @@ class SetEntry:
     vendi: Interval
     distance: Interval
     recalled_by: Mapping[str, Interval]
-    wall: PictureBytes
+    examples: PictureBytes
 
 
 SET_HEADINGS = ["set", "pictures", "Vendi", "mean distance of two"]
@@ -65,12 +65,12 @@ def write_sets_report(
     Raises:
         RunError: The page cannot be written.
     """
-    walls = [
+    galleries = [
         (
             entry,
             embed(
-                picture_grid(entry.wall, columns=_COLUMNS),
-                alt=f"{len(entry.wall)} pictures of {entry.name}",
+                picture_grid(entry.examples, columns=_COLUMNS),
+                alt=f"{len(entry.examples)} pictures of {entry.name}",
                 exact_up_to=_WALL_BYTES,
             ),
         )
@@ -82,7 +82,7 @@ def write_sets_report(
         table=set_rows(entries),
         names=[entry.name for entry in entries],
         recall=recall_rows(entries) if len(entries) > 1 else [],
-        walls=walls,
+        galleries=galleries,
         protocol=dict(protocol),
         made_by=version("graftgan"),
     )

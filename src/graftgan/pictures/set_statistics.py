@@ -24,7 +24,7 @@ from graftgan.pictures import DataSettings, load_image_set
 
 NEIGHBOURS = 5
 """Of the recall between sets, as Grigoryev et al. 2022 (arXiv:2202.08937) take it."""
-_WALL = 96  # pictures
+_EXAMPLES = 96  # pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class SetStatistics:
         vendi: The effective number of different pictures among those measured.
         distance: The mean cosine distance of two of them.
         recalled_by: For each other set, the share of this one's pictures that lie within it.
-        wall: Some of its pictures.
+        examples: Some of its pictures.
     """
 
     name: str
@@ -47,7 +47,7 @@ class SetStatistics:
     vendi: Estimate
     distance: Estimate
     recalled_by: Mapping[str, Estimate]
-    wall: PictureBytes
+    examples: PictureBytes
 
 
 def set_statistics(
@@ -114,7 +114,7 @@ def set_statistics(
                 for other, within in features.items()
                 if other != name
             },
-            wall=chosen[name][:_WALL],
+            examples=chosen[name][:_EXAMPLES],
         )
         for name, pictures in zip(names, sets, strict=True)
     ]

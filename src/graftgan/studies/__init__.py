@@ -33,7 +33,7 @@ from graftgan.studies.queue import (
     resume_comparison,
     run_comparison,
 )
-from graftgan.studies.search_result import Findings
+from graftgan.studies.search_result import SearchResult
 from graftgan.studies.search_runner import (
     Forecast,
     SearchObserver,
@@ -53,7 +53,6 @@ __all__ = [
     "Comparison",
     "ComparisonObserver",
     "Experience",
-    "Findings",
     "Forecast",
     "Gradual",
     "Grid",
@@ -69,6 +68,7 @@ __all__ = [
     "Results",
     "RunResult",
     "SearchObserver",
+    "SearchResult",
     "Standing",
     "Strategy",
     "Trial",

@@ -278,7 +278,7 @@ def _naming(variant: str) -> Generator[None]:
 class _Clock:
     """Estimates the time left from the runs that are done.
 
-    Those of this sitting are measured whole; of earlier ones the seconds in the loop are known.
+    Those of this session are measured whole; of earlier ones the seconds in the loop are known.
     """
 
     def __init__(self, count: int, earlier: list[float]) -> None:

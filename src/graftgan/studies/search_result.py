@@ -35,7 +35,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class SearchResult:
     """A search as far as it is done.
 
     Attributes:
@@ -92,14 +92,14 @@ class Findings:
     complete: bool
 
 
-def gather_findings(
+def gather_result(
     search: PlanSearch,
     space: Space,
     trials: Sequence[Trial],
     *,
     importances: Mapping[str, float],
     complete: bool,
-) -> Findings:
+) -> SearchResult:
     """Return what the trials say."""
     order = ranked(trials)
     found, again = places(search, trials), confirmed(search, trials)
@@ -110,7 +110,7 @@ def gather_findings(
     early_at, early = early_trials(ended, -1 if search.better == "higher" else 1)
     cut = early_at and any(trial.state == PRUNED for trial in ended)
     varied = {name for trial in trials for name in trial.overrides} | {"seed"}
-    return Findings(
+    return SearchResult(
         settings_sha256=search.sha256(),
         command=" ".join(["graftgan", *sys.argv[1:]]),
         strategy=search.strategy,

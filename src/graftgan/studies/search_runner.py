@@ -23,10 +23,10 @@ from graftgan.studies.plan_search import Budget, PlanSearch
 from graftgan.studies.queue import state_of
 from graftgan.studies.reruns import ask_to_confirm
 from graftgan.studies.search_page import write_search_report
-from graftgan.studies.search_result import Findings, gather_findings, winner_toml
+from graftgan.studies.search_result import SearchResult, gather_result, winner_toml
 from graftgan.studies.search_space import space_of
 from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
-from graftgan.studies.trial_store import Desk, is_spent
+from graftgan.studies.trial_store import TrialStore, is_spent
 from graftgan.studies.trials import FAILED, PRUNED, Proposal, Trial, with_outcome
 from graftgan.training import choose_hardware
 
@@ -69,7 +69,7 @@ def run_search(
     *,
     device: str = "auto",
     observer: SearchObserver | None = None,
-) -> Findings:
+) -> SearchResult:
     """Search for the plan; write trials, table, page and winner into ``destination``.
 
     A folder that already holds this very search is gone on with.
@@ -108,7 +108,7 @@ def resume_search(
     budget: Budget | None = None,
     device: str = "auto",
     observer: SearchObserver | None = None,
-) -> Findings:
+) -> SearchResult:
     """Go on with a search, or help another process with it: no trial is run twice.
 
     What was interrupted is gone on with, what failed is tried again, then new trials follow.
@@ -134,7 +134,7 @@ def resume_search(
         )
     if budget is not None and budget != search.budget:
         search = replace(search, budget=budget)
-        with Desk(path).locked():
+        with TrialStore(path).locked():
             write_text(path / SETTINGS, to_toml(search))
     return _Worker(search, path, device, observer or SearchObserver()).work()
 
@@ -203,24 +203,24 @@ class _Worker:
         self._space = space_of(search)
         self._strategy: Strategy = STRATEGIES[search.strategy](search, self._space, path)
         self._strategy.check()
-        self._desk = Desk(path)
+        self._store = TrialStore(path)
 
-    def work(self) -> Findings:
+    def work(self) -> SearchResult:
         """Run trials until there are none left, one is interrupted, or too many fail.
 
         Raises:
             RunError: Three trials in a row failed.
         """
-        with self._desk.locked():
-            self._desk.tidy()
-            self._desk.reopen_failed()
-            self._strategy.begin(self._desk.trials())
+        with self._store.locked():
+            self._store.tidy()
+            self._store.reopen_failed()
+            self._strategy.begin(self._store.trials())
         try:
             return self._take_turns()
         finally:
             self._strategy.end()
 
-    def _take_turns(self) -> Findings:
+    def _take_turns(self) -> SearchResult:
         failures = 0
         while True:
             claim = self._claim()
@@ -245,8 +245,8 @@ class _Worker:
                 )
 
     def _claim(self) -> tuple[Trial, FileLock] | Pause:
-        with self._desk.locked():
-            return self._desk.claim(self._ask)
+        with self._store.locked():
+            return self._store.claim(self._ask)
 
     def _ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
         """Ask the strategy within the budget, then for confirmations."""
@@ -267,8 +267,8 @@ class _Worker:
             ended = replace(trial, wall=wall)
         else:
             ended = with_outcome(replace(trial, wall=wall), self._search, folder, failure=failure)
-        with self._desk.locked():
-            self._desk.write(ended)
+        with self._store.locked():
+            self._store.write(ended)
             if not ended.is_open:
                 self._strategy.tell(ended)
         if not ended.is_open:
@@ -303,7 +303,7 @@ class _Worker:
 
     def _forecast(self) -> Forecast:
         """Return what is left; the trial that begins is counted as left."""
-        trials = self._desk.trials()
+        trials = self._store.trials()
         ended = [trial for trial in trials if not trial.is_open]
         own = [trial for trial in trials if trial.stage == "search"]
         seconds = sum(trial.wall for trial in ended) / len(ended) if ended else None
@@ -329,22 +329,20 @@ class _Worker:
             images=left * images,
         )
 
-    def _write(self, *, complete: bool) -> Findings:
-        with self._desk.locked():
-            findings = gather_findings(
+    def _write(self, *, complete: bool) -> SearchResult:
+        with self._store.locked():
+            result = gather_result(
                 self._search,
                 self._space,
-                self._desk.trials(),
+                self._store.trials(),
                 importances=self._strategy.importances(),
                 complete=complete,
             )
-            write_json(self._path / FOUND, to_plain(findings))
-            if findings.winner is not None:
-                text = winner_toml(
-                    self._search, findings.trials[findings.winner], score=findings.score
-                )
+            write_json(self._path / FOUND, to_plain(result))
+            if result.winner is not None:
+                text = winner_toml(self._search, result.trials[result.winner], score=result.score)
                 write_text(self._path / WINNER, text)
             else:  # a trial may have won until new seeds were there
                 (self._path / WINNER).unlink(missing_ok=True)
             write_search_report(self._path)
-        return findings
+        return result

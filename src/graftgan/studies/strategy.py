@@ -36,10 +36,10 @@ class Strategy:
         """
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        """Prepare for this sitting."""
+        """Prepare for this session."""
 
     def end(self) -> None:
-        """Give back what this sitting took."""
+        """Give back what this session took."""
 
     def known(self) -> list[Proposal]:
         """Return what is known to be tried before any score is there, for a dry run."""

@@ -13,7 +13,7 @@ from graftgan.studies.trials import FAILED, OPEN, Proposal, Trial, read_trials, 
 Ask = Callable[[Sequence[Trial]], Proposal | Pause]
 
 
-class Desk:
+class TrialStore:
     """Hands out trials.
 
     Each has a record and a lock. A record that is open while nobody holds its lock belongs to a

@@ -146,7 +146,7 @@ class ProgressLines(SilentCallback):
         self._seconds, self._iteration = 0.0, 0
 
     def started(self, training: Training) -> None:
-        """Remember where this sitting begins."""
+        """Remember where this session begins."""
         self._seconds, self._iteration = training.seconds, training.iteration
 
     def iterated(self, training: Training, terms: Terms) -> None:

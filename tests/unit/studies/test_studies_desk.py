@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from graftgan.studies.strategy import Pause
-from graftgan.studies.trial_store import Desk
+from graftgan.studies.trial_store import TrialStore
 from graftgan.studies.trials import FAILED, Proposal, Trial
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> TrialStore:
     (tmp_path / "trials").mkdir()
-    return Desk(tmp_path)
+    return TrialStore(tmp_path)
 
 
 def ask(trials: object) -> Proposal:
@@ -23,7 +23,7 @@ def nothing(trials: object) -> Pause:
     return Pause.DONE
 
 
-def test_two_at_work_never_get_the_same_trial(desk: Desk):
+def test_two_at_work_never_get_the_same_trial(desk: TrialStore):
     first, second = desk.claim(ask), desk.claim(ask)
     assert not isinstance(first, Pause)
     assert not isinstance(second, Pause)
@@ -38,7 +38,7 @@ def test_two_at_work_never_get_the_same_trial(desk: Desk):
     assert [trial.name for trial in desk.trials()] == ["0000", "0001"]
 
 
-def test_what_has_ended_is_never_handed_out_again_but_failures_are(desk: Desk):
+def test_what_has_ended_is_never_handed_out_again_but_failures_are(desk: TrialStore):
     for number, state in enumerate(("finished", "pruned", "diverged", FAILED)):
         desk.write(
             Trial(number=number, overrides={"plan": "adafm"}, why="", state=state, message="why")

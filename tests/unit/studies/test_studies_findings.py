@@ -6,9 +6,9 @@ from pathlib import Path
 from graftgan.experiments.experiment import Experiment
 from graftgan.metrics import ScoringSettings
 from graftgan.pictures import DataSettings
-from graftgan.studies import Findings, Pause, PlanSearch, Trial
+from graftgan.studies import Pause, PlanSearch, SearchResult, Trial
 from graftgan.studies.reruns import ask_to_confirm
-from graftgan.studies.search_result import gather_findings, winner_toml, winning_experiment
+from graftgan.studies.search_result import gather_result, winner_toml, winning_experiment
 from graftgan.studies.search_space import Space
 from graftgan.transfer import parse_plan
 from plain_scores import score
@@ -40,9 +40,9 @@ def trial(number: int, value: float | None, why: str = "sampled", **more: object
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def findings(*trials: Trial, **changes: object) -> Findings:
+def findings(*trials: Trial, **changes: object) -> SearchResult:
     search = replace(PlanSearch(base=BASE), **changes)  # type: ignore[arg-type]
-    return gather_findings(search, SPACE, trials, importances={}, complete=True)
+    return gather_result(search, SPACE, trials, importances={}, complete=True)
 
 
 TRIALS = (trial(0, 3.0, "combined"), trial(1, 2.0), trial(2, None), trial(3, 4.0, "adafm"))
@@ -110,7 +110,7 @@ def test_a_source_that_no_trial_beats_leaves_no_winner_and_nothing_to_confirm():
         "No trial beats the untouched source by KID; there is no winner, and none is run again."
     )
     assert "winner.toml" not in said
-    so_far = gather_findings(PlanSearch(base=BASE), SPACE, trials, importances={}, complete=False)
+    so_far = gather_result(PlanSearch(base=BASE), SPACE, trials, importances={}, complete=False)
     assert so_far.says[-1].endswith("there is no winner so far.")
     assert not any("winner" in note for note in found.notes)
     search = replace(PlanSearch(base=BASE), confirm_seeds=2)

@@ -10,7 +10,7 @@ from graftgan.core.errors import CollectError
 from graftgan.pictures.collecting.candidates import Candidate, OpenSource, open_source
 from graftgan.pictures.collecting.examine import Examined, ending_of, examine
 from graftgan.pictures.collecting.outcome import Collected, Standing
-from graftgan.pictures.collecting.picture_budget import Quota
+from graftgan.pictures.collecting.picture_budget import PictureBudget
 from graftgan.pictures.collecting.rate_limit import Clock, Stopped
 from graftgan.pictures.collecting.raw_set import Store
 from graftgan.pictures.collecting.reasons import Reason, Refusal
@@ -87,18 +87,18 @@ class _Work:
 
     def gather(self, source: OpenSource) -> None:
         """Collect what one source lists."""
-        quota = Quota(self._settings.count, at_once=2 * self._settings.connections)
+        budget = PictureBudget(self._settings.count, at_once=2 * self._settings.connections)
         candidates = source.listing(self._web)
         try:
             for candidate in candidates:
-                if not self._is_new(candidate, quota):
-                    if quota.is_full:
+                if not self._is_new(candidate, budget):
+                    if budget.is_full:
                         break
                     continue
-                if not quota.enter():
+                if not budget.enter():
                     break
                 self._raise_failure()
-                self._pool.submit(self._take, candidate, quota, source.text)
+                self._pool.submit(self._take, candidate, budget, source.text)
         except CollectError as error:
             self.collected.problems.append(str(error))
         except Stopped:
@@ -107,10 +107,10 @@ class _Work:
             close = getattr(candidates, "close", None)
             if close is not None:
                 close()  # ends a program that lists, and closes an archive
-        quota.wait_for_all()
+        budget.wait_for_all()
         self._raise_failure()
 
-    def _is_new(self, candidate: Candidate, quota: Quota) -> bool:
+    def _is_new(self, candidate: Candidate, budget: PictureBudget) -> bool:
         """Count a candidate that need not be fetched; return whether it is another one."""
         if candidate.is_local:
             return True  # its bytes will tell
@@ -129,10 +129,10 @@ class _Work:
                 return True
             self._seen.add(address)
         if name is not None:
-            quota.count(name)
+            budget.count(name)
         return False
 
-    def _take(self, candidate: Candidate, quota: Quota, source: str) -> None:
+    def _take(self, candidate: Candidate, budget: PictureBudget, source: str) -> None:
         name = None
         try:
             name = self._stored_or_refused(candidate)
@@ -141,9 +141,9 @@ class _Work:
         except BaseException as failure:
             self._fail(failure)
         finally:
-            quota.leave(name)
+            budget.leave(name)
         try:
-            self._tell(quota, source)
+            self._tell(budget, source)
         except BaseException as failure:
             self._fail(failure)
 
@@ -156,12 +156,12 @@ class _Work:
                 self.collected.refused[refusal.reason.value] += 1
             return None
 
-    def _tell(self, quota: Quota, source: str) -> None:
+    def _tell(self, budget: PictureBudget, source: str) -> None:
         if self._watch is None:
             return
         with self._lock:
             refused = self.collected.refused.total()
-            have, wanted = quota.have, quota.wanted
+            have, wanted = budget.have, budget.wanted
             self._watch(Standing(source=source, have=have, wanted=wanted, refused=refused))
 
     def _fail(self, failure: BaseException) -> None:

@@ -1,9 +1,9 @@
-"""Connections on a leash: no answer takes too long, and none comes from a private address.
+"""Guarded connections: no answer takes too long, and none comes from a private address.
 
-A thread that makes a request holds a :class:`Leash`. The connection asks it whether the other end
-may be talked to, after connecting and before a word is said, so that neither a redirect nor a name
-that leads to a private network is followed, whatever a server of names answers at which moment.
-When the time is up it ends the connection, also one that drips a byte now and then.
+A thread that makes a request holds a :class:`GuardedConnection`. The connection asks it whether the
+other end may be talked to, after connecting and before a word is said, so that neither a redirect
+nor a name that leads to a private network is followed, whatever a name server answers at which
+moment. When the time is up it ends the connection, also one that drips a byte now and then.
 """
 
 import socket
@@ -20,7 +20,7 @@ from graftgan.pictures.collecting.reasons import Reason, Refusal
 _held = threading.local()
 
 
-class Leash:
+class GuardedConnection:
     """What one request may do; a context manager of the thread that makes it."""
 
     def __init__(self, seconds: float, *, allows_private: bool) -> None:
@@ -30,11 +30,11 @@ class Leash:
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self.pull)
         self._timer.daemon = True
-        self._outer: Leash | None = None
+        self._outer: GuardedConnection | None = None
 
-    def __enter__(self) -> "Leash":
-        self._outer = getattr(_held, "leash", None)
-        _held.leash = self
+    def __enter__(self) -> "GuardedConnection":
+        self._outer = getattr(_held, "guarded", None)
+        _held.guarded = self
         self._timer.start()
         return self
 
@@ -42,7 +42,7 @@ class Leash:
         self._timer.cancel()
         with self._lock:
             self._socket = None
-        _held.leash = self._outer
+        _held.guarded = self._outer
 
     def pull(self) -> None:
         """End the connection in use, and any that is begun later."""
@@ -66,7 +66,7 @@ class Leash:
 
 
 def leashed_pool(connections: int) -> PoolManager:
-    """Return urllib3's pools with connections that obey the leash of their thread."""
+    """Return urllib3's pools with connections that obey the guarded of their thread."""
     pool = PoolManager(num_pools=64, maxsize=connections)
     pool.pool_classes_by_scheme = cast("Any", {"http": _PlainPool, "https": _SecurePool})
     return pool
@@ -79,9 +79,9 @@ def _shut(connected: socket.socket | None) -> None:
 
 
 def _hold(connected: Any) -> None:
-    leash: Leash | None = getattr(_held, "leash", None)
-    if leash is not None and connected is not None:
-        leash.hold(connected)
+    guarded: GuardedConnection | None = getattr(_held, "guarded", None)
+    if guarded is not None and connected is not None:
+        guarded.hold(connected)
 
 
 def _held_new(connected: socket.socket) -> socket.socket:

@@ -3,7 +3,7 @@
 import threading
 
 
-class Quota:
+class PictureBudget:
     """Lets in as many downloads as may run, and never more than pictures are wanted."""
 
     def __init__(self, wanted: int | None, at_once: int) -> None:

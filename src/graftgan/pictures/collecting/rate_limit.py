@@ -32,7 +32,7 @@ class Clock:
         self._stop.set()
 
 
-class Pace:
+class RateLimit:
     """Keeps a pause between the starts of two requests to one host."""
 
     def __init__(self, clock: Clock, pause: float) -> None:

@@ -22,9 +22,9 @@ from graftgan.pictures.collecting.addresses import (
     tidy,
 )
 from graftgan.pictures.collecting.download import copy_body
-from graftgan.pictures.collecting.guarded_connection import Leash, leashed_pool
+from graftgan.pictures.collecting.guarded_connection import GuardedConnection, leashed_pool
 from graftgan.pictures.collecting.http_errors import in_words, refused_status
-from graftgan.pictures.collecting.rate_limit import Clock, Pace
+from graftgan.pictures.collecting.rate_limit import Clock, RateLimit
 from graftgan.pictures.collecting.reasons import Reason, Refusal
 from graftgan.pictures.collecting.robots import LARGEST_ROBOTS, Robots, parse_robots
 from graftgan.pictures.collecting.settings import CollectSettings
@@ -61,7 +61,7 @@ class Web:
     def __init__(self, settings: CollectSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._pace = Pace(clock, settings.pause)
+        self._rate_limit = RateLimit(clock, settings.pause)
         self._pool = leashed_pool(settings.connections + 1)  # who lists asks too
         self._headers = {
             "User-Agent": user_agent(settings.contact),
@@ -69,13 +69,13 @@ class Web:
         }
         self._robots: dict[str, Robots | Refusal] = {}
         self._robots_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._leashes: set[Leash] = set()
+        self._guarded: set[GuardedConnection] = set()
         self._chance = random.Random()
 
     def close(self) -> None:
         """End every connection, also those in use."""
-        for leash in list(self._leashes):
-            leash.pull()
+        for guarded in list(self._guarded):
+            guarded.pull()
         self._pool.clear()
 
     def download(self, address: str, file: IO[bytes], request: Request) -> None:
@@ -123,8 +123,8 @@ class Web:
             file.seek(0)
             file.truncate()
             headers = dict(request.headers) if host_of(address) == start else {}  # may hold secrets
-            leash = Leash(self._settings.seconds, allows_private=allows_private)
-            target = self._answer(address, file, request, headers, leash)
+            guarded = GuardedConnection(self._settings.seconds, allows_private=allows_private)
+            target = self._answer(address, file, request, headers, guarded)
             if target is None:
                 return
             address = _moved_to(address, target)
@@ -136,13 +136,13 @@ class Web:
         file: IO[bytes],
         request: Request,
         headers: dict[str, str],
-        leash: Leash,
+        guarded: GuardedConnection,
     ) -> str | None:
         """Copy the body of the answer; return the address of a redirect instead."""
-        self._pace.wait_turn(host_of(address))
-        self._leashes.add(leash)
+        self._rate_limit.wait_turn(host_of(address))
+        self._guarded.add(guarded)
         try:
-            with leash:
+            with guarded:
                 answer = self._pool.request(
                     "GET",
                     address,
@@ -155,10 +155,10 @@ class Web:
                 target = _take(answer, file, request)
         except (exceptions.HTTPError, OSError, ValueError, Refusal) as error:
             self._clock.sleep(0)  # a connection that we ended ourselves is no news
-            raise in_words(error, self._settings, time_is_up=leash.time_is_up) from None
+            raise in_words(error, self._settings, time_is_up=guarded.time_is_up) from None
         finally:
-            self._leashes.discard(leash)
-        if leash.time_is_up:  # an answer that was cut may look like a short one
+            self._guarded.discard(guarded)
+        if guarded.time_is_up:  # an answer that was cut may look like a short one
             raise in_words(TimeoutError(), self._settings, time_is_up=True)
         return target
 
@@ -185,7 +185,7 @@ class Web:
             return refusal if is_unknown else Robots()
         robots = parse_robots(body.getvalue().decode("utf-8", errors="replace"))
         if robots.pause is not None:
-            self._pace.slow_down(parts.netloc, robots.pause)
+            self._rate_limit.slow_down(parts.netloc, robots.pause)
         return robots
 
     def _wait_after(self, refusal: Refusal, address: str, tried: int) -> None:
@@ -196,7 +196,7 @@ class Web:
                 raise refusal
             wait = max(wait, refusal.wait_s)
         if refusal.wait_s is not None or refusal.reason is Reason.TOO_MANY_REQUESTS:
-            self._pace.hold(host_of(tidy(address)), wait)  # the other threads as well
+            self._rate_limit.hold(host_of(tidy(address)), wait)  # the other threads as well
         self._clock.sleep(wait)
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import tomli_w
 
 from graftgan.pictures.curation.decisions import Reason, Verdict
-from graftgan.pictures.curation.page import Shown, Wall
+from graftgan.pictures.curation.page import Gallery, Shown
 from graftgan.pictures.curation.settings import Rules
 from graftgan.reports import Thumbnail, in_words
 
 MOST = 120
-"""Pictures on a wall."""
+"""Pictures on a gallery."""
 _MOST_IN_ALL = 1200
 _NEARLY = 24  # pictures of what is nearly rejected
 _MARKS = {"kept": "kept by you", "dropped": "dropped by you"}
@@ -37,9 +37,9 @@ class Choice:
         beside = (reason.beside for v in self.verdicts for reason in self._own(v))
         return [v.name for v in self.verdicts] + [name for name in beside if name is not None]
 
-    def wall(self, pictures: Mapping[str, Thumbnail | None]) -> Wall:
-        """Return the wall that they make."""
-        return Wall(shown=[self._shown(v, pictures) for v in self.verdicts], total=self.total)
+    def gallery(self, pictures: Mapping[str, Thumbnail | None]) -> Gallery:
+        """Return the gallery that they make."""
+        return Gallery(shown=[self._shown(v, pictures) for v in self.verdicts], total=self.total)
 
     def _own(self, verdict: Verdict) -> list[Reason]:
         """Return the reasons, those of the filter it is about first."""

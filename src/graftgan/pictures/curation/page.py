@@ -11,12 +11,12 @@ from graftgan.reports.page import render, write_page
 from graftgan.reports.thumbnails import Thumbnail
 
 AT_FIRST = 24
-"""Pictures of a wall that are seen before it is opened."""
+"""Pictures of a gallery that are seen before it is opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A picture on a wall.
+    """A picture on a gallery.
 
     Attributes:
         name: As it is copied into a file.
@@ -34,7 +34,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wall:
+class Gallery:
     """Some pictures of a kind.
 
     Attributes:
@@ -52,7 +52,7 @@ class Wall:
 
     @property
     def rest(self) -> Sequence[Shown]:
-        """What is seen once the wall is opened."""
+        """What is seen once the gallery is opened."""
         return self.shown[AT_FIRST:]
 
 
@@ -100,8 +100,8 @@ class FilterEntry:
     missed: int
     alternatives: Sequence[Alternative]
     notes: Sequence[str]
-    rejected: Wall
-    nearly: Wall
+    rejected: Gallery
+    nearly: Gallery
 
     @property
     def histogram(self) -> Panel:
@@ -130,7 +130,7 @@ class CurationEntry:
         headings: Of the table of filters.
         table: A row of text for each filter, its name first.
         filters: Those that looked.
-        kept_wall: Some of what is kept.
+        kept_gallery: Some of what is kept.
         overruled: What a person decided.
         unusable: Rows of name and reason, not necessarily all.
         unusable_total: How many there are.
@@ -148,8 +148,8 @@ class CurationEntry:
     headings: Sequence[str]
     table: Sequence[Sequence[str]]
     filters: Sequence[FilterEntry]
-    kept_wall: Wall
-    overruled: Wall = field(default_factory=Wall)
+    kept_gallery: Gallery
+    overruled: Gallery = field(default_factory=Gallery)
     unusable: Sequence[Sequence[str]] = ()
     unusable_total: int = 0
     overrides: str

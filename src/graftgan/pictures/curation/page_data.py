@@ -74,8 +74,8 @@ def write_page(
             for cost in advice.costs
             if cost.looked_at
         ],
-        kept_wall=choices.kept.wall(pictures),
-        overruled=choices.overruled.wall(pictures),
+        kept_gallery=choices.kept.gallery(pictures),
+        overruled=choices.overruled.gallery(pictures),
         unusable=[[v.name, str(v.record.unusable)] for v in unusable[:MOST]],
         unusable_total=len(unusable),
         overrides=_example(choices),
@@ -114,8 +114,8 @@ def _filter(
         missed=cost.missed,
         alternatives=others,
         notes=_notes(balance, rules, unsure=any(o.kept.startswith(_UP_TO) for o in others)),
-        rejected=choices.rejected[name].wall(pictures),
-        nearly=choices.nearly[name].wall(pictures),
+        rejected=choices.rejected[name].gallery(pictures),
+        nearly=choices.nearly[name].gallery(pictures),
     )
 
 

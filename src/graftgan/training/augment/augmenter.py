@@ -15,7 +15,7 @@ from graftgan.training.augment.operations import (
     merge_neighbours,
 )
 from graftgan.training.augment.policies import POLICIES, Policy
-from graftgan.training.augment.probabilities import Gate, Probability, pass_gates
+from graftgan.training.augment.probabilities import Group, Probability, apply_by_chance
 from graftgan.training.augment.settings import AugmentationSettings
 
 
@@ -27,14 +27,14 @@ class Augmenter:
         policy: The policy it applies.
         settings: How often and how strongly.
         operations: The policy's steps at this strength, ready to run; none if nothing can change.
-        gates: Which of their numbers are chosen together, in their order.
+        groups: Which of their numbers are chosen together, in their order.
         controller: What moves the probability; None: it moves with the progress alone.
     """
 
     policy: Policy
     settings: AugmentationSettings
     operations: tuple[Operation, ...]
-    gates: tuple[Gate, ...]
+    groups: tuple[Group, ...]
     controller: AdaptiveProbability | None = None
 
     def real(self, images: Images, rng: torch.Generator, *, progress: float) -> Images:
@@ -79,11 +79,11 @@ class Augmenter:
         probability = self.probability_at(progress)
         if not self.operations:
             return images
-        chances = draw_chances(len(images), sum(1 + gate.draws for gate in self.gates), rng)
+        chances = draw_chances(len(images), sum(1 + group.draws for group in self.groups), rng)
         if isinstance(probability, torch.Tensor):  # which is read nowhere but on its device
             chances = chances.to(probability.device)
         # A falling probability only ever drops images.
-        chosen, chances = pass_gates(chances, self.gates, probability)
+        chosen, chances = apply_by_chance(chances, self.groups, probability)
         known = chosen.device.type == "cpu"  # to ask another device is to wait for it
         if known and not chosen.any():
             return images
@@ -129,16 +129,16 @@ def build_augmenter(
         for step in chosen.operations
     ]
     return Augmenter(
-        chosen, settings, merge_neighbours(operations), _gates(chosen, operations), controller
+        chosen, settings, merge_neighbours(operations), _groups(chosen, operations), controller
     )
 
 
-def _gates(policy: Policy, operations: Sequence[Operation]) -> tuple[Gate, ...]:
-    """Return a gate for each operation, or one for all."""
+def _groups(policy: Policy, operations: Sequence[Operation]) -> tuple[Group, ...]:
+    """Return a group for each operation, or one for all."""
     if not policy.each:
-        return (Gate(sum(operation.draws for operation in operations)),)
+        return (Group(sum(operation.draws for operation in operations)),)
     return tuple(
-        Gate(operation.draws, step.one_of)
+        Group(operation.draws, step.one_of)
         for operation, step in zip(operations, policy.operations, strict=True)
     )
 

@@ -5,7 +5,7 @@ nothing. So a CPU generator gives the same augmentation on every machine, and a 
 one particular change.
 
 Of most operations 0.5 is the number that changes nothing: their ranges are symmetric. Those can be
-drawn one by one (``gates.py``).
+drawn one by one (``probabilities.py``).
 """
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Who is changed: one draw for a whole policy, or one for each of its operations.
+"""Which images are changed: one draw for a whole policy, or one for each operation.
 
 A number that is not to act is replaced by 0.5, of which an operation changes nothing. So what is
 drawn, and how much of it, does not depend on the probability, and operations merge as ever.
@@ -18,43 +18,44 @@ Probability = float | Tensor  # a tensor () where it moves while a run trains
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What passes, or does not, as one.
+class Group:
+    """Operations that are applied together, or not at all.
 
     Attributes:
-        draws: Numbers per image behind it.
-        one_of: How many gates share the probability, so that with it at least one of them opens.
+        draws: Random numbers per image that they take.
+        one_of: How many groups share the probability, so that at least one of them is applied
+            with it.
     """
 
     draws: int
     one_of: int = 1
 
-    def opens_with(self, probability: Probability) -> Probability:
-        """Return the probability of this gate alone: 1 - (1 - p)^(1 / one_of)."""
+    def probability_of(self, probability: Probability) -> Probability:
+        """Return the probability of this group alone: 1 - (1 - p)^(1 / one_of)."""
         if self.one_of == 1:
             return probability
         return 1 - (1 - probability) ** (1 / self.one_of)
 
 
-def pass_gates(
-    chances: Chances, gates: Sequence[Gate], probability: Probability
+def apply_by_chance(
+    chances: Chances, groups: Sequence[Group], probability: Probability
 ) -> tuple[Tensor, Chances]:
-    """Let through what is chosen.
+    """Decide which groups are applied to which images.
 
     Args:
-        chances: (b, draws + 1 for each gate): for each gate its own number, then those behind it.
-        gates: In the order of the numbers.
-        probability: With which each opens for an image.
+        chances: (b, draws + 1 for each group): for each group its own number, then those it takes.
+        groups: In the order of the numbers.
+        probability: With which each is applied to an image.
 
     Returns:
-        Which images (b,) any gate opened for, and the numbers behind the gates, neutral where they
-        stayed shut.
+        Which images (b,) any group is applied to, and the numbers of all groups, neutral where one
+        is not applied.
     """
-    parts = chances.split([1 + gate.draws for gate in gates], dim=1)
-    pairs = list(zip(parts, gates, strict=True))
-    opened = [part[:, :1] < gate.opens_with(probability) for part, gate in pairs]
-    behind = [
+    parts = chances.split([1 + group.draws for group in groups], dim=1)
+    pairs = list(zip(parts, groups, strict=True))
+    applied = [part[:, :1] < group.probability_of(probability) for part, group in pairs]
+    numbers = [
         torch.where(chosen, part[:, 1:], NEUTRAL)
-        for chosen, part in zip(opened, parts, strict=True)
+        for chosen, part in zip(applied, parts, strict=True)
     ]
-    return torch.cat(opened, dim=1).any(dim=1), torch.cat(behind, dim=1)
+    return torch.cat(applied, dim=1).any(dim=1), torch.cat(numbers, dim=1)

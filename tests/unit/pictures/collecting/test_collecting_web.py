@@ -41,7 +41,7 @@ from fake_sites import (
     too_short,
 )
 from graftgan.pictures.collecting import CollectSettings, web
-from graftgan.pictures.collecting import guarded_connection as leash
+from graftgan.pictures.collecting import guarded_connection as guarded
 from graftgan.pictures.collecting.addresses import Reach
 from graftgan.pictures.collecting.examine import ending_of
 from graftgan.pictures.collecting.reasons import Reason, Refusal
@@ -279,7 +279,7 @@ def test_a_redirect_into_a_private_network_is_refused(
     """Here 127.0.0.1 stands for the world, and 127.0.0.2 for the private network."""
     monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
     reaches = {"127.0.0.1": Reach.PUBLIC, "127.0.0.2": Reach.PRIVATE}
-    monkeypatch.setattr(leash, "reach_of", reaches.__getitem__)
+    monkeypatch.setattr(guarded, "reach_of", reaches.__getitem__)
     with FakeSite("127.0.0.2") as inside:
         secret = inside.put("/secret.png", picture(1))
         address = site.put("/x.png", redirect(secret))
@@ -342,7 +342,7 @@ def test_a_name_that_leads_to_secrets_is_refused_whoever_allows_what(
     site: FakeSite, client: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
 ):
     """The name is looked at where it has led, so that no second look-up can differ."""
-    monkeypatch.setattr(leash, "reach_of", lambda _ip: Reach.FORBIDDEN)
+    monkeypatch.setattr(guarded, "reach_of", lambda _ip: Reach.FORBIDDEN)
     address = site.put("/x.png", picture(1))
     assert refused(client(allow_private=True), address).reason is Reason.PRIVATE_ADDRESS
     assert site.visits == []

@@ -19,7 +19,7 @@ from graftgan.training.augment import (
 )
 from graftgan.training.augment.geometry import Warp
 from graftgan.training.augment.operations import change_in_turn, merge_neighbours, normal
-from graftgan.training.augment.probabilities import Gate, pass_gates
+from graftgan.training.augment.probabilities import Group, apply_by_chance
 from graftgan.training.augment.recolour import Recolour
 
 EACH = sorted(name for name, policy in POLICIES.items() if policy.each)
@@ -271,11 +271,11 @@ def test_factors_of_colour_are_log_normal() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.7, 1.0])
-def test_each_gate_opens_with_the_probability_and_twins_together_do(probability: float) -> None:
-    gates = [Gate(1), Gate(2, one_of=2), Gate(0, one_of=2)]
+def test_each_gate_probability_of_the_probability_and_twins_together_do(probability: float) -> None:
+    groups = [Group(1), Group(2, one_of=2), Group(0, one_of=2)]
     chances = torch.rand(MANY, 2 + 3 + 1, generator=seeded())
     for given in (probability, torch.tensor(probability)):
-        any_open, behind = pass_gates(chances, gates, given)
+        any_open, behind = apply_by_chance(chances, groups, given)
         alone, twin = behind[:, 0] != 0.5, (behind[:, 1:] != 0.5).any(1)
         other = chances[:, 5] < 1 - math.sqrt(1 - probability)
         assert float(alone.float().mean()) == pytest.approx(probability, abs=0.01)
