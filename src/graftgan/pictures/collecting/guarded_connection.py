@@ -65,8 +65,8 @@ class GuardedConnection:
                 _shut(connected)
 
 
-def leashed_pool(connections: int) -> PoolManager:
-    """Return urllib3's pools with connections that obey the guarded of their thread."""
+def guarded_pool(connections: int) -> PoolManager:
+    """Return urllib3's pools with connections that obey the guard of their thread."""
     pool = PoolManager(num_pools=64, maxsize=connections)
     pool.pool_classes_by_scheme = cast("Any", {"http": _PlainPool, "https": _SecurePool})
     return pool

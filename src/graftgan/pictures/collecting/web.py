@@ -22,7 +22,7 @@ from graftgan.pictures.collecting.addresses import (
     tidy,
 )
 from graftgan.pictures.collecting.download import copy_body
-from graftgan.pictures.collecting.guarded_connection import GuardedConnection, leashed_pool
+from graftgan.pictures.collecting.guarded_connection import GuardedConnection, guarded_pool
 from graftgan.pictures.collecting.http_errors import in_words, refused_status
 from graftgan.pictures.collecting.rate_limit import Clock, RateLimit
 from graftgan.pictures.collecting.reasons import Reason, Refusal
@@ -62,7 +62,7 @@ class Web:
         self._settings = settings
         self._clock = clock
         self._rate_limit = RateLimit(clock, settings.pause)
-        self._pool = leashed_pool(settings.connections + 1)  # who lists asks too
+        self._pool = guarded_pool(settings.connections + 1)  # who lists asks too
         self._headers = {
             "User-Agent": user_agent(settings.contact),
             "Accept-Encoding": "identity",
