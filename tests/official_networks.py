@@ -78,7 +78,7 @@ class Maker:
         self.rng, self.bias = torch.Generator().manual_seed(seed), bias
         self.made = Official()
 
-    def drawn(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> Tensor:
+    def synthesize(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> Tensor:
         return torch.randn(shape, generator=self.rng) * scale + mean
 
     def linear(
@@ -86,8 +86,10 @@ class Maker:
     ) -> None:
         last = name.rpartition(".")[2]
         active = last.startswith("fc")
-        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, scale=1 / rate)
-        self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=0.3 / rate, mean=mean / rate)
+        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, scale=1 / rate)
+        self.made.tensors[f"{name}.bias"] = self.synthesize(
+            outputs, scale=0.3 / rate, mean=mean / rate
+        )
         self.made.kept[name] = {
             "activation": "lrelu" if active else "linear",
             "weight_gain": rate / np.sqrt(inputs),
@@ -97,15 +99,15 @@ class Maker:
 
     def modulated(self, name: str, inputs: int, outputs: int, side: int, **kept: Any) -> None:
         self.linear(f"{name}.affine", W, inputs, mean=1.0)
-        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, side, side)
-        self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=self.bias)
+        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, side, side)
+        self.made.tensors[f"{name}.bias"] = self.synthesize(outputs, scale=self.bias)
         self.made.kept[name] = kept
 
     def plain(self, name: str, inputs: int, outputs: int, side: int, clamp: float | None) -> None:
         skip = name.endswith("skip")
-        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, side, side)
+        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, side, side)
         if not skip:
-            self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=self.bias)
+            self.made.tensors[f"{name}.bias"] = self.synthesize(outputs, scale=self.bias)
         self.made.tensors[f"{name}.frozen_resample_filter"] = TAPS
         self.made.kept[name] = {
             "activation": "linear" if skip else "lrelu",
@@ -132,7 +134,7 @@ def widths() -> dict[int, int]:
 def generator(form: Form) -> Official:
     maker = Maker(1, form.bias)
     maker.mapping(form, Z, W, form.layers, form.rate)
-    maker.made.tensors["mapping.frozen_w_avg"] = maker.drawn(W)
+    maker.made.tensors["mapping.frozen_w_avg"] = maker.synthesize(W)
     maker.made.settings = {
         **{"z_dim": Z, "w_dim": W, "c_dim": form.classes, "img_resolution": SIDE},
         **{"img_channels": 3, "channel_base": BASE, "channel_max": MOST},
@@ -144,7 +146,7 @@ def generator(form: Form) -> Official:
 def _grown_synthesis(maker: Maker, form: Form) -> None:
     made, channels = maker.made, widths()
     made.kept["synthesis"] = {"_init_kwargs": {"conv_clamp": form.clamp, "channel_base": BASE}}
-    made.tensors["synthesis.b4.const"] = maker.drawn(channels[4], 4, 4)
+    made.tensors["synthesis.b4.const"] = maker.synthesize(channels[4], 4, 4)
     for side, width in channels.items():
         block = f"synthesis.b{side}"
         made.tensors[f"{block}.frozen_resample_filter"] = TAPS
@@ -153,8 +155,8 @@ def _grown_synthesis(maker: Maker, form: Form) -> None:
             name, inputs = f"{block}.conv{number}", width if number else channels[side // 2]
             kept = {"use_noise": True, "activation": "lrelu", "conv_clamp": form.clamp}
             maker.modulated(name, inputs, width, 3, act_gain=np.sqrt(2), **kept)
-            made.tensors[f"{name}.noise_strength"] = maker.drawn(1, scale=0.3)[0]
-            made.tensors[f"{name}.frozen_noise_const"] = maker.drawn(side, side)
+            made.tensors[f"{name}.noise_strength"] = maker.synthesize(1, scale=0.3)[0]
+            made.tensors[f"{name}.frozen_noise_const"] = maker.synthesize(side, side)
             made.tensors[f"{name}.frozen_resample_filter"] = TAPS
         gain = 1 / np.sqrt(width)
         maker.modulated(f"{block}.torgb", width, 3, 1, conv_clamp=form.clamp, weight_gain=gain)
@@ -376,18 +378,20 @@ def _filtered_synthesis(maker: Maker, form: Form) -> None:
     made.kept["synthesis"] = {"num_layers": 14, "num_critical": 2, "output_scale": 0.25}
     made.kept["synthesis.input"] = {"bandwidth": np.float64(2.0), "size": np.array([36, 36])}
     maker.linear("synthesis.input.affine", W, 4)
-    made.tensors["synthesis.input.weight"] = maker.drawn(first.channels, first.channels)
-    made.tensors["synthesis.input.frozen_transform"] = torch.eye(3) + maker.drawn(3, 3, scale=0.02)
+    made.tensors["synthesis.input.weight"] = maker.synthesize(first.channels, first.channels)
+    made.tensors["synthesis.input.frozen_transform"] = torch.eye(3) + maker.synthesize(
+        3, 3, scale=0.02
+    )
     made.tensors["synthesis.input.frozen_transform"][2] = torch.tensor([0.0, 0.0, 1.0])
-    made.tensors["synthesis.input.frozen_freqs"] = maker.drawn(first.channels, 2)
-    made.tensors["synthesis.input.frozen_phases"] = maker.drawn(first.channels)
+    made.tensors["synthesis.input.frozen_freqs"] = maker.synthesize(first.channels, 2)
+    made.tensors["synthesis.input.frozen_phases"] = maker.synthesize(first.channels)
     for number, (name, before, after, last) in enumerate(_names(form)):
         between, _, _, up_taps, down_taps = _factors(before, after, last=last)
         side = 1 if rotates or last else 3
         maker.modulated(
             name, before.channels, after.channels, side, conv_clamp=form.clamp, conv_kernel=side
         )
-        made.tensors[f"{name}.frozen_magnitude_ema"] = maker.drawn(1).exp()[0]
+        made.tensors[f"{name}.frozen_magnitude_ema"] = maker.synthesize(1).exp()[0]
         filters = {
             "up_filter": _design(up_taps, before.cutoff, 2 * before.half, between, radial=False),
             "down_filter": _design(

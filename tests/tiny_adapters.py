@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint, save_source
-from graftgan.core.network_types import NO_LATENT_MAP, NetworkPair, tensors_of
+from graftgan.core.network_types import NO_MAPPER, NetworkPair, tensors_of
 from graftgan.models.adapters import Adapter, AdapterNote, changed_tensors, save_adapter
 from graftgan.models.sources import open_source
-from graftgan.networks import behind_latent_map, build_pair
+from graftgan.networks import behind_mapper, build_pair
 from graftgan.networks.normalisation_statistics import evaluation_mode
 from graftgan.transfer import LowRank, apply_plan, parse_plan
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair
@@ -43,14 +43,14 @@ def trained(
     *,
     seed: int = 0,
     statistics: str = "source",
-    before: str = NO_LATENT_MAP,
+    before: str = NO_MAPPER,
 ) -> tuple[NetworkPair, Adapter]:
     """Return unfolded networks that look trained under ``plan``, and their adapter.
 
-    ``before`` is the latent map that the plan's generator stands behind.
+    ``before`` is the mapper that the plan's generator stands behind.
     """
     rng = torch.Generator().manual_seed(seed)
-    pair = behind_latent_map(copy.deepcopy(source.pair), before, rng)
+    pair = behind_mapper(copy.deepcopy(source.pair), before, rng)
     applied = apply_plan(
         parse_plan(plan),
         pair,

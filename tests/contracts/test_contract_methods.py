@@ -119,7 +119,7 @@ def test_what_a_method_freezes_stays_the_sources_bit_for_bit(
         before = source[role].state_dict()
         for key, parameter in network.named_parameters():
             plain = key.replace(".parametrizations", "").removesuffix(".original")
-            plain = plain.removeprefix("inner.")  # of a generator that was put behind a latent map
+            plain = plain.removeprefix("inner.")  # of a generator that was put behind a mapper
             if not parameter.requires_grad:
                 assert torch.equal(parameter, before[plain]), key
                 compared += 1
@@ -129,7 +129,7 @@ def test_what_a_method_freezes_stays_the_sources_bit_for_bit(
         action
         for layers in trained.applied.decisions.values()
         for layer, action in layers.items()
-        if layer != "latent_map"  # the source has none
+        if layer != "mapper"  # the source has none
     }
     assert (compared == 0) == (actions <= {"fine_tune", "reset"})
     tunes = any(not ACTIONS[a].modulates and a != "freeze" for a in actions)

@@ -18,7 +18,7 @@ def test_there_are_objectives_to_hold_to_the_contract():
 def losses(request: pytest.FixtureRequest) -> Losses:
     """Return the losses of a run under way: BEGAN's begin without a word on fakes."""
     objective = OBJECTIVES[request.param]
-    begun = objective.begin(objective.advice)
+    begun = objective.begin(objective.defaults)
     if isinstance(begun, nn.Module):
         for kept in begun.buffers():
             kept.fill_(0.5)
@@ -62,11 +62,11 @@ def test_extreme_logits_stay_finite(losses: Losses):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_advice_leaves_nothing_open(name: str):
-    advice = OBJECTIVES[name].advice
-    assert advice.optimizer is not None
-    assert advice.critic_steps is not None
-    assert advice.generator_learning_rate
-    assert advice.discriminator_learning_rate
-    if advice.optimizer == "adam":
-        assert advice.beta1 is not None
-        assert advice.beta2 is not None
+    defaults = OBJECTIVES[name].defaults
+    assert defaults.optimizer is not None
+    assert defaults.critic_steps is not None
+    assert defaults.generator_learning_rate
+    assert defaults.discriminator_learning_rate
+    if defaults.optimizer == "adam":
+        assert defaults.beta1 is not None
+        assert defaults.beta2 is not None

@@ -68,7 +68,7 @@ class Sentinel:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._armed or getattr(self._here, "judges", False):
             return
-        self._here.judges = True  # judging opens files and links itself
+        self._here.judges = True  # conditioned_on opens files and links itself
         try:
             told = self._judge(event, arguments)
         finally:

@@ -27,7 +27,7 @@ _TIMES = frozenset(
         "now",
     }
 )
-_UNEVEN = ("tensorboard/", "checkpoints/", "study.db")  # compared otherwise, or logs of sittings
+_UNEVEN = ("tensorboard/", "checkpoints/", "study.db")  # compared otherwise, or logs of sessions
 _LOCKS = re.compile(r"(^|/)(\.lock|\.card\.json|\.collect\.lock|lock|search\.lock|\d+\.lock)$")
 _DURATIONS = re.compile(
     r"\b\d+(?:[.,]\d+)*\s*(?:ms|s|seconds?|min|minutes?|h|hours?|images/s|images a second)\b"

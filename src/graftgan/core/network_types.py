@@ -16,12 +16,12 @@ from graftgan.core.untrusted import shown
 
 Layers = Mapping[str, nn.Module]
 Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
-NO_LATENT_MAP = "none"
-MAP_LAYER = "latent_map"  # the name of the layer in front of a generator's own
+NO_MAPPER = "none"
+MAPPER_LAYER = "mapper"  # the name of the layer in front of a generator's own
 CLASS_LAYER = "classes"  # of a generator
 PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
 STYLE_PART = "affine"  # the linear part of a convolution that makes its scales from a style
-ADDED_LAYERS = frozenset({MAP_LAYER, CLASS_LAYER, PROJECTION_LAYER})
+ADDED_LAYERS = frozenset({MAPPER_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
 
 
@@ -101,7 +101,7 @@ class Architecture:
         width: Channels of the widest-resolution feature map; deeper maps are multiples of it.
         generator_normalisation: ``batch``, ``instance``, ``layer`` or ``none``.
         discriminator_normalisation: The same for the discriminator.
-        latent_map: What the generator maps draws from N(0, I) with before its own first layer.
+        mapper: What the generator maps draws from N(0, I) with before its own first layer.
         classes: Names of the classes that the pair tells apart; empty: it knows none.
         style: Of a StyleGAN; None: the backbone has no styles.
     """
@@ -113,7 +113,7 @@ class Architecture:
     width: int = 64
     generator_normalisation: str = "batch"
     discriminator_normalisation: str = "batch"
-    latent_map: str = NO_LATENT_MAP
+    mapper: str = NO_MAPPER
     classes: tuple[str, ...] = ()
     style: StyleArchitecture | None = None
 
@@ -210,16 +210,16 @@ class StyledGenerator(Generator):
         """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
 
     @abstractmethod
-    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
         """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w), with the noise that the network keeps."""
-        return self.drawn(self.styles(latents))
+        return self.synthesize(self.styles(latents))
 
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
         """Map latents (b, z) to images with fresh noise for each picture."""
-        return self.drawn(self.styles(latents), rng)
+        return self.synthesize(self.styles(latents), rng)
 
 
 class Discriminator(LayeredNetwork):
@@ -241,7 +241,7 @@ class Discriminator(LayeredNetwork):
         """Run the network."""
         return super().__call__(images)
 
-    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+    def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
         """Return the critic of pictures of ``classes``; without classes it is the network itself.
 
         What takes a critic, such as a penalty, then need not know of classes.

@@ -30,7 +30,7 @@ def usual_batch_size(architecture: Architecture) -> int:
     return max(2, min(_STYLED_PIXELS // architecture.resolution, _STYLED_BATCH))
 
 
-def advised(
+def with_defaults(
     settings: OptimizationSettings,
     architecture: Architecture,
     *,
@@ -55,13 +55,13 @@ def advised(
                     f"{name} needs networks with styles, which {architecture.backbone} has not; "
                     "leave it out, or take the backbone stylegan2"
                 )
-    advice = OBJECTIVES[objective].advice
+    defaults = OBJECTIVES[objective].defaults
     if architecture.style is not None and objective == "gan" and procedure == DEFAULT_PROCEDURE:
         side = architecture.resolution
         learning_rate = 2.5e-3 if side < _FINE_FROM else 2e-3
         mixes = architecture.backbone == "stylegan2"
-        advice = replace(
-            advice,
+        defaults = replace(
+            defaults,
             generator_learning_rate=learning_rate,
             discriminator_learning_rate=learning_rate if mixes else 2e-3,
             beta1=0.0,
@@ -70,4 +70,4 @@ def advised(
             path_length=2.0 if mixes else 0.0,
             style_mixing=0.9 if mixes else 0.0,
         )
-    return settings.or_else(advice)
+    return settings.or_else(defaults)

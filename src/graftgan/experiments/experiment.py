@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import NO_LATENT_MAP, Architecture, StyleArchitecture
+from graftgan.core.network_types import NO_MAPPER, Architecture, StyleArchitecture
 from graftgan.core.settings import strict
 from graftgan.experiments.defaults import (
     DEFAULT_PROCEDURE,
-    advised,
     usual_batch_size,
     usual_objective,
+    with_defaults,
 )
 from graftgan.experiments.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import BACKBONES, LATENT_MAPS, NORMALISATIONS
+from graftgan.networks import BACKBONES, MAPPERS, NORMALISATIONS
 from graftgan.pictures import DataSettings
 from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.augment import POLICIES, AugmentationSettings
@@ -72,7 +72,7 @@ class NetworkSettings:
     """Of a StyleGAN with classes: of the weights of these layers."""
     direction_size: int | None = None
     """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
-    latent_map: str | None = None
+    mapper: str | None = None
     """What draws pass before the generator: none, affine or miner; some methods need one."""
     classes: tuple[str, ...] | None = None
     """The classes, in alphabetical order; --labels folders finds them, and checks those given."""
@@ -134,7 +134,7 @@ class Experiment:
             (METHODS, self.method),
             (NORMALISATIONS, self.network.generator_normalisation),
             (NORMALISATIONS, self.network.discriminator_normalisation),
-            (LATENT_MAPS, self.network.latent_map),
+            (MAPPERS, self.network.mapper),
         ]
         problems: list[str] = []
         for registry, name in ((r, n) for r, n in lookups if n is not None):
@@ -200,8 +200,8 @@ class Experiment:
         if source is None:
             architecture = self._fresh_architecture(given, style)
         else:
-            if source.latent_map == NO_LATENT_MAP:  # a map can be put before, not taken away
-                source = replace(source, latent_map=given.get("latent_map", NO_LATENT_MAP))
+            if source.mapper == NO_MAPPER:  # a map can be put before, not taken away
+                source = replace(source, mapper=given.get("mapper", NO_MAPPER))
             _refuse_contradictions(source, given)
             _refuse_styles(source.backbone, style)
             if source.style is not None:
@@ -254,9 +254,9 @@ class Experiment:
         return self.objective
 
     @property
-    def latent_map(self) -> str:
+    def mapper(self) -> str:
         """What stands between a draw and the latent that the generator takes."""
-        return self.network.latent_map or NO_LATENT_MAP
+        return self.network.mapper or NO_MAPPER
 
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and feature networks absolute."""
@@ -274,7 +274,7 @@ class Experiment:
         return self.augmentation.or_else(policy, transfers=self.source is not None)
 
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
-        """Return the experiment with every default and advice written out."""
+        """Return the experiment with every default written out."""
         names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
         network = {name: getattr(architecture, name) for name in names}
         if architecture.style is not None:
@@ -291,7 +291,7 @@ class Experiment:
             plan=FRESH_PLANS[self.procedure] if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
-            optimization=advised(
+            optimization=with_defaults(
                 self.optimization,
                 architecture,
                 objective=objective,

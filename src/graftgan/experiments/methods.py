@@ -29,7 +29,7 @@ METHODS: Registry[Method] = Registry("method")
 _ALL_TRAIN = {"plan": "fine_tune"}
 _RECONSTRUCTION = {
     "procedure": "reconstruction",
-    "network.latent_map": "affine",
+    "network.mapper": "affine",
     "augment": "none",
     "optimization.optimizer": "adam",
     "optimization.beta1": 0.9,
@@ -120,7 +120,7 @@ _ROWS = {
         "Noguchi and Harada 2019, arXiv:1904.01774",
         {
             **_RECONSTRUCTION,
-            "plan": "D[*=freeze] G[latent_map=fine_tune, *=filter_scale_shift]",
+            "plan": "D[*=freeze] G[mapper=fine_tune, *=filter_scale_shift]",
             "optimization.generator_learning_rate": 0.03,
             "reconstruction.latent_rate": 0.05,
             "reconstruction.latent_noise": 0.01,
@@ -144,7 +144,7 @@ _ROWS = {
     "minegan": Method(
         "learn which latents to draw from, then fine-tune both networks",
         "Wang et al. 2020, arXiv:1912.05270",
-        {**_ALL_TRAIN, "network.latent_map": "miner", "transfer.generator_from": 0.3},
+        {**_ALL_TRAIN, "network.mapper": "miner", "transfer.generator_from": 0.3},
     ),
     "mind2mind": Method(
         "encode the pictures once, train the first generator layers on the codes alone",

@@ -15,7 +15,7 @@ from torch import Tensor
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state, require_finite
 from graftgan.core.errors import CheckpointError, PlanError, RunError
 from graftgan.core.network_types import (
-    NO_LATENT_MAP,
+    NO_MAPPER,
     Architecture,
     NetworkPair,
     StyleArchitecture,
@@ -161,7 +161,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         latent_size=network.latent_size or 0,
         generator_normalisation=network.generator_normalisation or "",
         discriminator_normalisation=network.discriminator_normalisation or "",
-        latent_map=network.latent_map or NO_LATENT_MAP,
+        mapper=network.mapper or NO_MAPPER,
         classes=network.classes or (),
         style=StyleArchitecture(**style) if style else None,
     )
@@ -249,7 +249,7 @@ def _refuse_idle_start(network: str, applied: AppliedPlan, transfer: TransferSet
             f"under the plan {applied.report.notation} nothing of the {network} trains before "
             f"modulations_from ({transfer.modulations_from}) and generator_from "
             f"({transfer.generator_from}); lower these, reset one of its layers, or put the "
-            "generator behind --latent-map miner"
+            "generator behind --mapper miner"
         )
 
 

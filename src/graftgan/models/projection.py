@@ -161,7 +161,7 @@ class _Search:
     def _distances(self, styles: Styles, real: Images) -> Tensor:
         """Return the loss of each picture (b,)."""
         layers = self._mean.shape[1]
-        drawn = self._generator.drawn(styles.expand(-1, layers, -1))
+        drawn = self._generator.synthesize(styles.expand(-1, layers, -1))
         pixels = (drawn - real).square().mean(dim=(1, 2, 3))
         loss = self._settings.pixel_weight * pixels
         if self._perceptual is not None:

@@ -77,7 +77,7 @@ def mixed_grid(
 @torch.no_grad()
 def pictures_of(generator: StyledGenerator, styles: Styles) -> PictureBytes:
     """Return the pictures of styles (b, n, w) as uint8 (b, c, h, w) on the CPU."""
-    return to_pictures(generator.drawn(styles)).cpu()
+    return to_pictures(generator.synthesize(styles)).cpu()
 
 
 def _styles_of(generator: StyledGenerator, seeds: Sequence[int], truncation: float) -> Styles:

@@ -10,13 +10,13 @@ from graftgan.networks import sngan as sngan
 from graftgan.networks import stylegan as stylegan
 from graftgan.networks.backbone import BACKBONES, blank_pair, build_pair, surrounded
 from graftgan.networks.blocks import NORMALISATIONS
-from graftgan.networks.mapper import LATENT_MAPS, behind_latent_map
+from graftgan.networks.mapper import MAPPERS, behind_mapper
 
 __all__ = [
     "BACKBONES",
-    "LATENT_MAPS",
+    "MAPPERS",
     "NORMALISATIONS",
-    "behind_latent_map",
+    "behind_mapper",
     "blank_pair",
     "build_pair",
     "surrounded",

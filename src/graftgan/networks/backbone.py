@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import NO_LATENT_MAP, Architecture, NetworkPair, StyleArchitecture
+from graftgan.core.network_types import NO_MAPPER, Architecture, NetworkPair, StyleArchitecture
 from graftgan.core.registry import Registry
 from graftgan.networks.class_conditional import with_classes
-from graftgan.networks.mapper import behind_latent_map
+from graftgan.networks.mapper import behind_mapper
 
 
 class BackboneBuilder(Protocol):
@@ -55,7 +55,7 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
     backbone = BACKBONES[architecture.backbone]
-    bare = replace(architecture, latent_map=NO_LATENT_MAP)
+    bare = replace(architecture, mapper=NO_MAPPER)
     if backbone.style is None:  # networks with styles have classes of their own
         bare = replace(bare, classes=())
     pair = backbone.build(bare, rng)
@@ -96,13 +96,13 @@ def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generat
     """Return ``pair`` with what ``architecture`` puts around a backbone, fresh unless it has it.
 
     Raises:
-        SettingsError: The pair has another latent map or other classes, or has classes and no map.
+        SettingsError: The pair has another mapper or other classes, or has classes and no map.
     """
     known = pair.architecture
-    if known.classes and known.latent_map != architecture.latent_map:
+    if known.classes and known.mapper != architecture.mapper:
         raise SettingsError(
-            f"the source has classes, which no latent map can be put behind; leave latent_map out, "
-            f"or put '{architecture.latent_map}' on a source without classes"
+            f"the source has classes, which no mapper can be put behind; leave mapper out, "
+            f"or put '{architecture.mapper}' on a source without classes"
         )
-    pair = behind_latent_map(pair, architecture.latent_map, rng)
+    pair = behind_mapper(pair, architecture.mapper, rng)
     return with_classes(pair, architecture.classes)

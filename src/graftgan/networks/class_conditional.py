@@ -144,7 +144,7 @@ class ConditionalDiscriminator(Discriminator):
         """Run the network."""
         return nn.Module.__call__(self, images, classes)
 
-    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+    def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
         """Return the critic of pictures of ``classes``."""
         return partial(self, classes=classes)
 

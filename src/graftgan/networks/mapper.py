@@ -1,8 +1,8 @@
-"""Latent maps: what stands between a draw from N(0, I) and the latent that a generator takes.
+"""Mappers: what stands between a draw from N(0, I) and the latent that a generator takes.
 
 Some methods of transfer do not change how the generator draws but which of its latents are drawn.
-A latent map is then the generator's first layer, so that sampling, scoring, folding and every
-plan work as they do without one. To add a map: register it in ``LATENT_MAPS``.
+A mapper is then the generator's first layer, so that sampling, scoring, folding and every
+plan work as they do without one. To add a map: register it in ``MAPPERS``.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from torch import nn
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import (
-    MAP_LAYER,
-    NO_LATENT_MAP,
+    MAPPER_LAYER,
+    NO_MAPPER,
     Architecture,
     Generator,
     Layers,
@@ -26,33 +26,33 @@ from graftgan.core.registry import Registry
 from graftgan.core.tensors import Images, Latents, Styles
 from graftgan.networks.blocks import start_by_fan_in
 
-LATENT_MAPS: Registry[Callable[[int, torch.Generator], nn.Module]] = Registry("latent map")
+MAPPERS: Registry[Callable[[int, torch.Generator], nn.Module]] = Registry("mapper")
 
 
 class MappedGenerator(Generator):
-    """A generator behind a latent map, which is its first layer."""
+    """A generator behind a mapper, which is its first layer."""
 
-    def __init__(self, inner: Generator, latent_map: nn.Module, architecture: Architecture) -> None:
+    def __init__(self, inner: Generator, mapper: nn.Module, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.latent_map = latent_map
+        self.mapper = mapper
         self.inner = inner
 
     def layers(self) -> Layers:
-        """Return ``latent_map`` and the layers of the generator behind it."""
-        return {MAP_LAYER: self.latent_map, **self.inner.layers()}
+        """Return ``mapper`` and the layers of the generator behind it."""
+        return {MAPPER_LAYER: self.mapper, **self.inner.layers()}
 
     def steps(self) -> Steps:
         """Return the map and the steps of the generator behind it."""
-        return {MAP_LAYER: self.latent_map, **self.inner.steps()}
+        return {MAPPER_LAYER: self.mapper, **self.inner.steps()}
 
     def forward(self, latents: Latents) -> Images:
         """Map draws (b, z) from N(0, I) to images (b, c, h, w) in [-1, 1]."""
-        return self.inner(self.latent_map(latents))
+        return self.inner(self.mapper(latents))
 
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
         """Map draws to images with the noise of the generator behind the map."""
-        return self.inner.in_training(self.latent_map(latents), rng)
+        return self.inner.in_training(self.mapper(latents), rng)
 
 
 class MappedStyledGenerator(MappedGenerator, StyledGenerator):
@@ -67,11 +67,11 @@ class MappedStyledGenerator(MappedGenerator, StyledGenerator):
 
     def styles(self, latents: Latents) -> Styles:
         """Map draws (b, z) to styles (b, n, w)."""
-        return self.inner.styles(self.latent_map(latents))
+        return self.inner.styles(self.mapper(latents))
 
-    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
         """Map styles (b, n, w) to images."""
-        return self.inner.drawn(styles, rng)
+        return self.inner.synthesize(styles, rng)
 
 
 class AffineMap(nn.Module):
@@ -120,29 +120,29 @@ def _affine(size: int, rng: torch.Generator) -> nn.Module:
     return AffineMap(size)
 
 
-LATENT_MAPS.register(NO_LATENT_MAP)(_none)
-LATENT_MAPS.register("affine")(_affine)
-LATENT_MAPS.register("miner")(Miner)
+MAPPERS.register(NO_MAPPER)(_none)
+MAPPERS.register("affine")(_affine)
+MAPPERS.register("miner")(Miner)
 
 
-def behind_latent_map(pair: NetworkPair, name: str, rng: torch.Generator) -> NetworkPair:
-    """Return ``pair`` with its generator behind the latent map ``name``, fresh unless it has it.
+def behind_mapper(pair: NetworkPair, name: str, rng: torch.Generator) -> NetworkPair:
+    """Return ``pair`` with its generator behind the mapper ``name``, fresh unless it has it.
 
     Raises:
         SettingsError: There is no such map, or the generator stands behind another one.
     """
-    mapped = MAP_LAYER in pair.generator.layers()
-    present = pair.architecture.latent_map if mapped else NO_LATENT_MAP
+    mapped = MAPPER_LAYER in pair.generator.layers()
+    present = pair.architecture.mapper if mapped else NO_MAPPER
     if name == present:
         return pair
-    if present != NO_LATENT_MAP:
+    if present != NO_MAPPER:
         raise SettingsError(
-            f"the generator stands behind the latent map '{present}', which '{name}' cannot "
+            f"the generator stands behind the mapper '{present}', which '{name}' cannot "
             "replace; choose another source"
         )
-    architecture = replace(pair.architecture, latent_map=name)
-    latent_map = LATENT_MAPS[name](architecture.latent_size, rng)
+    architecture = replace(pair.architecture, mapper=name)
+    mapper = MAPPERS[name](architecture.latent_size, rng)
     pair.discriminator.architecture = architecture
     styled = isinstance(pair.generator, StyledGenerator)
     mapped_kind = MappedStyledGenerator if styled else MappedGenerator
-    return NetworkPair(mapped_kind(pair.generator, latent_map, architecture), pair.discriminator)
+    return NetworkPair(mapped_kind(pair.generator, mapper, architecture), pair.discriminator)

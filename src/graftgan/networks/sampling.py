@@ -62,7 +62,7 @@ def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Im
     if truncation == 1:
         return generator
     if isinstance(generator, StyledGenerator):
-        return lambda latents: generator.drawn(
+        return lambda latents: generator.synthesize(
             torch.lerp(generator.mean_style, generator.styles(latents), truncation)
         )
     size = generator.architecture.latent_size

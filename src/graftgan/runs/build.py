@@ -280,11 +280,11 @@ def _classes(experiment: Experiment) -> tuple[str, ...] | None:
 
 
 def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
-    """Return a source with the latent map and the classes of a resolved experiment.
+    """Return a source with the mapper and the classes of a resolved experiment.
 
     What is fresh has the experiment's seed.
     """
-    rng = Randomness(experiment.seed).generator("latent map")
+    rng = Randomness(experiment.seed).generator("mapper")
     return surrounded(pair, architecture_of(experiment), rng)
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.settings import to_plain
-from graftgan.experiments.defaults import advised, usual_batch_size
+from graftgan.experiments.defaults import usual_batch_size, with_defaults
 from graftgan.models.sources import open_source
 from graftgan.studies.comparison import flat
 from graftgan.studies.search_space import Choices
@@ -221,7 +221,7 @@ class OptunaStrategy(Strategy):
         architecture = open_source(base.source).card.architecture
         settled = replace(
             base,
-            optimization=advised(
+            optimization=with_defaults(
                 base.optimization,
                 architecture,
                 objective=base.played_with(architecture.backbone),

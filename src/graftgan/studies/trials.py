@@ -64,7 +64,7 @@ class Trial:
         iteration: Reached.
         images: Real pictures shown.
         seconds: In the training loop.
-        wall: In all that it took, over the sittings that ended orderly.
+        wall: In all that it took, over the sessions that ended orderly.
         trainable: Numbers that the plan lets train.
         parameters: All numbers of both networks.
     """

@@ -126,7 +126,7 @@ class AdversarialLosses:
         real = self.real_batch(context.turn)
         real = self.views.real(real, context.generator("view of real"), progress=context.progress)
         classes = self.real_classes(context.turn)
-        critic = self.pair.discriminator.judging(classes)
+        critic = self.pair.discriminator.conditioned_on(classes)
         with self.hardware.autocast():
             with torch.no_grad():
                 fake = self._generate(context, classes)
@@ -159,7 +159,7 @@ class AdversarialLosses:
             fake = self.views.fake(
                 fake, context.generator("view of fake"), progress=context.progress
             )
-            logits = self.pair.discriminator.judging(classes)(fake).float()
+            logits = self.pair.discriminator.conditioned_on(classes)(fake).float()
             terms = {"loss": self.losses.generator_loss(logits)}
             terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
             terms |= {a.name: a(None) for a in self._regularizers_of("generator")}
@@ -190,7 +190,7 @@ class AdversarialLosses:
         others = self._draw_latents(context, "latents of mixed styles", classes)
         pair = generator.styles(latents), generator.styles(others)
         rng = context.generator("style mixing")
-        return generator.drawn(mixed_styles(*pair, self.style_mixing, rng), noise)
+        return generator.synthesize(mixed_styles(*pair, self.style_mixing, rng), noise)
 
     def _draw_latents(
         self, context: StepContext, stream: str, classes: ClassWeights | None

@@ -45,7 +45,7 @@ class Training:
         batch_size: Pictures in a batch, over all processes.
         iteration: Iterations done.
         images_seen: Real pictures shown so far.
-        seconds: Time spent in the loop, over all sittings.
+        seconds: Time spent in the loop, over all sessions.
         seconds_limit: The run also ends once ``seconds`` has reached this.
         extra_modules: What trains along beside the pair, by name.
         reconstruction_grid: Draws from a generator the training pictures beside their

@@ -9,9 +9,9 @@ Three ways to say it, one network after the other, in any mix:
 * ``D[layer1=freeze, layer2-4=adafm, *=fine_tune]``: rules; the first that matches a layer wins.
 * a preset's name, such as ``combined``; it fits any depth.
 
-Layers that were added to a backbone, such as a latent map or classes, are not counted and no
+Layers that were added to a backbone, such as a mapper or classes, are not counted and no
 pattern finds them, so that every plan means for the backbone's own layers what it means without
-them. They train, unless a rule names them: ``G[latent_map=freeze, *=fine_tune]``.
+them. They train, unless a rule names them: ``G[mapper=freeze, *=fine_tune]``.
 """
 
 import re

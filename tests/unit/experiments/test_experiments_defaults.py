@@ -82,10 +82,10 @@ def test_what_a_person_says_wins():
 def test_networks_without_styles_keep_the_advice_of_the_objective():
     chosen = settled("dcgan").optimization
     assert chosen.r1_gamma == chosen.path_length == chosen.style_mixing == 0.0
-    assert chosen == OptimizationSettings().or_else(OBJECTIVES["hinge"].advice)
+    assert chosen == OptimizationSettings().or_else(OBJECTIVES["hinge"].defaults)
     assert settled("dcgan").training.batch_size == 64
     other = settled("stylegan2", objective="wgan_gp").optimization
-    assert other == OptimizationSettings().or_else(OBJECTIVES["wgan_gp"].advice)
+    assert other == OptimizationSettings().or_else(OBJECTIVES["wgan_gp"].defaults)
 
 
 @pytest.mark.parametrize("name", ["path_length", "style_mixing"])

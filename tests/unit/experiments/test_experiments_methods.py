@@ -50,7 +50,7 @@ def test_transfergan_sets_the_rates_and_leaves_the_game_alone():
     for objective in OBJECTIVES:
         experiment = started("--method", "transfergan", "--objective", objective)
         resolved = experiment.resolved(architecture, bfloat16=False)
-        found, advice = resolved.optimization, OBJECTIVES[objective].advice
+        found, advice = resolved.optimization, OBJECTIVES[objective].defaults
         assert found.generator_learning_rate == found.discriminator_learning_rate == 1e-5
         assert (found.optimizer, found.critic_steps) == (advice.optimizer, advice.critic_steps)
 

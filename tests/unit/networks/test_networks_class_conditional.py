@@ -100,7 +100,7 @@ def test_the_score_is_that_of_miyato_and_koyama():
     wanted = psi + torch.stack([taken[0][i] @ directions[y] for i, y in enumerate((1, 0, 2, 1))])
     weights = class_weights(labels(1, 0, 2, 1), 3)
     torch.testing.assert_close(critic(images, weights), wanted)
-    torch.testing.assert_close(critic.judging(weights)(images), wanted)
+    torch.testing.assert_close(critic.conditioned_on(weights)(images), wanted)
     assert torch.equal(critic(images), psi), "without classes it is psi alone"
     assert (wanted - psi).abs().min() > 1e-4
 
@@ -163,13 +163,13 @@ def test_an_architecture_with_classes_builds_and_describes_itself():
 
 
 def test_classes_stand_around_a_latent_map():
-    architecture = tiny_architecture(classes=CLASSES, latent_map="affine")
+    architecture = tiny_architecture(classes=CLASSES, mapper="affine")
     pair = build_pair(architecture)
-    assert list(pair.generator.layers())[:2] == ["classes", "latent_map"]
+    assert list(pair.generator.layers())[:2] == ["classes", "mapper"]
     assert pair.generator(pair.architecture.with_labels(latents(2))).shape == (2, 3, 32, 32)
     rng = torch.Generator()
-    with pytest.raises(SettingsError, match="no latent map can be put behind"):
-        surrounded(build_pair(replace(architecture, latent_map="none")), architecture, rng)
+    with pytest.raises(SettingsError, match="no mapper can be put behind"):
+        surrounded(build_pair(replace(architecture, mapper="none")), architecture, rng)
 
 
 def test_what_cannot_take_classes_says_why():

@@ -57,9 +57,9 @@ def test_truncation_scales_the_latents_and_leaves_the_classes():
             generate(generator, given, truncation=refused)
 
 
-@pytest.mark.parametrize("latent_map", ["none", "affine"])
-def test_truncation_draws_styles_towards_their_mean(latent_map: str):
-    generator = tiny_pair(tiny_architecture("stylegan2", latent_map=latent_map)).generator
+@pytest.mark.parametrize("mapper", ["none", "affine"])
+def test_truncation_draws_styles_towards_their_mean(mapper: str):
+    generator = tiny_pair(tiny_architecture("stylegan2", mapper=mapper)).generator
     assert isinstance(generator, StyledGenerator)
     generator.train()
     generator(latents(64, 8))  # so that the mean is not zero
@@ -67,7 +67,7 @@ def test_truncation_draws_styles_towards_their_mean(latent_map: str):
     mean = generator.mean_style.clone()
     assert mean.abs().max() > 0
     styles = generator.eval().styles(given)
-    expected = to_pictures(generator.drawn(mean + 0.7 * (styles - mean)).detach())
+    expected = to_pictures(generator.synthesize(mean + 0.7 * (styles - mean)).detach())
     near = generate(generator, given, truncation=0.7)
     assert (near.int() - expected.int()).abs().max() <= 1  # mean + 0.7 x rounds otherwise
     assert (near != generate(generator, given)).float().mean() > 0.2

@@ -283,9 +283,9 @@ def test_classes_are_drawn_and_judged(name: str):
             for label in range(3)
         ]
         weights = [class_weights(torch.full((2,), label), 3) for label in range(3)]
-        scores = [pair.discriminator.judging(of)(seen) for of in weights]
+        scores = [pair.discriminator.conditioned_on(of)(seen) for of in weights]
         of_none = pair.discriminator(seen)
-        mixed = pair.discriminator.judging(torch.full((2, 3), 1 / 3))(seen)
+        mixed = pair.discriminator.conditioned_on(torch.full((2, 3), 1 / 3))(seen)
     assert not torch.equal(drawn[0], drawn[1])
     assert not torch.equal(scores[0], scores[1])
     assert scores[0].shape == of_none.shape == (2,)

@@ -67,7 +67,7 @@ def whole(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 @pytest.mark.parametrize("name", ["none", "miner"])
 def test_steps_one_after_the_other_are_the_network(backbone: str, name: str):
-    pair = build_pair(tiny_architecture(backbone, latent_map=name))
+    pair = build_pair(tiny_architecture(backbone, mapper=name))
     names = list(pair.generator.layers())
     for _, network in pair.items():
         network.eval()
@@ -182,7 +182,7 @@ def test_the_head_may_start_anew_or_be_a_miner_alone(home: Path):
         "of the source's head"
     )
     mined = mind2mind(home, plan="D(*,0,0) G(*,0,0)")
-    mined = replace(mined, network=replace(mined.network, latent_map="miner"))
+    mined = replace(mined, network=replace(mined.network, mapper="miner"))
     prepared = prepared_of(mined)
     assert prepared.procedure_cache["codes"].shape == (8, 8)
     build_training(prepared, Processes()).run()
@@ -240,7 +240,7 @@ def test_the_head_learns_where_planted_codes_lie(home: Path):
             generator_learning_rate=1e-2, discriminator_learning_rate=1e-2, beta2=0.5
         ),
     )
-    mined = replace(mined, network=replace(mined.network, latent_map="miner"))
+    mined = replace(mined, network=replace(mined.network, mapper="miner"))
     planted = torch.tensor([2.0, -1.0, 0, 0, 0, 0, 0, 0])
     rng = torch.Generator().manual_seed(0)
     prepared = prepared_of(mined)
@@ -248,7 +248,7 @@ def test_the_head_learns_where_planted_codes_lie(home: Path):
     memory = {**prepared.procedure_cache, "codes": codes}
     training = build_training(replace(prepared, procedure_cache=memory), Processes())
     training.run()
-    miner = training.pair.generator.layers()["latent_map"]
+    miner = training.pair.generator.layers()["mapper"]
     with torch.no_grad():
         found = miner(draw_latents(500, 8, rng)).mean(dim=0)
     assert (found - planted).norm() < 0.6 < planted.norm()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graftgan.checkpoints import SourceCard, save_source
 from graftgan.core.errors import PlanError, SettingsError
 from graftgan.core.network_types import (
-    MAP_LAYER,
+    MAPPER_LAYER,
     Generator,
     Layers,
     NetworkPair,
@@ -23,7 +23,7 @@ from graftgan.experiments.methods import with_method
 from graftgan.experiments.run_folder import load_run
 from graftgan.models.adapters import fold_adapter, load_adapter
 from graftgan.models.sources import open_source
-from graftgan.networks import behind_latent_map, build_pair
+from graftgan.networks import behind_mapper, build_pair
 from graftgan.networks.sampling import generate, interpolation_latents
 from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import run
@@ -100,7 +100,7 @@ def test_the_source_stands_still_until_its_stage_and_the_miner_moves_at_once(hom
             else:
                 assert len(changed) == len(source[layer]), f"something of {layer} never moved"
     for before, after in zip(diary.pages, diary.pages[1:], strict=False):
-        assert moved(before[MAP_LAYER], after[MAP_LAYER])
+        assert moved(before[MAPPER_LAYER], after[MAPPER_LAYER])
 
 
 def test_with_the_statistics_of_the_batch_only_the_weights_stand_still(home: Path):
@@ -119,7 +119,7 @@ def test_a_layer_that_starts_anew_does_not_wait():
     assert transfer.start_of("generator", "layer1", "fine_tune") == 0.3
     assert transfer.start_of("generator", "layer1", "adafm") == 0.5
     assert transfer.start_of("generator", "layer1", "reset") == 0.0
-    assert transfer.start_of("generator", MAP_LAYER, "fine_tune") == 0.0
+    assert transfer.start_of("generator", MAPPER_LAYER, "fine_tune") == 0.0
     assert transfer.start_of("discriminator", "layer1", "fine_tune") == 0.0
     assert TransferSettings(generator_from=0.6, modulations_from=0.5).start_of(
         "generator", "layer1", "adafm"
@@ -136,7 +136,7 @@ def test_a_late_generator_needs_someone_who_learns_meanwhile(home: Path):
     )
     prepare(plain, CPU)  # the discriminator warms up
     alone = replace(plain, source=None, plan=None, procedure="vae")
-    with pytest.raises(PlanError, match=r"generator_from \(0\.3\).*--latent-map miner"):
+    with pytest.raises(PlanError, match=r"generator_from \(0\.3\).*--mapper miner"):
         prepare(alone, CPU)
     with pytest.raises(SettingsError, match="generator_from must be in"):
         TransferSettings(generator_from=1.0)
@@ -149,10 +149,10 @@ def test_a_mined_run_is_a_source_with_its_miner(home: Path, tmp_path: Path):
     )
     second = run(again, tmp_path / "again", device="cpu")
     kept = second.experiment()
-    assert (kept.network.latent_map, kept.plan) == ("miner", "combined")
+    assert (kept.network.mapper, kept.plan) == ("miner", "combined")
     trained = load_run(second.path)
     assert trained.applied.report.notation == "D(1,1,2) G(1,1,2)"
-    assert trained.applied.decisions["generator"][MAP_LAYER] == "fine_tune"
+    assert trained.applied.decisions["generator"][MAPPER_LAYER] == "fine_tune"
     mined = dict(load_run(first.path).pair.generator.layers())
     for layer, action in trained.applied.decisions["generator"].items():
         before = tensors_of(mined[layer])
@@ -164,12 +164,12 @@ def test_a_mined_run_is_a_source_with_its_miner(home: Path, tmp_path: Path):
     one = generate(open_source(str(second.path)).pair.generator, walk)
     other = generate(open_source(str(tmp_path / "folded")).pair.generator, walk)
     assert (one.int() - other.int()).abs().max() <= 1
-    carried = {name for name in load_adapter(first.path).tensors if MAP_LAYER in name}
+    carried = {name for name in load_adapter(first.path).tensors if MAPPER_LAYER in name}
     assert len(carried) == 4
 
     for name in ("affine", "none"):
-        asked = replace(again, network=replace(again.network, latent_map=name))
-        with pytest.raises(SettingsError, match=f"latent_map is miner in the source, {name} in"):
+        asked = replace(again, network=replace(again.network, mapper=name))
+        with pytest.raises(SettingsError, match=f"mapper is miner in the source, {name} in"):
             prepare(asked, CPU)
 
 
@@ -192,8 +192,8 @@ def test_the_miner_finds_the_mode_that_the_target_is():
     generator = TwoModes()
     critic = build_pair(generator.architecture, torch.Generator().manual_seed(0)).discriminator
     rng = torch.Generator().manual_seed(1)
-    pair = behind_latent_map(NetworkPair(generator, critic), "miner", rng)
-    miner = list(pair.generator.layers()[MAP_LAYER].parameters())
+    pair = behind_mapper(NetworkPair(generator, critic), "miner", rng)
+    miner = list(pair.generator.layers()[MAPPER_LAYER].parameters())
     loss = AdversarialLosses(
         pair=pair,
         losses=OBJECTIVES["hinge"],

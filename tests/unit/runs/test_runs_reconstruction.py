@@ -77,8 +77,8 @@ def training_of(experiment: Experiment, processes: Processes | None = None) -> T
 
 def map_of(generator: Generator) -> AffineMap:
     assert isinstance(generator, MappedGenerator)
-    assert isinstance(generator.latent_map, AffineMap)
-    return generator.latent_map
+    assert isinstance(generator.mapper, AffineMap)
+    return generator.mapper
 
 
 def learnt(training: Training) -> Tensor:
@@ -152,7 +152,7 @@ def test_glo_samples_from_the_gaussian_of_its_latents_exactly(home: Path):
     for generator in (training.pair.generator, training.average.generator):
         assert torch.equal(map_of(generator).mean, mean)
         assert torch.equal(map_of(generator).factor, factor)
-        drawn = generator.latent_map(latents(20_000))  # type: ignore[operator]
+        drawn = generator.mapper(latents(20_000))  # type: ignore[operator]
         torch.testing.assert_close(drawn.mean(0), mean, atol=0.05, rtol=0)
         torch.testing.assert_close(torch.cov(drawn.T), factor @ factor.T, atol=0.08, rtol=0)
 
@@ -238,7 +238,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
     assert load_tensors(newest / "extra_modules.safetensors").keys() == {"latents.weight"}
     adapter = load_adapter(folder.path)
     assert not [name for name in adapter.tensors if name.startswith("discriminator.")]
-    assert torch.equal(adapter.tensors["generator.latent_map.factor"], 0.17 * torch.eye(8))
+    assert torch.equal(adapter.tensors["generator.mapper.factor"], 0.17 * torch.eye(8))
     page = write_run_report(folder.path).read_text(encoding="utf-8")
     assert "generator.pixels" in page
     assert "discriminator.loss" not in page
@@ -255,7 +255,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
         ({"regularizers": {"l2_sp_generator": 1.0}}, SettingsError, "regularizers hold the parts"),
         ({"augment": "light"}, SettingsError, "augment 'light' changes what a discriminator"),
         ({"optimization": {"r1_gamma": 1.0}}, SettingsError, "r1_gamma is a penalty"),
-        ({"network": {"latent_map": "miner"}}, SettingsError, "latent_map = 'affine'"),
+        ({"network": {"mapper": "miner"}}, SettingsError, "mapper = 'affine'"),
         ({"plan": "fine_tune"}, PlanError, r"does not train the discriminator.*D\(\*,0,0\)"),
         ({"plan": "D(*,0,0) G(*,0,0)"}, PlanError, "leaves the generator with nothing to train"),
         ({"reconstruction": {"perceptual_network": "vgg"}}, SettingsError, "no perceptual network"),

@@ -19,7 +19,7 @@ from graftgan.experiments.scored_pictures import list_scored
 from graftgan.models.sources import open_source
 from graftgan.networks import BACKBONES
 from graftgan.networks.sampling import generate
-from graftgan.runs import session as sitting
+from graftgan.runs import session as session
 from graftgan.runs.initialisation import START
 from graftgan.runs.run import resume, run
 from graftgan.runs.session import Observer
@@ -179,7 +179,7 @@ def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    report = sitting.write_run_report
+    report = session.write_run_report
 
     def signalled(path: Path, **named: Any) -> Path:
         if path.name == START:
@@ -187,7 +187,7 @@ def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too
         return report(path, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sitting, "write_run_report", signalled)
+        patch.setattr(session, "write_run_report", signalled)
         folder = run(experiment, tmp_path / "stopped", device="cpu")
     card = folder.card()
     assert (card.state, card.iteration) == ("interrupted", 0)

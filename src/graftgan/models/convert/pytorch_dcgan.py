@@ -50,15 +50,15 @@ def pair_of_pytorch_dcgan(generator: Tensors, discriminator: Tensors) -> Found:
     )
     drawing = renamed(generator, _generator_names(layers))
     drawing[f"blocks.layer{layers}.conv.bias"] = torch.zeros(architecture.channels)
-    judging = renamed(discriminator, _discriminator_names(layers))
-    judging["blocks.layer1.conv.bias"] = torch.zeros(width)
-    judging[f"blocks.layer{layers}.linear.bias"] = torch.zeros(1)
+    scores = renamed(discriminator, _discriminator_names(layers))
+    scores["blocks.layer1.conv.bias"] = torch.zeros(width)
+    scores[f"blocks.layer{layers}.linear.bias"] = torch.zeros(1)
     score = f"main.{3 * layers - 4}.weight"
     shape_of(discriminator, score, 4)
-    judging[f"blocks.layer{layers}.linear.weight"] = discriminator[score].flatten(1)
+    scores[f"blocks.layer{layers}.linear.weight"] = discriminator[score].flatten(1)
     return Found(
         architecture=architecture,
-        tensors={"generator": _with_counts(drawing), "discriminator": _with_counts(judging)},
+        tensors={"generator": _with_counts(drawing), "discriminator": _with_counts(scores)},
         remark="in the layout of PyTorch's example dcgan; biases that it lacks are zero.",
     )
 

@@ -70,12 +70,12 @@ def pair_of_rosinality(generator: Tensors, discriminator: Tensors) -> Found:
     if not any(name.startswith("noises.") for name in generator):
         drawing |= _drawn_noise(sides)
         remark += " It keeps no noise; some was drawn."
-    judging = renamed(discriminator, _discriminator_names(sides))
+    scores = renamed(discriminator, _discriminator_names(sides))
     return Found(
         architecture=architecture,
         tensors={
             "generator": _with_filters(drawing, _generator_filters(sides)),
-            "discriminator": _with_filters(judging, _discriminator_filters(sides)),
+            "discriminator": _with_filters(scores, _discriminator_filters(sides)),
         },
         remark=remark,
         licence=(

@@ -1,7 +1,7 @@
 """StyleGAN2 and StyleGAN3, their operators and their layers.
 
 From filters (``filters``) to resampling (``resample``) and modulated convolutions (``modulation``),
-to layers (``linear``, ``mapping``, ``synthesis``, ``fourier``, ``judgement``), to the networks
+to layers (``linear``, ``mapping``, ``synthesis``, ``fourier``, ``discriminator``), to the networks
 (``stylegan2``, ``stylegan3``).
 """
 

@@ -89,7 +89,7 @@ class StyleGAN2Generator(StyledGenerator):
         """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
         return for_each_layer(self.mapping(latents), self._styles)
 
-    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
         """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
         return in_turn(self._drawing(noise=rng), styles)
 
@@ -167,7 +167,7 @@ class StyleGAN2Discriminator(Discriminator):
         """Run the network."""
         return nn.Module.__call__(self, images, classes)
 
-    def judging(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
+    def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
         """Return the critic of pictures of ``classes``."""
         return self if classes is None else partial(self, classes=classes)
 

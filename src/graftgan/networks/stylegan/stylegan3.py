@@ -229,7 +229,7 @@ class StyleGAN3Generator(StyledGenerator):
         """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
         return for_each_layer(self.mapping(latents), len(self.synthesis))
 
-    def drawn(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
+    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
         """Map styles (b, n, w) to images; there is no noise, so ``rng`` changes nothing."""
         del rng
         return in_turn(self._drawing(), styles)

@@ -39,7 +39,7 @@ class Objective(Protocol):
     """Adversarial losses on logits, with the optimizer settings of their paper."""
 
     @property
-    def advice(self) -> OptimizationSettings:
+    def defaults(self) -> OptimizationSettings:
         """The optimizer settings its paper used."""
         ...
 
@@ -127,7 +127,7 @@ class NonSaturatingGAN(Stateless):
     Optimizer as DCGAN used it (Radford et al. 2016).
     """
 
-    advice: OptimizationSettings = _DCGAN_ADAM
+    defaults: OptimizationSettings = _DCGAN_ADAM
     allows_batch_normalised_critic: bool = True
     tells_by_sign: bool = True
 
@@ -144,7 +144,7 @@ class NonSaturatingGAN(Stateless):
 class Hinge(Stateless):
     """The hinge loss (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, eq. 16-17)."""
 
-    advice: OptimizationSettings = _DCGAN_ADAM
+    defaults: OptimizationSettings = _DCGAN_ADAM
     allows_batch_normalised_critic: bool = True
     tells_by_sign: bool = True
 
@@ -165,7 +165,7 @@ class Wasserstein(Stateless):
     script: always ``critic_steps`` steps, without the 100 at the start and every 500th time.
     """
 
-    advice: OptimizationSettings = _WGAN_RMSPROP
+    defaults: OptimizationSettings = _WGAN_RMSPROP
     allows_batch_normalised_critic: bool = True
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
@@ -184,7 +184,7 @@ class WassersteinGradientPenalty(Wasserstein):
     Not for a critic with BatchNorm: its score of one image depends on the others (section 4).
     """
 
-    advice: OptimizationSettings = _WGAN_GP_ADAM
+    defaults: OptimizationSettings = _WGAN_GP_ADAM
     allows_batch_normalised_critic: bool = False
 
 
@@ -196,7 +196,7 @@ class BoundaryEquilibrium:
     and do not say when it does.
     """
 
-    advice: OptimizationSettings = _BEGAN_ADAM
+    defaults: OptimizationSettings = _BEGAN_ADAM
     allows_batch_normalised_critic: bool = True
     needs_autoencoder: bool = True
     tells_by_sign: bool = False

@@ -34,7 +34,7 @@ class PathLength(nn.Module):
         styles = generator.styles(latents[: max(1, len(latents) // _SHARE)])
         if not styles.requires_grad:  # a plan may have frozen the mapping
             styles = styles.detach().requires_grad_()
-        images = generator.drawn(styles, rng)
+        images = generator.synthesize(styles, rng)
         noise = torch.randn(images.shape, generator=rng, device=rng.device).to(images)
         noise = noise / math.sqrt(images.shape[2] * images.shape[3])
         (slope,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)

@@ -67,17 +67,17 @@ class OptimizationSettings:
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} must be at least 1, got 0")
 
-    def or_else(self, advice: "OptimizationSettings") -> "OptimizationSettings":
-        """Fill what is not given from ``advice``.
+    def or_else(self, defaults: "OptimizationSettings") -> "OptimizationSettings":
+        """Fill what is not given from ``defaults``.
 
         Raises:
-            SettingsError: A setting is given that means nothing under this advice.
+            SettingsError: A setting is given that means nothing under this defaults.
         """
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("weight_clip", "gradient_penalty", "diversity_ratio", "balance_gain"):
-            if given[name] is not None and getattr(advice, name) is None:
+            if given[name] is not None and getattr(defaults, name) is None:
                 raise SettingsError(f"{name} means nothing for this objective; remove it")
-        filled = {n: getattr(advice, n) for n, v in given.items() if v is None}
+        filled = {n: getattr(defaults, n) for n, v in given.items() if v is None}
         merged = replace(self, **filled)
         absent = {n: 0.0 for n in _ZERO_IF_OPEN if getattr(merged, n) is None}
         merged = replace(merged, **absent)

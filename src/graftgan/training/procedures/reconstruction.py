@@ -59,7 +59,7 @@ class ReconstructionLoss:
     """The loss of the generator and of the latents.
 
     Attributes:
-        generator: It takes the latents themselves: the one behind the latent map.
+        generator: It takes the latents themselves: the one behind the mapper.
         latents: Of the pictures.
         batch: Returns places and images of the pictures of the n-th turn.
         perceptual: The distance between feature maps; None: none.
@@ -115,8 +115,8 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
     experiment, hardware = prepared.experiment, prepared.hardware
     settings, generator = experiment.reconstruction, prepared.pair.generator
     assert isinstance(generator, MappedGenerator)  # `check_reconstruction` was asked first
-    latent_map = generator.latent_map
-    assert isinstance(latent_map, AffineMap)
+    mapper = generator.mapper
+    assert isinstance(mapper, AffineMap)
     pictures = prepared.images.pictures
     if experiment.augmentation.flip:  # a mirrored picture is another one, with its own latent
         pictures = torch.cat([pictures, pictures.flip(3)])
@@ -142,7 +142,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
     def follow() -> None:
         if settings.latent_radius:
             latents.weight.copy_(within_ball(latents.weight, settings.latent_radius))
-        _sample_near(latents.weight, latent_map, settings.sampled_spread)
+        _sample_near(latents.weight, mapper, settings.sampled_spread)
 
     follow()
     together = replace(
@@ -155,7 +155,7 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
     return Parts(
         [together],
         extra_modules={"latents": latents},
-        settled=(latent_map.mean, latent_map.factor),
+        settled=(mapper.mean, mapper.factor),
         reconstruction_grid=lambda drawn: reconstructions(drawn, latents, pictures),
     )
 
@@ -168,8 +168,8 @@ def check_reconstruction(prepared: Prepared) -> None:
     """
     experiment = prepared.experiment
     problems = meaningless_alone(experiment)
-    if experiment.latent_map != "affine":
-        problems.append("what it samples is decided by network.latent_map = 'affine'; set it")
+    if experiment.mapper != "affine":
+        problems.append("what it samples is decided by network.mapper = 'affine'; set it")
     if problems:
         raise SettingsError(f"the procedure reconstruction: {'; '.join(problems)}")
 
@@ -204,11 +204,11 @@ def _start(count: int, prepared: Prepared) -> Latents:
     return within_ball(draw_latents(count, size, rng), radius)
 
 
-def _sample_near(latents: Latents, latent_map: AffineMap, spread: float) -> None:
+def _sample_near(latents: Latents, mapper: AffineMap, spread: float) -> None:
     """Let samples come from N(0, spread^2 I), or from a Gaussian fitted to ``latents``."""
     if spread:
-        mean, factor = torch.zeros_like(latent_map.mean), spread * torch.eye(latents.shape[1])
+        mean, factor = torch.zeros_like(mapper.mean), spread * torch.eye(latents.shape[1])
     else:
         mean, factor = gaussian_of(latents)
-    latent_map.mean.copy_(mean)
-    latent_map.factor.copy_(factor)
+    mapper.mean.copy_(mean)
+    mapper.factor.copy_(factor)

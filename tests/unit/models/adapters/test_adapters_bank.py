@@ -145,18 +145,16 @@ def test_adapters_on_disk_are_put_on_with_their_weights(tmp_path: Path):
     )
 
 
-@pytest.mark.parametrize("latent_map", ["miner", "affine"])
-def test_an_adapter_behind_a_latent_map_is_taken_alone(latent_map: str):
+@pytest.mark.parametrize("mapper", ["miner", "affine"])
+def test_an_adapter_behind_a_latent_map_is_taken_alone(mapper: str):
     source = tiny_source()
-    unfolded, adapter = trained(
-        source, "D(1,2,1) G[latent_map=fine_tune, *=adafm]", before=latent_map
-    )
-    assert any("latent_map" in name for name in adapter.tensors)
+    unfolded, adapter = trained(source, "D(1,2,1) G[mapper=fine_tune, *=adafm]", before=mapper)
+    assert any("mapper" in name for name in adapter.tensors)
     bank = AdapterBank(source)
     bank.add("mapped", adapter)
     torch.testing.assert_close(
         outputs(bank.pair("mapped"))[0], outputs(unfolded)[0], atol=1e-5, rtol=1e-5
     )
     assert_same_tensors(everything_in(bank.pair({})), everything_in(tiny_source().pair))
-    with pytest.raises(CheckpointError, match=f"latent_map is none and {latent_map}"):
+    with pytest.raises(CheckpointError, match=f"mapper is none and {mapper}"):
         bank.generator({"mapped": 0.5})

@@ -108,8 +108,8 @@ def test_classes_come_along(tmp_path: Path, backbone: str):
             assert torch.equal(pictures[-1], pair.generator(given))
             seen = tiny_images(2)
             assert torch.equal(
-                source.discriminator.eval().judging(classes)(seen),
-                pair.discriminator.judging(classes)(seen),
+                source.discriminator.eval().conditioned_on(classes)(seen),
+                pair.discriminator.conditioned_on(classes)(seen),
             )
     assert not torch.equal(*pictures)
 

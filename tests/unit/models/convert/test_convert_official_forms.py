@@ -45,7 +45,7 @@ def assert_computes(pair: NetworkPair, ours: Official, theirs: Official, form: F
     given = draws if classes[0] is None else torch.cat([draws, classes[0]], dim=1)
     with torch.no_grad():
         assert_near(pair.generator(given), pictures(ours, form, draws, classes[0]))
-        critic = pair.discriminator.judging(classes[1])
+        critic = pair.discriminator.conditioned_on(classes[1])
         assert_near(critic(images), scores(theirs, form, images, classes[1]))
 
 

@@ -183,9 +183,9 @@ def test_a_model_with_classes_takes_their_weights_behind_the_latent(form: str, t
 
 @pytest.mark.parametrize("form", ["safetensors", "onnx", "torch-export"])
 def test_a_latent_map_goes_along(form: str, tmp_path: Path):
-    model = tiny("mlp", latent_map="miner")
+    model = tiny("mlp", mapper="miner")
     with torch.no_grad():
-        model.pair.generator.latent_map.shift.weight.normal_(generator=torch.manual_seed(2))
+        model.pair.generator.mapper.shift.weight.normal_(generator=torch.manual_seed(2))
     assert_draws_the_same(model, form, exported(model, form, tmp_path))
 
 

@@ -21,7 +21,7 @@ FAKE = -torch.tensor([0.1, 0.3])
 
 def begun(ratio: float = 0.5, balance: float = 0.0):
     objective = OBJECTIVES["began"]
-    losses = objective.begin(replace(objective.advice, diversity_ratio=ratio))
+    losses = objective.begin(replace(objective.defaults, diversity_ratio=ratio))
     losses.balance.fill_(balance)
     return losses
 

@@ -54,7 +54,7 @@ def test_wasserstein_is_the_difference_of_means(name: str):
 
 
 def test_advice_is_that_of_the_papers():
-    wgan, gp, gan = (OBJECTIVES[n].advice for n in ("wgan", "wgan_gp", "gan"))
+    wgan, gp, gan = (OBJECTIVES[n].defaults for n in ("wgan", "wgan_gp", "gan"))
     assert (wgan.optimizer, wgan.weight_clip, wgan.critic_steps) == ("rmsprop", 0.01, 5)
     assert (wgan.discriminator_learning_rate, wgan.generator_learning_rate) == (5e-5, 5e-5)
     assert (gp.optimizer, gp.beta1, gp.beta2, gp.critic_steps) == ("adam", 0.0, 0.9, 5)

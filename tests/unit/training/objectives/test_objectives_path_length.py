@@ -35,7 +35,7 @@ class Linear(StyledGenerator):
     def styles(self, latents: Tensor) -> Tensor:
         return latents.double()[:, None, :STYLE].expand(-1, LAYERS, -1)
 
-    def drawn(self, styles: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    def synthesize(self, styles: Tensor, rng: torch.Generator | None = None) -> Tensor:
         flat = torch.einsum("bnw,nwp->bp", styles.double(), self.matrices)
         return flat.reshape(-1, 1, SIDE, SIDE)
 

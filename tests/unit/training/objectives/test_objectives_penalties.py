@@ -186,9 +186,9 @@ def test_wgan_clips_no_modulation_away():
 
 
 def test_penalties_are_those_the_settings_ask_for():
-    assert penalties_of(OBJECTIVES["hinge"].advice) == ()
-    assert penalties_of(OBJECTIVES["wgan_gp"].advice) == (GradientPenalty(10.0),)
-    both = OptimizationSettings(r1_gamma=2.0, r1_every=4).or_else(OBJECTIVES["wgan_gp"].advice)
+    assert penalties_of(OBJECTIVES["hinge"].defaults) == ()
+    assert penalties_of(OBJECTIVES["wgan_gp"].defaults) == (GradientPenalty(10.0),)
+    both = OptimizationSettings(r1_gamma=2.0, r1_every=4).or_else(OBJECTIVES["wgan_gp"].defaults)
     assert penalties_of(both) == (GradientPenalty(10.0), R1(2.0, 4))
 
 
@@ -209,13 +209,13 @@ def test_r1_is_lazy_in_a_run():
 
 
 def test_settings_fill_from_the_advice_and_refuse_what_means_nothing():
-    advice = OBJECTIVES["wgan"].advice
-    filled = OptimizationSettings(critic_steps=2).or_else(advice)
+    defaults = OBJECTIVES["wgan"].defaults
+    filled = OptimizationSettings(critic_steps=2).or_else(defaults)
     assert (filled.critic_steps, filled.weight_clip, filled.optimizer) == (2, 0.01, "rmsprop")
     with pytest.raises(SettingsError, match="weight_clip means nothing"):
-        OptimizationSettings(weight_clip=0.1).or_else(OBJECTIVES["gan"].advice)
+        OptimizationSettings(weight_clip=0.1).or_else(OBJECTIVES["gan"].defaults)
     with pytest.raises(SettingsError, match="gradient_penalty means nothing"):
-        OptimizationSettings(gradient_penalty=1.0).or_else(advice)
+        OptimizationSettings(gradient_penalty=1.0).or_else(defaults)
 
 
 @pytest.mark.parametrize(

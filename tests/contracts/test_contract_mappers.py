@@ -1,22 +1,22 @@
-"""What a generator behind a latent map owes the other rooms, whichever map and backbone."""
+"""What a generator behind a mapper owes the other rooms, whichever map and backbone."""
 
 import pytest
 import torch
 from torch import nn
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import MAP_LAYER, NO_LATENT_MAP, NetworkPair
-from graftgan.networks import BACKBONES, LATENT_MAPS, behind_latent_map, build_pair
+from graftgan.core.network_types import MAPPER_LAYER, NO_MAPPER, NetworkPair
+from graftgan.networks import BACKBONES, MAPPERS, behind_mapper, build_pair
 from graftgan.transfer import PRESETS, parse_plan, resolve
 from graftgan.transfer.plan import describe
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_architecture, tiny_pair
 
-MAPS = [name for name in LATENT_MAPS if name != NO_LATENT_MAP]
+MAPS = [name for name in MAPPERS if name != NO_MAPPER]
 CASES = [(backbone, name) for backbone in BACKBONES for name in MAPS]
 
 
 def mapped(backbone: str, name: str) -> NetworkPair:
-    return tiny_pair(tiny_architecture(backbone, latent_map=name))
+    return tiny_pair(tiny_architecture(backbone, mapper=name))
 
 
 def test_there_are_maps_to_hold_to_the_contract():
@@ -27,7 +27,7 @@ def test_there_are_maps_to_hold_to_the_contract():
 def test_the_map_is_the_first_layer_and_every_tensor_lies_in_one(backbone: str, name: str):
     generator = mapped(backbone, name).generator
     plain = build_pair(tiny_architecture(backbone)).generator
-    assert list(generator.layers()) == [MAP_LAYER, *plain.layers()]
+    assert list(generator.layers()) == [MAPPER_LAYER, *plain.layers()]
     own = [*generator.parameters(), *generator.buffers()]
     claims = [
         id(tensor)
@@ -46,11 +46,11 @@ def test_the_map_is_the_first_layer_and_every_tensor_lies_in_one(backbone: str, 
 def test_it_starts_as_the_source(backbone: str, name: str):
     """So the latents start as N(0, I), and the first pictures are the source's."""
     source, pair = tiny_pair(tiny_architecture(backbone)), tiny_pair(tiny_architecture(backbone))
-    pair = behind_latent_map(pair, name, torch.Generator().manual_seed(0))
+    pair = behind_mapper(pair, name, torch.Generator().manual_seed(0))
     for network in (source.generator, pair.generator):
         network.eval()
     assert torch.equal(pair.generator(latents()), source.generator(latents()))
-    assert pair.architecture.latent_map == pair.discriminator.architecture.latent_map == name
+    assert pair.architecture.mapper == pair.discriminator.architecture.mapper == name
 
 
 @pytest.mark.parametrize(("backbone", "name"), CASES)
@@ -66,11 +66,11 @@ def test_its_tensors_fit_a_pair_built_from_its_architecture(backbone: str, name:
 def test_another_map_or_none_is_refused(name: str):
     rng = torch.Generator().manual_seed(0)
     pair = mapped("dcgan", name)
-    assert behind_latent_map(pair, name, rng) is pair
-    for other in LATENT_MAPS:
+    assert behind_mapper(pair, name, rng) is pair
+    for other in MAPPERS:
         if other != name:
-            with pytest.raises(SettingsError, match=f"behind the latent map '{name}'"):
-                behind_latent_map(pair, other, rng)
+            with pytest.raises(SettingsError, match=f"behind the mapper '{name}'"):
+                behind_mapper(pair, other, rng)
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -80,7 +80,7 @@ def test_presets_mean_the_same_for_the_layers_behind_it(preset: str, name: str):
     decisions = resolve(parse_plan(preset), pair)["generator"]
     own = resolve(parse_plan(preset), plain)["generator"]
     expected = "reset" if preset == "scratch" else "fine_tune"
-    assert decisions == {MAP_LAYER: expected, **own}
+    assert decisions == {MAPPER_LAYER: expected, **own}
     assert list(decisions) == list(pair.generator.layers())
     text = describe("generator", decisions).text("generator")
     assert text == describe("generator", own).text("generator")
@@ -89,19 +89,19 @@ def test_presets_mean_the_same_for_the_layers_behind_it(preset: str, name: str):
 @pytest.mark.parametrize("rule", ["freeze", "reset"])
 def test_a_rule_may_name_the_map(rule: str):
     pair = mapped("dcgan", "miner")
-    plan = parse_plan(f"D(0,0,*) G[latent_map={rule}, *=fine_tune]")
+    plan = parse_plan(f"D(0,0,*) G[mapper={rule}, *=fine_tune]")
     decisions = resolve(plan, pair)["generator"]
-    assert decisions.pop(MAP_LAYER) == rule
+    assert decisions.pop(MAPPER_LAYER) == rule
     assert set(decisions.values()) == {"fine_tune"}
     decisions = resolve(plan, pair)["generator"]
     again = parse_plan(f"D(0,0,*) {describe('generator', decisions).text('generator')}")
     assert resolve(again, pair)["generator"] == decisions
-    only = parse_plan("D(0,0,*) G[latent_map=fine_tune, *=freeze]")
+    only = parse_plan("D(0,0,*) G[mapper=fine_tune, *=freeze]")
     assert resolve(only, pair) == resolve(parse_plan("D(0,0,*) G(*,0,0)"), pair)
 
 
 def test_a_miner_bends_and_trains_in_every_part():
-    miner = LATENT_MAPS["miner"](6, torch.Generator().manual_seed(3))
+    miner = MAPPERS["miner"](6, torch.Generator().manual_seed(3))
     draws = latents(64, 6)
     assert torch.equal(miner(draws), draws)
     miner(draws).sum().backward()
