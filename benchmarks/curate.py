@@ -28,7 +28,7 @@ from rich.table import Table
 
 from graftgan.pictures import decode_whole
 from graftgan.pictures.curation import FILTERS, CurationSettings, Tools, curate, rules_of
-from graftgan.pictures.curation.view import LONGEST, View, view_of
+from graftgan.pictures.curation.view import LONGEST, PictureView, picture_view
 
 SIZE = (600, 400)
 QUALITY = 90
@@ -47,10 +47,10 @@ def draw(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(folder / f"{number:06d}.jpg", quality=QUALITY)
 
 
-def view_in(path: Path) -> View:
+def view_in(path: Path) -> PictureView:
     """Return the view of a file's picture."""
     whole = decode_whole(path.read_bytes(), least=LONGEST)
-    return view_of(whole.image, whole.size)
+    return picture_view(whole.image, whole.size)
 
 
 def rates_of_filters(paths: Sequence[Path], names: Sequence[str]) -> dict[str, float]:
@@ -64,7 +64,7 @@ def rates_of_filters(paths: Sequence[Path], names: Sequence[str]) -> dict[str, f
         begin = time.perf_counter()
         for view in views:
             # What filters share, such as smaller copies, counts for each: none is left from before.
-            measure(View(view.image, view.width, view.height))
+            measure(PictureView(view.image, view.width, view.height))
         rates[name] = len(paths) / (time.perf_counter() - begin)
     return rates
 

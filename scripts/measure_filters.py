@@ -28,9 +28,9 @@ from rich.console import Console
 from graftgan.core.files import write_jsonl
 from graftgan.experiments.run_folder import versions
 from graftgan.pictures import decode_whole
-from graftgan.pictures.containers import find_source
-from graftgan.pictures.curation.filters import FILTERS, Measure, Tools
-from graftgan.pictures.curation.view import LONGEST, View, view_of
+from graftgan.pictures.containers import find_container
+from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Tools
+from graftgan.pictures.curation.view import LONGEST, PictureView, picture_view
 
 console = Console(highlight=False, soft_wrap=True)
 LABELLED = ("gray", "blurred", "text", "face")
@@ -96,7 +96,7 @@ def filters_to_measure(face_detector: Path | None) -> list[tuple[str, Path | Non
 
 
 def look(
-    name: str, measure: Measure, pictures: Path, labels: Mapping[str, Mapping[str, Any]]
+    name: str, measure: FilterFunction, pictures: Path, labels: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Seen]:
     """Yield what a filter finds in each labelled picture at its usual threshold."""
     chosen = FILTERS[name]
@@ -113,17 +113,17 @@ def look(
 
 def views(
     pictures: Path, labels: Mapping[str, Any], spoil: Spoil = lambda image: image
-) -> Iterator[tuple[str, View]]:
+) -> Iterator[tuple[str, PictureView]]:
     """Yield the labelled pictures as the pipeline shows them to filters, in order of their names.
 
     Raises:
         KeyError: A labelled picture is not in the archive.
     """
-    with find_source(pictures).open() as contents:
+    with find_container(pictures).open() as contents:
         members = {member.name: member for member in contents.members}
         for name in labels:
             whole = decode_whole(members[name].read(), least=LONGEST)
-            yield name, view_of(spoil(whole.image), whole.size)
+            yield name, picture_view(spoil(whole.image), whole.size)
 
 
 def result(seen: Sequence[Seen], part: str) -> dict[str, Any]:

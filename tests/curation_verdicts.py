@@ -9,7 +9,7 @@ from PIL import Image
 from graftgan.pictures.curation.decisions import Verdict, decide
 from graftgan.pictures.curation.filters import FILTERS, Mode, Reading
 from graftgan.pictures.curation.overrides import Overrides
-from graftgan.pictures.curation.readings import Record
+from graftgan.pictures.curation.readings import PictureReadings
 from graftgan.pictures.curation.settings import Rule, Rules
 
 Readings = Mapping[str, Mapping[str, Reading] | str]
@@ -24,11 +24,11 @@ def only(**thresholds: float | tuple[Mode, float]) -> dict[str, Rule]:
     return rules
 
 
-def records_of(readings: Readings) -> list[Record]:
+def records_of(readings: Readings) -> list[PictureReadings]:
     return [
-        Record(name=name, stamp="", readings={}, unusable=found)
+        PictureReadings(name=name, stamp="", readings={}, unusable=found)
         if isinstance(found, str)
-        else Record(name=name, stamp="", sha256="", width=400, height=300, readings=found)
+        else PictureReadings(name=name, stamp="", sha256="", width=400, height=300, readings=found)
         for name, found in readings.items()
     ]
 

@@ -3,14 +3,14 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from graftgan.pictures.curation.view import View, view_of
+from graftgan.pictures.curation.view import PictureView, picture_view
 
 SCENE = (480, 360)
 
 
-def seen(image: Image.Image) -> View:
+def seen(image: Image.Image) -> PictureView:
     """Return a picture as filters see it."""
-    return view_of(image.convert("RGB"), image.size)
+    return picture_view(image.convert("RGB"), image.size)
 
 
 def scene(size: tuple[int, int] = SCENE, seed: int = 0) -> Image.Image:

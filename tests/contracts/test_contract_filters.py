@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graftgan.pictures.curation.filters import FILTERS, Measure, Mode, Tools
+from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Mode, Tools
 from planted_pictures import blurred_scene, gray_scene, scene, seen, with_face, written
 
 NAMES = list(FILTERS)
@@ -35,7 +35,7 @@ ODD = {
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def built(request: pytest.FixtureRequest) -> tuple[str, Measure]:
+def built(request: pytest.FixtureRequest) -> tuple[str, FilterFunction]:
     return request.param, FILTERS[request.param].build(Tools())
 
 
@@ -44,14 +44,14 @@ def test_there_are_filters_and_each_of_the_main_ones_has_a_planted_picture():
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_pictures_are_read_twice_the_same(built: tuple[str, Measure], odd: str):
+def test_odd_pictures_are_read_twice_the_same(built: tuple[str, FilterFunction], odd: str):
     _, measure = built
     first, second = measure(seen(ODD[odd])), measure(seen(ODD[odd]))
     assert first == second
     assert first if isinstance(first, str) else math.isfinite(first)
 
 
-def test_a_measure_does_not_change_the_picture(built: tuple[str, Measure]):
+def test_a_measure_does_not_change_the_picture(built: tuple[str, FilterFunction]):
     _, measure = built
     view = seen(PLAIN)
     before = np.array(view.image)
@@ -59,7 +59,7 @@ def test_a_measure_does_not_change_the_picture(built: tuple[str, Measure]):
     assert np.array_equal(before, np.asarray(view.image))
 
 
-def test_what_is_planted_is_found_and_nothing_in_a_plain_picture(built: tuple[str, Measure]):
+def test_what_is_planted_is_found_and_nothing_in_a_plain_picture(built: tuple[str, FilterFunction]):
     name, measure = built
     if name not in PLANTED:
         pytest.skip(f"no picture is planted for {name}; its own tests do that")

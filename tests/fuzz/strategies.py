@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from graftgan.core.errors import GraftganError
 from graftgan.core.settings import read_toml
-from graftgan.studies.comparison import fingerprint as settings_fingerprint
+from graftgan.studies.comparison import comparison_fingerprint as settings_fingerprint
 from official_pickles import EasyDict, write_official
 
 from . import binaries, instructions, seals

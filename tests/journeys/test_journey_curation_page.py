@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from curation_verdicts import only, picture_bytes, verdicts_on
-from graftgan.pictures.curation.page_data import write_page
+from graftgan.pictures.curation.page_data import write_curation_page
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>.jpg'
 WIDE, NARROW = 1300, 420
@@ -76,7 +76,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     readings["broken"] = "damaged or truncated"
     rules = only(small=255, border=0.02, overlay=1.5, duplicate=0)
     shapes = [(160, 120), (90, 160), (300, 60)]
-    return write_page(
+    return write_curation_page(
         verdicts_on(
             readings, rules, keep=[HOSTILE], drop=["set/099_with_a_long_name_of_its_own.jpg"]
         ),

@@ -19,14 +19,14 @@ class RefusedError(UnreadableError):
 
 
 @dataclass(slots=True)
-class Budget:
+class ReadingBudget:
     """What one file may still cost, with everything in it."""
 
     bytes_left: int
     steps_left: int = MOST_STEPS
 
     @classmethod
-    def of_file(cls, size: int) -> "Budget":
+    def of_file(cls, size: int) -> "ReadingBudget":
         """Return that of a file of ``size`` bytes: twice as much memory, and as many steps."""
         return cls(2 * size + _SLACK)
 

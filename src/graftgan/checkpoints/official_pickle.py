@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-from graftgan.checkpoints.limits import BoundedFile, Budget, RefusedError, UnreadableError
+from graftgan.checkpoints.limits import BoundedFile, ReadingBudget, RefusedError, UnreadableError
 from graftgan.checkpoints.pickle_machine import Machine
 from graftgan.checkpoints.stand_ins import Named, Storage, common_names, functions
 from graftgan.checkpoints.torch_file import ZIP_BEGINNING, read_legacy
@@ -67,7 +67,7 @@ def read_official(path: Path) -> dict[str, StoredNetwork]:
             such a pickle does not need; the message names it.
     """
     try:
-        budget = Budget.of_file(path.stat().st_size)
+        budget = ReadingBudget.of_file(path.stat().st_size)
         with path.open("rb") as file:
             content = Machine(_names(budget), budget).run(BoundedFile(file))
         found = cast("dict[Any, Any]", content) if isinstance(content, dict) else {}
@@ -97,7 +97,7 @@ class _Persistent:
     meta: Any
 
 
-def _names(budget: Budget) -> dict[str, Named]:
+def _names(budget: ReadingBudget) -> dict[str, Named]:
     """Return what stands for the names that such a pickle may have."""
 
     def storage(data: Any) -> Storage:
@@ -123,7 +123,7 @@ def _names(budget: Budget) -> dict[str, Named]:
     }
 
 
-def _network(stored: _Persistent, budget: Budget) -> StoredNetwork:
+def _network(stored: _Persistent, budget: ReadingBudget) -> StoredNetwork:
     text = _entry(stored.meta, "module_src", str)
     budget.take(len(text))
     parts = dict(_parts(stored, budget))
@@ -148,7 +148,7 @@ class _Part:
     tensors: Mapping[str, Tensor]
 
 
-def _parts(stored: _Persistent, budget: Budget) -> Iterator[tuple[str, _Part]]:
+def _parts(stored: _Persistent, budget: ReadingBudget) -> Iterator[tuple[str, _Part]]:
     """Yield the modules of a network by their full names, itself first."""
     waiting = [("", 0, stored)]
     seen: set[int] = set()
@@ -171,7 +171,7 @@ def _parts(stored: _Persistent, budget: Budget) -> Iterator[tuple[str, _Part]]:
         ]
 
 
-def _part(state: dict[Any, Any], budget: Budget) -> _Part:
+def _part(state: dict[Any, Any], budget: ReadingBudget) -> _Part:
     kept = [_entry(state, kind, dict) for kind in ("_parameters", "_buffers")]
     budget.step(sum(map(len, kept)))
     if any(isinstance(t, Tensor) and t.is_complex() for held in kept for t in held.values()):

@@ -17,12 +17,12 @@ from typing import Any, cast
 
 from graftgan.checkpoints.limits import (
     BoundedFile,
-    Budget,
+    ReadingBudget,
     RefusedError,
     UnreadableError,
     checked_key,
 )
-from graftgan.checkpoints.stand_ins import Function, Ignored, Names
+from graftgan.checkpoints.stand_ins import Function, Ignored, StandInNames
 from graftgan.core.untrusted import shown
 
 _REMEMBERED = 4096  # bytes: nothing longer is asked for twice, and storages would stay in memory
@@ -41,7 +41,10 @@ class Machine:
     """
 
     def __init__(
-        self, names: Names, budget: Budget, persistent: Callable[[Any], Any] | None = None
+        self,
+        names: StandInNames,
+        budget: ReadingBudget,
+        persistent: Callable[[Any], Any] | None = None,
     ) -> None:
         self._names, self._budget, self._persistent = names, budget, persistent
         self._stack: list[Any] = []

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from graftgan.checkpoints.limits import Budget, UnreadableError, checked_key
+from graftgan.checkpoints.limits import ReadingBudget, UnreadableError, checked_key
 
 _LARGEST_LENGTH = 1 << 40
 _MOST_DIMENSIONS = 16
@@ -61,7 +61,7 @@ class Function:
 
 
 Named = Function | StorageType | Ignored
-Names = Mapping[str, Named]
+StandInNames = Mapping[str, Named]
 
 
 def functions(calls: Mapping[str, Callable[..., Any]]) -> dict[str, Named]:
@@ -69,7 +69,7 @@ def functions(calls: Mapping[str, Callable[..., Any]]) -> dict[str, Named]:
     return {name: Function(name, call) for name, call in calls.items()}
 
 
-def tensor_of(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
+def tensor_of(budget: ReadingBudget, storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     """Return a tensor that shows a part of ``storage``.
 
     Raises:
@@ -122,7 +122,7 @@ def ignored(*_: Any) -> Ignored:
     return Ignored()
 
 
-def common_names(budget: Budget) -> dict[str, Named]:
+def common_names(budget: ReadingBudget) -> dict[str, Named]:
     """Return what stands for the names that all files of weights may have."""
 
     def new_set(*things: Any) -> set[Any]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from graftgan.checkpoints.limits import BoundedFile, Budget, RefusedError, UnreadableError
+from graftgan.checkpoints.limits import BoundedFile, ReadingBudget, RefusedError, UnreadableError
 from graftgan.checkpoints.stand_ins import (
     Function,
     Ignored,
@@ -114,7 +114,7 @@ def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
 
 def _loaded(path: Path) -> Any:
     size = path.stat().st_size
-    budget = Budget.of_file(2 * size)  # tensors may share storages, which takes no memory
+    budget = ReadingBudget.of_file(2 * size)  # tensors may share storages, which takes no memory
     names = _names(budget)
     with path.open("rb") as file:
         if file.read(len(ZIP_BEGINNING)) == ZIP_BEGINNING:
@@ -122,7 +122,7 @@ def _loaded(path: Path) -> Any:
         return read_legacy(BoundedFile(file), names, budget)
 
 
-def _names(budget: Budget) -> dict[str, Named]:
+def _names(budget: ReadingBudget) -> dict[str, Named]:
     """Return what stands for the names that files of weights may have."""
 
     def rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor | Ignored:

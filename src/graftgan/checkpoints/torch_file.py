@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import torch
 
-from graftgan.checkpoints.limits import BoundedFile, Budget, RefusedError, UnreadableError
+from graftgan.checkpoints.limits import BoundedFile, ReadingBudget, RefusedError, UnreadableError
 from graftgan.checkpoints.pickle_machine import Machine
-from graftgan.checkpoints.stand_ins import Named, Names, Storage, StorageType
+from graftgan.checkpoints.stand_ins import Named, StandInNames, Storage, StorageType
 from graftgan.core.untrusted import shown
 
 ZIP_BEGINNING = b"PK\x03\x04"
@@ -80,7 +80,7 @@ def _reference(identity: Any) -> _Reference:
     return _Reference(type_.dtype, key, count)
 
 
-def read_archive(path: Path, names: Names, budget: Budget) -> Any:
+def read_archive(path: Path, names: StandInNames, budget: ReadingBudget) -> Any:
     """Return what a zip archive of torch holds; its tensors are mapped from the file.
 
     Raises:
@@ -96,7 +96,7 @@ def read_archive(path: Path, names: Names, budget: Budget) -> Any:
 class _Archive:
     """Where the parts of an archive lie."""
 
-    def __init__(self, path: Path, budget: Budget) -> None:
+    def __init__(self, path: Path, budget: ReadingBudget) -> None:
         self._path, self._budget = path, budget
         self._parts = _parts_of(path)
         heads = [name.removesuffix("data.pkl") for name in self._parts if name.endswith("data.pkl")]
@@ -194,7 +194,7 @@ def _length_of_list(path: Path) -> int:
 class _Legacy:
     """The storages of an old file, which are named first and filled afterwards."""
 
-    budget: Budget
+    budget: ReadingBudget
     storages: dict[str, tuple[_Reference, Storage]] = field(
         default_factory=dict[str, tuple[_Reference, Storage]]
     )
@@ -212,7 +212,7 @@ class _Legacy:
         return storage
 
 
-def read_legacy(file: BoundedFile, names: Names, budget: Budget) -> Any:
+def read_legacy(file: BoundedFile, names: StandInNames, budget: ReadingBudget) -> Any:
     """Return what an old file of torch holds.
 
     Raises:

@@ -20,8 +20,8 @@ from graftgan.pictures.collecting import (
     COMMONS_API,
     OPENVERSE_API,
     Collected,
+    CollectionProgress,
     CollectSettings,
-    Standing,
     Through,
     collect,
     remark_on,
@@ -173,7 +173,7 @@ def _say(collected: Collected, out: Path) -> None:
 
 
 @contextmanager
-def _shown() -> Generator[Callable[[Standing], None]]:
+def _shown() -> Generator[Callable[[CollectionProgress], None]]:
     """Yield a function that shows how far it is: a bar on a terminal, a line now and then else."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -186,7 +186,7 @@ def _shown() -> Generator[Callable[[Standing], None]]:
     with bars_of(*columns) as bar:
         tasks = {"": bar.add_task("listing", total=None, refused=0)}
 
-        def show(standing: Standing) -> None:
+        def show(standing: CollectionProgress) -> None:
             nonlocal last
             if standing.source not in tasks:
                 tasks[standing.source] = bar.add_task(

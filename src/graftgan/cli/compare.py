@@ -69,7 +69,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartComparison:
     """A new comparison."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
@@ -91,7 +91,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class GoOn:
+class ResumeComparison:
     """A comparison to go on with."""
 
     resume: Path
@@ -104,7 +104,7 @@ class GoOn:
     """auto, cpu, cuda, cuda:N or mps."""
 
 
-class Screen(ScreenObserver, ComparisonObserver):
+class ComparisonScreen(ScreenObserver, ComparisonObserver):
     """Shows which run is under way, instead of the plan of each."""
 
     def prepared(self, prepared: Prepared) -> None:
@@ -125,14 +125,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan compare PICTURES"
     if goes_on(arguments):
-        options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
+        options = parse_flags(ResumeComparison, arguments, prog=prog, description=DESCRIPTION)
         _extend(options)
         screen = _screen(options.resume)
         results = resume_comparison(options.resume, device=options.device, observer=screen)
         return _finish(results, options.resume, screen)
     varied = _in_file(value_of("config", arguments))
     start = parse_start(
-        lambda experiment: Start(
+        lambda experiment: StartComparison(
             experiment=experiment, methods=varied.methods, vary=varied.vary, seeds=varied.seeds
         ),
         arguments,
@@ -150,11 +150,11 @@ def main(arguments: Sequence[str]) -> int:
     return _finish(results, destination, screen)
 
 
-def _screen(folder: Path) -> Screen:
-    return Screen(continues=f"graftgan compare --resume {shlex.quote(str(folder))}")
+def _screen(folder: Path) -> ComparisonScreen:
+    return ComparisonScreen(continues=f"graftgan compare --resume {shlex.quote(str(folder))}")
 
 
-def _extend(options: GoOn) -> None:
+def _extend(options: ResumeComparison) -> None:
     """Add to the comparison what the flags say, before it is gone on with."""
     methods = split_list(options.add_methods)
     if not methods and not options.add_seeds:
@@ -173,7 +173,7 @@ def _in_file(config: str | None) -> Varied:
     return parse(Varied, table_in_file(config, "compare"), where=f"{config}, [compare]")
 
 
-def _comparison(start: Start) -> Comparison:
+def _comparison(start: StartComparison) -> Comparison:
     base = start.experiment
     if base.seed:
         raise SettingsError(
@@ -201,7 +201,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
     return 0
 
 
-def _finish(results: Results, destination: Path, screen: Screen) -> int:
+def _finish(results: Results, destination: Path, screen: ComparisonScreen) -> int:
     headings, rows = comparison_rows(to_plain(results))
     chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
     lines = columns_of(headings, rows, chosen)  # the page has them all

@@ -8,7 +8,7 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bar
-from graftgan.pictures import mix, parse_part
+from graftgan.pictures import mix_sets, parse_part
 
 DESCRIPTION = """Mix sets into one zip with known proportions, to pre-train on.
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parts = [parse_part(text) for text in options.sets]
     mixture = with_bar(
         "mixing",
-        lambda progress: mix(
+        lambda progress: mix_sets(
             parts, options.out, count=options.count, seed=options.seed, progress=progress
         ),
     )

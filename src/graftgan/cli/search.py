@@ -70,7 +70,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartSearch:
     """A new search."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
@@ -109,7 +109,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class GoOn:
+class ResumeSearch:
     """A search to go on with, or to help with."""
 
     resume: Path
@@ -124,7 +124,7 @@ class GoOn:
     """auto, cpu, cuda, cuda:N or mps."""
 
 
-class Screen(ScreenObserver, SearchObserver):
+class SearchScreen(ScreenObserver, SearchObserver):
     """Shows which trial is under way, and what all of them will about cost."""
 
     def __init__(self, folder: Path) -> None:
@@ -158,9 +158,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan search PICTURES"
     if goes_on(arguments):
-        options = parse_flags(GoOn, arguments, prog=prog, description=DESCRIPTION)
+        options = parse_flags(ResumeSearch, arguments, prog=prog, description=DESCRIPTION)
         budget = _budget(options)
-        screen = Screen(options.resume)
+        screen = SearchScreen(options.resume)
         result = resume_search(
             options.resume,
             budget=None if budget.unlimited else budget,
@@ -183,14 +183,14 @@ def main(arguments: Sequence[str]) -> int:
     destination = start.out or folder_named_after(start.experiment.pictures, home="searches")
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
-    screen = Screen(destination)
+    screen = SearchScreen(destination)
     result = run_search(search, destination, device=start.device, observer=screen)
     return _finish(result, destination, screen)
 
 
-def _start(asked: PlanSearch) -> Start:
+def _start(asked: PlanSearch) -> StartSearch:
     """Return the flags that stand for a search."""
-    return Start(
+    return StartSearch(
         experiment=asked.base,
         strategy=asked.strategy,
         trials=asked.budget.trials,
@@ -207,13 +207,13 @@ def _start(asked: PlanSearch) -> Start:
     )
 
 
-def _budget(options: Start | GoOn) -> Budget:
+def _budget(options: StartSearch | ResumeSearch) -> Budget:
     return Budget(
         trials=options.trials, seconds=options.budget_seconds, images=options.budget_images
     )
 
 
-def _search(start: Start) -> PlanSearch:
+def _search(start: StartSearch) -> PlanSearch:
     return PlanSearch(
         base=start.experiment,
         strategy=start.strategy,
@@ -260,7 +260,7 @@ def _beside_the_plan(proposal: Proposal) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
-def _finish(result: SearchResult, destination: Path, screen: Screen) -> int:
+def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> int:
     data = to_plain(result)
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
     cells = columns_of(TRIAL_HEADINGS, trial_rows(data), chosen)

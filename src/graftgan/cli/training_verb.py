@@ -29,7 +29,7 @@ _NO_PREFIXES = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
 @dataclass(frozen=True)
-class Start:
+class StartRun:
     """A new run."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")]
@@ -44,7 +44,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class GoOn:
+class ResumeRun:
     """A run to go on with."""
 
     resume: Path
@@ -67,7 +67,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
     """Parse the arguments of a training verb and do what they say; return the exit code."""
     prog = f"graftgan {verb} PICTURES"
     if goes_on(arguments):
-        options = parse_flags(GoOn, arguments, prog=prog, description=description)
+        options = parse_flags(ResumeRun, arguments, prog=prog, description=description)
         observer = ScreenObserver()
         decides = given_of(["keep-pictures", "no-keep-pictures"], arguments)
         folder = resume(
@@ -82,7 +82,7 @@ def train(arguments: Sequence[str], defaults: Experiment, *, verb: str, descript
         )
         return _finish(folder, observer)
     start = parse_start(
-        lambda experiment: Start(experiment=experiment),
+        lambda experiment: StartRun(experiment=experiment),
         arguments,
         defaults,
         prog=prog,
@@ -184,7 +184,7 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _show(start: Start, destination: Path) -> int:
+def _show(start: StartRun, destination: Path) -> int:
     precision = start.experiment.training.precision
     refuse_full(destination)
     prepared = prepare(start.experiment, choose_hardware(start.device, precision))

@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from graftgan.core.errors import RunError
 from graftgan.experiments.records import ScoreRecord
-from graftgan.experiments.run_card import Start
+from graftgan.experiments.run_card import VAEStart
 from graftgan.experiments.run_record import RunRecord, number, read_run
 
 _MOMENT = {"iteration", "images", "seconds"}
@@ -49,7 +49,7 @@ class Convergence:
     losses: Reached | None
     score: Reached | None
     score_name: str
-    start: Start | None
+    start: VAEStart | None
     end: Reached
 
 

@@ -23,7 +23,7 @@ _NOT_CURVES = {"iteration", "images", "seconds"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class ScoreCurve:
     """One score over the run, measured by one protocol throughout.
 
     Attributes:
@@ -72,7 +72,7 @@ class Score:
         return "" if self.floor is None else in_words(self.floor)
 
 
-def scores_of(record: RunRecord) -> list[Score]:
+def scores_of(record: RunRecord) -> list[ScoreCurve]:
     """Return the scores by name and protocol; values of two protocols never share a curve.
 
     What was measured twice counts as the run itself has it, or else as it was measured last.
@@ -86,7 +86,7 @@ def scores_of(record: RunRecord) -> list[Score]:
             if before is None or entry.is_own or not before.is_own:
                 entries[float(entry.iteration)] = entry
     names = [name for name, _ in groups]
-    scores: list[Score] = []
+    scores: list[ScoreCurve] = []
     for i, ((name, protocol), entries) in enumerate(groups.items()):
         several = names.count(name) > 1
         shown = f"{name}, protocol {names[: i + 1].count(name)}" if several else name
@@ -95,11 +95,11 @@ def scores_of(record: RunRecord) -> list[Score]:
     return scores
 
 
-def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord]) -> Score:
+def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord]) -> ScoreCurve:
     last = list(entries.values())[-1]
     sure = {at: e for at, e in entries.items() if e.low is not None and e.high is not None}
     floor = math.nan if last.floor is None else last.floor.mean
-    return Score(
+    return ScoreCurve(
         name=name,
         protocol=protocol,
         points=[(at, number(entry.value)) for at, entry in entries.items()],
@@ -110,7 +110,7 @@ def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord
     )
 
 
-def panels_of(record: RunRecord, scores: list[Score]) -> list[Panel]:
+def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
     """Return losses, logits, each score, speed, then whatever else was logged, each by itself."""
     names = list(dict.fromkeys(key for entry in record.log for key in entry))
     names = [name for name in names if name not in _NOT_CURVES and _is_curve(record, name)]
@@ -162,7 +162,7 @@ def _points(log: list[dict[str, Any]], name: str) -> list[Point]:
     return [(float(e["iteration"]), number(e[name])) for e in log if name in e]
 
 
-def _score_panel(score: Score) -> Panel:
+def _score_panel(score: ScoreCurve) -> Panel:
     lines = {score.name: score.points}
     if score.lows and score.highs:
         lines |= {"interval, low": score.lows, "interval, high": score.highs}

@@ -28,7 +28,7 @@ class RunState(StrEnum):
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class VAEStart:
     """What the run of a VAE gave to the run that began with its decoder.
 
     Attributes:
@@ -102,7 +102,7 @@ class RunCard:
     best: int | None = None
     warning: str | None = None
     remarks: tuple[str, ...] = ()
-    start: Start | None = None
+    start: VAEStart | None = None
     session: Session
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.experiments.panels import Score, panels_of, plain, scores_of
+from graftgan.experiments.panels import ScoreCurve, panels_of, plain, scores_of
 from graftgan.experiments.records import LayerRecord, PlanRecord
 from graftgan.experiments.run_card import RunCard
 from graftgan.experiments.run_record import RunRecord, number, read_run
@@ -164,7 +164,7 @@ def _hero(grids: dict[int, Image.Image], what: str) -> EmbeddedPicture | None:
 
 
 def _snapshot(
-    record: RunRecord, iteration: int, grid: Image.Image, scores: list[Score]
+    record: RunRecord, iteration: int, grid: Image.Image, scores: list[ScoreCurve]
 ) -> _Snapshot:
     strip = strip_of(grid, max(1, grid.width // _COLUMNS), _COLUMNS)
     alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
@@ -231,7 +231,7 @@ def _ending(record: RunRecord) -> str:
     return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
 
 
-def _facts(record: RunRecord, scores: list[Score]) -> dict[str, str]:
+def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     """Return the few numbers that describe the run at a glance; those unknown are left out."""
     seen = record.images_at(record.iteration)
     seconds = math.nan if record.card is None else record.card.seconds

@@ -42,7 +42,14 @@ from graftgan.metrics.measure import (
 )
 from graftgan.metrics.metric import METRICS, Metric
 from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
-from graftgan.metrics.score import Comparison, Floor, Score, ScoreProtocol, compare, differences
+from graftgan.metrics.score import (
+    Floor,
+    Score,
+    ScoreComparison,
+    ScoreProtocol,
+    compare,
+    differences,
+)
 from graftgan.metrics.settings import ScoringSettings
 from graftgan.metrics.sliced_wasserstein import SlicedWassersteinProtocol, sliced_wasserstein
 
@@ -51,7 +58,6 @@ __all__ = [
     "HEADLINE",
     "LEAST_HELD_OUT",
     "METRICS",
-    "Comparison",
     "CopyReport",
     "Estimate",
     "Extractor",
@@ -62,6 +68,7 @@ __all__ = [
     "PerceptualDistance",
     "Resampling",
     "Score",
+    "ScoreComparison",
     "ScoreProtocol",
     "ScoringSettings",
     "SlicedWassersteinProtocol",

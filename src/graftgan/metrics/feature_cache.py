@@ -19,9 +19,9 @@ from torch import Tensor
 
 from graftgan.core.errors import RunError
 from graftgan.core.files import cache_home, written_whole
+from graftgan.core.progress import CountProgress
 from graftgan.metrics.extractors.extractor import (
     Extractor,
-    Progress,
     check_measurable,
     pictures_sha256,
 )
@@ -38,8 +38,8 @@ def features_of(
     *,
     device: torch.device | str,
     batch_size: int = 64,
-    progress: Progress | None = None,
-    store: "Store | None" = None,
+    progress: CountProgress | None = None,
+    store: "FeatureCache | None" = None,
 ) -> Features:
     """Return the features of ``pictures``, extracted only if they are not in the store.
 
@@ -67,7 +67,7 @@ def features_of(
 
     sha256 = pictures_sha256(pictures)
     key = features_key(sha256, extractor)
-    tensors = (store or Store()).cached_tensors(("features", *key), compute)
+    tensors = (store or FeatureCache()).cached_tensors(("features", *key), compute)
     return Features(
         values=tensors["values"],
         logits=tensors.get("logits"),
@@ -84,7 +84,7 @@ def cached_tensors(
 
     See :meth:`Store.cached_tensors`.
     """
-    return Store().cached_tensors(key_parts, compute)
+    return FeatureCache().cached_tensors(key_parts, compute)
 
 
 def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, ...]:
@@ -96,7 +96,7 @@ def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, .
     return (pictures_sha256, *weights, extractor.view.name, *resized)
 
 
-class Store:
+class FeatureCache:
     """Tensors on disk by the hash of what they were computed from."""
 
     def __init__(self, folder: Path | None = None, *, limit_bytes: int = 2_000_000_000) -> None:

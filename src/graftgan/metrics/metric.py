@@ -7,7 +7,7 @@ from graftgan.core.registry import Registry
 from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.features import Features
 
-Measure = Callable[[Features, Features, Resampling], Mapping[str, Estimate]]
+MetricFunction = Callable[[Features, Features, Resampling], Mapping[str, Estimate]]
 """(generated, reference, resampling) -> estimates by label."""
 
 
@@ -24,7 +24,7 @@ class Metric:
         of_pixels: Whether the numbers are of the pictures themselves, whatever the network.
     """
 
-    measure: Measure
+    measure: MetricFunction
     better: Mapping[str, str]
     settings: Mapping[str, int | float | str] = field(default_factory=dict[str, int | float | str])
     least: int = 2

@@ -91,7 +91,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ScoreComparison:
     """The first score less the second.
 
     Attributes:
@@ -110,7 +110,7 @@ class Comparison:
         return self.low <= 0 <= self.high
 
 
-def compare(first: Score, second: Score) -> Comparison:
+def compare(first: Score, second: Score) -> ScoreComparison:
     """Return how two scores differ.
 
     The half-widths of the intervals add in squares. Both scores share their reference pictures,
@@ -126,7 +126,7 @@ def compare(first: Score, second: Score) -> Comparison:
     difference = first.value - second.value
     below = hypot(first.value - first.low, second.high - second.value)
     above = hypot(first.high - first.value, second.value - second.low)
-    return Comparison(difference, difference - below, difference + above)
+    return ScoreComparison(difference, difference - below, difference + above)
 
 
 def differences(first: Score, second: Score) -> list[str]:

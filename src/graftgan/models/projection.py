@@ -14,7 +14,7 @@ from graftgan.core.randomness import Randomness
 from graftgan.core.settings import strict
 from graftgan.core.tensors import Images, PictureBytes, Styles, to_images
 from graftgan.metrics import PerceptualDistance, perceptual_distance
-from graftgan.models.styles import pictures_of, styled
+from graftgan.models.styles import styled, styled_pictures
 from graftgan.networks.sampling import evaluating, latents_for
 
 _CHUNK = 8  # pictures projected side by side
@@ -153,7 +153,7 @@ class _Search:
             found = styles.detach().expand_as(start).contiguous()
             return (
                 found,
-                pictures_of(self._generator, found),
+                styled_pictures(self._generator, found),
                 self._distances(found, real),
                 self._distances(start, real),
             )

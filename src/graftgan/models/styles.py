@@ -67,15 +67,15 @@ def mixed_grid(
         mixed = rows[:, None].repeat(1, len(columns), 1, 1)
         mixed[:, :, list(layers)] = columns[None, :, list(layers)]
         grid = torch.stack(
-            [pictures_of(generator, part) for part in torch.cat([rows[:, None], mixed], dim=1)]
+            [styled_pictures(generator, part) for part in torch.cat([rows[:, None], mixed], dim=1)]
         )
-        heads = pictures_of(generator, columns)
+        heads = styled_pictures(generator, columns)
     corner = torch.full_like(heads[:1], 255)
     return torch.cat([torch.cat([corner, heads])[None], grid])
 
 
 @torch.no_grad()
-def pictures_of(generator: StyledGenerator, styles: Styles) -> PictureBytes:
+def styled_pictures(generator: StyledGenerator, styles: Styles) -> PictureBytes:
     """Return the pictures of styles (b, n, w) as uint8 (b, c, h, w) on the CPU."""
     return to_pictures(generator.synthesize(styles)).cpu()
 

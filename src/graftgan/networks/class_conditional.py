@@ -96,7 +96,7 @@ class ConditionalGenerator(Generator):
             return self.inner(latents[:, :size])
 
 
-class Projection(nn.Module):
+class ClassProjection(nn.Module):
     """One direction in the features for each class, from zero."""
 
     def __init__(self, classes: int, features: int) -> None:
@@ -122,7 +122,7 @@ class ConditionalDiscriminator(Discriminator):
         self.architecture = architecture
         self.inner = inner
         features = _score_of(inner).in_features
-        self.projection = Projection(len(architecture.classes), features)
+        self.projection = ClassProjection(len(architecture.classes), features)
 
     def layers(self) -> Layers:
         """Return the layers of the discriminator inside, and ``projection``."""

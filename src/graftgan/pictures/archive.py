@@ -17,7 +17,7 @@ from graftgan.pictures.members import (
     Unusable,
     has_picture_suffix,
     is_hidden,
-    printable,
+    printable_name,
     too_large_file,
 )
 
@@ -79,7 +79,7 @@ def tidy_name(name: str) -> str:
     Windows PowerShell 5 writes ``\`` instead, which the specification forbids.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return printable("/".join(part for part in parts if part not in ("/", "..")))
+    return printable_name("/".join(part for part in parts if part not in ("/", "..")))
 
 
 def read_entry(path: Path, name: str, *, largest: int) -> bytes | None:

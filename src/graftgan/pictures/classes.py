@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ImageSetError
-from graftgan.pictures.containers import find_source
+from graftgan.pictures.containers import find_container
 from graftgan.pictures.stated_labels import LABELS_FILE, stated_labels
 
 _LEAST = 2  # pictures of a class to train on: with one there is nothing to learn but a copy
@@ -43,7 +43,7 @@ def find_classes(pictures: Path) -> tuple[str, ...]:
     Raises:
         ImageSetError: There are no pictures, or they do not lie in folders.
     """
-    with find_source(pictures).open() as contents:
+    with find_container(pictures).open() as contents:
         names = [member.name for member in contents.members]
     return tuple(sorted(set(classes_by_name(names, where=pictures).values())))
 

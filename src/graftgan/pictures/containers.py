@@ -13,10 +13,10 @@ from graftgan.core.errors import ImageSetError
 from graftgan.pictures.archive import open_zip
 from graftgan.pictures.arrays import open_npz
 from graftgan.pictures.folder import digest, folder_source, stamp_of
-from graftgan.pictures.members import Source
+from graftgan.pictures.members import Container
 
 
-def find_source(path: Path) -> Source:
+def find_container(path: Path) -> Container:
     """Look at ``path`` and say how to read it.
 
     Raises:
@@ -37,7 +37,7 @@ def find_source(path: Path) -> Source:
         raise ImageSetError(f"cannot read {path}: {error.strerror or error}") from None
     stamp = stamp_of(status)
     opener = partial(open_npz, stamp=stamp) if path.suffix.lower() == ".npz" else open_zip
-    return Source(path, digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
+    return Container(path, digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
 
 
 def _is_zip(path: Path) -> bool:

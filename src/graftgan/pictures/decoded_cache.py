@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,20 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftgan.core.files import cache_home, clear_killed, partial_ending
+from graftgan.core.progress import CountProgress
 from graftgan.pictures.bit_depth import FULL, agreed_bits
 from graftgan.pictures.decode import Decoded, Shape, decode_all
 from graftgan.pictures.file_kinds import readable_extras
-from graftgan.pictures.members import Member, Skipped, Source
+from graftgan.pictures.members import Container, Member, Skipped
 from graftgan.pictures.split import content_of
 
 _FORMAT = 2  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CachedPicture:
     """What is known of one picture of the set."""
 
     name: str
@@ -58,7 +57,7 @@ class Entry:
     """All usable pictures of a source, and what was skipped."""
 
     pictures: NDArray[np.uint8]
-    records: tuple[Record, ...]
+    records: tuple[CachedPicture, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
     folder: Path | None = None  # None: not in the cache
@@ -70,7 +69,7 @@ def cache_folder() -> Path:
 
 
 def load_or_decode(
-    source: Source, shape: Shape, *, memory_limit: int, progress: Progress | None = None
+    source: Container, shape: Shape, *, memory_limit: int, progress: CountProgress | None = None
 ) -> Entry:
     """Return the pictures of ``source``, from the cache if they are there.
 
@@ -109,7 +108,7 @@ def select(entry: Entry, indices: NDArray[np.int64], *, memory_limit: int) -> ND
     return np.load(path, mmap_mode="c")
 
 
-def _key(source: Source, shape: Shape) -> str:
+def _key(source: Container, shape: Shape) -> str:
     sides = (shape.resolution, shape.channels, shape.minimum_side)
     parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -138,13 +137,13 @@ def _read(folder: Path, memory_limit: int) -> Entry | None:
     return Entry(pictures, records, skipped, notes, folder)
 
 
-def _record(plain: dict[str, Any]) -> Record:
+def _record(plain: dict[str, Any]) -> CachedPicture:
     width, height = plain.pop("size")
-    return Record(size=(width, height), remarks=tuple(plain.pop("remarks")), **plain)
+    return CachedPicture(size=(width, height), remarks=tuple(plain.pop("remarks")), **plain)
 
 
 def _write(
-    folder: Path, source: Source, shape: Shape, memory_limit: int, progress: Progress | None
+    folder: Path, source: Container, shape: Shape, memory_limit: int, progress: CountProgress | None
 ) -> Entry:
     """Decode into a temporary folder and put it in place, whoever else does the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +178,9 @@ def _plain(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _decode_into(file: BinaryIO, source: Source, shape: Shape, progress: Progress | None) -> Entry:
+def _decode_into(
+    file: BinaryIO, source: Container, shape: Shape, progress: CountProgress | None
+) -> Entry:
     """Write all pictures of ``source`` to ``file`` in npy format, one after another.
 
     The entry's pictures have the right shape but no memory: they are in ``file``.
@@ -213,14 +214,14 @@ def _decode_into(file: BinaryIO, source: Source, shape: Shape, progress: Progres
 class _Written:
     """A picture that was written, and what reading it again with other bits takes."""
 
-    record: Record
+    record: CachedPicture
     member: Member
     needed_bits: int | None
     bits: int
 
     @classmethod
     def of(cls, member: Member, decoded: Decoded) -> "_Written":
-        record = Record(
+        record = CachedPicture(
             name=decoded.name,
             size=decoded.size,
             mode=decoded.mode,

@@ -14,30 +14,30 @@ from pathlib import Path
 from graftgan.pictures.file_kinds import looks_like_picture
 from graftgan.pictures.members import (
     LARGEST_FILE,
+    Container,
     Contents,
     Member,
-    Source,
     Unusable,
     has_picture_suffix,
     is_hidden,
-    printable,
+    printable_name,
     too_large_file,
 )
 
 
-def folder_source(root: Path) -> Source:
+def folder_source(root: Path) -> Container:
     """Return the pictures below ``root``.
 
     Raises:
         OSError: The folder cannot be opened.
     """
     walk = _Walk()
-    paths = {printable(path.relative_to(root).as_posix()): path for path in walk.through(root)}
+    paths = {printable_name(path.relative_to(root).as_posix()): path for path in walk.through(root)}
     names = sorted(paths)
     members = [_member(name, paths[name]) for name in names]
     lines = [f"{member.name}\0{member.stamp}" for member in members]
     notes = walk.notes()
-    return Source(root, digest((*lines, *notes)), lambda: nullcontext(Contents(members, notes)))
+    return Container(root, digest((*lines, *notes)), lambda: nullcontext(Contents(members, notes)))
 
 
 def picture_file(path: Path) -> Member:

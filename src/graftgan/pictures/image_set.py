@@ -19,13 +19,13 @@ from graftgan.core.settings import to_plain
 from graftgan.core.tensors import PictureBytes
 from graftgan.core.untrusted import shown
 from graftgan.pictures.classes import Labelling, label_pictures
-from graftgan.pictures.containers import find_source
+from graftgan.pictures.containers import find_container
 from graftgan.pictures.decode import Shape, decode_all
-from graftgan.pictures.decoded_cache import Entry, Record, load_or_decode, select
+from graftgan.pictures.decoded_cache import CachedPicture, Entry, load_or_decode, select
 from graftgan.pictures.folder import picture_file
 from graftgan.pictures.members import Skipped
 from graftgan.pictures.settings import DataSettings
-from graftgan.pictures.split import Parts, Split, first_of_each, split
+from graftgan.pictures.split import SetSplit, Split, first_of_each, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class ImageSet:
     source: Path
     settings: DataSettings
     seed: int
-    records: tuple[Record, ...] = field(repr=False)
+    records: tuple[CachedPicture, ...] = field(repr=False)
     splits: tuple[Split, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)
@@ -142,7 +142,7 @@ def load_image_set(
     """
     if resolution < 1:
         raise ImageSetError(f"the resolution must be at least 1 px, got {resolution}")
-    source = find_source(pictures)
+    source = find_container(pictures)
     shape = Shape(resolution, settings.channels or 3, settings.minimum_side)
     memory_limit = settings.memory_limit_mb * 2**20
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
@@ -213,19 +213,19 @@ def _tensor(pictures: NDArray[np.uint8]) -> PictureBytes:
     return torch.from_numpy(pictures)
 
 
-def _first_names(records: Sequence[Record]) -> dict[str, str]:
+def _first_names(records: Sequence[CachedPicture]) -> dict[str, str]:
     """Return the name of the first picture of each content."""
     firsts = first_of_each([record.content for record in records])
     return {records[i].content: records[i].name for i in firsts}
 
 
-def _double_of(record: Record, first: Mapping[str, str]) -> dict[str, str]:
+def _double_of(record: CachedPicture, first: Mapping[str, str]) -> dict[str, str]:
     """Return what a manifest says of a picture that is equal to an earlier one, or mirrored."""
     name = first[record.content]
     return {} if name == record.name else {"double_of": name}
 
 
-def _notes_on_doubles(records: Sequence[Record], labelling: Labelling) -> tuple[str, ...]:
+def _notes_on_doubles(records: Sequence[CachedPicture], labelling: Labelling) -> tuple[str, ...]:
     """Return what a person should know of pictures that are in the set more than once."""
     first = _first_names(records)
     doubles = [record for record in records if first[record.content] != record.name]
@@ -243,7 +243,7 @@ def _notes_on_doubles(records: Sequence[Record], labelling: Labelling) -> tuple[
     return tuple(notes)
 
 
-def _set_sha256(entry: Entry, parts: Parts) -> str:
+def _set_sha256(entry: Entry, parts: SetSplit) -> str:
     digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
     for side, indices in (("training", parts.training), ("held_out", parts.held_out)):
         for record in (entry.records[i] for i in indices):

@@ -58,7 +58,7 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Container:
     """Where pictures come from; equal fingerprints mean equal pictures."""
 
     path: Path
@@ -76,7 +76,7 @@ def has_picture_suffix(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
-def printable(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a file name that can be printed and hashed, even if its bytes are no UTF-8."""
     return name.encode(errors="backslashreplace").decode()
 

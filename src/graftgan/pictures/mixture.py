@@ -11,9 +11,9 @@ import torch
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.core.files import without_archive_ending, written_whole
 from graftgan.core.randomness import Randomness
-from graftgan.pictures.containers import find_source
+from graftgan.pictures.containers import find_container
 from graftgan.pictures.decode import Decoded, Shape, decode_all, file_of
-from graftgan.pictures.members import Content, Contents, Skipped, Source
+from graftgan.pictures.members import Container, Content, Contents, Skipped
 
 _CHECKED_AT = Shape(resolution=16, channels=3, minimum_side=1)  # only whether it can be read
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that equal mixes are equal files
@@ -63,7 +63,7 @@ def parse_part(text: str) -> Part:
     return Part(Path(path), number)
 
 
-def mix(
+def mix_sets(
     parts: Sequence[Part],
     destination: Path,
     *,
@@ -88,7 +88,7 @@ def mix(
         SettingsError: There is something at the destination, or there are not two sets.
     """
     _check(parts, destination)
-    names, sources = _names(parts), [find_source(part.path) for part in parts]
+    names, sources = _names(parts), [find_container(part.path) for part in parts]
     total = sum(part.share for part in parts)
     shares = [part.share / total for part in parts]
     count = count or _most(sources, shares)
@@ -134,7 +134,7 @@ def _check(parts: Sequence[Part], destination: Path) -> None:
         raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
 
 
-def _most(sources: Sequence[Source], shares: Sequence[float]) -> int:
+def _most(sources: Sequence[Container], shares: Sequence[float]) -> int:
     """Return how many pictures there can be in all without repeating one."""
     sizes: list[int] = []
     for source in sources:

@@ -18,7 +18,7 @@ Split = Literal["training", "held_out", "unused"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class SetSplit:
     """The sorted indices of the pictures to train on and of those held out, int64."""
 
     training: NDArray[np.int64]
@@ -34,7 +34,7 @@ class Parts:
         return tuple(splits)
 
 
-def split(contents: Sequence[str], settings: DataSettings, seed: int) -> Parts:
+def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSplit:
     """Choose the pictures to use and those to hold out.
 
     Pictures of one content are held out together or not at all. ``limit`` takes different ones
@@ -54,7 +54,7 @@ def split(contents: Sequence[str], settings: DataSettings, seed: int) -> Parts:
     order = torch.randperm(len(used), generator=randomness.generator("data/held_out"))
     held_out = _held_out([used[place] for place in order.tolist()], contents, kept)
     training = [index for index in used if index not in held_out]
-    return Parts(np.array(training, np.int64), np.array(sorted(held_out), np.int64))
+    return SetSplit(np.array(training, np.int64), np.array(sorted(held_out), np.int64))
 
 
 def contents_of(pictures: PictureBytes) -> list[str]:

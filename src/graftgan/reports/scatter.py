@@ -25,7 +25,7 @@ _HEIGHT = TOP + PLOT_HEIGHT + BOTTOM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class LineStyle:
     """How a kind of line is drawn; its name stands in the caption.
 
     Attributes:
@@ -54,7 +54,7 @@ def scatter_svg(
     frame = _frame_around(list(drawn.values()))
     joined = [frame.place(drawn[name]) for name in front if name in drawn]
     parts = [*axes(frame, x_label, y_label)]
-    parts.append(_line(joined, Look(line=1, width=2.0), top=frame.top))
+    parts.append(_line(joined, LineStyle(line=1, width=2.0), top=frame.top))
     for name, point in drawn.items():
         x, y = frame.place(point)
         on_front = name in front
@@ -71,7 +71,11 @@ def scatter_svg(
 
 
 def bundle_svg(
-    lines: Sequence[tuple[str, Look, Sequence[Point]]], *, title: str, x_label: str, y_label: str
+    lines: Sequence[tuple[str, LineStyle, Sequence[Point]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
 ) -> str:
     """Return many named lines, each in the look of its kind, as SVG text; the last lie on top."""
     finite = [(name, look, [p for p in ps if all(map(isfinite, p))]) for name, look, ps in lines]
@@ -90,7 +94,7 @@ def _frame_around(points: Sequence[Point]) -> Frame:
     return Frame(x=x, y=(low - up, high + up), top=TOP, empty=not points)
 
 
-def _line(places: Sequence[Point], look: Look, *, top: int, name: str = "") -> str:
+def _line(places: Sequence[Point], look: LineStyle, *, top: int, name: str = "") -> str:
     dashes = f' stroke-dasharray="{look.dashes}"' if look.dashes else ""
     said = f" aria-label={quoteattr(name)}" if name else ""
     start = f'<path class="s{look.line}" stroke="{colour(look.line)}" fill="none"'

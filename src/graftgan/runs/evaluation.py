@@ -81,7 +81,7 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class EvaluatedPictures:
     """Pictures to be scored.
 
     Attributes:
@@ -110,7 +110,7 @@ class Evaluation:
         source: Scores of the run's untouched source, where the run has them measured alike.
     """
 
-    candidate: Candidate
+    candidate: EvaluatedPictures
     scores: list[Score]
     copies: CopyReport | None = None
     gallery: Image.Image | None = None
@@ -145,7 +145,7 @@ def evaluate(
     check_names(settings.metrics)
     extractor = build_extractor(settings.network)
     candidate = open_candidate(model, settings, of_class=of_class)
-    look = Look(extractor, torch.device(device), progress or silent)
+    look = FeatureReader(extractor, torch.device(device), progress or silent)
     real = reference_for(candidate, against, settings)
     generated = look.at(candidate.pictures, "generated pictures")
     standard = look.standard(real, against.name)
@@ -230,7 +230,7 @@ def floor(
     if not sizes or min(sizes) < 2 or repeats < 1:
         raise SettingsError("a floor needs sizes of at least 2 pictures, and at least 1 repeat")
     extractor = build_extractor(network or ExtractorSettings())
-    look = Look(extractor, torch.device(device), progress or silent)
+    look = FeatureReader(extractor, torch.device(device), progress or silent)
     images = load_image_set(pictures, DataSettings(), resolution=resolution, seed=seed)
     chosen = _at_most(distinct(images.pictures), 2 * max(sizes), seed)
     features = look.at(chosen, f"pictures of {pictures.name}")
@@ -259,7 +259,7 @@ def check_names(metrics: tuple[str, ...]) -> None:
 
 def open_candidate(
     model: str, settings: EvaluationSettings, *, of_class: str | None = None
-) -> Candidate:
+) -> EvaluatedPictures:
     """Draw from a model, or read pictures.
 
     Raises:
@@ -285,7 +285,7 @@ def open_candidate(
             path, DataSettings(), resolution=settings.resolution, seed=settings.seed
         )
         chosen = _at_most(images.pictures, settings.count, settings.seed)
-        return Candidate(name=path.name, pictures=chosen)
+        return EvaluatedPictures(name=path.name, pictures=chosen)
     source = open_source(model, iteration=settings.iteration)
     latents = latents_for(
         source.card.architecture,
@@ -302,7 +302,7 @@ def open_candidate(
     run = RunFolder(folder) if RunFolder(folder).experiment_file.is_file() else None
     iteration = source.card.iterations if run else 0
     name = source.card.name if of_class is None else f"{source.card.name}[{of_class}]"
-    return Candidate(name=name, pictures=pictures, run=run, iteration=iteration)
+    return EvaluatedPictures(name=name, pictures=pictures, run=run, iteration=iteration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -346,7 +346,7 @@ class Standard:
         return scores
 
 
-class Look:
+class FeatureReader:
     """Features of pictures, from the cache where they are there, with a bar where not."""
 
     def __init__(self, extractor: Extractor, device: torch.device, show: Progress) -> None:
@@ -375,7 +375,7 @@ def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
     return load_image_set(path, settings, resolution=like.shape[-1], seed=seed)
 
 
-def _trained_on(candidate: Candidate, settings: EvaluationSettings) -> ImageSet:
+def _trained_on(candidate: EvaluatedPictures, settings: EvaluationSettings) -> ImageSet:
     """Return the pictures of a candidate's training, split as they were.
 
     Raises:
@@ -415,7 +415,9 @@ def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
     return images
 
 
-def reference_for(candidate: Candidate, against: Path, settings: EvaluationSettings) -> Reference:
+def reference_for(
+    candidate: EvaluatedPictures, against: Path, settings: EvaluationSettings
+) -> Reference:
     """Return the pictures of ``against`` to score with, as far as it is known those not trained on.
 
     Raises:
@@ -450,11 +452,11 @@ def _with_warning(score: Score, warning: str) -> Score:
 
 
 def _look_for_copies(
-    candidate: Candidate,
+    candidate: EvaluatedPictures,
     generated: Features,
     others: Features | None,
     settings: EvaluationSettings,
-    look: Look,
+    look: FeatureReader,
 ) -> tuple[CopyReport, Image.Image]:
     """Return what the copy guard sees, and its gallery.
 

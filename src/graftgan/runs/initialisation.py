@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from graftgan.checkpoints import copy_matching, load_state
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_card import Start
+from graftgan.experiments.run_card import VAEStart
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics import ScoringSettings
 from graftgan.training import Training
@@ -42,7 +42,7 @@ def vae_of(experiment: Experiment) -> Experiment:
     )
 
 
-def begin_with_decoder(training: Training, vae: RunFolder) -> Start:
+def begin_with_decoder(training: Training, vae: RunFolder) -> VAEStart:
     """Put the decoder of a finished auto-encoder into the generator and its average.
 
     The seconds of the auto-encoder count as seconds of the run.
@@ -63,7 +63,7 @@ def begin_with_decoder(training: Training, vae: RunFolder) -> Start:
         receipt.require_complete(what=f"the decoder in {newest}")
     card = vae.card()
     training.seconds += card.seconds
-    return Start(
+    return VAEStart(
         kind="vae",
         iterations=card.iteration,
         images=card.iteration * training.batch_size,
@@ -72,7 +72,7 @@ def begin_with_decoder(training: Training, vae: RunFolder) -> Start:
     )
 
 
-def in_words(start: Start) -> str:
+def start_in_words(start: VAEStart) -> str:
     """Return what a run began with, as a sentence for its page."""
     return (
         "The generator began as the decoder of a variational auto-encoder "

@@ -16,7 +16,7 @@ from graftgan.experiments.scored_pictures import packed, scored_file
 from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid, save_png
 from graftgan.runs.prepared import Prepared
-from graftgan.runs.scorer import Verdict, best_iteration, build_scorer, score_at
+from graftgan.runs.scorer import ScoreOutcome, best_iteration, build_scorer, score_at
 from graftgan.training import (
     Callback,
     LogWriter,
@@ -185,7 +185,7 @@ class Recorder:
         pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
         return _Scored(lines, verdict, self._leak_warning(generated), pictures)
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _judge(self, verdict: ScoreOutcome) -> None:
         training = self._training
         if verdict.stop:
             self.stopped_because = verdict.stop
@@ -242,7 +242,7 @@ class _Scored:
     """
 
     lines: list[dict[str, Any]]
-    verdict: Verdict
+    verdict: ScoreOutcome
     warning: str | None
     pictures: bytes | None
 

@@ -14,15 +14,15 @@ from graftgan.experiments.records import ScoreRecord, read_scores
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.experiments.scored_pictures import SCORED, ScoredCard, list_scored, read_scored
-from graftgan.metrics import Comparison, ExtractorSettings, Score, build_extractor, compare
+from graftgan.metrics import ExtractorSettings, Score, ScoreComparison, build_extractor, compare
 from graftgan.pictures.reference import Reference, held_out_reference, reference_among
 from graftgan.reports import in_words
 from graftgan.runs.build import reference_of
 from graftgan.runs.evaluation import (
     DEFAULT_METRICS,
-    Candidate,
+    EvaluatedPictures,
     EvaluationSettings,
-    Look,
+    FeatureReader,
     Standard,
     check_names,
     keep_scores,
@@ -106,7 +106,7 @@ class Rescoring:
         return f"{found}; iteration {own}, which {called}, is worse by {apart}: {noise}"
 
 
-def _gap(worse: Score, better: Score) -> Comparison:
+def _gap(worse: Score, better: Score) -> ScoreComparison:
     """Return by how much ``better`` is better: what is above 0 speaks for it."""
     return compare(better, worse) if better.better == "higher" else compare(worse, better)
 
@@ -167,7 +167,7 @@ def evaluate_again(
         network=network or ExtractorSettings(),
     )
     extractor = build_extractor(settings.network)
-    look = Look(extractor, torch.device(device), progress or silent)
+    look = FeatureReader(extractor, torch.device(device), progress or silent)
     standard = _standard(run, experiment, against, settings, look)
     scores: dict[int, list[Score]] = {}
     problems: list[str] = []
@@ -263,7 +263,7 @@ def _standard(
     experiment: Experiment,
     against: Path | None,
     settings: EvaluationSettings,
-    look: Look,
+    look: FeatureReader,
 ) -> Standard:
     """Return what the kept pictures are scored against.
 
@@ -275,7 +275,7 @@ def _standard(
     architecture = architecture_of(experiment)
     side = architecture.resolution
     like = torch.empty((0, architecture.channels, side, side), dtype=torch.uint8)
-    candidate = Candidate(name=run.path.name, pictures=like, run=run)
+    candidate = EvaluatedPictures(name=run.path.name, pictures=like, run=run)
     return look.standard(reference_for(candidate, against, settings), against.name)
 
 

@@ -17,7 +17,7 @@ from graftgan.experiments.run_card import RunCard, RunState, Session
 from graftgan.experiments.run_folder import RunFolder, versions
 from graftgan.pictures import write_manifest
 from graftgan.runs.build import build_training, prepare, remarks_on, with_procedure_cache
-from graftgan.runs.initialisation import START, begin_with_decoder, in_words, vae_of
+from graftgan.runs.initialisation import START, begin_with_decoder, start_in_words, vae_of
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
@@ -246,7 +246,7 @@ def _has_its_start(
     entries: dict[str, Any]
     if is_over:
         start = begin_with_decoder(training, vae)
-        entries = {"start": start, "remarks": (in_words(start),)}
+        entries = {"start": start, "remarks": (start_in_words(start),)}
     else:
         why = ended.message or f"stopped by {observer.stopped_by or 'a signal'}"
         message = f"{why} while what it begins with was trained"

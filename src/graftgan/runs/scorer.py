@@ -39,7 +39,7 @@ _REPLICATES = 200  # a rough interval will do while a run trains
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ScoreOutcome:
     """What a score means for the run.
 
     Attributes:
@@ -62,7 +62,7 @@ class Scorer(Protocol):
     count: int
     """Generated pictures it needs."""
 
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
         """Score the pictures of an iteration: lines for the file, and what they mean."""
         ...
 
@@ -92,7 +92,7 @@ class SlicedWassersteinScorer:
             "real_count": len(self._real),
         }
 
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
         """Return one line, and whether it is the best so far."""
         value = sliced_wasserstein(generated, self._real, _COMPASS)
         line = {
@@ -104,7 +104,7 @@ class SlicedWassersteinScorer:
             "protocol": self._protocol,
         }
         best = _best(_deciding(self._file) + _counted(line))
-        return [line], Verdict(best=best == iteration, value=value)
+        return [line], ScoreOutcome(best=best == iteration, value=value)
 
 
 class MetricScorer:
@@ -132,7 +132,7 @@ class MetricScorer:
             self._mirrored = self._features(guarded.flip(3))
             self._held_out = self._features(honest)
 
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], Verdict]:
+    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
         """Return a line for each number, and what they mean for the run."""
         features = self._extractor.extract(generated, device=self._device)
         protocol = protocol_of(
@@ -162,7 +162,7 @@ class MetricScorer:
             for score in scores
         ]
         if copies is not None and copying:
-            verdict = Verdict(best=False, value=scores[0].value, stop=copies.message())
+            verdict = ScoreOutcome(best=False, value=scores[0].value, stop=copies.message())
         else:
             verdict = self._judged(iteration, lines[0])
         if verdict.stop:
@@ -179,15 +179,15 @@ class MetricScorer:
     def _features(self, pictures: PictureBytes) -> Features:
         return features_of(pictures, self._extractor, device=self._device)
 
-    def _judged(self, iteration: int, line: Line) -> Verdict:
+    def _judged(self, iteration: int, line: Line) -> ScoreOutcome:
         deciding = _deciding(self._file) + _counted(line)
         best, value = _best(deciding), float(line["value"])
         worse = [score for score in deciding if score.iteration > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
             stop = f"{patience} scores in a row without a better {line['name']}"
-            return Verdict(best=False, value=value, stop=stop)
-        return Verdict(best=best == iteration, value=value)
+            return ScoreOutcome(best=False, value=value, stop=stop)
+        return ScoreOutcome(best=best == iteration, value=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +217,12 @@ def best_of(scores: Iterable[ScoreRecord]) -> int | None:
     return _best([entry for score in scores for entry in _entry(score)])
 
 
-def score_at(file: Path, iteration: int) -> Verdict | None:
+def score_at(file: Path, iteration: int) -> ScoreOutcome | None:
     """Return what the score of ``iteration`` meant for the run; None: it has none."""
     for score in read_scores(file)[0]:
         if score.decides and score.iteration == iteration and score.value is not None:
             best = best_iteration(file) == iteration
-            return Verdict(best=best, value=score.value, stop=score.stop)
+            return ScoreOutcome(best=best, value=score.value, stop=score.stop)
     return None
 
 

@@ -41,15 +41,14 @@ from graftgan.studies.search_runner import (
     resume_search,
     run_search,
 )
-from graftgan.studies.source_ranking import Candidate, Experience, Ranking, rank_sources
+from graftgan.studies.source_ranking import Experience, RankedSource, Ranking, rank_sources
 from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
-from graftgan.studies.study_statistics import Standing, mean_interval
+from graftgan.studies.study_statistics import VariantStatistics, mean_interval
 from graftgan.studies.trials import Proposal, Trial
 
 __all__ = [
     "STRATEGIES",
     "Budget",
-    "Candidate",
     "Comparison",
     "ComparisonObserver",
     "Experience",
@@ -64,14 +63,15 @@ __all__ = [
     "PlanSearch",
     "Proposal",
     "PrunerName",
+    "RankedSource",
     "Ranking",
     "Results",
     "RunResult",
     "SearchObserver",
     "SearchResult",
-    "Standing",
     "Strategy",
     "Trial",
+    "VariantStatistics",
     "Varied",
     "check_comparison",
     "check_search",

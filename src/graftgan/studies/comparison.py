@@ -31,7 +31,7 @@ _SET_BY_THE_COMPARISON = {
 _LONGEST_NAME = 60
 
 
-def fingerprint(plain: Mapping[str, Any]) -> str:
+def comparison_fingerprint(plain: Mapping[str, Any]) -> str:
     """Return the sha256 of plain settings: of an object, or of a file as it was written.
 
     The two differ where the file is older than a setting: the object has that one's default too.
@@ -118,7 +118,7 @@ class Comparison:
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings."""
-        return fingerprint(to_plain(self))
+        return comparison_fingerprint(to_plain(self))
 
     def check(self) -> None:
         """Check what makes the runs comparable, and the names in all of them.

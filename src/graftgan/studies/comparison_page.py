@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.experiments.panels import Score, plain, scores_of
+from graftgan.experiments.panels import ScoreCurve, plain, scores_of
 from graftgan.experiments.run_record import RunRecord, number, read_run, rows, table
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Panel, Point, in_words
@@ -206,7 +206,7 @@ def _curves(
 
 
 def _deciding(record: RunRecord) -> list[Point]:
-    curves: list[Score] = [score for score in scores_of(record) if score.decides]
+    curves: list[ScoreCurve] = [score for score in scores_of(record) if score.decides]
     return curves[0].points if curves else []
 
 

@@ -25,8 +25,8 @@ from graftgan.studies.study_statistics import (
     UNKNOWN,
     WITHIN,
     WORSE,
-    Source,
-    Standing,
+    SourceScores,
+    VariantStatistics,
     nothing_wins,
     standings,
 )
@@ -105,8 +105,8 @@ class Results:
     variants: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
     runs: tuple[RunResult, ...]
-    at_end: tuple[Standing, ...]
-    at_best: tuple[Standing, ...]
+    at_end: tuple[VariantStatistics, ...]
+    at_best: tuple[VariantStatistics, ...]
     says: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -198,18 +198,18 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     )
 
 
-def _sources(jobs: Sequence[Job], runs: Sequence[RunResult]) -> dict[str, Source]:
+def _sources(jobs: Sequence[Job], runs: Sequence[RunResult]) -> dict[str, SourceScores]:
     """Return the untouched source of each variant that has one."""
     first: dict[str, str] = {}  # the first variant with a source names its row, if there are others
     for job in jobs:
         if job.experiment.source is not None:
             first.setdefault(job.experiment.source, job.variant)
-    found: dict[str, Source] = {}
+    found: dict[str, SourceScores] = {}
     for job in jobs:
         if job.experiment.source is not None:
             of = first[job.experiment.source]
             own = [run for run in runs if run.variant == job.variant]
-            found[job.variant] = Source(
+            found[job.variant] = SourceScores(
                 row=SOURCE if len(first) == 1 else f"{SOURCE} ({of})",
                 scores={run.seed: run.untouched for run in own if run.untouched is not None},
             )
@@ -253,7 +253,7 @@ def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
     }
 
 
-def _says(where: str, found: Sequence[Standing], seeds: int, score: str) -> list[str]:
+def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str) -> list[str]:
     """Return in sentences which variant is the best, if any, and from which it can be told."""
     ranked = [standing for standing in found if standing.verdict != NO_VALUE]
     if not ranked:
@@ -292,14 +292,14 @@ def _says(where: str, found: Sequence[Standing], seeds: int, score: str) -> list
     return sentences
 
 
-def _value(standing: Standing) -> str:
+def _value(standing: VariantStatistics) -> str:
     if standing.mean is None or standing.low is None or standing.high is None:
         return "no score"
     low, high = in_words(standing.low), in_words(standing.high)
     return f"{in_words(standing.mean)}, 95 % interval {low} to {high}"
 
 
-def _told(standing: Standing) -> str:
+def _told(standing: VariantStatistics) -> str:
     difference = standing.difference
     if difference is None:
         return standing.variant

@@ -11,8 +11,8 @@ from graftgan.experiments.experiment import Experiment
 from graftgan.metrics import METRICS
 from graftgan.studies.comparison import (
     check_scored,
+    comparison_fingerprint,
     dotted_setting,
-    fingerprint,
     overridden,
     settled_base,
 )
@@ -158,4 +158,4 @@ class PlanSearch:
 
     def sha256(self) -> str:
         """Return a fingerprint of all settings but the budget, which may grow."""
-        return fingerprint(to_plain(replace(self, budget=Budget())))
+        return comparison_fingerprint(to_plain(replace(self, budget=Budget())))

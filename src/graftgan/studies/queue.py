@@ -17,7 +17,7 @@ from graftgan.runs.build import prepare
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
 from graftgan.runs.session import Observer
-from graftgan.studies.comparison import Comparison, Job, Overrides, fingerprint, flat
+from graftgan.studies.comparison import Comparison, Job, Overrides, comparison_fingerprint, flat
 from graftgan.studies.comparison_page import write_comparison_report
 from graftgan.studies.comparison_results import ENDED, Results, gather
 from graftgan.training import choose_hardware
@@ -139,7 +139,7 @@ def check_comparison(comparison: Comparison, *, device: str = "auto") -> None:
                 build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
 
 
-def state_of(folder: RunFolder) -> tuple[str, str]:
+def job_state(folder: RunFolder) -> tuple[str, str]:
     """Return how a run stands, and its message; ``waiting`` before it has a folder."""
     if not folder.experiment_file.is_file():
         return WAITING, ""
@@ -171,7 +171,7 @@ def _unchanged(path: Path) -> Comparison:
     comparison = read_comparison(path)
     known = read_json(path / RESULTS, error=RunError)
     hashes = (known.get("settings_sha256"), known.get(_EXTENDED)) if isinstance(known, dict) else ()
-    found = {comparison.sha256(), fingerprint(read_toml(path / SETTINGS))}
+    found = {comparison.sha256(), comparison_fingerprint(read_toml(path / SETTINGS))}
     if not found & set(hashes):
         raise RunError(
             f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
@@ -206,7 +206,7 @@ def _work_alone(
         observer.run_starts(job, number=number, count=len(jobs), seconds_left=clock.left())
         with clock.measuring():
             failure = _run(job, folder, device, observer)
-        state, message = state_of(folder)
+        state, message = job_state(folder)
         if failure and state not in ENDED:
             state, message = "failed", failure
             failures[job.name] = failure
@@ -220,7 +220,7 @@ def _work_alone(
 def _run(job: Job, folder: RunFolder, device: str, observer: Observer) -> str:
     """Start the run or go on with it; return what went wrong, or nothing."""
     try:
-        if state_of(folder)[0] == WAITING:
+        if job_state(folder)[0] == WAITING:
             run(job.experiment, folder.path, device=device, observer=observer)
         else:
             resume(folder.path, device=device, observer=observer)
@@ -237,7 +237,7 @@ def _write(comparison: Comparison, path: Path, failures: dict[str, str]) -> Resu
 
 
 def _is_done(runs: Path, job: Job) -> bool:
-    return state_of(RunFolder(runs / job.name))[0] in ENDED
+    return job_state(RunFolder(runs / job.name))[0] in ENDED
 
 
 def _refuse_foreign(job: Job, folder: RunFolder) -> None:

@@ -5,10 +5,15 @@ from collections.abc import Mapping, Sequence
 from graftgan.metrics import Score
 from graftgan.studies.plan_search import PlanSearch
 from graftgan.studies.strategy import Pause
-from graftgan.studies.study_statistics import Source, Standing, nothing_wins, standings
+from graftgan.studies.study_statistics import (
+    SourceScores,
+    VariantStatistics,
+    nothing_wins,
+    standings,
+)
 from graftgan.studies.trials import Proposal, Trial, ranked
 
-Places = list[tuple[int | None, Standing]]
+Places = list[tuple[int | None, VariantStatistics]]
 """Numbers of trials, None for their untouched source, and where they stand; the best first."""
 
 
@@ -57,13 +62,13 @@ def confirmed(search: PlanSearch, trials: Sequence[Trial]) -> Places:
 def _places(search: PlanSearch, runs: Mapping[int, Sequence[Trial]]) -> Places:
     """Return where trials stand by the scores of their ``runs``, one for each seed."""
     scores: dict[str, dict[int, Score]] = {}
-    sources: dict[str, Source] = {}
+    sources: dict[str, SourceScores] = {}
     for number, of in runs.items():
         seeds = {int(run.overrides.get("seed", search.base.seed)): run for run in of}
         ends = {s: run.end if search.judge == "end" else run.best for s, run in seeds.items()}
         began = {s: run.untouched for s, run in seeds.items()}
         scores[str(number)] = {s: score for s, score in ends.items() if score is not None}
-        sources[str(number)] = Source(
+        sources[str(number)] = SourceScores(
             scores={s: score for s, score in began.items() if score is not None}
         )
     return [

@@ -16,15 +16,15 @@ from graftgan.reports.drawing import Panel, Point, in_words
 from graftgan.reports.grid import EmbeddedPicture, embed
 from graftgan.reports.heatmap import heatmap_svg
 from graftgan.reports.page import duration, render, share, short_name, write_page
-from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
+from graftgan.reports.scatter import LineStyle, bundle_svg, scatter_svg
 from graftgan.studies.page_files import read_for_page
 from graftgan.studies.page_schemas import SearchFile
 
 _GRID_BYTES = 600_000
 _LOOKS = {
-    "pruned": Look(line=4, opacity=0.6, dashes="3 3"),
-    "finished": Look(line=0, opacity=0.45),
-    "winner": Look(line=1, width=2.8),
+    "pruned": LineStyle(line=4, opacity=0.6, dashes="3 3"),
+    "finished": LineStyle(line=0, opacity=0.45),
+    "winner": LineStyle(line=1, width=2.8),
 }
 TRIAL_HEADINGS = [
     "trial",
@@ -242,7 +242,7 @@ def _front_rows(data: dict[str, Any]) -> list[list[str]]:
 def _curves(folder: Path, data: dict[str, Any]) -> Panel | None:
     """Return the score over the iterations of every trial, those ended early too."""
     winner = data.get("winner")
-    lines: list[tuple[str, Look, list[Point]]] = []
+    lines: list[tuple[str, LineStyle, list[Point]]] = []
     for trial in rows(data.get("trials")):
         is_winner = trial.get("number") == winner
         kind = "winner" if is_winner else str(trial.get("state"))

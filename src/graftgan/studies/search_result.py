@@ -13,7 +13,7 @@ from graftgan.studies.plan_search import Budget, PlanSearch
 from graftgan.studies.reruns import Places, candidates, confirmed, new_seeds, places
 from graftgan.studies.response_surface import Cell, early_trials, pareto_front, surface
 from graftgan.studies.search_space import Space
-from graftgan.studies.study_statistics import WITHIN, Standing
+from graftgan.studies.study_statistics import WITHIN, VariantStatistics
 from graftgan.studies.trial_store import spent
 from graftgan.studies.trials import FINISHED, PRUNED, Trial, ranked
 from graftgan.transfer import PRESETS
@@ -31,7 +31,7 @@ class Confirmed:
     """
 
     trial: int | None
-    standing: Standing
+    standing: VariantStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class SearchResult:
     front: tuple[int, ...]
     importances: Mapping[str, float]
     ranking: tuple[int, ...]
-    source: Standing | None = None
+    source: VariantStatistics | None = None
     confirmed: tuple[Confirmed, ...]
     winner: int | None
     shared: Mapping[str, Any]

@@ -17,10 +17,10 @@ from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
 from graftgan.runs.session import Observer
-from graftgan.studies.comparison import fingerprint, overridden
+from graftgan.studies.comparison import comparison_fingerprint, overridden
 from graftgan.studies.comparison_results import ENDED, images_shown
 from graftgan.studies.plan_search import Budget, PlanSearch
-from graftgan.studies.queue import state_of
+from graftgan.studies.queue import job_state
 from graftgan.studies.reruns import ask_to_confirm
 from graftgan.studies.search_page import write_search_report
 from graftgan.studies.search_result import SearchResult, gather_result, winner_toml
@@ -126,7 +126,7 @@ def resume_search(
     search = _read(path)
     known = read_json(path / FOUND, error=RunError)
     written = {k: v for k, v in read_toml(path / SETTINGS).items() if k != "budget"}
-    found = {search.sha256(), fingerprint(written)}
+    found = {search.sha256(), comparison_fingerprint(written)}
     if not isinstance(known, dict) or known.get("settings_sha256") not in found:
         raise RunError(
             f"{path / SETTINGS} was changed since the search began; put it back, or start a new "
@@ -287,7 +287,7 @@ class _Worker:
 
         observer = _Judged(self._observer, judge)
         try:
-            if state_of(folder)[0] in ENDED | {PRUNED}:
+            if job_state(folder)[0] in ENDED | {PRUNED}:
                 return ""  # killed between the end of the run and its record
             if folder.experiment_file.is_file():
                 resume(folder.path, device=self._device, observer=observer)

@@ -1,7 +1,7 @@
 """Which source for these pictures? Looked at before any training, and learnt from finished runs."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from graftgan.core.errors import GraftganError, SettingsError
+from graftgan.core.progress import Progress, silent
 from graftgan.core.randomness import Randomness, some_of
 from graftgan.core.settings import read_lines
 from graftgan.experiments.records import ScoreRecord, read_scores
@@ -30,11 +31,9 @@ from graftgan.studies.study_statistics import t_quantile
 
 _LEAST_RUNS, _LEAST_STARTS = 10, 3  # before anything is expected of a new one
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class RankedSource:
     """What is known of one source for a target.
 
     Attributes:
@@ -75,7 +74,7 @@ class Ranking:
         pictures: Of the target.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[RankedSource, ...]
     unusable: Mapping[str, str]
     learnt_from: int
     samples: int
@@ -100,7 +99,7 @@ def rank_sources(
     network: ExtractorSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Ranking:
     """Rank sources for a target without training.
 
@@ -128,7 +127,7 @@ def rank_sources(
     extractor = build_extractor(network or ExtractorSettings())
     look = _Look(pictures, extractor, most_pictures, seed, device, progress)
     experience = experience_in(learn_from, score=f"KID({extractor.name})")
-    found: list[Candidate] = []
+    found: list[RankedSource] = []
     unusable: dict[str, str] = {}
     for position, name in enumerate(names):
         progress("sources", position, len(names))
@@ -210,7 +209,7 @@ class _Look:
         self._resampling = Resampling(seed=seed)
         self.count = 0
 
-    def at(self, name: str, samples: int, experience: Sequence[Experience]) -> Candidate:
+    def at(self, name: str, samples: int, experience: Sequence[Experience]) -> RankedSource:
         """Return what is to be known of the source ``name``.
 
         Raises:
@@ -222,7 +221,7 @@ class _Look:
         drawn = generate(source.pair.generator, latents_for(architecture, samples, seed=self._seed))
         features = self._features(drawn, f"samples of {source.card.name}")
         kid = self._measure("kid", features, target)
-        return Candidate(
+        return RankedSource(
             name=name,
             recall=recall_of(target, features, self._resampling),
             kid=kid,
@@ -257,7 +256,7 @@ class _Look:
         return estimate
 
 
-def _ranked(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
+def _ranked(found: Sequence[RankedSource]) -> tuple[RankedSource, ...]:
     """Return the candidates in order, each with its reason."""
     nearest = min(found, key=lambda one: one.kid.value)
     level = [one for one in found if one.kid.low <= nearest.kid.high]
@@ -272,7 +271,7 @@ def _ranked(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
     )
 
 
-def _reason(one: Candidate, place: int, level: Sequence[Candidate], most_diverse: str) -> str:
+def _reason(one: RankedSource, place: int, level: Sequence[RankedSource], most_diverse: str) -> str:
     if one not in level:
         words = "farther by KID"
     elif len(level) == 1:

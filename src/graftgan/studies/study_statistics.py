@@ -6,8 +6,8 @@ from math import cos, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics import Comparison as Difference
 from graftgan.metrics import Score, compare
+from graftgan.metrics import ScoreComparison as Difference
 
 BEST, WITHIN, WORSE, BETTER = "best", "within noise", "worse", "better"
 UNKNOWN, NO_VALUE = "cannot be compared", "no score"
@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SourceScores:
     """The untouched source of a variant.
 
     Attributes:
@@ -30,7 +30,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class VariantStatistics:
     """Where one variant stands, or an untouched source among them.
 
     Attributes:
@@ -65,8 +65,8 @@ class Standing:
 
 
 def standings(
-    scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, Source] | None = None
-) -> list[Standing]:
+    scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, SourceScores] | None = None
+) -> list[VariantStatistics]:
     """Rank variants and their sources by the mean of their scores; compare each with the best.
 
     Args:
@@ -78,7 +78,7 @@ def standings(
     """
     found = {name: _finite(by_seed) for name, by_seed in scores.items()}
     measured = {name: by_seed for name, by_seed in found.items() if by_seed}
-    without = [Standing(variant=name) for name in found if name not in measured]
+    without = [VariantStatistics(variant=name) for name in found if name not in measured]
     if not measured:
         return without
     better = next(iter(next(iter(measured.values())).values())).better
@@ -103,7 +103,7 @@ def standings(
     return ranked + without
 
 
-def nothing_wins(found: Sequence[Standing]) -> bool:
+def nothing_wins(found: Sequence[VariantStatistics]) -> bool:
     """Return whether there are variants with a score, and none of them beats its source."""
     beat = [s.beats_source for s in found if s.mean is not None and not s.is_source]
     return bool(beat) and all(beats is False for beats in beat)
@@ -143,7 +143,7 @@ def _finite(scores: Mapping[int, Score]) -> dict[int, Score]:
     return {seed: score for seed, score in scores.items() if isfinite(score.value)}
 
 
-def _rows(sources: Mapping[str, Source]) -> dict[str, dict[int, Score]]:
+def _rows(sources: Mapping[str, SourceScores]) -> dict[str, dict[int, Score]]:
     """Return the scores of each source by seed, from the first variant that has one."""
     rows: dict[str, dict[int, Score]] = {}
     for source in sources.values():
@@ -163,7 +163,7 @@ def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> b
 
 def _standing(
     name: str, scores: Mapping[str, Mapping[int, Score]], best: str, sign: int
-) -> Standing:
+) -> VariantStatistics:
     own = scores[name]
     if len(own) == 1:
         (only,) = own.values()
@@ -178,7 +178,7 @@ def _standing(
             verdict = _verdict(difference, sign)
         except ScoreError as error:
             verdict, why = UNKNOWN, str(error)
-    return Standing(
+    return VariantStatistics(
         variant=name,
         seeds=tuple(sorted(own)),
         mean=mean,

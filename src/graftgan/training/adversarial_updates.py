@@ -16,24 +16,9 @@ from graftgan.core.network_types import (
 )
 from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Scalar
 from graftgan.training.hardware import Hardware
+from graftgan.training.objectives.adversarial_losses import Losses
 from graftgan.training.updates import StepContext, Terms
 from graftgan.transfer import RegularizerTerm
-
-
-class Losses(Protocol):
-    """The objective's two losses on logits."""
-
-    def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
-        """Return what the discriminator minimises."""
-        ...
-
-    def generator_loss(self, fake: Logits) -> Scalar:
-        """Return what the generator minimises."""
-        ...
-
-    def gauges(self) -> Terms:
-        """Return numbers for the log."""
-        ...
 
 
 class DiscriminatorPenalty(Protocol):

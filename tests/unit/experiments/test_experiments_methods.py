@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.cli.training_verb import Start, parse_start
+from graftgan.cli.training_verb import StartRun, parse_start
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.core.errors import SettingsError, UnknownName
 from graftgan.core.settings import dotted_names, parse, to_toml
@@ -17,7 +17,7 @@ from tiny_networks import tiny_architecture
 
 def started(*words: str) -> Experiment:
     return parse_start(
-        lambda experiment: Start(experiment=experiment),
+        lambda experiment: StartRun(experiment=experiment),
         ["pictures", *words],
         DEFAULTS,
         prog="graftgan x",

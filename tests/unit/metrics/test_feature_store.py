@@ -13,7 +13,7 @@ from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors import Extractor
 from graftgan.metrics.extractors.extractor import pictures_sha256
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
-from graftgan.metrics.feature_cache import Store, cached_tensors, features_key, features_of
+from graftgan.metrics.feature_cache import FeatureCache, cached_tensors, features_key, features_of
 
 
 class Counting(nn.Module):
@@ -138,7 +138,7 @@ def test_a_damaged_entry_is_made_again(folder: Path, damage: Callable[[Path], No
 def test_an_unwritable_cache_costs_time_only(tmp_path: Path):
     (tmp_path / "file").touch()
     extractor, network = counting_extractor()
-    store = Store(tmp_path / "file" / "features")
+    store = FeatureCache(tmp_path / "file" / "features")
     for runs in (1, 2):
         assert len(features_of(noise(), extractor, device="cpu", store=store)) == 6
         assert network.runs == runs
@@ -150,7 +150,7 @@ def test_without_a_home_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.delenv("GRAFTGAN_CACHE")
     monkeypatch.setattr(Path, "expanduser", no_home)
-    store = Store()
+    store = FeatureCache()
     assert store.cached_tensors(["any"], lambda: {"one": torch.ones(1)})["one"] == 1
 
 
@@ -186,7 +186,7 @@ def test_statistics_are_kept_by_their_key_too(folder: Path):
 
 def test_the_least_recently_used_entries_go(folder: Path):
     rows = {"rows": torch.zeros(1000)}  # 4 kB and a header
-    store = Store(limit_bytes=13_000)  # three entries
+    store = FeatureCache(limit_bytes=13_000)  # three entries
     for key in ("a", "b", "c"):
         store.cached_tensors([key], lambda: rows)
     for age, path in enumerate(sorted(entries(folder), key=lambda path: path.stat().st_mtime_ns)):

@@ -8,7 +8,7 @@ import torch
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.core.network_types import StyledGenerator
 from graftgan.models.projection import ProjectionSettings, project
-from graftgan.models.styles import mixed_grid, pictures_of
+from graftgan.models.styles import mixed_grid, styled_pictures
 from graftgan.networks.sampling import generate, latents_for, latents_of_seeds
 from graftgan.pictures import load_picture
 from tiny_networks import draw_pictures, latents, tiny_architecture, tiny_pair
@@ -102,7 +102,7 @@ def test_a_picture_of_the_model_is_found_again(space: str):
     assert steps[-1] == (60, 60)
     assert found.styles.shape == (2, generator.styles(latents(1, 8)).shape[1], 8)
     assert (found.distances < 0.05 * found.mean_distances).all()
-    assert torch.equal(found.drawn, pictures_of(generator, found.styles))
+    assert torch.equal(found.drawn, styled_pictures(generator, found.styles))
     all_alike = torch.equal(found.styles, found.styles[:, :1].expand_as(found.styles))
     assert all_alike == (space == "w")
     again = project(generator, wanted, settings)

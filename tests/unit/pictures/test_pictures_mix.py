@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftgan.cli import mix as verb
+from graftgan.cli import mix_sets as verb
 from graftgan.core.errors import ImageSetError, SettingsError
-from graftgan.pictures import DataSettings, Part, load_image_set, mix, parse_part
+from graftgan.pictures import DataSettings, Part, load_image_set, mix_sets, parse_part
 from tiny_networks import draw_pictures
 
 
@@ -33,7 +33,7 @@ def names_in(path: Path) -> list[str]:
 
 def test_as_many_as_the_shares_allow_each_at_most_once(sets: dict[str, Path], tmp_path: Path):
     parts = [Part(sets["red"], 0.5), Part(sets["blue"], 0.3), Part(sets["gray"], 0.2)]
-    found = mix(parts, tmp_path / "mixed.zip")
+    found = mix_sets(parts, tmp_path / "mixed.zip")
     assert found.counts == {"red": 9, "blue": 5, "gray": 4}  # 18 pictures: 9 red ones are half
     names = names_in(tmp_path / "mixed.zip")
     assert Counter(name.split("/")[0] for name in names) == found.counts
@@ -46,12 +46,12 @@ def test_as_many_as_the_shares_allow_each_at_most_once(sets: dict[str, Path], tm
 )
 def test_shares_hold_to_one_picture(sets, tmp_path: Path, shares, count, expected):
     parts = [Part(sets["red"], shares[0]), Part(sets["blue"], shares[1])]
-    found = mix(parts, tmp_path / "mixed.zip", count=count)
+    found = mix_sets(parts, tmp_path / "mixed.zip", count=count)
     assert list(found.counts.values()) == expected
 
 
 def test_pictures_keep_their_bytes_and_arrays_their_pixels(sets, tmp_path: Path):
-    mix([Part(sets["red"]), Part(sets["gray"])], tmp_path / "mixed.zip", count=8)
+    mix_sets([Part(sets["red"]), Part(sets["gray"])], tmp_path / "mixed.zip", count=8)
     with zipfile.ZipFile(tmp_path / "mixed.zip") as archive:
         known = json.loads(archive.read("mix.json"))
         for picture in known["pictures"]:
@@ -75,7 +75,7 @@ def test_pictures_keep_their_bytes_and_arrays_their_pixels(sets, tmp_path: Path)
 def test_equal_seeds_give_equal_files_and_others_not(sets, tmp_path: Path):
     parts = [Part(sets["red"]), Part(sets["blue"])]
     for name, seed in (("a.zip", 0), ("b.zip", 0), ("c.zip", 1)):
-        mix(parts, tmp_path / name, count=6, seed=seed)
+        mix_sets(parts, tmp_path / name, count=6, seed=seed)
     first, second, other = ((tmp_path / n).read_bytes() for n in ("a.zip", "b.zip", "c.zip"))
     assert first == second
     assert names_in(tmp_path / "a.zip") != names_in(tmp_path / "c.zip")
@@ -85,7 +85,7 @@ def test_equal_seeds_give_equal_files_and_others_not(sets, tmp_path: Path):
 def test_what_cannot_be_used_is_replaced_and_listed(sets, tmp_path: Path):
     for number in range(8):
         (sets["blue"] / f"x{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    found = mix([Part(sets["red"]), Part(sets["blue"])], tmp_path / "mixed.zip", count=18)
+    found = mix_sets([Part(sets["red"]), Part(sets["blue"])], tmp_path / "mixed.zip", count=18)
     assert found.counts == {"red": 9, "blue": 9}
     assert found.skipped
     assert all("damaged" in skipped.reason for skipped in found.skipped)
@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_replaced_and_listed(sets, tmp_path: Path):
 
 def test_sets_of_one_name_stay_apart(sets, tmp_path: Path):
     other = draw_pictures(tmp_path / "more" / "red", count=9, hue=0)
-    found = mix([Part(sets["red"]), Part(other)], tmp_path / "mixed.zip")
+    found = mix_sets([Part(sets["red"]), Part(other)], tmp_path / "mixed.zip")
     assert found.counts == {"red": 9, "red_2": 9}
 
 
@@ -102,17 +102,17 @@ def test_mistakes_are_explained_and_leave_nothing(sets, tmp_path: Path):
     red, blue = Part(sets["red"]), Part(sets["blue"])
     out = tmp_path / "mixed.zip"
     with pytest.raises(ImageSetError, match=r"red has 9 usable pictures, and 15 are needed"):
-        mix([red, blue], out, count=30)
+        mix_sets([red, blue], out, count=30)
     with pytest.raises(SettingsError, match="two sets or more"):
-        mix([red], out)
+        mix_sets([red], out)
     with pytest.raises(SettingsError, match=r"call it mixed\.zip"):
-        mix([red, blue], tmp_path / "mixed")
+        mix_sets([red, blue], tmp_path / "mixed")
     with pytest.raises(ImageSetError, match="there is no"):
-        mix([red, Part(tmp_path / "nowhere")], out)
+        mix_sets([red, Part(tmp_path / "nowhere")], out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["blue", "gray.npz", "red"]
     out.write_bytes(b"mine")
     with pytest.raises(SettingsError, match="exists already"):
-        mix([red, blue], out)
+        mix_sets([red, blue], out)
     assert out.read_bytes() == b"mine"
 
 

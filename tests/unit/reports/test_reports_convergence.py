@@ -12,7 +12,7 @@ from graftgan.cli import converge
 from graftgan.core.errors import RunError
 from graftgan.core.files import write_text
 from graftgan.experiments.convergence import Reached, convergence_of, stable_from
-from graftgan.experiments.run_card import Start, write_run_card
+from graftgan.experiments.run_card import VAEStart, write_run_card
 
 LENGTH = 1000
 
@@ -73,7 +73,7 @@ def test_little_or_broken_says_nothing():
     assert stable_from([1.0] * 50 + [float("nan")]) is None
 
 
-def write_run(path: Path, *, late: int = 0, start: Start | None = None) -> Path:
+def write_run(path: Path, *, late: int = 0, start: VAEStart | None = None) -> Path:
     """Write a run of 100 lines: one loss is stable after 20, the other after 40."""
     path.mkdir(parents=True)
     lines = []
@@ -123,7 +123,7 @@ def test_a_player_that_began_late_counts_from_then(tmp_path: Path):
 
 def test_the_table_shows_both_and_what_the_start_has_cost(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "250")
-    start = Start(kind="vae", iterations=300, images=19_200, seconds=97.0, receipt="")
+    start = VAEStart(kind="vae", iterations=300, images=19_200, seconds=97.0, receipt="")
     runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", start=start)]
     assert converge.main([*map(str, runs), "--score", "0.35"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -10,7 +10,7 @@ from fake_run_folder import write_lines, write_run
 
 from graftgan.core.errors import RunError
 from graftgan.reports.heatmap import heatmap_svg
-from graftgan.reports.scatter import Look, bundle_svg, scatter_svg
+from graftgan.reports.scatter import LineStyle, bundle_svg, scatter_svg
 from graftgan.studies.search_page import trial_rows, write_search_report
 
 HOSTILE = "<script>alert(1)</script>"
@@ -148,7 +148,7 @@ def test_scatter_and_bundle_are_whole_drawings():
     svg = scatter_svg(points, front=["0", "1", "2"], title=HOSTILE, x_label="x", y_label="y")
     paths = ElementTree.fromstring(svg).iter(f"{SVG}path")
     assert sum("dots" in path.get("class", "") for path in paths) == 2  # no number, no point
-    lines = [("one", Look(line=0), [(0.0, 1.0), (9.0, 2.0)]), ("none", Look(line=1), [])]
+    lines = [("one", LineStyle(line=0), [(0.0, 1.0), (9.0, 2.0)]), ("none", LineStyle(line=1), [])]
     drawn = ElementTree.fromstring(bundle_svg(lines, title="t", x_label="x", y_label="y"))
     assert [p.findtext(f"{SVG}title") for p in drawn.iter(f"{SVG}path") if p.get("aria-label")] == [
         "one",

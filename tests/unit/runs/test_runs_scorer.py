@@ -22,9 +22,9 @@ from graftgan.runs.prepared import Prepared, ScoringReference
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import (
     MetricScorer,
+    ScoreOutcome,
     Scorer,
     SlicedWassersteinScorer,
-    Verdict,
     best_iteration,
     score_at,
     source_scores,
@@ -96,7 +96,7 @@ def test_where_higher_is_better_the_best_is_the_highest(tmp_path: Path):
     assert best_iteration(file) == 20
 
 
-def judged(scorer: Scorer, file: Path, iteration: int, generated: torch.Tensor) -> Verdict:
+def judged(scorer: Scorer, file: Path, iteration: int, generated: torch.Tensor) -> ScoreOutcome:
     """Score pictures and write the lines, as a run does; what is read back says the same."""
     lines, verdict = scorer.score(iteration, generated)
     append_jsonl(file, *lines)
@@ -109,7 +109,7 @@ def test_without_metrics_a_compass_chooses(tmp_path: Path):
     pictures = tiny_pictures(20)
     scorer = SlicedWassersteinScorer(tmp_path / "metrics.jsonl", image_set(pictures))
 
-    def verdict(iteration: int, generated: torch.Tensor) -> Verdict:
+    def verdict(iteration: int, generated: torch.Tensor) -> ScoreOutcome:
         return judged(scorer, tmp_path / "metrics.jsonl", iteration, generated)
 
     assert not verdict(0, pictures[:12]).best  # the source as it came
@@ -276,8 +276,8 @@ def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
 def test_a_run_that_ends_at_its_start_is_whole(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def copies(*_: object) -> tuple[list[dict], Verdict]:
-        verdict = Verdict(best=False, value=1.0, stop="the generator copies")
+    def copies(*_: object) -> tuple[list[dict], ScoreOutcome]:
+        verdict = ScoreOutcome(best=False, value=1.0, stop="the generator copies")
         return [{**line(0, 1.0, copying=True), "stop": verdict.stop}], verdict
 
     monkeypatch.setattr(MetricScorer, "score", copies)
@@ -290,7 +290,7 @@ def test_a_run_that_ends_at_its_start_is_whole(
 def test_pictures_of_one_colour_are_a_divergence(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def flat(*_: object) -> Verdict:
+    def flat(*_: object) -> ScoreOutcome:
         raise ScoreError("all 12 pictures are one-colour pictures")
 
     monkeypatch.setattr(MetricScorer, "score", flat)

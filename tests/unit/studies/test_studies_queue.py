@@ -26,7 +26,7 @@ from graftgan.studies import (
     run_comparison,
 )
 from graftgan.studies import queue as room
-from graftgan.studies.comparison import fingerprint
+from graftgan.studies.comparison import comparison_fingerprint
 from graftgan.studies.comparison_results import gather
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, tiny_home
@@ -183,7 +183,9 @@ def _age(settings: Path, *, by: str) -> None:
     settings.write_text("".join(line for line in lines if not line.startswith(by)))
     results = settings.with_suffix(".json")
     known = json.loads(results.read_text())
-    results.write_text(json.dumps({**known, "settings_sha256": fingerprint(read_toml(settings))}))
+    results.write_text(
+        json.dumps({**known, "settings_sha256": comparison_fingerprint(read_toml(settings))})
+    )
 
 
 def test_a_mistake_in_one_variant_is_found_before_anything_is_written(

@@ -17,8 +17,8 @@ from graftgan.models.sources import DEFAULT_SOURCE, open_source
 from graftgan.networks import build_pair
 from graftgan.networks.sampling import generate, random_latents
 from graftgan.studies.source_ranking import (
-    Candidate,
     Experience,
+    RankedSource,
     _ranked,
     expected_after,
     experience_in,
@@ -73,9 +73,9 @@ def test_the_source_that_the_target_was_drawn_from_is_first(home: Path, planted:
 
 
 def test_recall_decides_where_kid_does_not():
-    def one(name: str, kid: float, recall: float) -> Candidate:
+    def one(name: str, kid: float, recall: float) -> RankedSource:
         around = Estimate(kid, kid - 0.05, kid + 0.05)
-        return Candidate(
+        return RankedSource(
             name=name, kid=around, recall=Estimate(recall, 0, 1), vendi=Estimate(2, 1, 3)
         )
 

@@ -5,7 +5,7 @@ import pytest
 from graftgan.metrics import Score
 from graftgan.studies.study_statistics import (
     SOURCE,
-    Source,
+    SourceScores,
     mean_interval,
     nothing_wins,
     standings,
@@ -104,7 +104,7 @@ def test_nothing_measured_gives_no_best():
 
 
 def test_a_source_that_is_best_stands_first_and_nothing_wins():
-    source = Source(scores=over_seeds(1.0, 1.1, 1.2))
+    source = SourceScores(scores=over_seeds(1.0, 1.1, 1.2))
     scores = {"a": over_seeds(1.5, 1.6, 1.7), "b": over_seeds(1.01, 1.09, 1.2)}
     found = standings(scores, {"a": source, "b": source})
     assert [(s.variant, s.verdict, s.is_source, s.beats_source) for s in found] == [
@@ -117,7 +117,7 @@ def test_a_source_that_is_best_stands_first_and_nothing_wins():
 
 
 def test_a_method_that_is_clearly_better_than_its_source_wins_as_before():
-    source = Source(scores=over_seeds(1.0, 1.1, 1.2))
+    source = SourceScores(scores=over_seeds(1.0, 1.1, 1.2))
     scores = {"a": over_seeds(0.5, 0.6, 0.7), "b": over_seeds(1.3, 1.2, 1.3)}
     found = standings(scores, {"a": source, "b": source})
     assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
@@ -133,7 +133,9 @@ def test_a_method_that_is_clearly_better_than_its_source_wins_as_before():
 
 
 def test_a_method_that_chance_puts_before_its_source_is_first_and_wins_nothing():
-    found = standings({"a": over_seeds(0.8, 1.1, 1.0)}, {"a": Source(scores=over_seeds(1, 1, 1))})
+    found = standings(
+        {"a": over_seeds(0.8, 1.1, 1.0)}, {"a": SourceScores(scores=over_seeds(1, 1, 1))}
+    )
     assert [(s.variant, s.verdict) for s in found] == [
         ("a", "first, but no winner"),
         (SOURCE, "within noise"),
@@ -142,7 +144,7 @@ def test_a_method_that_chance_puts_before_its_source_is_first_and_wins_nothing()
 
 
 def test_where_higher_is_better_a_source_is_beaten_by_more():
-    began = Source(scores=over_seeds(0.5, 0.5, better="higher"))
+    began = SourceScores(scores=over_seeds(0.5, 0.5, better="higher"))
     scores = {
         "high": over_seeds(0.8, 0.8, better="higher"),
         "low": over_seeds(0.2, 0.2, better="higher"),
@@ -153,7 +155,7 @@ def test_where_higher_is_better_a_source_is_beaten_by_more():
 
 
 def test_a_source_comes_before_what_is_only_as_good():
-    found = standings({"a": {0: score(1.0)}}, {"a": Source(scores={0: score(1.0)})})
+    found = standings({"a": {0: score(1.0)}}, {"a": SourceScores(scores={0: score(1.0)})})
     assert [s.variant for s in found] == [SOURCE, "a"]
 
 
@@ -162,8 +164,8 @@ def test_each_method_is_held_against_what_its_own_runs_began_with():
     found = standings(
         {"a": {0: score(0.5)}, "b": {0: score(0.9, reference="other")}},
         {
-            "a": Source(row="source a", scores={0: score(0.5)}),
-            "b": Source(row="source b", scores={0: score(2.0, reference="other")}),
+            "a": SourceScores(row="source a", scores={0: score(0.5)}),
+            "b": SourceScores(row="source b", scores={0: score(2.0, reference="other")}),
         },
     )
     beats = {s.variant: s.beats_source for s in found}
@@ -176,8 +178,8 @@ def test_runs_of_one_source_scored_against_other_pictures_keep_to_their_own_star
     found = standings(
         {"a": {0: score(1.5)}, "b": {0: score(0.9, reference="other")}},
         {
-            "a": Source(scores={0: score(1.0)}),
-            "b": Source(scores={0: score(2.0, reference="other")}),
+            "a": SourceScores(scores={0: score(1.0)}),
+            "b": SourceScores(scores={0: score(2.0, reference="other")}),
         },
     )
     assert {s.variant: s.beats_source for s in found} == {"a": False, "b": True, SOURCE: None}
@@ -188,7 +190,7 @@ def test_what_did_not_begin_with_its_source_is_held_against_that_of_the_others()
     """Such as the method scratch, which resets every layer."""
     found = standings(
         {"tuned": {0: score(2.0)}, "scratch": {0: score(0.5)}},
-        {"tuned": Source(scores={0: score(1.0)}), "scratch": Source(scores={})},
+        {"tuned": SourceScores(scores={0: score(1.0)}), "scratch": SourceScores(scores={})},
     )
     beats = [(s.variant, s.beats_source) for s in found]
     assert beats == [("scratch", True), (SOURCE, None), ("tuned", False)]
@@ -196,15 +198,18 @@ def test_what_did_not_begin_with_its_source_is_held_against_that_of_the_others()
 
 def test_without_a_known_score_of_a_source_nothing_is_said_of_it():
     scores = {"a": {0: score(1.0)}, "b": {0: score(2.0)}}
-    for sources in ({}, {"a": Source(scores={}), "b": Source(scores={0: score(float("nan"))})}):
+    for sources in (
+        {},
+        {"a": SourceScores(scores={}), "b": SourceScores(scores={0: score(float("nan"))})},
+    ):
         found = standings(scores, sources)
         assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
             ("a", "best", None),
             ("b", "worse", None),
         ]
         assert not nothing_wins(found)
-    fresh = standings(scores, {"b": Source(scores={0: score(0.1)})})  # a has no source
+    fresh = standings(scores, {"b": SourceScores(scores={0: score(0.1)})})  # a has no source
     assert not nothing_wins(fresh)
-    assert [s.verdict for s in standings({"a": {}}, {"a": Source(scores={0: score(1.0)})})] == [
-        "no score"
-    ]
+    assert [
+        s.verdict for s in standings({"a": {}}, {"a": SourceScores(scores={0: score(1.0)})})
+    ] == ["no score"]

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftgan.core.errors import SettingsError, UnknownName
+from graftgan.core.progress import CountProgress
 from graftgan.core.registry import Registry, suggest
 from graftgan.core.settings import strict
 from graftgan.core.untrusted import shown
 from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
-from graftgan.metrics.extractors.extractor import Extractor, Progress, pictures_sha256
+from graftgan.metrics.extractors.extractor import Extractor, pictures_sha256
 from graftgan.metrics.extractors.inception_weights import inception_extractor
 from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
@@ -68,7 +69,7 @@ class ExtractorBuilder:
         view: What it is shown where the settings do not say.
     """
 
-    build: Callable[[ExtractorSettings, Progress | None], Extractor]
+    build: Callable[[ExtractorSettings, CountProgress | None], Extractor]
     takes: tuple[str, ...] = ()
     view: str = "visible"
 
@@ -76,7 +77,9 @@ class ExtractorBuilder:
 EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
 
 
-def build_extractor(settings: ExtractorSettings, *, progress: Progress | None = None) -> Extractor:
+def build_extractor(
+    settings: ExtractorSettings, *, progress: CountProgress | None = None
+) -> Extractor:
     """Return the extractor of ``settings``.
 
     Args:
@@ -118,20 +121,20 @@ def _builder(name: str) -> ExtractorBuilder:
     )
 
 
-def _build_inception(settings: ExtractorSettings, progress: Progress | None) -> Extractor:
+def _build_inception(settings: ExtractorSettings, progress: CountProgress | None) -> Extractor:
     resize = settings.extractor_resize or "clean_fid"
     return inception_extractor(settings.extractor_weights, resize=resize, progress=progress)
 
 
-def _build_dinov2(settings: ExtractorSettings, progress: Progress | None) -> Extractor:
+def _build_dinov2(settings: ExtractorSettings, progress: CountProgress | None) -> Extractor:
     return dinov2_extractor(settings.extractor_weights, progress=progress)
 
 
-def _build_efficientnet(_settings: ExtractorSettings, _progress: Progress | None) -> Extractor:
+def _build_efficientnet(_settings: ExtractorSettings, _progress: CountProgress | None) -> Extractor:
     return efficientnet_extractor()
 
 
-def _build_from_file(settings: ExtractorSettings, _progress: Progress | None) -> Extractor:
+def _build_from_file(settings: ExtractorSettings, _progress: CountProgress | None) -> Extractor:
     return user_extractor(
         Path(settings.extractor).expanduser(),
         resize=settings.extractor_resize or "clean_fid",

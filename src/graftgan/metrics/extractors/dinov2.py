@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.metrics.extractors.extractor import Extractor, Progress
+from graftgan.core.progress import CountProgress
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.published_weights import PublishedWeights, fill, read_weights
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 
@@ -43,7 +44,7 @@ def dinov2_extractor(
     weights: Path | None = None,
     *,
     expected_sha256: str = DINOV2.sha256,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Extractor:
     """Return the extractor "dinov2": features (n, 384), no logits.
 

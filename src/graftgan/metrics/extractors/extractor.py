@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.core.errors import ScoreError, SettingsError
+from graftgan.core.progress import CountProgress
 from graftgan.metrics.extractors.pixel_features import detail_of, glance
 from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
 from graftgan.metrics.extractors.views import VIEWS, View
@@ -21,7 +22,6 @@ _TELLING = 1000  # numbers of a tensor, from which on equal ones are no chance
 _ALIKE = 1e-5  # of a cosine: two rows of weights in float32 that point in one direction
 _MOST = 0.5  # share of the rows: channels that are as good as zero point nowhere
 
-Progress = Callable[[int, int], None]
 """Called with (done, in all)."""
 
 
@@ -79,7 +79,7 @@ class Extractor:
         *,
         device: torch.device | str,
         batch_size: int = 64,
-        progress: Progress | None = None,
+        progress: CountProgress | None = None,
     ) -> Features:
         """Return the features of ``pictures``, computed in float32 whatever the surroundings.
 

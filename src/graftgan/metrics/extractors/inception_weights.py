@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from graftgan.metrics.extractors.extractor import Extractor, Progress
+from graftgan.core.progress import CountProgress
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.inception import DIMENSION, SIDE, load_inception
 from graftgan.metrics.extractors.published_weights import PublishedWeights, read_weights
 from graftgan.metrics.extractors.resize import resize_protocol
@@ -23,7 +24,7 @@ def inception_extractor(
     *,
     expected_sha256: str = INCEPTION.sha256,
     resize: str = "clean_fid",
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Extractor:
     """Return the extractor "inception": features (n, 2048) and logits (n, 1008).
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.metrics.extractors.views import brightness, low_passed
+from graftgan.metrics.extractors.views import low_passed, luma_of
 
 SURROUNDINGS = 0.8  # pixels: the low-pass that a pixel is compared with
 _USUAL = torch.tensor([1.0, 4.0])  # about the middle of real sets, in doublings of a grey level
@@ -29,7 +29,7 @@ def detail_of(pictures: Tensor) -> Tensor:
     parts: list[Tensor] = []
     marks, unseen = (torch.tensor(p, device=pictures.device) for p in (_QUANTILES, _UNSEEN))
     for batch in pictures.split(64):
-        luma = brightness(batch.float())
+        luma = luma_of(batch.float())
         differences = (luma - low_passed(luma, SURROUNDINGS)).abs().flatten(1)
         levels = torch.quantile(differences[:, :: _step(differences.shape[1])], marks, dim=1)
         parts.append(levels.T.maximum(unseen).log2().cpu())
@@ -61,7 +61,7 @@ def colours_of(pictures: Tensor) -> Tensor:
     for batch in pictures.split(64):
         patches = F.adaptive_avg_pool2d(batch.float(), _PATCHES) / 127.5 - 1
         red, green, blue = patches.expand(-1, 3, -1, -1).unbind(dim=1)
-        channels = torch.stack([brightness(patches)[:, 0], red - green, blue - green], dim=1)
+        channels = torch.stack([luma_of(patches)[:, 0], red - green, blue - green], dim=1)
         parts.append(torch.quantile(channels.flatten(2), marks, dim=2).permute(1, 2, 0).cpu())
     return torch.cat(parts).flatten(1)
 

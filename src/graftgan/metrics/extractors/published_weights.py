@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from graftgan.core.errors import CheckpointError, RunError, ScoreError
 from graftgan.core.files import cache_home, written_whole
+from graftgan.core.progress import CountProgress
 from graftgan.core.untrusted import shown
-from graftgan.metrics.extractors.extractor import Progress
 
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 20  # bytes
@@ -56,7 +56,7 @@ class PublishedWeights:
         given: Path | None = None,
         *,
         expected_sha256: str | None = None,
-        progress: Progress | None = None,
+        progress: CountProgress | None = None,
     ) -> Path:
         """Return a checked file: ``given``, the variable's, the cache's, or a download.
 
@@ -85,7 +85,7 @@ class PublishedWeights:
             raise ScoreError(f"no published weights have the sha256 {expected}; give their file")
         return self._cached(progress)
 
-    def _cached(self, progress: Progress | None) -> Path:
+    def _cached(self, progress: CountProgress | None) -> Path:
         """Return the checked file in the cache, which is downloaded if it is not there."""
         try:
             path = cache_home() / "weights" / self.file_name
@@ -104,7 +104,7 @@ class PublishedWeights:
             raise self._missing(error, place=path) from None
         return path
 
-    def _download(self, target: Path, *, place: Path, progress: Progress | None) -> None:
+    def _download(self, target: Path, *, place: Path, progress: CountProgress | None) -> None:
         # written_whole explains an OSError as one of the disk, so those of the network end here.
         try:
             response = urllib.request.urlopen(self.url, timeout=_TIMEOUT)

@@ -65,7 +65,7 @@ def visible(levels: Tensor) -> Tensor:
     return _mixed(levels, torch.linalg.inv(luma))
 
 
-def brightness(levels: Tensor) -> Tensor:
+def luma_of(levels: Tensor) -> Tensor:
     """Return the brightness (n, 1, h, w) of grey levels (n, 1 or 3, h, w)."""
     return levels if levels.shape[1] == 1 else _mixed(levels, _luma(levels.device)[:1])
 

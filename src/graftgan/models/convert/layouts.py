@@ -10,7 +10,7 @@ from graftgan.core.errors import CheckpointError
 from graftgan.core.registry import Registry
 from graftgan.models.convert.converted import Found
 
-Tensors = dict[str, Tensor]
+NamedTensors = dict[str, Tensor]
 Parts = Mapping[str, Mapping[str, Any]]
 
 
@@ -29,19 +29,19 @@ class Layout:
 
     title: str
     parts: Callable[[Mapping[str, Any]], Parts]
-    pair: Callable[[Tensors, Tensors], Found] | None = None
+    pair: Callable[[NamedTensors, NamedTensors], Found] | None = None
     refusal: str = ""
 
 
 LAYOUTS: Registry[Layout] = Registry("layout")
 
 
-def renamed(tensors: Tensors, names: Mapping[str, str]) -> Tensors:
+def renamed(tensors: NamedTensors, names: Mapping[str, str]) -> NamedTensors:
     """Return ``tensors`` under our names; one that has none here is marked as the file's."""
     return {names.get(name, f"{name} of the file"): tensor for name, tensor in tensors.items()}
 
 
-def shape_of(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
+def shape_of(tensors: NamedTensors, name: str, dimensions: int) -> tuple[int, ...]:
     """Return the shape of a tensor that tells how large a network is.
 
     Raises:

@@ -12,10 +12,10 @@ from graftgan.core.untrusted import shown
 from graftgan.models.convert.converted import LICENCE, Found
 from graftgan.models.convert.official_settings import (
     clamps_in,
-    in_words,
     part,
     problems_of_settings,
     rates_in,
+    settings_in_words,
     settings_of_synthesis,
 )
 from graftgan.networks.stylegan.stylegan3 import FILTERED_CLAMP
@@ -224,13 +224,15 @@ def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> l
     """Return what is wrong with a value that all layers have to have in common."""
     if len(found) > 1:
         some = list(found.items())[:_SHOWN]
-        each = ", ".join(f"{in_words(value)} in {shown(where)}" for value, where in some)
+        each = ", ".join(f"{settings_in_words(value)} in {shown(where)}" for value, where in some)
         return [f"its {role} has {name} {each}, where all layers have one"]
     (value,) = found
     possible = type(value) in {int, float} and 0 < value < _LARGEST
     if possible or (none and value is None):
         return []
-    return [f"its {role} has {name} {in_words(value)}, where a positive number is expected"]
+    return [
+        f"its {role} has {name} {settings_in_words(value)}, where a positive number is expected"
+    ]
 
 
 def _layers_of_mapping(network: StoredNetwork) -> int:
@@ -245,7 +247,7 @@ def _other_layers(role: str, network: StoredNetwork) -> list[str]:
     if "mapping" in network.layers:
         said.append(network.layers["mapping"].attributes.get("num_layers", count))
     return [
-        f"its {role}'s mapping has num_layers {in_words(number)}, and {count} layers"
+        f"its {role}'s mapping has num_layers {settings_in_words(number)}, and {count} layers"
         for number in said
         if number != count
     ]
@@ -296,6 +298,6 @@ def _whole(
     value = settings.get(name, usual)
     whole = type(value) is int or (type(value) is float and value.is_integer())
     if not whole or not least <= value <= _LARGEST:
-        said = "is missing" if value is None else f"is {in_words(value)}"
+        said = "is missing" if value is None else f"is {settings_in_words(value)}"
         raise ValueError(f"{name} {said}, where a number from {least} to {_LARGEST} is expected")
     return int(value)

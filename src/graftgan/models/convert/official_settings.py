@@ -96,7 +96,7 @@ def clamps_in(network: StoredNetwork, otherwise: Any) -> dict[Any, str]:
             if "conv_clamp" in own:
                 clamp = own["conv_clamp"]
                 plain = _is_number(clamp) or clamp is None
-                found.setdefault(clamp if plain else in_words(clamp), name)
+                found.setdefault(clamp if plain else settings_in_words(clamp), name)
         if found:
             return found
     return {otherwise: "its settings"}
@@ -111,13 +111,13 @@ def rates_in(network: StoredNetwork) -> dict[Any, str]:
             if rate is not None:
                 found.setdefault(rate, name)
     usual = part(network.settings, "mapping_kwargs").get("lr_multiplier", 0.01)
-    return found or {usual if _is_number(usual) else in_words(usual): "its settings"}
+    return found or {usual if _is_number(usual) else settings_in_words(usual): "its settings"}
 
 
 def _rate_of(layer: StoredLayer, otherwise: Any) -> Any:
     own = {**layer.settings, **layer.attributes}
     rate = own.get("bias_gain", own.get("lr_multiplier", otherwise))
-    return rate if _is_number(rate) or rate is None else in_words(rate)
+    return rate if _is_number(rate) or rate is None else settings_in_words(rate)
 
 
 def problems_of_settings(
@@ -146,10 +146,12 @@ def _unlike(
     for name, value in settings.items():
         if name in parts:
             if value is not None and not isinstance(value, Mapping):
-                yield f"its {role} has {name} {in_words(value)}, where settings are expected"
+                said = settings_in_words(value)
+                yield f"its {role} has {name} {said}, where settings are expected"
             yield from _unlike(f"{role}'s {name}", part(settings, name), parts[name], {})
         elif name not in rules:
-            yield f"its {role} has {shown(name)} {in_words(value)}, a setting that is not known"
+            said = settings_in_words(value)
+            yield f"its {role} has {shown(name)} {said}, a setting that is not known"
         else:
             yield from _wrong(role, name, value, rules[name])
 
@@ -206,8 +208,8 @@ def _wrong_gains(
 def _wrong(where: str, name: str, value: Any, expected: tuple[Any, ...] | None) -> Iterator[str]:
     if expected is None or any(_equal(value, known) for known in expected):
         return
-    known = " or ".join(dict.fromkeys(in_words(each) for each in expected))
-    yield f"its {where} has {name} {in_words(value)}, where {known} is expected"
+    known = " or ".join(dict.fromkeys(settings_in_words(each) for each in expected))
+    yield f"its {where} has {name} {settings_in_words(value)}, where {known} is expected"
 
 
 def _equal(value: Any, known: Any) -> bool:
@@ -222,7 +224,7 @@ def _is_number(value: object) -> bool:
     return type(value) in {int, float}
 
 
-def in_words(value: Any) -> str:
+def settings_in_words(value: Any) -> str:
     """Return a setting for a message: numbers, texts, short lists of numbers, else its kind."""
     if isinstance(value, str):
         return f"'{shown(value, 40)}'"

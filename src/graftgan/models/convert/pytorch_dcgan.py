@@ -13,7 +13,7 @@ import torch
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import Architecture
 from graftgan.models.convert.converted import Found
-from graftgan.models.convert.layouts import LAYOUTS, Layout, Parts, Tensors, renamed, shape_of
+from graftgan.models.convert.layouts import LAYOUTS, Layout, NamedTensors, Parts, renamed, shape_of
 
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _FIRST = "main.0.weight"
@@ -26,7 +26,7 @@ def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
     return {"generator" if "main.1.weight" in content else "discriminator": content}
 
 
-def pair_of_pytorch_dcgan(generator: Tensors, discriminator: Tensors) -> Found:
+def pair_of_pytorch_dcgan(generator: NamedTensors, discriminator: NamedTensors) -> Found:
     """Return the pair under our names.
 
     Raises:
@@ -98,12 +98,12 @@ def _normalisation(place: int, ours: str) -> dict[str, str]:
     return {f"main.{place}.{part}": f"{ours}.norm.{part}" for part in _NORM}
 
 
-def _with_counts(tensors: Tensors) -> Tensors:
+def _with_counts(tensors: NamedTensors) -> NamedTensors:
     """Add the numbers of batches seen, which change nothing, and which old files lack."""
     means = [name for name in tensors if name.endswith(".running_mean")]
     counts = {name.replace("running_mean", "num_batches_tracked") for name in means}
     return {**{name: torch.tensor(0) for name in counts}, **tensors}
 
 
-def _convolutions(tensors: Tensors) -> int:
+def _convolutions(tensors: NamedTensors) -> int:
     return sum(tensor.ndim == 4 for tensor in tensors.values())

@@ -18,7 +18,7 @@ from graftgan.checkpoints import copy_matching
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import Architecture, StyleArchitecture, draw_latents
 from graftgan.models.convert.converted import LICENCE, Found
-from graftgan.models.convert.layouts import LAYOUTS, Layout, Parts, Tensors, renamed, shape_of
+from graftgan.models.convert.layouts import LAYOUTS, Layout, NamedTensors, Parts, renamed, shape_of
 from graftgan.networks.stylegan.low_pass import binomial_filter
 from graftgan.networks.stylegan.mapping import Mapping as StyleMapping
 from graftgan.networks.stylegan.stylegan2 import sides_of
@@ -51,7 +51,7 @@ def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
     return parts
 
 
-def pair_of_rosinality(generator: Tensors, discriminator: Tensors) -> Found:
+def pair_of_rosinality(generator: NamedTensors, discriminator: NamedTensors) -> Found:
     """Return the pair under our names.
 
     Raises:
@@ -94,7 +94,7 @@ LAYOUTS.register("rosinality")(
 )
 
 
-def _architecture_of(generator: Tensors) -> Architecture:
+def _architecture_of(generator: NamedTensors) -> Architecture:
     doublings = _count(generator, r"to_rgbs\.\d+\.bias")
     kernels = ["conv1", *(f"convs.{2 * number}" for number in range(doublings))]
     widths = [shape_of(generator, f"{name}.conv.weight", 5)[1] for name in kernels]
@@ -210,7 +210,7 @@ def _discriminator_filters(sides: list[int]) -> list[str]:
     ]
 
 
-def _drawn_noise(sides: list[int]) -> Tensors:
+def _drawn_noise(sides: list[int]) -> NamedTensors:
     """Return noise for a network that keeps none: theirs draws it anew for each picture."""
     rng = torch.Generator().manual_seed(0)
     return {
@@ -220,12 +220,12 @@ def _drawn_noise(sides: list[int]) -> Tensors:
     }
 
 
-def _with_filters(tensors: Tensors, names: list[str]) -> Tensors:
+def _with_filters(tensors: NamedTensors, names: list[str]) -> NamedTensors:
     """Add the filters that our networks keep and never apply, as the published networks do."""
     return {**tensors, **{name: binomial_filter() for name in names}}
 
 
-def _mean_style(drawing: Tensors, architecture: Architecture) -> Tensor:
+def _mean_style(drawing: NamedTensors, architecture: Architecture) -> Tensor:
     """Return the mean of many styles, (w,)."""
     assert architecture.style is not None
     size = architecture.style.style_size
@@ -250,5 +250,5 @@ def _changed(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _count(tensors: Tensors, pattern: str) -> int:
+def _count(tensors: NamedTensors, pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in tensors)

@@ -14,16 +14,16 @@ from graftgan.pictures.collecting import openverse as openverse
 from graftgan.pictures.collecting import video_frames as video_frames
 from graftgan.pictures.collecting.candidates import (
     SOURCES,
-    Candidate,
+    FoundPicture,
     Listing,
     SourceKind,
     remark_on,
 )
 from graftgan.pictures.collecting.collect import collect
-from graftgan.pictures.collecting.outcome import Collected, Standing
+from graftgan.pictures.collecting.outcome import Collected, CollectionProgress
 from graftgan.pictures.collecting.rate_limit import Clock
 from graftgan.pictures.collecting.raw_set import PICTURES, REFUSED
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import (
     COMMONS_API,
     LICENCES,
@@ -40,15 +40,15 @@ __all__ = [
     "PICTURES",
     "REFUSED",
     "SOURCES",
-    "Candidate",
     "Clock",
     "CollectSettings",
     "Collected",
+    "CollectionProgress",
+    "FoundPicture",
     "Listing",
-    "Reason",
     "Refusal",
+    "RefusalReason",
     "SourceKind",
-    "Standing",
     "Through",
     "Web",
     "collect",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import Enum
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -65,19 +65,19 @@ def tidy(address: str) -> str:
     """
     text = address.strip()
     if not text or len(text) > LONGEST or any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise Refusal(Reason.BAD_ADDRESS, "empty, too long or with control characters")
+        raise Refusal(RefusalReason.BAD_ADDRESS, "empty, too long or with control characters")
     try:
         parts = urlsplit(text)
         port = parts.port
         host = _ascii_host(parts.hostname or "")
     except ValueError as error:  # UnicodeError is one
-        raise Refusal(Reason.BAD_ADDRESS, str(error)) from None
+        raise Refusal(RefusalReason.BAD_ADDRESS, str(error)) from None
     if parts.scheme not in _DEFAULT_PORTS:
         _refuse_scheme(parts.scheme)
     if not host:
-        raise Refusal(Reason.BAD_ADDRESS, "it names no host")
+        raise Refusal(RefusalReason.BAD_ADDRESS, "it names no host")
     if parts.username is not None:
-        raise Refusal(Reason.BAD_ADDRESS, "it holds a user name or password")
+        raise Refusal(RefusalReason.BAD_ADDRESS, "it holds a user name or password")
     place = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     path = _tidy_escapes(quote(parts.path or "/", safe=_PATH_SAFE, errors="replace"))
     query = _tidy_escapes(quote(parts.query, safe=_QUERY_SAFE, errors="replace"))
@@ -151,8 +151,8 @@ def _ascii_host(host: str) -> str:
 
 def _refuse_scheme(scheme: str) -> None:
     if not scheme:
-        raise Refusal(Reason.BAD_ADDRESS, "it does not start with http:// or https://")
-    raise Refusal(Reason.NOT_HTTP, f"its scheme is {scheme[:20]}")
+        raise Refusal(RefusalReason.BAD_ADDRESS, "it does not start with http:// or https://")
+    raise Refusal(RefusalReason.NOT_HTTP, f"its scheme is {scheme[:20]}")
 
 
 def _tidy_escapes(text: str) -> str:

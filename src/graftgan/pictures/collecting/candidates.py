@@ -17,7 +17,7 @@ from graftgan.pictures.collecting.web import Web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class FoundPicture:
     """A picture that a source knows of.
 
     Attributes:
@@ -56,7 +56,7 @@ class Candidate:
         return self.content is not None
 
 
-Listing = Callable[[Web], Iterator[Candidate]]
+Listing = Callable[[Web], Iterator[FoundPicture]]
 """Lists candidates when asked for them; what it needs of the network it asks the client for."""
 
 
@@ -87,7 +87,7 @@ class OpenSource:
     listing: Listing
 
 
-def open_source(text: str, settings: CollectSettings) -> OpenSource:
+def list_candidates(text: str, settings: CollectSettings) -> OpenSource:
     """Return the source that a person calls ``kind:what``, or by the path of a folder.
 
     Raises:

@@ -7,17 +7,17 @@ from contextlib import closing
 from pathlib import Path
 
 from graftgan.core.errors import CollectError
-from graftgan.pictures.collecting.candidates import Candidate, OpenSource, open_source
+from graftgan.pictures.collecting.candidates import FoundPicture, OpenSource, list_candidates
 from graftgan.pictures.collecting.examine import Examined, ending_of, examine
-from graftgan.pictures.collecting.outcome import Collected, Standing
+from graftgan.pictures.collecting.outcome import Collected, CollectionProgress
 from graftgan.pictures.collecting.picture_budget import PictureBudget
 from graftgan.pictures.collecting.rate_limit import Clock, Stopped
-from graftgan.pictures.collecting.raw_set import Store
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.raw_set import RawSet
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Request, Web
 
-Watch = Callable[[Standing], None]
+Watch = Callable[[CollectionProgress], None]
 
 
 def collect(
@@ -43,10 +43,10 @@ def collect(
         RunError: A picture cannot be written.
     """
     settings = settings or CollectSettings()
-    opened = [open_source(text, settings) for text in sources]
+    opened = [list_candidates(text, settings) for text in sources]
     _refuse_out_in_source(opened, out)
     clock = clock or Clock()
-    with closing(Store(out)) as store, closing(Web(settings, clock)) as web:
+    with closing(RawSet(out)) as store, closing(Web(settings, clock)) as web:
         with ThreadPoolExecutor(settings.connections, thread_name_prefix="collect") as pool:
             work = _Work(store, web, settings, clock, pool, watch)
             try:
@@ -66,7 +66,7 @@ def collect(
 class _Work:
     def __init__(
         self,
-        store: Store,
+        store: RawSet,
         web: Web,
         settings: CollectSettings,
         clock: Clock,
@@ -110,7 +110,7 @@ class _Work:
         budget.wait_for_all()
         self._raise_failure()
 
-    def _is_new(self, candidate: Candidate, budget: PictureBudget) -> bool:
+    def _is_new(self, candidate: FoundPicture, budget: PictureBudget) -> bool:
         """Count a candidate that need not be fetched; return whether it is another one."""
         if candidate.is_local:
             return True  # its bytes will tell
@@ -132,7 +132,7 @@ class _Work:
             budget.count(name)
         return False
 
-    def _take(self, candidate: Candidate, budget: PictureBudget, source: str) -> None:
+    def _take(self, candidate: FoundPicture, budget: PictureBudget, source: str) -> None:
         name = None
         try:
             name = self._stored_or_refused(candidate)
@@ -147,7 +147,7 @@ class _Work:
         except BaseException as failure:
             self._fail(failure)
 
-    def _stored_or_refused(self, candidate: Candidate) -> str | None:
+    def _stored_or_refused(self, candidate: FoundPicture) -> str | None:
         try:
             return self._stored(candidate)
         except Refusal as refusal:
@@ -162,7 +162,9 @@ class _Work:
         with self._lock:
             refused = self.collected.refused.total()
             have, wanted = budget.have, budget.wanted
-            self._watch(Standing(source=source, have=have, wanted=wanted, refused=refused))
+            self._watch(
+                CollectionProgress(source=source, have=have, wanted=wanted, refused=refused)
+            )
 
     def _fail(self, failure: BaseException) -> None:
         """Let the thread that lists raise ``failure``, and the others end."""
@@ -170,7 +172,7 @@ class _Work:
         self._clock.stop()
         self._web.close()
 
-    def _stored(self, candidate: Candidate) -> str:
+    def _stored(self, candidate: FoundPicture) -> str:
         if candidate.refusal is not None:
             raise candidate.refusal
         content, examined = self._examined(candidate)
@@ -185,19 +187,19 @@ class _Work:
                 self.collected.duplicates += 1
         return name
 
-    def _examined(self, candidate: Candidate) -> tuple[bytes, Examined]:
+    def _examined(self, candidate: FoundPicture) -> tuple[bytes, Examined]:
         if candidate.content is not None:
             return candidate.content, examine(candidate.content)
         try:
             content = self._fetched(candidate)
             return content, examine(content)
         except Refusal as refusal:
-            if refusal.reason is not Reason.DAMAGED:
+            if refusal.reason is not RefusalReason.DAMAGED:
                 raise
         content = self._fetched(candidate)  # once more: it may have been damaged on the way
         return content, examine(content)
 
-    def _fetched(self, candidate: Candidate) -> bytes:
+    def _fetched(self, candidate: FoundPicture) -> bytes:
         request = Request(
             largest=self._settings.largest_bytes,
             home=candidate.home,

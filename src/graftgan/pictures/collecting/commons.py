@@ -8,14 +8,14 @@ from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
 from graftgan.pictures.collecting.candidates import (
     SOURCES,
-    Candidate,
+    FoundPicture,
     Listing,
     SourceKind,
     entry,
     plain_text,
     text_of,
 )
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import LICENCES, CollectSettings
 from graftgan.pictures.collecting.web import Web, private_home
 
@@ -30,7 +30,7 @@ def open_commons(what: str, settings: CollectSettings) -> Listing:
     """Return a listing of the files in a category, or of those that a search finds."""
     query = {**_COMMON, **_generator(what)}
 
-    def listing(web: Web) -> Iterator[Candidate]:
+    def listing(web: Web) -> Iterator[FoundPicture]:
         more: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
             try:
@@ -70,7 +70,7 @@ def _generator(what: str) -> dict[str, str]:
     return {"generator": "search", **search}
 
 
-def _candidate(page: Any, settings: CollectSettings) -> Candidate | None:
+def _candidate(page: Any, settings: CollectSettings) -> FoundPicture | None:
     """Return the file of a page; None where it has none, or another licence than is wanted."""
     info = entry(page, "imageinfo", 0)
     url = text_of(entry(info, "url"))
@@ -88,7 +88,7 @@ def _candidate(page: Any, settings: CollectSettings) -> Candidate | None:
         published=plain_text(entry(about, "DateTimeOriginal", "value")),
         source="commons",
     )
-    return Candidate(
+    return FoundPicture(
         name=url,
         origin=origin,
         refusal=_refusal(info, settings),
@@ -110,9 +110,9 @@ def licence_code(licence: str | None) -> str | None:
 def _refusal(info: Any, settings: CollectSettings) -> Refusal | None:
     kind, size = entry(info, "mime"), entry(info, "size")
     if isinstance(kind, str) and kind not in _KINDS:
-        return Refusal(Reason.NOT_A_PICTURE, kind)
+        return Refusal(RefusalReason.NOT_A_PICTURE, kind)
     if isinstance(size, int) and size > settings.largest_bytes:
-        return Refusal(Reason.TOO_LARGE, f"{size / 1e6:,.3g} MB")
+        return Refusal(RefusalReason.TOO_LARGE, f"{size / 1e6:,.3g} MB")
     return None
 
 

@@ -6,7 +6,7 @@ from typing import IO
 
 from urllib3 import BaseHTTPResponse
 
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 
 _PIECE = 64 * 1024  # bytes
 START = 64  # bytes that say what a file is
@@ -40,7 +40,7 @@ def copy_body(
         content = unpack(piece, largest - written + 1)
         written += len(content)
         if max(sent, written) > largest:
-            raise Refusal(Reason.TOO_LARGE, f"more than {_megabytes(largest)}")
+            raise Refusal(RefusalReason.TOO_LARGE, f"more than {_megabytes(largest)}")
         file.write(content)
         if start is not None and check_start is not None:
             start += content
@@ -55,7 +55,7 @@ def _refuse_announced(answer: BaseHTTPResponse, largest: int) -> None:
     announced = answer.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced[:20]) > largest:
         size, most = _megabytes(int(announced[:20])), _megabytes(largest)
-        raise Refusal(Reason.TOO_LARGE, f"{size}, at most {most} are taken")
+        raise Refusal(RefusalReason.TOO_LARGE, f"{size}, at most {most} are taken")
 
 
 def _next_piece(answer: BaseHTTPResponse) -> bytes:
@@ -73,14 +73,16 @@ def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
     if name in ("", "identity"):
         return lambda piece, _most: piece
     if name not in ("gzip", "x-gzip", "deflate"):
-        raise Refusal(Reason.NOT_A_PICTURE, f"packed as {name[:20]}, which was not asked for")
+        raise Refusal(
+            RefusalReason.NOT_A_PICTURE, f"packed as {name[:20]}, which was not asked for"
+        )
     inflate = zlib.decompressobj(wbits=47)  # gzip or zlib, as the first bytes say
 
     def unpack(piece: bytes, most: int) -> bytes:
         try:
             return inflate.decompress(piece, max(most, 1))
         except zlib.error:
-            raise Refusal(Reason.DAMAGED, f"packed as {name}, and that is damaged") from None
+            raise Refusal(RefusalReason.DAMAGED, f"packed as {name}, and that is damaged") from None
 
     return unpack
 

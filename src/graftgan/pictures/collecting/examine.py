@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graftgan.pictures import Unusable, decode_whole, is_heif, is_jpeg_xl, reasons_for_failure
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 
 _ENDINGS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     (".jpg", lambda start: start.startswith(b"\xff\xd8\xff")),
@@ -63,7 +63,7 @@ def ending_of(start: bytes) -> str:
         if is_so(start):
             return ending
     what = next((name for is_so, name in _OTHERS if is_so(start)), "of no kind that is known")
-    raise Refusal(Reason.NOT_A_PICTURE, what)
+    raise Refusal(RefusalReason.NOT_A_PICTURE, what)
 
 
 def examine(content: bytes) -> Examined:
@@ -82,7 +82,7 @@ def examine(content: bytes) -> Examined:
     return Examined(sha256=digest, ending=ending, size=size, length=len(content))
 
 
-def _reason_for(problem: str) -> Reason:
+def _reason_for(problem: str) -> RefusalReason:
     if problem.startswith("more than"):
-        return Reason.TOO_MANY_PIXELS
-    return Reason.DAMAGED if problem.startswith("damaged") else Reason.UNUSABLE
+        return RefusalReason.TOO_MANY_PIXELS
+    return RefusalReason.DAMAGED if problem.startswith("damaged") else RefusalReason.UNUSABLE

@@ -19,7 +19,7 @@ from graftgan.core.files import parse_json
 from graftgan.core.provenance import Origin
 from graftgan.pictures.collecting.candidates import (
     SOURCES,
-    Candidate,
+    FoundPicture,
     Listing,
     SourceKind,
     entry,
@@ -58,7 +58,7 @@ def open_gallery(address: str, settings: CollectSettings) -> Listing:
     options = _options(settings)
     command = [*gallery_program(), *options, "--", address]
 
-    def listing(_web: Web) -> Iterator[Candidate]:
+    def listing(_web: Web) -> Iterator[FoundPicture]:
         return _listed(command, address)
 
     return listing
@@ -89,7 +89,7 @@ def _options(settings: CollectSettings) -> list[str]:
     return words
 
 
-def _listed(command: list[str], address: str) -> Iterator[Candidate]:
+def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
     said: deque[str] = deque(maxlen=_REMEMBERED)
     listed = 0
     with subprocess.Popen(
@@ -138,7 +138,7 @@ def _problem(code: int, said: list[str], listed: int) -> str | None:
     return "found nothing; run it by hand to see why" if listed == 0 else None
 
 
-def _candidate(line: str, *, home: str | None) -> Candidate | None:
+def _candidate(line: str, *, home: str | None) -> FoundPicture | None:
     try:
         message = parse_json(line)
     except ValueError:
@@ -158,7 +158,7 @@ def _candidate(line: str, *, home: str | None) -> Candidate | None:
         published=text_of(about.get("date")),
         source=category,
     )
-    return Candidate(
+    return FoundPicture(
         name=url,
         origin=origin,
         key=_key(about, category),

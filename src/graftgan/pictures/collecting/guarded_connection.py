@@ -15,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from graftgan.pictures.collecting.addresses import Reach, reach_of
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 
 _held = threading.local()
 
@@ -58,7 +58,9 @@ class GuardedConnection:
         """
         reach = reach_of(str(connected.getpeername()[0]))
         if reach is Reach.FORBIDDEN or (reach is Reach.PRIVATE and not self._allows_private):
-            raise Refusal(Reason.PRIVATE_ADDRESS, "the host's name leads to a private network")
+            raise Refusal(
+                RefusalReason.PRIVATE_ADDRESS, "the host's name leads to a private network"
+            )
         with self._lock:
             self._socket = connected
             if self.time_is_up:

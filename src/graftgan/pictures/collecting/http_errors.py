@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 from urllib3 import BaseHTTPResponse, exceptions
 
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import CollectSettings
 
 
@@ -14,34 +14,34 @@ def refused_status(answer: BaseHTTPResponse) -> Refusal:
     """Return why an answer with another status than 200 gives no picture."""
     status = answer.status
     reason = {
-        401: Reason.FORBIDDEN,
-        403: Reason.FORBIDDEN,
-        451: Reason.FORBIDDEN,
-        404: Reason.NOT_FOUND,
-        410: Reason.NOT_FOUND,
-        408: Reason.SERVER_ERROR,
-        429: Reason.TOO_MANY_REQUESTS,
-    }.get(status, Reason.SERVER_ERROR if status >= 500 else Reason.OTHER_STATUS)
+        401: RefusalReason.FORBIDDEN,
+        403: RefusalReason.FORBIDDEN,
+        451: RefusalReason.FORBIDDEN,
+        404: RefusalReason.NOT_FOUND,
+        410: RefusalReason.NOT_FOUND,
+        408: RefusalReason.SERVER_ERROR,
+        429: RefusalReason.TOO_MANY_REQUESTS,
+    }.get(status, RefusalReason.SERVER_ERROR if status >= 500 else RefusalReason.OTHER_STATUS)
     return Refusal(reason, f"status {status}", wait_s=_asked_wait(answer))
 
 
-def in_words(error: Exception, settings: CollectSettings, *, time_is_up: bool) -> Refusal:
+def refusal_of(error: Exception, settings: CollectSettings, *, time_is_up: bool) -> Refusal:
     """Return why there is no answer, or not the whole of it, from what the client raised."""
     if time_is_up:
-        return Refusal(Reason.TOO_SLOW, f"not done after {settings.seconds:g} seconds")
+        return Refusal(RefusalReason.TOO_SLOW, f"not done after {settings.seconds:g} seconds")
     if isinstance(error, Refusal):
         return error
     if isinstance(error, exceptions.ConnectTimeoutError | exceptions.NewConnectionError):
-        return Refusal(Reason.UNREACHABLE, "no connection")
+        return Refusal(RefusalReason.UNREACHABLE, "no connection")
     if isinstance(error, exceptions.ReadTimeoutError):
-        return Refusal(Reason.TOO_SLOW, f"silent for {settings.silence:g} seconds")
+        return Refusal(RefusalReason.TOO_SLOW, f"silent for {settings.silence:g} seconds")
     if isinstance(error, exceptions.IncompleteRead) or _is_incomplete(error):
-        return Refusal(Reason.CUT_SHORT, "fewer bytes than announced")
+        return Refusal(RefusalReason.CUT_SHORT, "fewer bytes than announced")
     if isinstance(error, exceptions.SSLError):
-        return Refusal(Reason.UNREACHABLE, "its certificate is not accepted")
+        return Refusal(RefusalReason.UNREACHABLE, "its certificate is not accepted")
     if isinstance(error, exceptions.LocationValueError | ValueError):
-        return Refusal(Reason.BAD_ADDRESS, type(error).__name__)
-    return Refusal(Reason.UNREACHABLE, "the connection broke")
+        return Refusal(RefusalReason.BAD_ADDRESS, type(error).__name__)
+    return Refusal(RefusalReason.UNREACHABLE, "the connection broke")
 
 
 def _asked_wait(answer: BaseHTTPResponse) -> float | None:

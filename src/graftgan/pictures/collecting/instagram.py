@@ -11,7 +11,13 @@ from typing import Any
 
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
-from graftgan.pictures.collecting.candidates import SOURCES, Candidate, Listing, SourceKind, text_of
+from graftgan.pictures.collecting.candidates import (
+    SOURCES,
+    FoundPicture,
+    Listing,
+    SourceKind,
+    text_of,
+)
 from graftgan.pictures.collecting.gallery_dl import instagram_key, open_gallery
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web
@@ -33,7 +39,7 @@ def open_instagram(what: str, settings: CollectSettings) -> Listing:
         return open_gallery(f"{_SITE}/explore/tags/{tag.lower()}/", settings)
     loader = _loader(settings)
 
-    def listing(_web: Web) -> Iterator[Candidate]:
+    def listing(_web: Web) -> Iterator[FoundPicture]:
         return _listed(loader, tag)
 
     return listing
@@ -73,7 +79,7 @@ def _cookies(settings: CollectSettings) -> dict[str, str]:
     return found
 
 
-def _listed(loader: Any, tag: str) -> Iterator[Candidate]:
+def _listed(loader: Any, tag: str) -> Iterator[FoundPicture]:
     import instaloader
 
     try:
@@ -92,7 +98,7 @@ def _listed(loader: Any, tag: str) -> Iterator[Candidate]:
         ) from None
 
 
-def _pictures_of(post: Any) -> Iterator[Candidate]:
+def _pictures_of(post: Any) -> Iterator[FoundPicture]:
     """Yield the pictures of a post; films are left out."""
     if post.typename == "GraphSidecar":
         nodes = enumerate(post.get_sidecar_nodes(), start=1)
@@ -108,7 +114,7 @@ def _pictures_of(post: Any) -> Iterator[Candidate]:
             published=f"{post.date_utc.isoformat()}Z",
             source="instagram",
         )
-        yield Candidate(name=url, origin=origin, key=instagram_key(post.shortcode, number))
+        yield FoundPicture(name=url, origin=origin, key=instagram_key(post.shortcode, number))
 
 
 SOURCES.register("instagram")(

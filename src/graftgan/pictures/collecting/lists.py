@@ -8,8 +8,14 @@ from pathlib import Path
 from graftgan.core.errors import CollectError
 from graftgan.core.files import parse_json
 from graftgan.core.provenance import origin_of
-from graftgan.pictures.collecting.candidates import SOURCES, Candidate, Listing, SourceKind, text_of
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.candidates import (
+    SOURCES,
+    FoundPicture,
+    Listing,
+    SourceKind,
+    text_of,
+)
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web, private_home
 
@@ -33,7 +39,7 @@ def open_list(what: str, _settings: CollectSettings) -> Listing:
         raise CollectError(f"cannot read {path}: {error.strerror or error}") from None
     rows = _rows_of(path, lines)
 
-    def listing(_web: Web) -> Iterator[Candidate]:
+    def listing(_web: Web) -> Iterator[FoundPicture]:
         return (_candidate(row) for row in rows)
 
     return listing
@@ -72,15 +78,15 @@ def _json_row(line: str) -> Mapping[str, object]:
     return row if isinstance(row, dict) else {"url": row}
 
 
-def _candidate(row: Mapping[str, object]) -> Candidate:
+def _candidate(row: Mapping[str, object]) -> FoundPicture:
     """Return the candidate of a row, whose other columns may say where it comes from."""
     said = {name: text for name, value in row.items() if (text := text_of(value)) is not None}
     url = row.get("url")
     address = url.strip() if isinstance(url, str) else ""
-    return Candidate(
+    return FoundPicture(
         name=address or str(dict(row))[:100],
         origin=replace(origin_of({"source": "urls", **said}), url=address),
-        refusal=None if address else Refusal(Reason.BAD_ADDRESS, "the line has no address"),
+        refusal=None if address else Refusal(RefusalReason.BAD_ADDRESS, "the line has no address"),
         home=private_home(address),
         asks_robots=True,
     )

@@ -7,7 +7,7 @@ from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
 from graftgan.pictures.collecting.candidates import (
     SOURCES,
-    Candidate,
+    FoundPicture,
     Listing,
     SourceKind,
     entry,
@@ -28,7 +28,7 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
     if settings.licence:
         query["license"] = ",".join(settings.licence)
 
-    def listing(web: Web) -> Iterator[Candidate]:
+    def listing(web: Web) -> Iterator[FoundPicture]:
         page, listed = 1, 0
         while True:
             try:
@@ -51,7 +51,7 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
     return listing
 
 
-def _candidate(result: Any, *, home: str | None) -> Candidate:
+def _candidate(result: Any, *, home: str | None) -> FoundPicture:
     url = text_of(entry(result, "url")) or ""
     origin = Origin(
         url=url,
@@ -62,7 +62,7 @@ def _candidate(result: Any, *, home: str | None) -> Candidate:
         title=text_of(entry(result, "title")),
         source="openverse",
     )
-    return Candidate(name=url, origin=origin, home=home)
+    return FoundPicture(name=url, origin=origin, home=home)
 
 
 def licence_name(code: object, number: object) -> str | None:

@@ -33,7 +33,7 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CollectionProgress:
     """How far the collection of one source is.
 
     Attributes:

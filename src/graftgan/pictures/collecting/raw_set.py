@@ -19,7 +19,7 @@ from graftgan.core.files import read_jsonl, remove_partial, write_jsonl, written
 from graftgan.core.locks import FileLock
 from graftgan.core.provenance import MANIFEST, Origin, origin_of
 from graftgan.pictures.collecting.addresses import LONGEST
-from graftgan.pictures.collecting.candidates import Candidate, text_of
+from graftgan.pictures.collecting.candidates import FoundPicture, text_of
 from graftgan.pictures.collecting.examine import ENDINGS, Examined, examine
 from graftgan.pictures.collecting.line_log import Journal, is_torn
 from graftgan.pictures.collecting.reasons import Refusal
@@ -31,7 +31,7 @@ _LONGEST_TEXT = 300  # characters of an author or a title
 _OUR_NAME = re.compile(r"[0-9a-f]{20}(\.\w+)")
 
 
-class Store:
+class RawSet:
     """The pictures in ``folder``, for one process and its threads; close it when done.
 
     Raises:
@@ -87,7 +87,7 @@ class Store:
         """Return an empty temporary file of ours, which is gone when it is closed."""
         return tempfile.TemporaryFile(dir=self.folder / _INCOMING)
 
-    def keep(self, candidate: Candidate, content: bytes, examined: Examined) -> tuple[str, bool]:
+    def keep(self, candidate: FoundPicture, content: bytes, examined: Examined) -> tuple[str, bool]:
         """Store a picture, unless its bytes are there; return its name and whether it is new.
 
         Raises:
@@ -110,7 +110,7 @@ class Store:
             self._remember(line)
             return name, True
 
-    def refuse(self, candidate: Candidate, refusal: Refusal) -> bool:
+    def refuse(self, candidate: FoundPicture, refusal: Refusal) -> bool:
         """Write down why there is no picture; return whether that is news."""
         line = {
             "address": candidate.address,
@@ -166,7 +166,7 @@ class Store:
                 if examined.file_name == path.name and examined.sha256 not in self._by_sha:
                     self._remember(_line(name, examined, Origin()))
 
-    def _learn(self, name: str, candidate: Candidate) -> None:
+    def _learn(self, name: str, candidate: FoundPicture) -> None:
         """Note another address of a picture, and its origin where none was known."""
         known = self._lines[name]
         line = dict(known)

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Reason(Enum):
+class RefusalReason(Enum):
     """Why an address gave no picture; the value is what people and ``refused.jsonl`` read."""
 
     BAD_ADDRESS = "bad address"
@@ -38,16 +38,21 @@ class Reason(Enum):
 
 
 _PASSING = frozenset(
-    (Reason.SERVER_ERROR, Reason.TOO_MANY_REQUESTS, Reason.UNREACHABLE, Reason.CUT_SHORT)
+    (
+        RefusalReason.SERVER_ERROR,
+        RefusalReason.TOO_MANY_REQUESTS,
+        RefusalReason.UNREACHABLE,
+        RefusalReason.CUT_SHORT,
+    )
 )
 _MAY_CHANGE = frozenset(
     (
-        Reason.FORBIDDEN,
-        Reason.TOO_SLOW,
-        Reason.UNREADABLE,
-        Reason.PRIVATE_ADDRESS,
-        Reason.ROBOTS,
-        Reason.TOO_LARGE,
+        RefusalReason.FORBIDDEN,
+        RefusalReason.TOO_SLOW,
+        RefusalReason.UNREADABLE,
+        RefusalReason.PRIVATE_ADDRESS,
+        RefusalReason.ROBOTS,
+        RefusalReason.TOO_LARGE,
     )
 )
 
@@ -61,7 +66,9 @@ class Refusal(Exception):  # noqa: N818 - becomes a line of refused.jsonl, not a
         wait_s: How long the server asks to wait before the next request; None: it does not say.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", *, wait_s: float | None = None) -> None:
+    def __init__(
+        self, reason: RefusalReason, detail: str = "", *, wait_s: float | None = None
+    ) -> None:
         super().__init__(f"{reason.value} ({detail})" if detail else reason.value)
         self.reason = reason
         self.detail = detail

@@ -12,7 +12,7 @@ from PIL import Image
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
 from graftgan.pictures import file_of
-from graftgan.pictures.collecting.candidates import SOURCES, Candidate, Listing, SourceKind
+from graftgan.pictures.collecting.candidates import SOURCES, FoundPicture, Listing, SourceKind
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web
 
@@ -44,7 +44,7 @@ def open_film(what: str, settings: CollectSettings) -> Listing:
     ]
     # fmt: on
 
-    def listing(_web: Web) -> Iterator[Candidate]:
+    def listing(_web: Web) -> Iterator[FoundPicture]:
         return _candidates(command, path, settings.every)
 
     return listing
@@ -55,7 +55,7 @@ def _every(seconds: float) -> str:
     return rf"select=isnan(prev_selected_t)+gte(t-prev_selected_t\,{seconds:.6f})"
 
 
-def _candidates(command: list[str], path: Path, every: float) -> Iterator[Candidate]:
+def _candidates(command: list[str], path: Path, every: float) -> Iterator[FoundPicture]:
     last: NDArray[np.float32] | None = None
     number = 0
     with subprocess.Popen(
@@ -69,7 +69,7 @@ def _candidates(command: list[str], path: Path, every: float) -> Iterator[Candid
                 if last is not None and float(np.abs(glance - last).mean()) <= _SAME:
                     continue
                 last = glance
-                yield Candidate(
+                yield FoundPicture(
                     name=f"video:{path.name}@{seconds}",
                     origin=Origin(title=f"{path.name}, {seconds}", source="video"),
                     content=file_of(np.asarray(picture)),

@@ -23,9 +23,9 @@ from graftgan.pictures.collecting.addresses import (
 )
 from graftgan.pictures.collecting.download import copy_body
 from graftgan.pictures.collecting.guarded_connection import GuardedConnection, guarded_pool
-from graftgan.pictures.collecting.http_errors import in_words, refused_status
+from graftgan.pictures.collecting.http_errors import refusal_of, refused_status
 from graftgan.pictures.collecting.rate_limit import Clock, RateLimit
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.robots import LARGEST_ROBOTS, Robots, parse_robots
 from graftgan.pictures.collecting.settings import CollectSettings
 
@@ -109,7 +109,7 @@ class Web:
         try:
             return parse_json(body.getvalue())
         except ValueError:
-            raise Refusal(Reason.OTHER_STATUS, f"{api} does not answer with JSON") from None
+            raise Refusal(RefusalReason.OTHER_STATUS, f"{api} does not answer with JSON") from None
 
     def _attempt(self, address: str, file: IO[bytes], request: Request) -> None:
         start = host_of(address)
@@ -128,7 +128,7 @@ class Web:
             if target is None:
                 return
             address = _moved_to(address, target)
-        raise Refusal(Reason.REDIRECTS, f"more than {self._settings.redirects}")
+        raise Refusal(RefusalReason.REDIRECTS, f"more than {self._settings.redirects}")
 
     def _answer(
         self,
@@ -155,11 +155,11 @@ class Web:
                 target = _take(answer, file, request)
         except (exceptions.HTTPError, OSError, ValueError, Refusal) as error:
             self._clock.sleep(0)  # a connection that we ended ourselves is no news
-            raise in_words(error, self._settings, time_is_up=guarded.time_is_up) from None
+            raise refusal_of(error, self._settings, time_is_up=guarded.time_is_up) from None
         finally:
             self._guarded.discard(guarded)
         if guarded.time_is_up:  # an answer that was cut may look like a short one
-            raise in_words(TimeoutError(), self._settings, time_is_up=True)
+            raise refusal_of(TimeoutError(), self._settings, time_is_up=True)
         return target
 
     def _ask_robots(self, address: str, home: str | None) -> None:
@@ -171,7 +171,7 @@ class Web:
         if isinstance(robots, Refusal):
             raise Refusal(robots.reason, f"its robots.txt: {robots.detail}")
         if not robots.allows(address):
-            raise Refusal(Reason.ROBOTS, host)
+            raise Refusal(RefusalReason.ROBOTS, host)
 
     def _read_robots(self, address: str, home: str | None) -> Robots | Refusal:
         body = io.BytesIO()
@@ -181,7 +181,7 @@ class Web:
             self.download(f"{parts.scheme}://{parts.netloc}/robots.txt", body, request)
         except Refusal as refusal:
             # Without such a file there are no rules; one that cannot be read may hold some.
-            is_unknown = refusal.reason.passes or refusal.reason is Reason.TOO_SLOW
+            is_unknown = refusal.reason.passes or refusal.reason is RefusalReason.TOO_SLOW
             return refusal if is_unknown else Robots()
         robots = parse_robots(body.getvalue().decode("utf-8", errors="replace"))
         if robots.pause is not None:
@@ -195,7 +195,7 @@ class Web:
             if refusal.wait_s > _LONGEST_WAIT_S:
                 raise refusal
             wait = max(wait, refusal.wait_s)
-        if refusal.wait_s is not None or refusal.reason is Reason.TOO_MANY_REQUESTS:
+        if refusal.wait_s is not None or refusal.reason is RefusalReason.TOO_MANY_REQUESTS:
             self._rate_limit.hold(host_of(tidy(address)), wait)  # the other threads as well
         self._clock.sleep(wait)
 
@@ -217,16 +217,16 @@ def private_home(address: str) -> str | None:
 def _refuse_reach(address: str, *, allows_private: bool) -> None:
     reach = reach_of_name(address)
     if reach is Reach.FORBIDDEN:
-        raise Refusal(Reason.PRIVATE_ADDRESS, f"{host_of(address)} is never asked")
+        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is never asked")
     if reach is Reach.PRIVATE and not allows_private:
-        raise Refusal(Reason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
+        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
 
 
 def _moved_to(address: str, target: str) -> str:
     try:
         return tidy(urljoin(address, target))
     except ValueError as error:
-        raise Refusal(Reason.BAD_ADDRESS, f"redirected to no address: {error}") from None
+        raise Refusal(RefusalReason.BAD_ADDRESS, f"redirected to no address: {error}") from None
 
 
 def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -> str | None:

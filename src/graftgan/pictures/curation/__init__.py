@@ -1,7 +1,7 @@
 """From raw pictures to a clean set, with every decision to see and to overrule."""
 
 from graftgan.pictures.curation.curate import PAGE, Crop, Curation, CurationSettings, curate
-from graftgan.pictures.curation.decisions import Reason, Verdict, decide
+from graftgan.pictures.curation.decisions import RejectionReason, Verdict, decide
 from graftgan.pictures.curation.filters import FILTERS, Filter, Tools
 from graftgan.pictures.curation.overrides import OVERRIDES, Overrides
 from graftgan.pictures.curation.settings import Rule, rules_of, usual_rules
@@ -18,7 +18,7 @@ __all__ = [
     "CurationSettings",
     "Filter",
     "Overrides",
-    "Reason",
+    "RejectionReason",
     "Rule",
     "Tools",
     "Verdict",

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftgan.pictures.curation.filters.face import Face, FaceFinder
-from graftgan.pictures.curation.view import view_of
+from graftgan.pictures.curation.view import picture_view
 
 _SIDE = 64  # pixels at which one looks for what stands out
 _SMOOTHED = 2.5  # pixels
@@ -54,7 +54,7 @@ def cut_square(
         side: A larger square is shrunk to so many pixels.
         find_faces: With it, the square is around the clearest face, where there is one.
     """
-    faces = find_faces(view_of(image, image.size)) if find_faces is not None else ()
+    faces = find_faces(picture_view(image, image.size)) if find_faces is not None else ()
     box = square_around_face(image.size, faces[0]) if faces else square_around_subject(image)
     square = image.crop(box)
     if side is not None and square.width > side:

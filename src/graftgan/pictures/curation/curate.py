@@ -13,15 +13,15 @@ from graftgan.core.errors import ImageSetError, RunError, SettingsError
 from graftgan.core.locks import FileLock
 from graftgan.core.progress import Progress, silent
 from graftgan.core.provenance import Origin, origins_of
-from graftgan.pictures import Content, Member, Source, Unusable, find_source
+from graftgan.pictures import Container, Content, Member, Unusable, find_container
 from graftgan.pictures.curation.clean_set import Cut, write_clean_set
 from graftgan.pictures.curation.crop import cut_square
 from graftgan.pictures.curation.decisions import Verdict, decide
 from graftgan.pictures.curation.filters import Tools
 from graftgan.pictures.curation.filters.face import build_face_finder
 from graftgan.pictures.curation.overrides import read_overrides
-from graftgan.pictures.curation.page_data import write_page
-from graftgan.pictures.curation.readings import Record, Records
+from graftgan.pictures.curation.page_data import write_curation_page
+from graftgan.pictures.curation.readings import PictureReadings, Records
 from graftgan.pictures.curation.scan import Task, lacking, read_all, workers_of
 from graftgan.pictures.curation.settings import Rules, usual_rules
 
@@ -116,7 +116,7 @@ def curate(
         RunError: The place cannot be written, or a worker was ended from outside.
     """
     settings = settings or CurationSettings()
-    source = find_source(raw)
+    source = find_container(raw)
     _check_places(raw, out)
     made_by = _made_by(settings.tools)
     with source.open() as contents:
@@ -162,7 +162,7 @@ def _write(
         cut=_cut(settings),
         progress=partial(progress, "writing the clean set"),
     )
-    write_page(
+    write_curation_page(
         found.verdicts,
         found.rules,
         read=content,
@@ -218,13 +218,13 @@ def _made_by(tools: Tools) -> dict[str, str]:
     return {"graftgan": version("graftgan"), "face_detector": face}
 
 
-def _known(records: Records, member: Member) -> Record:
+def _known(records: Records, member: Member) -> PictureReadings:
     known = records.get(member.name, member.stamp)
-    return known or Record(name=member.name, stamp=member.stamp, readings={})
+    return known or PictureReadings(name=member.name, stamp=member.stamp, readings={})
 
 
 def _read_missing(
-    source: Source,
+    source: Container,
     members: Mapping[str, Member],
     records: Records,
     settings: CurationSettings,

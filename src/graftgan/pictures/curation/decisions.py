@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from graftgan.pictures.curation.filters import FILTERS, Candidate, Compared
+from graftgan.pictures.curation.filters import FILTERS, Compared, UnrejectedPicture
 from graftgan.pictures.curation.overrides import Overrides
-from graftgan.pictures.curation.readings import Record
+from graftgan.pictures.curation.readings import PictureReadings
 from graftgan.pictures.curation.settings import Rule, Rules
 
 UNUSABLE = "unusable"
@@ -14,7 +14,7 @@ UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class RejectionReason:
     """Why a picture is rejected.
 
     Attributes:
@@ -41,9 +41,9 @@ class Verdict:
         overruled: What a person said against them, or None.
     """
 
-    record: Record
+    record: PictureReadings
     scores: Mapping[str, float]
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[RejectionReason, ...] = ()
     overruled: Literal["kept", "dropped"] | None = None
 
     @property
@@ -59,9 +59,9 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Draft:
-    record: Record
+    record: PictureReadings
     scores: dict[str, float] = field(default_factory=dict[str, float])
-    reasons: list[Reason] = field(default_factory=list[Reason])
+    reasons: list[RejectionReason] = field(default_factory=list[RejectionReason])
 
     def judge(self, name: str, rule: Rule, compared: Compared) -> None:
         """Take the score of a filter, and its reason where it rejects."""
@@ -69,7 +69,7 @@ class _Draft:
         words = rejects(name, rule, compared.score)
         if words is not None:
             beside = compared.beside if rule.mode == "reject" else None
-            reason = Reason(filter=name, words=words, score=compared.score, beside=beside)
+            reason = RejectionReason(filter=name, words=words, score=compared.score, beside=beside)
             self.reasons.append(reason)
 
 
@@ -88,7 +88,7 @@ def rejected_early(readings: Mapping[str, object], rules: Rules) -> bool:
     return any(rejects(name, rules[name], score) for name, score in scores.items())
 
 
-def decide(records: Sequence[Record], rules: Rules, overrides: Overrides) -> list[Verdict]:
+def decide(records: Sequence[PictureReadings], rules: Rules, overrides: Overrides) -> list[Verdict]:
     """Return the verdict on each of ``records``, in their order.
 
     Filters of single pictures come first. Those that compare pictures see only what is left, so
@@ -116,10 +116,10 @@ def decide(records: Sequence[Record], rules: Rules, overrides: Overrides) -> lis
     ]
 
 
-def _first_look(record: Record, rules: Rules) -> _Draft:
+def _first_look(record: PictureReadings, rules: Rules) -> _Draft:
     draft = _Draft(record)
     if record.unusable is not None:
-        draft.reasons.append(Reason(filter=UNUSABLE, words=record.unusable))
+        draft.reasons.append(RejectionReason(filter=UNUSABLE, words=record.unusable))
         return draft
     for name, rule in rules.items():
         reading = record.readings.get(name)
@@ -128,7 +128,7 @@ def _first_look(record: Record, rules: Rules) -> _Draft:
     return draft
 
 
-def _candidate(record: Record) -> Candidate:
-    return Candidate(
+def _candidate(record: PictureReadings) -> UnrejectedPicture:
+    return UnrejectedPicture(
         name=record.name, pixels=record.width * record.height, readings=record.readings
     )

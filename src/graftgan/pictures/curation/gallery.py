@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import tomli_w
 
-from graftgan.pictures.curation.decisions import Reason, Verdict
-from graftgan.pictures.curation.page import Gallery, Shown
+from graftgan.pictures.curation.curation_page import Gallery, Shown
+from graftgan.pictures.curation.decisions import RejectionReason, Verdict
 from graftgan.pictures.curation.settings import Rules
 from graftgan.reports import Thumbnail, in_words
 
@@ -41,7 +41,7 @@ class Choice:
         """Return the gallery that they make."""
         return Gallery(shown=[self._shown(v, pictures) for v in self.verdicts], total=self.total)
 
-    def _own(self, verdict: Verdict) -> list[Reason]:
+    def _own(self, verdict: Verdict) -> list[RejectionReason]:
         """Return the reasons, those of the filter it is about first."""
         return sorted(verdict.reasons, key=lambda reason: reason.filter != self.of)
 
@@ -129,7 +129,7 @@ def _spread(verdicts: Sequence[Verdict], most: int) -> Sequence[Verdict]:
     return [verdicts[round(i * (len(verdicts) - 1) / (most - 1))] for i in range(most)]
 
 
-def _said(reason: Reason) -> str:
+def _said(reason: RejectionReason) -> str:
     number = "" if reason.score is None else f" ({_number(reason.score)})"
     if reason.beside is None:
         return f"{reason.words}{number}"

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from graftgan.pictures.curation.balance import Balance, alternatives, as_typed, balance_of
-from graftgan.pictures.curation.decisions import Verdict
-from graftgan.pictures.curation.filters import FILTERS
-from graftgan.pictures.curation.gallery import MOST, Choices, choose, quoted
-from graftgan.pictures.curation.overrides import OVERRIDES
-from graftgan.pictures.curation.page import (
+from graftgan.pictures.curation.curation_page import (
     Alternative,
     CurationEntry,
     FilterEntry,
     write_curation_report,
 )
+from graftgan.pictures.curation.decisions import Verdict
+from graftgan.pictures.curation.filters import FILTERS
+from graftgan.pictures.curation.gallery import MOST, Choices, choose, quoted
+from graftgan.pictures.curation.overrides import OVERRIDES
 from graftgan.pictures.curation.page_thumbnails import Read, thumbnails_of
 from graftgan.pictures.curation.settings import Rules
 from graftgan.pictures.curation.suggestions import (
@@ -31,7 +31,7 @@ _UP_TO = "up to "
 Pictures = Mapping[str, Thumbnail | None]
 
 
-def write_page(
+def write_curation_page(
     verdicts: Sequence[Verdict],
     rules: Rules,
     *,

@@ -13,7 +13,7 @@ from graftgan.pictures.curation.filters import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class PictureReadings:
     """What is known of one picture.
 
     Attributes:
@@ -64,12 +64,12 @@ class Records:
         write_jsonl(self.path, (record.as_line() for record in self._by_name.values()))
         write_json(card, dict(made_by))
 
-    def get(self, name: str, stamp: str) -> Record | None:
+    def get(self, name: str, stamp: str) -> PictureReadings | None:
         """Return what is known of a picture, unless its file has changed since."""
         record = self._by_name.get(name)
         return record if record is not None and record.stamp == stamp else None
 
-    def add(self, records: Sequence[Record]) -> None:
+    def add(self, records: Sequence[PictureReadings]) -> None:
         """Keep records, each in place of an older one of its name."""
         append_text(self.path, as_jsonl(record.as_line() for record in records))
         self._by_name |= {record.name: record for record in records}
@@ -98,12 +98,12 @@ def _made_by(card: Path) -> object:
     return None
 
 
-def _read(path: Path) -> Iterator[Record]:
+def _read(path: Path) -> Iterator[PictureReadings]:
     """Yield the records of a file; what a damaged line was about is read anew."""
     lines, _ = read_lines(_Line, path)
     for line in lines:
         width, height = line.size
-        yield Record(
+        yield PictureReadings(
             name=line.name,
             stamp=line.stamp,
             sha256=line.sha256,

@@ -31,10 +31,10 @@ from graftgan.pictures import (
     reasons_for_failure,
 )
 from graftgan.pictures.curation.decisions import rejected_early
-from graftgan.pictures.curation.filters import FILTERS, Measure, Reading, Tools
-from graftgan.pictures.curation.readings import Record
+from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Reading, Tools
+from graftgan.pictures.curation.readings import PictureReadings
 from graftgan.pictures.curation.settings import Rule, Rules
-from graftgan.pictures.curation.view import LONGEST, View, view_of
+from graftgan.pictures.curation.view import LONGEST, PictureView, picture_view
 
 _AT_ONCE = 4  # pictures that travel to a worker together
 _AHEAD = 2  # such groups handed out for each worker before the first comes back
@@ -53,14 +53,14 @@ class Task:
         thorough: Whether dear filters also look at what cheaper ones reject.
     """
 
-    record: Record
+    record: PictureReadings
     read: Callable[[], Content]
     rules: Rules
     tools: Tools
     thorough: bool = False
 
 
-def lacking(record: Record, rules: Rules, *, thorough: bool) -> list[str]:
+def lacking(record: PictureReadings, rules: Rules, *, thorough: bool) -> list[str]:
     """Return the filters that have still to look at a picture, the cheap ones first."""
     if record.unusable is not None:
         return []
@@ -72,13 +72,13 @@ def lacking(record: Record, rules: Rules, *, thorough: bool) -> list[str]:
     return missing
 
 
-def read_picture(task: Task) -> Record:
+def read_picture(task: Task) -> PictureReadings:
     """Return the record of a picture with the readings that were lacking, or why there are none."""
     try:
         with reasons_for_failure():
             content = task.read()
             whole = decode_whole(content, least=LONGEST)
-            view = view_of(whole.image, whole.size)
+            view = picture_view(whole.image, whole.size)
     except Unusable as reason:
         return replace(task.record, unusable=str(reason), readings={})
     raw = content if isinstance(content, bytes) else np.ascontiguousarray(content).tobytes()
@@ -91,14 +91,14 @@ def read_picture(task: Task) -> Record:
     )
 
 
-def read_pictures(tasks: Sequence[Task]) -> list[Record]:
+def read_pictures(tasks: Sequence[Task]) -> list[PictureReadings]:
     """Return the records of several pictures, in their order."""
     return [read_picture(task) for task in tasks]
 
 
 def read_all(
     tasks: Iterable[Task], executor: Executor, *, workers: int
-) -> Generator[list[Record], None, None]:
+) -> Generator[list[PictureReadings], None, None]:
     """Yield records as they come, with few pictures under way so that memory stays flat.
 
     Raises:
@@ -106,7 +106,7 @@ def read_all(
         SettingsError: A filter cannot be built.
     """
     coming = iter(tasks)
-    waiting: set[Future[list[Record]]] = set()
+    waiting: set[Future[list[PictureReadings]]] = set()
     try:
         while True:
             while len(waiting) < _AHEAD * workers and (some := list(islice(coming, _AT_ONCE))):
@@ -181,7 +181,7 @@ def _begin_worker(large: AbstractContextManager[object]) -> None:
     torch.set_num_threads(1)
 
 
-def _readings(view: View, task: Task) -> dict[str, Reading]:
+def _readings(view: PictureView, task: Task) -> dict[str, Reading]:
     readings = dict(task.record.readings)
     for name in lacking(task.record, task.rules, thorough=True):
         early = FILTERS[name].dear and not task.thorough
@@ -196,6 +196,6 @@ def _active(readings: Mapping[str, Reading], rules: Mapping[str, Rule]) -> dict[
 
 
 @cache
-def _measure(name: str, tools: Tools) -> Measure:
+def _measure(name: str, tools: Tools) -> FilterFunction:
     """Return a filter's measure, built once in each process."""
     return FILTERS[name].build(tools)

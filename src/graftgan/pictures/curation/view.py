@@ -13,7 +13,7 @@ Plane = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PictureView:
     """A picture that was decoded once, however many filters look at it.
 
     Attributes:
@@ -46,7 +46,7 @@ class View:
         return np.asarray(self.shrunk(longest), dtype=np.uint8)
 
 
-def view_of(image: Image.Image, size: tuple[int, int]) -> View:
+def picture_view(image: Image.Image, size: tuple[int, int]) -> PictureView:
     """Return the view of a decoded RGB picture whose file has ``size`` (width, height)."""
     width, height = size
     if (image.width > image.height) != (width > height):  # the file lies on its side
@@ -54,4 +54,4 @@ def view_of(image: Image.Image, size: tuple[int, int]) -> View:
     if max(image.size) > LONGEST:
         image = image.copy()
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return View(image, width, height)
+    return PictureView(image, width, height)

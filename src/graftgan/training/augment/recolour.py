@@ -15,8 +15,8 @@ from torch import Tensor
 from graftgan.core.tensors import Images
 from graftgan.training.augment.operations import AUGMENTATIONS, Chances, Operation, normal
 
-Matrices = Tensor  # (b, 4, 4): from a colour (r, g, b, 1) to the changed one
-RecolourFormula = Callable[[Chances, float], Matrices]  # chances, amount
+ColourMatrices = Tensor  # (b, 4, 4): from a colour (r, g, b, 1) to the changed one
+RecolourFormula = Callable[[Chances, float], ColourMatrices]  # chances, amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Recolour(Operation):
         if not isinstance(following, Recolour):
             return None
 
-        def product(chances: Chances, amount: float) -> Matrices:
+        def product(chances: Chances, amount: float) -> ColourMatrices:
             del amount  # each part keeps its own
             first = self.formula(chances[:, : self.draws], self.amount)
             second = following.formula(chances[:, self.draws :], following.amount)
@@ -56,21 +56,21 @@ def recolour_operation(
 
 
 @recolour_operation("exposure", draws=1, amount=0.2)
-def exposure(chances: Chances, amount: float) -> Matrices:
+def exposure(chances: Chances, amount: float) -> ColourMatrices:
     """Add to every channel one number from N(0, amount^2): ADA's brightness."""
     added = amount * normal(chances[:, 0])
     return _matrices(_plain(added), added)
 
 
 @recolour_operation("gain", draws=1, amount=0.5)
-def gain(chances: Chances, amount: float) -> Matrices:
+def gain(chances: Chances, amount: float) -> ColourMatrices:
     """Scale about mid-gray, which is 0, by 2^n, n ~ N(0, amount^2): ADA's contrast."""
     factor = torch.exp2(amount * normal(chances[:, 0]))
     return _matrices(factor[:, None, None] * _plain(factor), torch.zeros_like(factor))
 
 
 @recolour_operation("luma_flip", draws=1, amount=0.5)
-def luma_flip(chances: Chances, amount: float) -> Matrices:
+def luma_flip(chances: Chances, amount: float) -> ColourMatrices:
     """Reverse light and dark with probability ``amount``, at most a half; colours keep their hue.
 
     The reflection I - 2 v v^T along the gray axis v; a picture of one channel becomes its negative.
@@ -81,7 +81,7 @@ def luma_flip(chances: Chances, amount: float) -> Matrices:
 
 
 @recolour_operation("hue", draws=1, amount=180.0)
-def hue(chances: Chances, amount: float) -> Matrices:
+def hue(chances: Chances, amount: float) -> ColourMatrices:
     """Turn colours about the gray axis by an angle from U(-amount, amount), in degrees.
 
     By Rodrigues' formula I + (cos - 1) (I - v v^T) + sin [v]_x, v the unit vector of that axis.
@@ -96,7 +96,7 @@ def hue(chances: Chances, amount: float) -> Matrices:
 
 
 @recolour_operation("vividness", draws=1, amount=1.0)
-def vividness(chances: Chances, amount: float) -> Matrices:
+def vividness(chances: Chances, amount: float) -> ColourMatrices:
     """Scale colours about the gray axis by 2^n, n ~ N(0, amount^2): ADA's saturation.
 
     v v^T + 2^n (I - v v^T), v the unit vector of that axis.
@@ -107,7 +107,7 @@ def vividness(chances: Chances, amount: float) -> Matrices:
     return _matrices(scaled, torch.zeros_like(factor))
 
 
-def recolour(images: Images, matrices: Matrices) -> Images:
+def recolour(images: Images, matrices: ColourMatrices) -> Images:
     """Multiply the colours of image i by matrix i, in float32 or better.
 
     A picture of one channel is taken as one of equal red, green and blue, and stays gray under all
@@ -135,7 +135,7 @@ def _along_gray(numbers: Tensor) -> Tensor:
     return torch.full((3, 3), 1 / 3, dtype=numbers.dtype, device=numbers.device)
 
 
-def _matrices(linear: Tensor, shift: Tensor) -> Matrices:
+def _matrices(linear: Tensor, shift: Tensor) -> ColourMatrices:
     """Return the matrices of ``linear`` (b, 3, 3) maps that then add ``shift`` (b,) to all."""
     homogeneous = torch.nn.functional.pad(linear, (0, 1, 0, 1))
     homogeneous[:, :3, 3] = shift[:, None]

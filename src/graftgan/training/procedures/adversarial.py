@@ -14,7 +14,7 @@ from graftgan.training.objectives import (
     path_length_of,
     penalties_of,
 )
-from graftgan.training.procedures.contract import Prepared
+from graftgan.training.procedures.contract import ProcedureInputs
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
@@ -32,7 +32,7 @@ from graftgan.transfer import (
 )
 
 
-def build_adversarial(prepared: Prepared, processes: Processes) -> Parts:
+def build_adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
     """Return discriminator and generator under the objective.
 
     Raises:
@@ -97,7 +97,7 @@ PROCEDURES.register("adversarial")(
 )
 
 
-def regularizers_of(prepared: Prepared) -> list[RegularizerTerm]:
+def regularizers_of(prepared: ProcedureInputs) -> list[RegularizerTerm]:
     """Return the regularizers that the settings ask for, from what they remember of the source.
 
     Raises:

@@ -22,7 +22,7 @@ from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES, Drift, penalties_of
 from graftgan.training.procedures.adversarial import regularizers_of
 from graftgan.training.procedures.code_networks import CodeCritic, Decoder, Head, head_and_decoder
-from graftgan.training.procedures.contract import Prepared
+from graftgan.training.procedures.contract import ProcedureInputs
 from graftgan.training.procedures.encoder import (
     CodedSource,
     codes_of,
@@ -44,7 +44,7 @@ _TESTED = 256  # samples of the source on which the encoder is measured
 _OUT_OF_REACH = 0.5  # share of the target's variance above which a person is warned
 
 
-def build_codes(prepared: Prepared, processes: Processes) -> Parts:
+def build_codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
     """Return the critic of codes and the head of the generator.
 
     Raises:
@@ -87,7 +87,7 @@ def build_codes(prepared: Prepared, processes: Processes) -> Parts:
     )
 
 
-def check_codes(prepared: Prepared) -> None:
+def check_codes(prepared: ProcedureInputs) -> None:
     """Refuse what would mean nothing where no picture is drawn or scored.
 
     Raises:
@@ -122,7 +122,7 @@ def check_codes(prepared: Prepared) -> None:
 
 
 def remember_codes(
-    prepared: Prepared, source: NetworkPair, progress: Progress
+    prepared: ProcedureInputs, source: NetworkPair, progress: Progress
 ) -> dict[str, Tensor]:
     """Return the codes of the pictures, how good they are, and the seconds that it took."""
     begin = time.perf_counter()
@@ -181,7 +181,7 @@ PROCEDURES.register("codes")(
 )
 
 
-def _coded(source: NetworkPair, prepared: Prepared) -> CodedSource:
+def _coded(source: NetworkPair, prepared: ProcedureInputs) -> CodedSource:
     """Return the two parts of the untouched source, in evaluation mode."""
     head, decoder = head_and_decoder(prepared.plan.decisions["generator"])
     for _, network in source.items():
@@ -195,7 +195,7 @@ def _coded(source: NetworkPair, prepared: Prepared) -> CodedSource:
     )
 
 
-def _remembered(prepared: Prepared) -> Tensor:
+def _remembered(prepared: ProcedureInputs) -> Tensor:
     codes = prepared.procedure_cache.get("codes")
     if codes is None or len(codes) != len(prepared.images.pictures):
         raise CheckpointError(

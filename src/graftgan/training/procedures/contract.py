@@ -45,7 +45,7 @@ class ProcedureSettings(Protocol):
     def training(self) -> TrainingSettings: ...
 
 
-class Prepared(Protocol):
+class ProcedureInputs(Protocol):
     """What procedures read of an experiment whose every part is there and fits."""
 
     @property

@@ -21,7 +21,7 @@ from graftgan.training.procedures.code_networks import Decoder, Head
 _CHUNK = 64  # pictures encoded at once
 
 
-class Encoder(nn.Module):
+class CodeEncoder(nn.Module):
     """The discriminator's layers up to the code's shape, or all but the score, and one of its own.
 
     Codes behind a ReLU are never negative, and a critic would know encoded ones by that alone; so
@@ -89,7 +89,7 @@ def train_encoder(
     batch_size: int,
     seed: int,
     progress: Callable[[int, int], None],
-) -> Encoder:
+) -> CodeEncoder:
     """Return an encoder in evaluation mode, trained on the source's own samples.
 
     It minimises the share of the variance that it leaves unexplained, of the codes and of the
@@ -98,7 +98,7 @@ def train_encoder(
     randomness = Randomness(seed)
     codes, images = source.sample(batch_size, randomness.generator("range of the codes"))
     rng = randomness.generator("encoder weights")
-    encoder = Encoder(discriminator, images, codes, rng).train()
+    encoder = CodeEncoder(discriminator, images, codes, rng).train()
     optimizer = torch.optim.Adam(encoder.parameters(), settings.encoder_learning_rate)
     for turn in range(settings.encoder_iterations):
         left = 1.0 - turn / settings.encoder_iterations
@@ -115,7 +115,7 @@ def train_encoder(
 
 
 @torch.no_grad()
-def codes_of(encoder: Encoder, pictures: PictureBytes, device: torch.device) -> Tensor:
+def codes_of(encoder: CodeEncoder, pictures: PictureBytes, device: torch.device) -> Tensor:
     """Return the codes (n, ...) of pictures (n, c, h, w), on the CPU."""
     chunks = (to_images(chunk.to(device)) for chunk in pictures.split(_CHUNK))
     return torch.cat([encoder.encode(images).cpu() for images in chunks])

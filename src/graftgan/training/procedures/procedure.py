@@ -13,7 +13,7 @@ from graftgan.core.tensors import ClassWeights, Images, PictureBytes, to_images
 from graftgan.pictures import EndlessSampler
 from graftgan.training import Processes, Update
 from graftgan.training.objectives import OptimizationSettings
-from graftgan.training.procedures.contract import Prepared, ProcedureSettings
+from graftgan.training.procedures.contract import ProcedureInputs, ProcedureSettings
 from graftgan.transfer import ACTIONS, TrainableLayer, is_regularized
 
 
@@ -38,7 +38,7 @@ class Parts:
     seconds: float = 0.0
 
 
-def _accept(prepared: Prepared) -> None:
+def _accept(prepared: ProcedureInputs) -> None:
     del prepared
 
 
@@ -64,13 +64,13 @@ class Procedure:
         remarks: What a person should know of what it remembers, in sentences.
     """
 
-    build: Callable[[Prepared, Processes], Parts]
+    build: Callable[[ProcedureInputs, Processes], Parts]
     summary: str
     takes_classes: bool = False
     keeps_source: bool = True
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
-    check: Callable[[Prepared], None] = _accept
-    remember: Callable[[Prepared, NetworkPair, Progress], dict[str, Tensor]] | None = None
+    check: Callable[[ProcedureInputs], None] = _accept
+    remember: Callable[[ProcedureInputs, NetworkPair, Progress], dict[str, Tensor]] | None = None
     remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
 
 
@@ -93,7 +93,7 @@ def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
 
 def update_of(
     role: str,
-    prepared: Prepared,
+    prepared: ProcedureInputs,
     *,
     losses: Callable[..., dict[str, torch.Tensor]],
     optimization: OptimizationSettings | None = None,
@@ -133,7 +133,7 @@ def update_of(
     )
 
 
-def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
+def late_layers(prepared: ProcedureInputs) -> list[tuple[nn.Module, float]]:
     """Return the layers that begin late, and so are frozen until then, with their starts.
 
     Under ``--frozen-statistics source`` frozen layers normalise with the source's statistics, so
@@ -154,7 +154,7 @@ def late_layers(prepared: Prepared) -> list[tuple[nn.Module, float]]:
 def make_optimizer(
     layers: Sequence[TrainableLayer],
     rate: float,
-    prepared: Prepared,
+    prepared: ProcedureInputs,
     settings: OptimizationSettings,
 ) -> torch.optim.Optimizer:
     """Return the optimizer of the settings, with a rate for each layer by its action."""
@@ -172,14 +172,14 @@ def make_optimizer(
     return torch.optim.Adam(groups, lr=rate, betas=betas, fused=fused)
 
 
-def real_batches(prepared: Prepared, processes: Processes) -> Callable[[int], Images]:
+def real_batches(prepared: ProcedureInputs, processes: Processes) -> Callable[[int], Images]:
     """Return the function from a turn's number to its batch of real images, on the device."""
     numbered = numbered_batches(prepared.images.pictures, prepared, processes)
     return lambda turn: numbered(turn)[1]
 
 
 def numbered_batches(
-    pictures: PictureBytes, prepared: Prepared, processes: Processes
+    pictures: PictureBytes, prepared: ProcedureInputs, processes: Processes
 ) -> Callable[[int], tuple[Tensor, Images]]:
     """Return the function from a turn's number to the places and images of its ``pictures``."""
     chosen = sampled(pictures, prepared, processes)
@@ -193,7 +193,7 @@ def numbered_batches(
 
 
 def sampled(
-    rows: Tensor, prepared: Prepared, processes: Processes
+    rows: Tensor, prepared: ProcedureInputs, processes: Processes
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
     """Return the function from a turn's number to its places in ``rows`` and what is there."""
     device = prepared.hardware.device
@@ -215,7 +215,9 @@ def sampled(
     return at
 
 
-def real_classes(prepared: Prepared, processes: Processes) -> Callable[[int], ClassWeights | None]:
+def real_classes(
+    prepared: ProcedureInputs, processes: Processes
+) -> Callable[[int], ClassWeights | None]:
     """Return the function from a turn's number to the classes of its batch of real images."""
     labels = prepared.images.labels
     if labels is None:

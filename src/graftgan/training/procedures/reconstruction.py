@@ -26,7 +26,7 @@ from graftgan.training.objectives import (
     pixel_distance,
     within_ball,
 )
-from graftgan.training.procedures.contract import Prepared
+from graftgan.training.procedures.contract import ProcedureInputs
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
@@ -105,7 +105,7 @@ class ReconstructionLoss:
         return torch.stack([(p - start).square().mean() for p, start in self.modulations]).sum()
 
 
-def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
+def build_reconstruction(prepared: ProcedureInputs, processes: Processes) -> Parts:
     """Return the generator with the latents of the pictures, which train together.
 
     Raises:
@@ -156,11 +156,11 @@ def build_reconstruction(prepared: Prepared, processes: Processes) -> Parts:
         [together],
         extra_modules={"latents": latents},
         settled=(mapper.mean, mapper.factor),
-        reconstruction_grid=lambda drawn: reconstructions(drawn, latents, pictures),
+        reconstruction_grid=lambda drawn: latent_reconstructions(drawn, latents, pictures),
     )
 
 
-def check_reconstruction(prepared: Prepared) -> None:
+def check_reconstruction(prepared: ProcedureInputs) -> None:
     """Check that every setting means something without a discriminator's loss.
 
     Raises:
@@ -185,7 +185,7 @@ PROCEDURES.register("reconstruction")(
 )
 
 
-def reconstructions(
+def latent_reconstructions(
     generator: Generator, latents: PictureLatents, pictures: PictureBytes
 ) -> PictureBytes:
     """Return the first pictures, eight in a row, each row above that of its reconstructions."""
@@ -195,7 +195,7 @@ def reconstructions(
     return pairs_in_rows(pictures[:count], drawn)
 
 
-def _start(count: int, prepared: Prepared) -> Latents:
+def _start(count: int, prepared: ProcedureInputs) -> Latents:
     size = prepared.pair.architecture.latent_size
     radius = prepared.experiment.reconstruction.latent_radius
     if not radius:

@@ -20,7 +20,7 @@ from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
 from graftgan.training import Hardware, Processes, StepContext, Terms, VAESettings
 from graftgan.training.objectives import OptimizationSettings, kl_to_standard_normal
-from graftgan.training.procedures.contract import Prepared
+from graftgan.training.procedures.contract import ProcedureInputs
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
@@ -33,7 +33,7 @@ from graftgan.training.procedures.procedure import (
 _GRID = 32  # pictures on a grid of reconstructions
 
 
-class Encoder(nn.Module):
+class VAEEncoder(nn.Module):
     """The discriminator's layers but for the score, and a linear layer to mean and log variance."""
 
     def __init__(self, architecture: Architecture, rng: torch.Generator) -> None:
@@ -65,7 +65,7 @@ class VAELoss:
         hardware: Device and number format.
     """
 
-    encoder: Encoder
+    encoder: VAEEncoder
     decoder: Generator
     real_batch: Callable[[int], Images]
     kl_weight: float
@@ -88,11 +88,11 @@ class VAELoss:
         return {"reconstruction": squares, "divergence": self.kl_weight * divergence}
 
 
-def build_vae(prepared: Prepared, processes: Processes) -> Parts:
+def build_vae(prepared: ProcedureInputs, processes: Processes) -> Parts:
     """Return the generator with its encoder, which train together."""
     experiment, hardware = prepared.experiment, prepared.hardware
     rng = Randomness(experiment.seed).generator("encoder")
-    encoder = Encoder(prepared.pair.architecture, rng)
+    encoder = VAEEncoder(prepared.pair.architecture, rng)
     hardware.place(encoder)
     processes.share(encoder)
     pictures = prepared.images.pictures
@@ -120,7 +120,7 @@ def build_vae(prepared: Prepared, processes: Processes) -> Parts:
     return Parts(
         [together],
         extra_modules={"encoder": encoder},
-        reconstruction_grid=lambda drawn: reconstructions(drawn, encoder, pictures),
+        reconstruction_grid=lambda drawn: vae_reconstructions(drawn, encoder, pictures),
     )
 
 
@@ -134,7 +134,7 @@ def _adam(settings: VAESettings) -> OptimizationSettings:
     )
 
 
-def check_vae(prepared: Prepared) -> None:
+def check_vae(prepared: ProcedureInputs) -> None:
     """Check that every setting means something without a discriminator's loss.
 
     Raises:
@@ -156,7 +156,9 @@ PROCEDURES.register("vae")(
 
 
 @torch.no_grad()
-def reconstructions(generator: Generator, encoder: Encoder, pictures: PictureBytes) -> PictureBytes:
+def vae_reconstructions(
+    generator: Generator, encoder: VAEEncoder, pictures: PictureBytes
+) -> PictureBytes:
     """Return the first pictures, eight in a row, each row above that of its reconstructions."""
     shown = pictures[:_GRID]
     device = next(encoder.parameters()).device

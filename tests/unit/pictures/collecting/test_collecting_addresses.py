@@ -9,7 +9,7 @@ from graftgan.pictures.collecting.addresses import (
     reach_of_name,
     tidy,
 )
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.robots import parse_robots
 
 
@@ -36,25 +36,25 @@ def test_one_spelling(given: str, expected: str):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("file:///etc/passwd", Reason.NOT_HTTP),
-        ("ftp://example.org/a.jpg", Reason.NOT_HTTP),
-        ("javascript:alert(1)", Reason.NOT_HTTP),
-        ("data:image/png;base64,AAAA", Reason.NOT_HTTP),
-        ("example.org/a.jpg", Reason.BAD_ADDRESS),
-        ("//example.org/a.jpg", Reason.BAD_ADDRESS),
-        ("http:///a.jpg", Reason.BAD_ADDRESS),
-        ("http://user:secret@example.org/", Reason.BAD_ADDRESS),
-        ("http://example.org:port/", Reason.BAD_ADDRESS),
-        ("http://example.org:99999/", Reason.BAD_ADDRESS),
-        ("http://exa mple.org/", Reason.BAD_ADDRESS),
-        ("http://example.org\r\nHost: evil/", Reason.BAD_ADDRESS),
-        ("http://[not an ip]/", Reason.BAD_ADDRESS),
-        ("http://" + "ü" * 70 + ".example/", Reason.BAD_ADDRESS),
-        ("", Reason.BAD_ADDRESS),
-        ("http://example.org/" + "a" * 10_000, Reason.BAD_ADDRESS),
+        ("file:///etc/passwd", RefusalReason.NOT_HTTP),
+        ("ftp://example.org/a.jpg", RefusalReason.NOT_HTTP),
+        ("javascript:alert(1)", RefusalReason.NOT_HTTP),
+        ("data:image/png;base64,AAAA", RefusalReason.NOT_HTTP),
+        ("example.org/a.jpg", RefusalReason.BAD_ADDRESS),
+        ("//example.org/a.jpg", RefusalReason.BAD_ADDRESS),
+        ("http:///a.jpg", RefusalReason.BAD_ADDRESS),
+        ("http://user:secret@example.org/", RefusalReason.BAD_ADDRESS),
+        ("http://example.org:port/", RefusalReason.BAD_ADDRESS),
+        ("http://example.org:99999/", RefusalReason.BAD_ADDRESS),
+        ("http://exa mple.org/", RefusalReason.BAD_ADDRESS),
+        ("http://example.org\r\nHost: evil/", RefusalReason.BAD_ADDRESS),
+        ("http://[not an ip]/", RefusalReason.BAD_ADDRESS),
+        ("http://" + "ü" * 70 + ".example/", RefusalReason.BAD_ADDRESS),
+        ("", RefusalReason.BAD_ADDRESS),
+        ("http://example.org/" + "a" * 10_000, RefusalReason.BAD_ADDRESS),
     ],
 )
-def test_what_is_no_address(address: str, reason: Reason):
+def test_what_is_no_address(address: str, reason: RefusalReason):
     with pytest.raises(Refusal) as refusal:
         tidy(address)
     assert refusal.value.reason is reason

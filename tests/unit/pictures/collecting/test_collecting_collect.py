@@ -20,7 +20,13 @@ from fake_sites import (
     status,
 )
 from graftgan.core.errors import CollectError, GraftganError
-from graftgan.pictures.collecting import Clock, Collected, CollectSettings, Standing, collect
+from graftgan.pictures.collecting import (
+    Clock,
+    Collected,
+    CollectionProgress,
+    CollectSettings,
+    collect,
+)
 
 Gather = Callable[..., Collected]
 
@@ -137,7 +143,7 @@ def test_damage_on_the_way_is_tried_once_more(site: FakeSite, gather: Gather, tm
 
 def test_it_tells_how_far_it_is(site: FakeSite, tmp_path: Path):
     source = listed(tmp_path, *put_pictures(site, 5), site.url + "/none")
-    seen: list[Standing] = []
+    seen: list[CollectionProgress] = []
     settings = CollectSettings(pause=0, count=5)
     collect([source], tmp_path / "raw", settings, watch=seen.append)
     assert {standing.wanted for standing in seen} == {5}
@@ -166,7 +172,7 @@ def test_a_stop_ends_what_is_on_its_way(site: FakeSite, tmp_path: Path):
     ]
     source = listed(tmp_path, *addresses)
 
-    def stop(standing: Standing) -> None:
+    def stop(standing: CollectionProgress) -> None:
         dripping.wait(5)
         raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ from collecting_services import instagram_post, play_instagram, play_mastodon, p
 from fake_sites import FakeSite, as_json, status
 from graftgan.core.errors import CollectError
 from graftgan.pictures.collecting import SOURCES, Collected, CollectSettings
-from graftgan.pictures.collecting.candidates import open_source
+from graftgan.pictures.collecting.candidates import list_candidates
 
 Gather = Callable[..., Collected]
 COOKIE = "{domain}\tTRUE\t/\tTRUE\t0\t{name}\t{name}-value\n"
@@ -178,7 +178,7 @@ def test_a_program_that_fails_halfway(site: FakeSite, gather: Gather, pretend: C
 
 def test_without_gallery_dl(no_gallery_dl: None):
     with pytest.raises(CollectError, match="pip install gallery-dl"):
-        open_source("gallery:https://example.org/", CollectSettings())
+        list_candidates("gallery:https://example.org/", CollectSettings())
 
 
 def test_gallery_dl_is_never_imported():
@@ -252,7 +252,7 @@ def test_cookies_that_are_none(tmp_path: Path, cookies: Path):
 def test_without_instaloader(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "instaloader", None)
     with pytest.raises(CollectError, match="extra `collect`"):
-        open_source("instagram:#x", CollectSettings(through="instaloader"))
+        list_candidates("instagram:#x", CollectSettings(through="instaloader"))
 
 
 def test_both_warn_of_the_terms():
@@ -263,4 +263,4 @@ def test_both_warn_of_the_terms():
 
 def _instaloader(cookies: Path) -> None:
     settings = CollectSettings(through="instaloader", cookies=cookies)
-    open_source("instagram:#x", settings)
+    list_candidates("instagram:#x", settings)

@@ -18,7 +18,7 @@ from graftgan.core.errors import CollectError, SettingsError
 from graftgan.core.provenance import licences_in_words, origins_of
 from graftgan.models.video import write_film
 from graftgan.pictures.collecting import SOURCES, Collected, CollectSettings
-from graftgan.pictures.collecting.candidates import open_source, plain_text, text_of
+from graftgan.pictures.collecting.candidates import list_candidates, plain_text, text_of
 from graftgan.pictures.collecting.commons import licence_code
 
 Gather = Callable[..., Collected]
@@ -165,7 +165,7 @@ def test_a_table_without_addresses(tmp_path: Path):
     path = tmp_path / "list.csv"
     path.write_text("name,size\na,1\n")
     with pytest.raises(CollectError, match="no column of addresses"):
-        open_source(f"urls:{path}", CollectSettings())
+        list_candidates(f"urls:{path}", CollectSettings())
 
 
 def test_a_folder_is_copied_with_its_origins(gather: Gather, tmp_path: Path):
@@ -306,7 +306,7 @@ def test_settings_that_make_no_sense():
 
 def test_sources_without_licences_refuse_to_promise_them(tmp_path: Path):
     with pytest.raises(CollectError, match="does not know licences"):
-        open_source(f"folder:{tmp_path}", CollectSettings(licence=("by",)))
+        list_candidates(f"folder:{tmp_path}", CollectSettings(licence=("by",)))
 
 
 def test_every_source_is_known():

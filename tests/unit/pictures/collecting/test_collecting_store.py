@@ -8,24 +8,24 @@ import pytest
 from fake_sites import picture
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin, origins_of
-from graftgan.pictures.collecting.candidates import Candidate
+from graftgan.pictures.collecting.candidates import FoundPicture
 from graftgan.pictures.collecting.examine import examine
-from graftgan.pictures.collecting.raw_set import Store
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.raw_set import RawSet
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from hostile_json import RAW, as_bytes, damaged
 
 
-def candidate(number: int, **options: object) -> Candidate:
+def candidate(number: int, **options: object) -> FoundPicture:
     url = f"http://example.org/{number}.png"
-    return Candidate(name=url, origin=Origin(url=url, licence="CC0", source="test"), **options)
+    return FoundPicture(name=url, origin=Origin(url=url, licence="CC0", source="test"), **options)
 
 
-def keep(store: Store, number: int, content: bytes) -> tuple[str, bool]:
+def keep(store: RawSet, number: int, content: bytes) -> tuple[str, bool]:
     return store.keep(candidate(number), content, examine(content))
 
 
 def fill(folder: Path, count: int) -> list[dict]:
-    store = Store(folder)
+    store = RawSet(folder)
     for number in range(1, count + 1):
         keep(store, number, picture(number))
     store.close()
@@ -49,24 +49,24 @@ def test_what_a_picture_leaves(tmp_path: Path):
 
 
 def test_equal_bytes_are_stored_once_and_both_addresses_are_known(tmp_path: Path):
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     name, is_new = keep(store, 1, picture(5))
     assert is_new
     assert keep(store, 2, picture(5)) == keep(store, 1, picture(5)) == (name, False)
     store.close()
     (line,) = lines_of(tmp_path)
     assert line["also"] == ["http://example.org/2.png"]
-    again = Store(tmp_path)
+    again = RawSet(tmp_path)
     assert again.name_at("http://example.org/2.png") == again.name_at(line["address"]) == name
     again.close()
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path):
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     with pytest.raises(CollectError, match="is in use by process"):
-        Store(tmp_path)
+        RawSet(tmp_path)
     store.close()
-    Store(tmp_path).close()
+    RawSet(tmp_path).close()
 
 
 @pytest.mark.parametrize("part", ["pictures", "manifest.jsonl", "refused.jsonl", ".incoming"])
@@ -77,7 +77,7 @@ def test_links_are_refused(tmp_path: Path, part: str):
     raw.mkdir()
     (raw / part).symlink_to(outside / ("x" if "." in part[1:] else ""))
     with pytest.raises(CollectError, match="is a link"):
-        Store(raw)
+        RawSet(raw)
     assert list(outside.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_a_link_in_place_of_a_picture_is_replaced_not_followed(tmp_path: Path):
 
 
 def test_the_line_is_there_before_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     seen: list[int] = []
     write = Path.write_bytes
 
@@ -120,14 +120,14 @@ def test_a_torn_last_line_costs_that_picture_only(tmp_path: Path):
     fill(tmp_path, 3)
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_bytes(manifest.read_bytes()[:-40])
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     keep(store, 4, picture(4))
     store.close()
     lines = lines_of(tmp_path)
     assert len(lines) == len({line["sha256"] for line in lines}) == 4, "it was adopted"
     assert sum("url" in line for line in lines) == 3, "but where it came from is lost"
 
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     keep(store, 3, picture(3))
     store.close()
     assert sum("url" in line for line in lines_of(tmp_path)) == 4, "until it comes once more"
@@ -138,9 +138,9 @@ def test_half_a_line_does_not_swallow_the_next(tmp_path: Path):
     for name in ("manifest.jsonl", "refused.jsonl"):
         with (tmp_path / name).open("a") as file:
             file.write('{"name": "pictu')
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     keep(store, 2, picture(2))
-    store.refuse(candidate(3), Refusal(Reason.NOT_FOUND))
+    store.refuse(candidate(3), Refusal(RefusalReason.NOT_FOUND))
     assert len(lines_of(tmp_path)) == 2, "each of them is whole, also before a close"
     assert len(lines_of(tmp_path, "refused.jsonl")) == 1
     store.close()
@@ -149,7 +149,7 @@ def test_half_a_line_does_not_swallow_the_next(tmp_path: Path):
 def test_a_line_without_its_picture_counts_as_nothing(tmp_path: Path):
     first, *_ = fill(tmp_path, 2)
     (tmp_path / first["name"]).unlink()
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     assert store.name_at(first["address"]) is None
     store.close()
     assert len(lines_of(tmp_path)) == 1
@@ -158,7 +158,7 @@ def test_a_line_without_its_picture_counts_as_nothing(tmp_path: Path):
 def test_a_picture_of_another_length_is_fetched_again(tmp_path: Path):
     (line,) = fill(tmp_path, 1)
     (tmp_path / line["name"]).write_bytes(b"half")
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     assert store.name_at(line["address"]) is None
     assert keep(store, 1, picture(1)) == (line["name"], True)
     store.close()
@@ -170,7 +170,7 @@ def test_what_a_kill_may_leave_is_cleared_away(tmp_path: Path):
     half = (tmp_path / line["name"]).with_name(".abc.png.partial-99")
     half.write_bytes(b"half")
     (tmp_path / "pictures" / "mine.png").write_bytes(b"a file of the person's own")
-    Store(tmp_path).close()
+    RawSet(tmp_path).close()
     assert not half.exists()
     assert (tmp_path / "pictures" / "mine.png").exists()
     assert len(lines_of(tmp_path)) == 1
@@ -183,20 +183,20 @@ def test_names_in_a_manifest_do_not_lead_outside(tmp_path: Path, name: object):
     (tmp_path / "outside.png").write_bytes(picture(1))
     evil = {"name": name, "sha256": "0" * 64, "bytes": len(picture(1)), "address": "http://e/"}
     (raw / "manifest.jsonl").write_text(json.dumps(evil) + "\n")
-    store = Store(raw)
+    store = RawSet(raw)
     assert store.name_at("http://e/") is None
     store.close()
     assert lines_of(raw) == []
 
 
 def test_refusals_are_remembered_until_the_picture_comes(tmp_path: Path):
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     gone, slow = candidate(1), candidate(2)
-    assert store.refuse(gone, Refusal(Reason.NOT_FOUND, "status 404"))
-    assert store.refuse(slow, Refusal(Reason.TOO_SLOW))
-    assert not store.refuse(slow, Refusal(Reason.TOO_SLOW)), "no news"
+    assert store.refuse(gone, Refusal(RefusalReason.NOT_FOUND, "status 404"))
+    assert store.refuse(slow, Refusal(RefusalReason.TOO_SLOW))
+    assert not store.refuse(slow, Refusal(RefusalReason.TOO_SLOW)), "no news"
     store.close()
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     assert store.is_refused(gone.address, for_good=True)
     assert store.is_refused(slow.address, for_good=False)
     assert not store.is_refused(slow.address, for_good=True)
@@ -209,11 +209,11 @@ def test_refusals_are_remembered_until_the_picture_comes(tmp_path: Path):
 
 def test_what_strangers_say_cannot_break_a_line(tmp_path: Path):
     said = "a\u2028b\x85c\nd\ud800"
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     origin = Origin(url="http://example.org/" + "u" * 900, title=said, author="x" * 900)
-    strange = Candidate(name=said, origin=origin, key="key\u2028of\nmine")
+    strange = FoundPicture(name=said, origin=origin, key="key\u2028of\nmine")
     store.keep(strange, picture(1), examine(picture(1)))
-    store.refuse(Candidate(name=said), Refusal(Reason.BAD_ADDRESS, said))
+    store.refuse(FoundPicture(name=said), Refusal(RefusalReason.BAD_ADDRESS, said))
     store.close()
     (line,) = lines_of(tmp_path)
     assert line["title"] == "a b c d?"
@@ -226,26 +226,26 @@ def test_what_strangers_say_cannot_break_a_line(tmp_path: Path):
 def test_a_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CollectError, match="cannot write"):
-        Store(tmp_path / "file" / "raw")
+        RawSet(tmp_path / "file" / "raw")
 
 
 @pytest.mark.parametrize("name", ["manifest.jsonl", "refused.jsonl"])
 def test_damaged_lines_cost_no_picture(tmp_path: Path, name: str):
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     keep(store, 1, picture(1))
     keep(store, 2, picture(1))
-    store.refuse(candidate(7), Refusal(Reason.NOT_FOUND, "status 404"))
+    store.refuse(candidate(7), Refusal(RefusalReason.NOT_FOUND, "status 404"))
     store.close()
     (line,) = lines_of(tmp_path, name)
     for what, changed in damaged(line):
         (tmp_path / name).write_bytes(as_bytes(changed) + b"\n")
-        store = Store(tmp_path)
+        store = RawSet(tmp_path)
         assert len(store.origins) == 1, what
         assert keep(store, 9, picture(1))[1] is False, what
-        store.refuse(candidate(7), Refusal(Reason.FORBIDDEN))
+        store.refuse(candidate(7), Refusal(RefusalReason.FORBIDDEN))
         assert store.worth_trying_again() == 1, what
         store.close()
     (tmp_path / name).write_bytes(b"\n".join(RAW.values()))
-    store = Store(tmp_path)
+    store = RawSet(tmp_path)
     assert len(store.origins) == 1
     store.close()

@@ -44,7 +44,7 @@ from graftgan.pictures.collecting import CollectSettings, web
 from graftgan.pictures.collecting import guarded_connection as guarded
 from graftgan.pictures.collecting.addresses import Reach
 from graftgan.pictures.collecting.examine import ending_of
-from graftgan.pictures.collecting.reasons import Reason, Refusal
+from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
 from graftgan.pictures.collecting.web import Request, Web
 from hostile_json import RAW
 
@@ -82,34 +82,34 @@ def refused(client: Web, address: str, **options: object) -> Refusal:
 @pytest.mark.parametrize(
     ("answer", "reason", "visits"),
     [
-        (status(404), Reason.NOT_FOUND, 1),
-        (status(410), Reason.NOT_FOUND, 1),
-        (status(403), Reason.FORBIDDEN, 1),
-        (status(418), Reason.OTHER_STATUS, 1),
-        (status(204), Reason.OTHER_STATUS, 1),
-        (status(304), Reason.OTHER_STATUS, 1),
-        (status(500), Reason.SERVER_ERROR, 3),
-        (status(503, Retry_After="1"), Reason.SERVER_ERROR, 3),
-        (status(429), Reason.TOO_MANY_REQUESTS, 3),
-        (reset, Reason.UNREACHABLE, 3),
-        (too_short(jpeg(1)), Reason.CUT_SHORT, 3),
-        (page, Reason.NOT_A_PICTURE, 1),
-        (svg, Reason.NOT_A_PICTURE, 1),
-        (shell_script, Reason.NOT_A_PICTURE, 1),
-        (serve(b""), Reason.NOT_A_PICTURE, 1),
-        (serve(picture(1), Content_Encoding="br"), Reason.NOT_A_PICTURE, 1),
-        (serve(b"\x1f\x8b" + b"x" * 50, Content_Encoding="gzip"), Reason.DAMAGED, 1),
-        (gzip_bomb(), Reason.TOO_LARGE, 1),
-        (endless(), Reason.TOO_LARGE, 1),
-        (endless(10**10), Reason.TOO_LARGE, 1),
-        (redirect("/here"), Reason.REDIRECTS, 6),
-        (redirect("file:///etc/passwd"), Reason.NOT_HTTP, 1),
-        (redirect("ftp://127.0.0.1/x.jpg"), Reason.NOT_HTTP, 1),
-        (redirect("http://[bad"), Reason.BAD_ADDRESS, 1),
+        (status(404), RefusalReason.NOT_FOUND, 1),
+        (status(410), RefusalReason.NOT_FOUND, 1),
+        (status(403), RefusalReason.FORBIDDEN, 1),
+        (status(418), RefusalReason.OTHER_STATUS, 1),
+        (status(204), RefusalReason.OTHER_STATUS, 1),
+        (status(304), RefusalReason.OTHER_STATUS, 1),
+        (status(500), RefusalReason.SERVER_ERROR, 3),
+        (status(503, Retry_After="1"), RefusalReason.SERVER_ERROR, 3),
+        (status(429), RefusalReason.TOO_MANY_REQUESTS, 3),
+        (reset, RefusalReason.UNREACHABLE, 3),
+        (too_short(jpeg(1)), RefusalReason.CUT_SHORT, 3),
+        (page, RefusalReason.NOT_A_PICTURE, 1),
+        (svg, RefusalReason.NOT_A_PICTURE, 1),
+        (shell_script, RefusalReason.NOT_A_PICTURE, 1),
+        (serve(b""), RefusalReason.NOT_A_PICTURE, 1),
+        (serve(picture(1), Content_Encoding="br"), RefusalReason.NOT_A_PICTURE, 1),
+        (serve(b"\x1f\x8b" + b"x" * 50, Content_Encoding="gzip"), RefusalReason.DAMAGED, 1),
+        (gzip_bomb(), RefusalReason.TOO_LARGE, 1),
+        (endless(), RefusalReason.TOO_LARGE, 1),
+        (endless(10**10), RefusalReason.TOO_LARGE, 1),
+        (redirect("/here"), RefusalReason.REDIRECTS, 6),
+        (redirect("file:///etc/passwd"), RefusalReason.NOT_HTTP, 1),
+        (redirect("ftp://127.0.0.1/x.jpg"), RefusalReason.NOT_HTTP, 1),
+        (redirect("http://[bad"), RefusalReason.BAD_ADDRESS, 1),
     ],
 )
 def test_faults_become_reasons(
-    site: FakeSite, client: Callable[..., Web], answer: Answer, reason: Reason, visits: int
+    site: FakeSite, client: Callable[..., Web], answer: Answer, reason: RefusalReason, visits: int
 ):
     address = site.put("/here", answer)
     assert refused(client(), address).reason is reason
@@ -122,7 +122,7 @@ def test_a_bomb_is_small_before_it_unpacks(site: FakeSite, client: Callable[...,
         assert len(answer.read()) < CAP, "or its length alone would be refused"
     tracemalloc.start()
     try:
-        assert refused(client(), address).reason is Reason.TOO_LARGE
+        assert refused(client(), address).reason is RefusalReason.TOO_LARGE
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
@@ -131,7 +131,7 @@ def test_a_bomb_is_small_before_it_unpacks(site: FakeSite, client: Callable[...,
 def test_a_host_that_is_not_there(client: Callable[..., Web]):
     with FakeSite() as gone:
         address = gone.url
-    assert refused(client(), address).reason is Reason.UNREACHABLE
+    assert refused(client(), address).reason is RefusalReason.UNREACHABLE
 
 
 def test_healthy_answers(site: FakeSite, client: Callable[..., Web]):
@@ -149,7 +149,7 @@ def test_healthy_answers(site: FakeSite, client: Callable[..., Web]):
 def test_slow_servers_are_given_up(site: FakeSite, client: Callable[..., Web], answer: Answer):
     begun = time.monotonic()
     refusal = refused(client(seconds=0.4, silence=0.3), site.put("/slow", answer))
-    assert refusal.reason is Reason.TOO_SLOW
+    assert refusal.reason is RefusalReason.TOO_SLOW
     assert time.monotonic() - begun < 3
     assert site.visits_to("/slow") == 1
 
@@ -184,7 +184,7 @@ def test_retry_after_is_honoured(
 
 def test_nobody_waits_for_an_hour(site: FakeSite, client: Callable[..., Web], clock: StillClock):
     refusal = refused(client(), site.put("/x", status(429, Retry_After="3600")))
-    assert refusal.reason is Reason.TOO_MANY_REQUESTS
+    assert refusal.reason is RefusalReason.TOO_MANY_REQUESTS
     assert (clock.time, site.visits_to("/x")) == (0, 1)
 
 
@@ -214,8 +214,8 @@ def test_robots_decide_where_they_are_asked(site: FakeSite, client: Callable[...
     opened = [site.put(f"/{n}.png", picture(n)) for n in (2, 3)]
     hidden = site.put("/to_private", redirect("/private/x.png"))
     asking = client()
-    assert refused(asking, closed, asks_robots=True).reason is Reason.ROBOTS
-    assert refused(asking, hidden, asks_robots=True).reason is Reason.ROBOTS
+    assert refused(asking, closed, asks_robots=True).reason is RefusalReason.ROBOTS
+    assert refused(asking, hidden, asks_robots=True).reason is RefusalReason.ROBOTS
     assert all(get(asking, address, asks_robots=True) for address in opened)
     assert site.visits_to("/private/x.png") == 0
     assert site.visits_to("/robots.txt") == 1
@@ -254,7 +254,7 @@ def test_private_addresses_are_refused_before_anything_is_said(
     site: FakeSite, client: Callable[..., Web]
 ):
     address = site.put("/x.png", picture(1))
-    assert refused(client(), address, home=None).reason is Reason.PRIVATE_ADDRESS
+    assert refused(client(), address, home=None).reason is RefusalReason.PRIVATE_ADDRESS
     assert site.visits == []
     assert get(client(allow_private=True), address, home=None) == picture(1)
 
@@ -265,11 +265,11 @@ def test_a_name_that_leads_to_a_private_address_is_refused(
     monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
     address = site.put("/x.png", picture(1))
     strict = client()
-    assert refused(strict, address, home=None).reason is Reason.PRIVATE_ADDRESS
+    assert refused(strict, address, home=None).reason is RefusalReason.PRIVATE_ADDRESS
     assert site.visits == []
     # A connection that somebody else was allowed to make is not used either.
     assert get(strict, address) == picture(1)
-    assert refused(strict, address, home=None).reason is Reason.PRIVATE_ADDRESS
+    assert refused(strict, address, home=None).reason is RefusalReason.PRIVATE_ADDRESS
     assert site.visits_to("/x.png") == 1
 
 
@@ -284,7 +284,7 @@ def test_a_redirect_into_a_private_network_is_refused(
         secret = inside.put("/secret.png", picture(1))
         address = site.put("/x.png", redirect(secret))
         refusal = refused(client(), address, home=None)
-        assert refusal.reason is Reason.PRIVATE_ADDRESS
+        assert refusal.reason is RefusalReason.PRIVATE_ADDRESS
         assert inside.visits == []
         assert get(client(allow_private=True), address, home=None) == picture(1)
 
@@ -295,7 +295,7 @@ def test_a_private_start_opens_no_other_private_address(site: FakeSite, client: 
             secret = neighbour.put("/secret.png", picture(1))
             address = site.put("/x.png", redirect(secret))
             refusal = refused(client(), address)
-            assert refusal.reason is Reason.PRIVATE_ADDRESS
+            assert refusal.reason is RefusalReason.PRIVATE_ADDRESS
             assert neighbour.visits == []
             assert get(client(allow_private=True), address) == picture(1)
     own = site.put("/y.png", redirect(site.put("/z.png", picture(2))))
@@ -344,7 +344,7 @@ def test_a_name_that_leads_to_secrets_is_refused_whoever_allows_what(
     """The name is looked at where it has led, so that no second look-up can differ."""
     monkeypatch.setattr(guarded, "reach_of", lambda _ip: Reach.FORBIDDEN)
     address = site.put("/x.png", picture(1))
-    assert refused(client(allow_private=True), address).reason is Reason.PRIVATE_ADDRESS
+    assert refused(client(allow_private=True), address).reason is RefusalReason.PRIVATE_ADDRESS
     assert site.visits == []
 
 
@@ -355,7 +355,7 @@ def test_nothing_is_said_to_a_private_server_not_even_a_greeting(
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         address = f"https://127.0.0.1:{server.getsockname()[1]}/x.png"
-        assert refused(client(tries=1), address, home=None).reason is Reason.PRIVATE_ADDRESS
+        assert refused(client(tries=1), address, home=None).reason is RefusalReason.PRIVATE_ADDRESS
         visitor, _ = server.accept()
         with visitor:
             visitor.settimeout(10)
@@ -387,15 +387,15 @@ def test_https_is_checked_and_on_the_leash(
     address = site.put("/x.png", picture(1))
     stranger = refused(client(), address)
     assert (stranger.reason, stranger.detail) == (
-        Reason.UNREACHABLE,
+        RefusalReason.UNREACHABLE,
         "its certificate is not accepted",
     )
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     trusting = client(seconds=0.5)
     assert get(trusting, address) == picture(1)
-    assert refused(trusting, site.put("/slow", slow_drip)).reason is Reason.TOO_SLOW
+    assert refused(trusting, site.put("/slow", slow_drip)).reason is RefusalReason.TOO_SLOW
     monkeypatch.setattr(web, "reach_of_name", lambda _address: Reach.PUBLIC)
-    assert refused(trusting, address, home=None).reason is Reason.PRIVATE_ADDRESS
+    assert refused(trusting, address, home=None).reason is RefusalReason.PRIVATE_ADDRESS
     assert site.visits_to("/x.png") == 1
 
 
@@ -422,7 +422,7 @@ def test_closing_ends_what_is_on_its_way(site: FakeSite, clock: StillClock):
     with closing(Web(CollectSettings(pause=0, seconds=60), clock)) as client:
         threading.Timer(0.2, client.close).start()
         begun = time.monotonic()
-        assert refused(client, address).reason is Reason.TOO_SLOW
+        assert refused(client, address).reason is RefusalReason.TOO_SLOW
         assert time.monotonic() - begun < 5
 
 

@@ -7,16 +7,16 @@ import pytest
 from curation_pictures import framed, texture, with_logo
 from PIL import Image
 
-from graftgan.pictures.curation.filters import FILTERS, Candidate, Tools
+from graftgan.pictures.curation.filters import FILTERS, Tools, UnrejectedPicture
 from graftgan.pictures.curation.filters.border import share_of_border
 from graftgan.pictures.curation.filters.duplicate import nearest_better, perceptual_hash
 from graftgan.pictures.curation.filters.outlier import strangeness
 from graftgan.pictures.curation.filters.overlay import drawn_edges
-from graftgan.pictures.curation.view import View, view_of
+from graftgan.pictures.curation.view import PictureView, picture_view
 
 
-def view(image: Image.Image) -> View:
-    return view_of(image, image.size)
+def view(image: Image.Image) -> PictureView:
+    return picture_view(image, image.size)
 
 
 def as_jpeg(image: Image.Image, quality: int = 85) -> Image.Image:
@@ -70,10 +70,12 @@ def test_overexposed_ground_is_not_drawn():
     assert drawn_edges(view(Image.fromarray(pixels))) == pytest.approx(1.0, abs=0.05)
 
 
-def candidates(*images: Image.Image, pixels: tuple[int, ...] | None = None) -> list[Candidate]:
+def candidates(
+    *images: Image.Image, pixels: tuple[int, ...] | None = None
+) -> list[UnrejectedPicture]:
     sizes = pixels or tuple(image.width * image.height for image in images)
     return [
-        Candidate(
+        UnrejectedPicture(
             name=str(i), pixels=sizes[i], readings={"duplicate": perceptual_hash(view(image))}
         )
         for i, image in enumerate(images)
@@ -125,7 +127,8 @@ def test_the_stranger_among_pictures_is_the_outlier():
     stranger = Image.fromarray(np.repeat(rows[..., None], 3, axis=2).astype(np.uint8))
     marks = [build(view(image)) for image in (*squares, stranger)]
     given = [
-        Candidate(name=str(i), pixels=1, readings={"outlier": mark}) for i, mark in enumerate(marks)
+        UnrejectedPicture(name=str(i), pixels=1, readings={"outlier": mark})
+        for i, mark in enumerate(marks)
     ]
     scores = [compared.score for compared in strangeness(given)]
     assert max(range(13), key=lambda i: scores[i]) == 12
@@ -136,7 +139,7 @@ def test_the_stranger_among_pictures_is_the_outlier():
 
 def test_a_view_is_upright_and_bounded():
     image = Image.new("RGB", (2000, 1000))
-    found = view_of(image, (1000, 2000))  # the file lies on its side
+    found = picture_view(image, (1000, 2000))  # the file lies on its side
     assert (found.width, found.height) == (2000, 1000)
     assert max(found.image.size) == 1024
     assert found.shrunk(256).size == (256, 128)

@@ -7,17 +7,17 @@ import pytest
 from PIL import Image
 
 from graftgan.core.errors import SettingsError
-from graftgan.pictures.curation.filters import FILTERS, Measure, Tools
+from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Tools
 from graftgan.pictures.curation.filters.text import build_text, clearest_word
 from planted_pictures import blurred_scene, scene, seen, written
 
 
 @pytest.fixture(scope="module")
-def measure() -> Measure:
+def measure() -> FilterFunction:
     return build_text(Tools())
 
 
-def has_text(measure: Measure, image: Image.Image) -> bool:
+def has_text(measure: FilterFunction, image: Image.Image) -> bool:
     text = FILTERS["text"]
     return text.finds(float(measure(seen(image))), text.threshold)
 
@@ -33,7 +33,7 @@ def has_text(measure: Measure, image: Image.Image) -> bool:
     ],
     ids=["large", "on its head", "watermark", "small", "small picture"],
 )
-def test_writing_is_found(measure: Measure, image: Image.Image):
+def test_writing_is_found(measure: FilterFunction, image: Image.Image):
     assert has_text(measure, image)
 
 
@@ -47,11 +47,11 @@ def stripes() -> Image.Image:
     [scene(), scene(seed=1), blurred_scene(2.0), stripes()],
     ids=["leaves", "other leaves", "blurred leaves", "stripes"],
 )
-def test_textures_are_not_read(measure: Measure, image: Image.Image):
+def test_textures_are_not_read(measure: FilterFunction, image: Image.Image):
     assert not has_text(measure, image)
 
 
-def test_a_very_long_picture_is_not_enlarged_beyond_measure(measure: Measure):
+def test_a_very_long_picture_is_not_enlarged_beyond_measure(measure: FilterFunction):
     assert np.isfinite(measure(seen(scene((1000, 14)))))
     assert measure(seen(scene((1000, 8)))) == 0
 

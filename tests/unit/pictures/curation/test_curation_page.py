@@ -11,7 +11,7 @@ import pytest
 
 from curation_verdicts import Readings, only, picture_bytes, verdicts_on
 from graftgan.pictures.curation.gallery import MOST, quoted
-from graftgan.pictures.curation.page_data import write_page
+from graftgan.pictures.curation.page_data import write_curation_page
 from graftgan.pictures.curation.settings import Rules
 
 HOSTILE = '<script>alert(1)</script> "x".jpg'
@@ -44,7 +44,7 @@ def page_of(
     drop: Sequence[str] = (),
     command: str = "graftgan curate raw clean",
 ) -> str:
-    path = write_page(
+    path = write_curation_page(
         verdicts_on(readings, rules, keep=keep, drop=drop),
         rules,
         read=read or Files(),
@@ -163,7 +163,7 @@ def test_only_so_many_pictures_are_shown_and_only_those_are_read(tmp_path: Path)
     files = Files()
     progress: list[tuple[int, int]] = []
     rules = only(small=999, overlay=2.0)
-    path = write_page(
+    path = write_curation_page(
         verdicts_on(readings, rules),
         rules,
         read=files,

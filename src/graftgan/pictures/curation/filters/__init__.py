@@ -13,24 +13,24 @@ from graftgan.pictures.curation.filters import (
 )
 from graftgan.pictures.curation.filters.filter import (
     FILTERS,
-    Candidate,
     Compared,
     Filter,
-    Measure,
+    FilterFunction,
     Mode,
     Reading,
     Tools,
+    UnrejectedPicture,
 )
 
 __all__ = [
     "FILTERS",
-    "Candidate",
     "Compared",
     "Filter",
-    "Measure",
+    "FilterFunction",
     "Mode",
     "Reading",
     "Tools",
+    "UnrejectedPicture",
     "blurred",
     "border",
     "duplicate",

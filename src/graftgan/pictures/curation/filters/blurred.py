@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftgan.pictures.curation.filters.filter import FILTERS, Filter
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 _LONGEST = 512  # pixels at which sharpness is judged; a smaller picture is not enlarged
 _BLOCK = 32  # side of the parts that are told apart, in pixels
@@ -14,11 +14,11 @@ _STRUCTURED = 0.25  # share of the parts whose two finest octaves are compared
 _NOISE = 0.5  # squared levels, so that the frequencies of an even ground say nothing
 _BINOMIAL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 
-Plane = NDArray[np.float32]
+LumaPlane = NDArray[np.float32]
 """Brightness or what is made of it (height, width), or a value for each block."""
 
 
-def sharpness(view: View) -> float:
+def sharpness(view: PictureView) -> float:
     """Return how sharp the sharpest parts are, in the direction in which they are least so.
 
     Two measures, multiplied, as each is fooled by something. The variance of the Laplacian
@@ -36,7 +36,7 @@ def sharpness(view: View) -> float:
     return min(_along_rows(gray, block), _along_rows(np.ascontiguousarray(gray.T), block))
 
 
-def _along_rows(gray: Plane, block: int) -> float:
+def _along_rows(gray: LumaPlane, block: int) -> float:
     """Return the sharpness in the direction of the rows."""
     padded = np.pad(gray, ((0, 0), (1, 1)), mode="edge")
     bent = (2 * gray - padded[:, :-2] - padded[:, 2:]) ** 2
@@ -45,7 +45,7 @@ def _along_rows(gray: Plane, block: int) -> float:
     return float(2 * np.sqrt(sharpest.mean()) * _finest_octave(gray, block))
 
 
-def _finest_octave(gray: Plane, block: int) -> float:
+def _finest_octave(gray: LumaPlane, block: int) -> float:
     """Return the finest octave's amplitude over the next one's, where there is structure."""
     once = _smoothed(gray, 1)
     finest = _of_blocks((gray - once) ** 2, block)
@@ -54,7 +54,7 @@ def _finest_octave(gray: Plane, block: int) -> float:
     return float(np.sqrt(finest[structured].mean() / (coarser[structured].mean() + _NOISE)))
 
 
-def _smoothed(gray: Plane, step: int) -> Plane:
+def _smoothed(gray: LumaPlane, step: int) -> LumaPlane:
     """Return the rows without their finest frequencies: a binomial filter, taps ``step`` apart."""
     width, reach = gray.shape[1], 2 * step
     padded = np.pad(gray, ((0, 0), (reach, reach)), mode="edge")
@@ -64,7 +64,7 @@ def _smoothed(gray: Plane, step: int) -> Plane:
     return smooth
 
 
-def _of_blocks(plane: Plane, side: int) -> Plane:
+def _of_blocks(plane: LumaPlane, side: int) -> LumaPlane:
     """Return the mean of each square of ``side`` pixels, or of all where not one fits."""
     down, across = (length // side for length in plane.shape)
     if not (down and across):

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftgan.pictures.curation.filters.filter import FILTERS, Filter
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 _LONGEST = 192  # pixels at which frames are looked for
 _EVEN = 14  # brightness by which a frame may vary, for the sake of JPEG
@@ -15,7 +15,7 @@ _SLACK = 3  # rows within which it must
 _MOST = 0.45  # of a side's length that a frame may take
 
 
-def share_of_border(view: View) -> float:
+def share_of_border(view: PictureView) -> float:
     """Return the share of the picture's area that lies in a frame of one colour.
 
     A frame ends at once along the whole edge; a plain background, which does not, is none.

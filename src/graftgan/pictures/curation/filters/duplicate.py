@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from graftgan.pictures.curation.filters.filter import FILTERS, Candidate, Compared, Filter
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.filters.filter import FILTERS, Compared, Filter, UnrejectedPicture
+from graftgan.pictures.curation.view import PictureView
 
 _SIDE, _KEPT = 32, 8  # pixels that are transformed, and frequencies of each axis that are kept
 _BITS = _KEPT * _KEPT
 _BLOCK = 512  # pictures compared with all others at once
 
 
-def perceptual_hash(view: View) -> str:
+def perceptual_hash(view: PictureView) -> str:
     """Return the hashes of the picture and of its mirror image, 16 hexadecimal digits each.
 
     A bit says whether a low frequency of the cosine transform lies above their median.
@@ -26,7 +26,7 @@ def perceptual_hash(view: View) -> str:
     return "".join(_hexadecimal(_low_frequencies(p)) for p in (plane, plane[:, ::-1]))
 
 
-def nearest_better(candidates: Sequence[Candidate]) -> list[Compared]:
+def nearest_better(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
     """Return for each picture the fewest bits in which it differs from a better one, and that one.
 
     Better is what has more pixels, and of equal ones what comes first by name. The best of all is

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftgan.core.errors import SettingsError
-from graftgan.pictures.curation.filters.filter import FILTERS, Filter, Measure, Tools
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.filters.filter import FILTERS, Filter, FilterFunction, Tools
+from graftgan.pictures.curation.view import PictureView
 
 _SMALLEST = 0.1  # of a face's longer side over the picture's shorter one
 _HOG_LONGEST = 800  # pixels: the detector's faces have 80 of them or more
@@ -42,7 +42,7 @@ class Face:
     score: float
 
 
-FaceFinder = Callable[[View], tuple[Face, ...]]
+FaceFinder = Callable[[PictureView], tuple[Face, ...]]
 """Returns the faces of a picture, the clearest one first."""
 
 
@@ -57,7 +57,7 @@ def build_face_finder(tools: Tools) -> FaceFinder:
     return _hog()
 
 
-def clearest_face(view: View, faces: Sequence[Face]) -> float:
+def clearest_face(view: PictureView, faces: Sequence[Face]) -> float:
     """Return the score of the clearest face that is not too small to matter; 0: there is none."""
     shorter = min(view.width, view.height)
     scores = [0.0]
@@ -68,7 +68,7 @@ def clearest_face(view: View, faces: Sequence[Face]) -> float:
     return max(scores)
 
 
-def build_face(tools: Tools) -> Measure:
+def build_face(tools: Tools) -> FilterFunction:
     """Return a measure of the clearest face.
 
     Raises:
@@ -91,7 +91,7 @@ def _hog() -> FaceFinder:
         raise _missing("dlib-bin") from None
     detector = dlib.get_frontal_face_detector()
 
-    def find(view: View) -> tuple[Face, ...]:
+    def find(view: PictureView) -> tuple[Face, ...]:
         gray = _scaled(view, _HOG_LONGEST).convert("L")
         margin = round(_HOG_MARGIN * max(gray.size))
         padded = np.pad(np.asarray(gray, dtype=np.uint8), margin, mode="edge")
@@ -139,7 +139,7 @@ def _yunet(path: Path) -> FaceFinder:
     taken = session.get_inputs()[0]
     side = taken.shape[-1] if isinstance(taken.shape[-1], int) else max(_YUNET_LONGEST)
 
-    def find(view: View) -> tuple[Face, ...]:
+    def find(view: PictureView) -> tuple[Face, ...]:
         faces: list[Face] = []
         for longest in _YUNET_LONGEST:
             canvas, placed = _on_canvas(view, min(longest, side), side)
@@ -181,7 +181,7 @@ def decoded(maps: dict[str, NDArray[np.float32]], side: int, placed: Box) -> lis
     return faces
 
 
-def _on_canvas(view: View, longest: int, side: int) -> tuple[NDArray[np.float32], Box]:
+def _on_canvas(view: PictureView, longest: int, side: int) -> tuple[NDArray[np.float32], Box]:
     """Return the picture in the middle of a black square, BGR, and where it is in it."""
     small = _scaled(view, longest)
     left, top = (side - small.width) // 2, (side - small.height) // 2
@@ -191,7 +191,7 @@ def _on_canvas(view: View, longest: int, side: int) -> tuple[NDArray[np.float32]
     return np.ascontiguousarray(planes[None]), (left, top, small.width, small.height)
 
 
-def _scaled(view: View, longest: int) -> Image.Image:
+def _scaled(view: PictureView, longest: int) -> Image.Image:
     """Return the picture with its longer side at ``longest`` pixels, enlarged if need be."""
     small = view.shrunk(longest)
     if max(small.size) == longest:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from graftgan.core.registry import Registry
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 Mode = Literal["off", "reject", "keep_only"]
 """Not looked at; a picture where it is found is rejected; one where it is not found is."""
 Reading = float | str
 """A score, or the mark that a comparison of all pictures starts from."""
-Measure = Callable[[View], Reading]
+FilterFunction = Callable[[PictureView], Reading]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class UnrejectedPicture:
     """A picture that no filter of single pictures has rejected.
 
     Attributes:
@@ -74,8 +74,8 @@ class Filter:
     threshold: float
     mode: Mode = "reject"
     dear: bool = False
-    build: Callable[[Tools], Measure]
-    compare: Callable[[Sequence[Candidate]], Sequence[Compared]] | None = None
+    build: Callable[[Tools], FilterFunction]
+    compare: Callable[[Sequence[UnrejectedPicture]], Sequence[Compared]] | None = None
 
     def finds(self, score: float, threshold: float) -> bool:
         """Return whether a picture with ``score`` has what this filter looks for."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from graftgan.metrics import ExtractorSettings, build_extractor
 from graftgan.pictures.curation.filters.filter import (
     FILTERS,
-    Candidate,
     Compared,
     Filter,
-    Measure,
+    FilterFunction,
     Tools,
+    UnrejectedPicture,
 )
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 NEIGHBOURS = 10
 _SEEN = 256  # pixels of the longer side of what the network is shown
@@ -25,7 +25,7 @@ _BLOCK = 512
 _NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, if it is normal
 
 
-def build(tools: Tools) -> Measure:
+def build(tools: Tools) -> FilterFunction:
     """Return a measure whose mark is the picture's features, projected at random.
 
     Random projections keep angles (Johnson and Lindenstrauss 1984): 128 numbers of 1,280, so that
@@ -36,7 +36,7 @@ def build(tools: Tools) -> Measure:
     rng = torch.Generator().manual_seed(0)
     projection = torch.randn(extractor.dimension, _KEPT, generator=rng)
 
-    def mark(view: View) -> str:
+    def mark(view: PictureView) -> str:
         square = view.shrunk(_SEEN).resize((_SEEN, _SEEN))
         pictures = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
         features = torch.nn.functional.normalize(extractor.embed(pictures) @ projection)
@@ -45,7 +45,7 @@ def build(tools: Tools) -> Measure:
     return mark
 
 
-def strangeness(candidates: Sequence[Candidate]) -> list[Compared]:
+def strangeness(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
     """Return how far each picture is from its ten nearest, in deviations from what is usual.
 
     The mean cosine distance to the nearest neighbours, less its median over all pictures, over its

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftgan.pictures.curation.filters.filter import FILTERS, Filter
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 _LONGEST = 768
 _FLAT = 4  # pixels on each side of an edge that must be even
@@ -16,7 +16,7 @@ _STEP = 60  # brightness between the two sides
 _CLIPPED = (3, 252)  # brightness beyond which cameras too are even
 
 
-def drawn_edges(view: View) -> float:
+def drawn_edges(view: PictureView) -> float:
     """Return the length of edges between two even sides, over the picture's mean side.
 
     A camera's pictures have noise beside their edges, what is drawn has none. Both sides at the

@@ -1,15 +1,15 @@
 """How large a picture is, and how long."""
 
 from graftgan.pictures.curation.filters.filter import FILTERS, Filter
-from graftgan.pictures.curation.view import View
+from graftgan.pictures.curation.view import PictureView
 
 
-def shorter_side(view: View) -> float:
+def shorter_side(view: PictureView) -> float:
     """Return the shorter side of the file's picture in pixels."""
     return float(min(view.width, view.height))
 
 
-def elongation(view: View) -> float:
+def elongation(view: PictureView) -> float:
     """Return the longer side over the shorter one."""
     return max(view.width, view.height) / min(view.width, view.height)
 
