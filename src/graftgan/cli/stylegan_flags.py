@@ -16,10 +16,10 @@ _FIRST_BLOCK, _BLOCK = 4, 3  # convolutions: the first block has one more, from 
 
 
 def in_our_words(arguments: Sequence[str]) -> list[str]:
-    """Return ``arguments`` with every familiar flag replaced by ours; others stay as they are.
+    """Return ``arguments`` with every StyleGAN flag replaced by ours; others stay as they are.
 
     Raises:
-        SettingsError: A familiar flag has a value that it does not take.
+        SettingsError: A StyleGAN flag has a value that it does not take.
     """
     words = iter(arguments)
     translated: list[str] = []

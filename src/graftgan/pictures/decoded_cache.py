@@ -145,7 +145,7 @@ def _record(plain: dict[str, Any]) -> CachedPicture:
 def _write(
     folder: Path, source: Container, shape: Shape, memory_limit: int, progress: CountProgress | None
 ) -> Entry:
-    """Decode into a temporary folder and put it in place, whoever else does the same."""
+    """Decode into a temporary folder and put it in place, also beside another process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_killed(folder.parent)
     partial = Path(tempfile.mkdtemp(partial_ending(), f".{folder.name}-", folder.parent))

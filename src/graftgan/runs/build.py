@@ -141,7 +141,7 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
 
 
 class _Progress:
-    """Tells whoever watches how far the probe is."""
+    """Report the progress of the probe."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,12 +1,13 @@
-"""Several experiments that are read together: a comparison over seeds, or a search for the plan.
+"""Several runs read together: a comparison over seeds, a search for the plan, a ranking of sources.
 
-A comparison: ``comparison.py`` is the plain data, ``queue.py`` runs what is not done yet,
-``standing.py`` says what can be told from noise, ``results.py`` gathers it from the run folders.
+A comparison: ``comparison.py`` is the plain data, ``queue.py`` does the runs that are missing,
+``study_statistics.py`` says what can be told from noise, ``comparison_results.py`` gathers it from
+the run folders, ``comparison_page.py`` shows it.
 
-A search: ``plan_search.py`` is the plain data, ``space.py`` what can be tried, ``strategy.py`` the
-interface of ``gradual.py``, ``grid.py`` and ``optuna_strategy.py``; ``desk.py`` hands out trials to
-one or more processes, ``runner.py`` runs them, ``confirmation.py`` runs the best again with new
-seeds, ``surface.py`` and ``findings.py`` say what was found.
+A search: ``plan_search.py`` is the plain data, ``search_space.py`` what can be tried,
+``strategy.py`` the interface of the strategies; ``trial_store.py`` hands out trials to one or more
+processes, ``search_runner.py`` runs them, ``reruns.py`` runs the best again with new seeds,
+``response_surface.py`` and ``search_result.py`` say what was found, ``search_page.py`` shows it.
 
 Sources for a target, without training: ``source_ranking.py``.
 """

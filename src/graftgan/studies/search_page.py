@@ -218,7 +218,7 @@ def _front(data: dict[str, Any]) -> Panel | None:
         points,
         front=[str(n) for n in data.get("front", [])],
         title="Score against trained numbers",
-        x_label="numbers that train, in both networks",
+        x_label="trainable parameters, in both networks",
         y_label=f"score, {data.get('better')} is better",
     )
     return Panel(svg=svg, caption="The line joins the trials that no other beats in both.")

@@ -17,7 +17,7 @@ class TrialStore:
     """Hands out trials.
 
     Each has a record and a lock. A record that is open while nobody holds its lock belongs to a
-    process that was stopped or killed: whoever comes next goes on with it.
+    process that was stopped or killed: the next process resumes it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Listeners that write, draw and guard while a run trains."""
+"""Callbacks that write, draw and guard while a run trains."""
 
 import json
 import time

@@ -32,7 +32,7 @@ class AdapterSize:
 
     @property
     def trained_share(self) -> float:
-        """Part of the pair's numbers that train."""
+        """Part of the pair's trainable parameters."""
         return self.trainable / self.parameters
 
 

@@ -169,7 +169,7 @@ pictures = generate(generator, latents_for(generator.architecture, 64, seed=0)) 
 def _licence(card: SourceCard) -> str:
     said = card.licence
     if said == _NOT_STATED:
-        said = "Not stated. Ask whoever trained this model before you use its weights or pictures."
+        said = "Not stated. Ask who trained this model before you use its weights or pictures."
     return f"## Licence\n\n{inline(said)}"
 
 
@@ -185,7 +185,7 @@ def _origins(record: RunRecord) -> list[str]:
         "## Pictures of others\n\n"
         f"Licences of the pictures it was trained on: {inline(licences_in_words(used))}."
         + (f" Their authors: {named}." if named else "")
-        + " What the licences ask of whoever shares a model trained on them is for that person to "
+        + " What the licences ask of those who share a model trained on them is for them to "
         "settle."
     ]
 
