@@ -35,7 +35,7 @@ KEPT_NAMES = {
 
 FORMER = (
     r"games?|sittings?|watchers?|listeners?|companions?|compass|yardstick|desk|leash(ed)?|quota|"
-    r"judgement|judging|gates?|latent[ _-]maps?|whoever|trainable parameters|walls?"
+    r"judgement|judging|gates?|latent[ _-]maps?|whoever|numbers that train|walls?"
 )
 """Words of an earlier vocabulary, for which the field has its own."""
 

@@ -32,7 +32,7 @@ class AdapterSize:
 
     @property
     def trained_share(self) -> float:
-        """Part of the pair's trainable parameters."""
+        """Trainable share of the pair's parameters."""
         return self.trainable / self.parameters
 
 
