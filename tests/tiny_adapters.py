@@ -54,7 +54,7 @@ def trained(
     applied = apply_plan(
         parse_plan(plan),
         pair,
-        fresh=build_pair(pair.architecture),
+        fresh=lambda: build_pair(pair.architecture),
         statistics=statistics,
         low_rank=LOW_RANK,
     )

@@ -220,14 +220,14 @@ def tiny_run(
     pair = tiny_pair(architecture)
     source = copy.deepcopy(pair)
     fresh = tiny_pair(architecture, seed=2)
-    applied = put_in_force(experiment, pair, fresh)
+    applied = put_in_force(experiment, pair, lambda: fresh)
     images = image_set(tiny_pictures())
     processes = processes or Processes()
     if needs_probe(applied):
         probe = Prepared(experiment, pair, applied, images, hardware, {})
         filters = probed_filters(probe, processes, silent)
         pair = copy.deepcopy(source)
-        applied = put_in_force(experiment, pair, fresh, filters=filters)
+        applied = put_in_force(experiment, pair, lambda: fresh, filters=filters)
     assert applied.decisions == resolve(parse_plan(plan), source), "another plan is in force"
     regularizer_state = regularizer_state_of(
         experiment, copy.deepcopy(source), pair, applied, hardware

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import tyro
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     plan = parse_plan(options.plan)
     pair = open_source(options.source).pair
-    fresh = build_pair(pair.architecture)
+    fresh = partial(build_pair, pair.architecture)
     applied = apply_plan(plan, pair, fresh=fresh, statistics=options.frozen_statistics)
     console.print(plan_table(applied.report))
     if needs_probe(applied):

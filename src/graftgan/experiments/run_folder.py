@@ -3,8 +3,9 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -195,7 +196,7 @@ def _names_in(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def put_in_force(
     experiment: Experiment,
     pair: NetworkPair,
-    fresh: NetworkPair,
+    fresh: Callable[[], NetworkPair],
     *,
     filters: Filters | None = None,
 ) -> AppliedPlan:
@@ -265,7 +266,7 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     state = load_state(folder.checkpoint(iteration))
     _refuse_larger(architecture_of(experiment), state, where=path)
     pair = build_pair(architecture_of(experiment))
-    fresh = build_pair(architecture_of(experiment))
+    fresh = partial(build_pair, architecture_of(experiment))
     applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
     chosen = {"generator": "average" if "average" in state.files else "generator"}
     for role, network in pair.items():

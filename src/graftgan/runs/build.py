@@ -65,7 +65,7 @@ def prepare(
     known = None if source is None else source.card.architecture
     architecture = experiment.architecture(known, _classes(experiment))
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
-    fresh = _fresh_pair(architecture, experiment.seed)
+    fresh = partial(_fresh_pair, architecture, experiment.seed)
     if source is None:
         pair = _fresh_pair(architecture, experiment.seed)
     else:
@@ -199,7 +199,7 @@ def prepare_again(
     """
     architecture = architecture_of(experiment)
     pair = _fresh_pair(architecture, experiment.seed)
-    fresh = _fresh_pair(architecture, experiment.seed)
+    fresh = partial(_fresh_pair, architecture, experiment.seed)
     plan = put_in_force(experiment, pair, fresh, filters=filters)
     images = _load_pictures(experiment, experiment.pictures, progress)
     scoring_reference = _scoring_reference(experiment, images, progress)

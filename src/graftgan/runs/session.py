@@ -7,9 +7,9 @@ from graftgan.checkpoints import list_checkpoints
 from graftgan.core.errors import GraftganError, RunError, TrainingDiverged
 from graftgan.core.tensors import is_out_of_memory
 from graftgan.experiments.run_card import RunState
-from graftgan.experiments.run_folder import RunFolder, load_run
+from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
 from graftgan.experiments.run_page import write_run_report
-from graftgan.models.adapters import FILE_NAME, adapter_of, save_adapter
+from graftgan.models.adapters import FILE_NAME, Adapter, adapter_of, save_adapter
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.recorder import Recorder
 from graftgan.training import DivergenceGuard, ProgressBar, ProgressLines, StopOnSignal, Training
@@ -144,8 +144,7 @@ def _write_end(
     )
     if state not in {RunState.DIVERGED, RunState.FAILED}:
         if prepared.experiment.source is not None:
-            adapter = adapter_of(load_run(folder.path), prepared.base)
-            save_adapter(adapter, folder.path / FILE_NAME)
+            save_adapter(_adapter(folder, prepared, training), folder.path / FILE_NAME)
         write_run_report(folder.path, card=card)
         folder.write_card(card)
         return
@@ -153,6 +152,23 @@ def _write_end(
         write_run_report(folder.path, card=card)
     with suppress(GraftganError):
         folder.write_card(card)
+
+
+def _adapter(folder: RunFolder, prepared: Prepared, training: Training) -> Adapter:
+    """Return the adapter of the newest checkpoint, which is read only where it is not at hand."""
+    newest = max((int(path.name) for path in list_checkpoints(folder.path)), default=0)
+    if newest != training.iteration:
+        return adapter_of(load_run(folder.path), prepared.base)
+    run = TrainedRun(
+        experiment=prepared.experiment,
+        pair=training.pair,
+        applied=prepared.plan,
+        iteration=training.iteration,
+        images_seen=training.images_seen,
+    )
+    average = training.average
+    averaged = None if average is None else average.tensors()
+    return adapter_of(run, prepared.base, averaged=averaged)
 
 
 def write_cut_off(folder: RunFolder) -> str:

@@ -37,14 +37,14 @@ class Context:
 
     Attributes:
         statistics: What frozen and modulated layers normalise with.
-        fresh: The same layer with fresh weights, for ``reset``.
+        fresh: Returns the same layer with fresh weights, for ``reset``.
         low_rank: How ``lora`` is done.
         rng: Random numbers that belong to this layer.
         modulated: For ``by_importance``, the filters of each kernel that are modulated; None: all.
     """
 
     statistics: Statistics
-    fresh: nn.Module
+    fresh: Callable[[], nn.Module]
     low_rank: LowRank = USUAL_LOW_RANK
     rng: torch.Generator = field(default_factory=torch.Generator)
     modulated: Mapping[nn.Module, Tensor] | None = None
@@ -85,7 +85,7 @@ def _fine_tune(layer: nn.Module, context: Context) -> list[Parameter]:
 
 
 def _reset(layer: nn.Module, context: Context) -> list[Parameter]:
-    layer.load_state_dict(context.fresh.state_dict())
+    layer.load_state_dict(context.fresh().state_dict())
     return list(layer.parameters())
 
 

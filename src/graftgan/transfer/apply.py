@@ -1,8 +1,9 @@
 """Resolve a plan against real networks, check it, apply it, and report what it did."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def apply_plan(
     plan: Plan,
     pair: NetworkPair,
     *,
-    fresh: NetworkPair,
+    fresh: Callable[[], NetworkPair],
     statistics: Statistics,
     low_rank: LowRank = USUAL_LOW_RANK,
     filters: Mapping[str, Tensor] | None = None,
@@ -134,7 +135,7 @@ def apply_plan(
     Args:
         plan: What to do.
         pair: The source's networks.
-        fresh: The same networks with fresh weights, for ``reset``.
+        fresh: Returns the same networks with fresh weights; called for ``reset`` alone.
         statistics: What frozen and modulated layers normalise with.
         low_rank: How ``lora`` is done.
         filters: For ``by_importance``, the filters of each kernel, as ``network.module``, that are
@@ -147,7 +148,7 @@ def apply_plan(
     decisions = resolve(plan, pair)
     if statistics == "source":
         _refuse_without_statistics(decisions, pair)
-    fresh_layers = {name: network.layers() for name, network in fresh.items()}
+    built = cache(fresh)
     reports: dict[str, tuple[LayerReport, ...]] = {}
     trainable: dict[str, tuple[TrainableLayer, ...]] = {}
     for network, module in pair.items():
@@ -160,7 +161,9 @@ def apply_plan(
             action = decisions[network][name]
             size = _size(layer)
             rng = Randomness(low_rank.seed).generator(f"modulation of {network} {name}")
-            context = Context(statistics, fresh_layers[network][name], low_rank, rng, modulated)
+            context = Context(
+                statistics, partial(_layer, built, network, name), low_rank, rng, modulated
+            )
             parameters = ACTIONS[action].apply(layer, context)
             for parameter in parameters:
                 parameter.requires_grad_(True)
@@ -173,6 +176,10 @@ def apply_plan(
     in_full = Plan(**{network: describe(network, d) for network, d in decisions.items()})
     report = PlanReport(str(in_full), statistics, reports)
     return AppliedPlan(report, decisions, trainable)
+
+
+def _layer(fresh: Callable[[], NetworkPair], network: str, name: str) -> nn.Module:
+    return dict(fresh().items())[network].layers()[name]
 
 
 def _by_module(

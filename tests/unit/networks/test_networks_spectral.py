@@ -62,7 +62,9 @@ def test_evaluation_mode_holds_the_direction():
 def test_modulations_of_a_normalised_kernel_fold_away(backbone: str):
     architecture = tiny_architecture(backbone, discriminator_normalisation="spectral")
     pair = tiny_pair(architecture)
-    apply_plan(parse_plan("adafm"), pair, fresh=build_pair(architecture), statistics="source")
+    apply_plan(
+        parse_plan("adafm"), pair, fresh=lambda: build_pair(architecture), statistics="source"
+    )
     with torch.no_grad():
         for parameter in pair.discriminator.parameters():
             if parameter.requires_grad:

@@ -87,7 +87,7 @@ def test_what_the_plan_froze_stays_bit_equal_in_the_average(statistics: str):
 
 
 def test_the_average_has_tensors_of_its_own_and_trains_nothing(pair: NetworkPair):
-    apply_plan(parse_plan("combined"), pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(parse_plan("combined"), pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     average = average_of(pair)
     own = {t.data_ptr() for t in average.tensors().values()}
     assert own.isdisjoint(t.data_ptr() for t in tensors_of(pair.generator).values())

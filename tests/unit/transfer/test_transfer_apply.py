@@ -41,7 +41,7 @@ def test_a_plan_that_does_not_fit_leaves_the_networks_untouched(pair: NetworkPai
     pair.discriminator.layers()["layer3"].eval()
     weights, before = everything_in(pair), flags(pair)
     with pytest.raises(PlanError):
-        apply_plan(parse_plan(text), pair, fresh=tiny_pair(seed=2), statistics="source")
+        apply_plan(parse_plan(text), pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     assert_same_tensors(weights, everything_in(pair))
     assert flags(pair) == before
 
@@ -50,7 +50,7 @@ def test_an_unknown_action_leaves_the_networks_untouched(pair: NetworkPair):
     weights, before = everything_in(pair), flags(pair)
     plan = Plan(discriminator=Rules((("*", "fine_tune"),)), generator=Rules((("*", "adaffm"),)))
     with pytest.raises(GraftganError, match="did you mean 'adafm'"):
-        apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics="source")
+        apply_plan(plan, pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     assert_same_tensors(weights, everything_in(pair))
     assert flags(pair) == before
 
@@ -69,7 +69,7 @@ def test_a_layer_that_cannot_take_an_action_is_named(pair: NetworkPair):
     for action in ("adafm", "filter_scale_shift"):
         plan = parse_plan(f"D(1,1,2) G[layer2={action}, *=fine_tune]")
         with pytest.raises(PlanError, match=f"layer2 of the generator cannot take {action}"):
-            apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics="source")
+            apply_plan(plan, pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     assert_same_tensors(weights, everything_in(pair))
 
 
@@ -79,7 +79,7 @@ def test_the_report_counts_what_training_may_change(pair: NetworkPair):
         for r, net in pair.items()
     }
     applied = apply_plan(
-        parse_plan("D(1,1,2) G(1,1,2)"), pair, fresh=tiny_pair(seed=2), statistics="source"
+        parse_plan("D(1,1,2) G(1,1,2)"), pair, fresh=lambda: tiny_pair(seed=2), statistics="source"
     )
     d, g = applied.report.networks["discriminator"], applied.report.networks["generator"]
     assert [row.action for row in d] == ["freeze", "adafm", "fine_tune", "fine_tune"]
@@ -117,14 +117,18 @@ def test_the_report_counts_what_training_may_change(pair: NetworkPair):
     ],
 )
 def test_the_report_says_the_plan_in_full(pair: NetworkPair, text: str, wanted: str):
-    applied = apply_plan(parse_plan(text), pair, fresh=tiny_pair(seed=2), statistics="source")
+    applied = apply_plan(
+        parse_plan(text), pair, fresh=lambda: tiny_pair(seed=2), statistics="source"
+    )
     assert applied.report.notation == wanted
     again = resolve(parse_plan(applied.report.notation), tiny_pair())
     assert again == applied.decisions
 
 
 def test_trainability_is_exactly_what_the_plan_lists(pair: NetworkPair):
-    applied = apply_plan(parse_plan("combined"), pair, fresh=tiny_pair(seed=2), statistics="source")
+    applied = apply_plan(
+        parse_plan("combined"), pair, fresh=lambda: tiny_pair(seed=2), statistics="source"
+    )
     for role, network in pair.items():
         listed = {id(p) for layer in applied.trainable[role] for p in layer.parameters}
         awake = {id(p) for p in network.parameters() if p.requires_grad}
@@ -136,7 +140,7 @@ def test_reset_takes_the_fresh_weights(pair: NetworkPair):
     fresh = tiny_pair(seed=2)
     source = everything_in(pair)
     plan = parse_plan("D[layer1=reset, *=fine_tune] G[layer4=reset, *=fine_tune]")
-    apply_plan(plan, pair, fresh=fresh, statistics="source")
+    apply_plan(plan, pair, fresh=lambda: fresh, statistics="source")
     now, new = everything_in(pair), everything_in(fresh)
     chosen = [
         n for n in now if n.startswith(("discriminator.blocks.layer1.", "generator.blocks.layer4."))
@@ -158,7 +162,7 @@ def test_a_source_on_batch_statistics_cannot_be_frozen_on_running_ones():
         use_batch_statistics(source.generator.layers()[layer].norm)
     plan, fresh = parse_plan("D(1,1,2) G(1,1,2)"), tiny_pair(seed=2)
     with pytest.raises(PlanError, match="layer3 of the generator") as caught:
-        apply_plan(plan, source, fresh=fresh, statistics="source")
+        apply_plan(plan, source, fresh=lambda: fresh, statistics="source")
     assert "frozen-statistics batch" in str(caught.value)
     assert "layer2 of" not in str(caught.value), "layer2 is fine-tuned and learns its own"
 
@@ -171,7 +175,7 @@ def test_fine_tuned_layers_learn_running_statistics_whatever_the_source_did():
         use_batch_statistics(source.generator.layers()[layer].norm)
     plan, fresh = parse_plan("D(1,1,2) G(2,0,2)"), tiny_pair(seed=2)
     for pair in (source, plain):
-        apply_plan(plan, pair, fresh=fresh, statistics="batch")
+        apply_plan(plan, pair, fresh=lambda: fresh, statistics="batch")
         assert layers_on_batch_statistics(pair.generator.layers().items()) == ("layer3",)
         assert pair.generator.layers()["layer1"].norm.track_running_stats
 

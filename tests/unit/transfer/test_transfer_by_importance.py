@@ -146,7 +146,7 @@ def test_saved_tensors_say_which_filters_are_modulated():
     assert sum(map(len, found.values())) > 0
     again = tiny_pair()
     plan = parse_plan(PLAN)
-    apply_plan(plan, again, fresh=tiny_pair(seed=2), statistics="source", filters=found)
+    apply_plan(plan, again, fresh=lambda: tiny_pair(seed=2), statistics="source", filters=found)
     for (_, one), (_, two) in zip(run.training.pair.items(), again.items(), strict=True):
         two.load_state_dict(one.state_dict())
     assert filters_in(everything_in(again)).keys() == found.keys()

@@ -16,7 +16,7 @@ PLAN = parse_plan("D[*=by_importance] G[*=by_importance]")
 def modulated(pair: NetworkPair) -> dict[str, KernelModulation]:
     """Modulate every filter; return the modulations by network."""
     rng = torch.Generator().manual_seed(7)
-    apply_plan(PLAN, pair, fresh=pair, statistics="source")
+    apply_plan(PLAN, pair, fresh=lambda: pair, statistics="source")
     found: dict[str, KernelModulation] = {}
     for role, network in pair.items():
         (found[role],) = [m for m in network.modules() if isinstance(m, KernelModulation)]
@@ -78,7 +78,7 @@ def test_filters_that_nothing_looks_at_come_last():
     dead = [1, 6, 7]
     with torch.no_grad():  # layer2 reads nothing of these outputs of layer1
         pair.generator.layers()["layer2"].conv.weight[dead] = 0.0
-    apply_plan(PLAN, pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(PLAN, pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     found = filter_importance(pair, latents(6), tiny_images(6))
     first = found["generator.blocks.layer1.conv"]
     alive = [i for i in range(len(first)) if i not in dead]

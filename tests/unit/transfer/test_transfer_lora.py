@@ -1,6 +1,7 @@
 """LoRA against its formula written out by hand, and its folding."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def test_folding_keeps_the_function_and_drops_the_factors(
     low_rank = LowRank(rank=rank, scale=0.5)
     plan = parse_plan("lora")
     fresh = tiny_pair(seed=2)
-    apply_plan(plan, pair, fresh=fresh, statistics=statistics, low_rank=low_rank)
+    apply_plan(plan, pair, fresh=lambda: fresh, statistics=statistics, low_rank=low_rank)
     for _, network in pair.items():
         give_numbers(network)
     folded = fold(pair)
@@ -122,9 +123,10 @@ def test_the_start_is_the_source_and_the_seed_decides_the_factors():
     for seed in (0, 0, 1):
         pair = tiny_pair()
         low_rank = LowRank(seed=seed)
-        fresh = tiny_pair(seed=2)
         plan = parse_plan("lora")
-        apply_plan(plan, pair, fresh=fresh, statistics="source", low_rank=low_rank)
+        apply_plan(
+            plan, pair, fresh=partial(tiny_pair, seed=2), statistics="source", low_rank=low_rank
+        )
         starts.append(everything_in(pair))
     for _, network in source.items():
         network.eval()

@@ -70,7 +70,7 @@ def test_at_the_start_nothing_changes(kind: str, action: str):
 )
 def test_a_modulated_pair_starts_as_the_source(pair: NetworkPair, text: str):
     source = tiny_pair()
-    apply_plan(parse_plan(text), pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(parse_plan(text), pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     for _, network in source.items():
         network.eval()
     assert torch.equal(pair.generator(latents()), source.generator(latents()))
@@ -152,7 +152,7 @@ def test_scale_and_shift_come_after_the_normalisation(pair: NetworkPair):
     plan = parse_plan(
         "D[layer3=filter_scale_shift, *=fine_tune] G[layer2=filter_scale_shift, *=fine_tune]"
     )
-    apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(plan, pair, fresh=lambda: tiny_pair(seed=2), statistics="source")
     for changed, plain, shape in (
         (pair.generator.layers()["layer2"], source.generator.layers()["layer2"], (3, 16, 4, 4)),
         (
@@ -180,7 +180,7 @@ def test_folding_keeps_the_function_and_drops_the_modulations(
     pair: NetworkPair, action: str, statistics: str
 ):
     plan = parse_plan(f"D[*={action}] G[layer1=freeze, *={action}]")
-    apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics=statistics)
+    apply_plan(plan, pair, fresh=lambda: tiny_pair(seed=2), statistics=statistics)
     for _, network in pair.items():
         randomise(network)
     before = everything_in(pair)
@@ -206,7 +206,9 @@ def test_folding_keeps_the_function_and_drops_the_modulations(
 
 
 def test_no_gradient_is_spent_on_a_modulated_kernel(pair: NetworkPair):
-    apply_plan(parse_plan("D(0,*,0) G(0,*,0)"), pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(
+        parse_plan("D(0,*,0) G(0,*,0)"), pair, fresh=lambda: tiny_pair(seed=2), statistics="source"
+    )
     pair.discriminator(pair.generator(latents())).sum().backward()
     for _, network in pair.items():
         for name, parameter in network.named_parameters():

@@ -39,7 +39,7 @@ def test_what_a_norm_normalises_with(
     pair: NetworkPair, action: str, statistics: str, training: bool
 ):
     plan = parse_plan(f"D[layer2={action}, *=fine_tune] G[layer2={action}, *=fine_tune]")
-    apply_plan(plan, pair, fresh=tiny_pair(seed=2), statistics=statistics)
+    apply_plan(plan, pair, fresh=lambda: tiny_pair(seed=2), statistics=statistics)
     if not training:
         for _, network in pair.items():
             evaluation_mode(network)
@@ -59,7 +59,10 @@ def test_what_a_norm_normalises_with(
 @pytest.mark.parametrize("statistics", ["source", "batch"])
 def test_frozen_buffers_do_not_move_by_passes_alone(pair: NetworkPair, statistics: str):
     apply_plan(
-        parse_plan("D(*,0,1) G(*,0,1)"), pair, fresh=tiny_pair(seed=2), statistics=statistics
+        parse_plan("D(*,0,1) G(*,0,1)"),
+        pair,
+        fresh=lambda: tiny_pair(seed=2),
+        statistics=statistics,
     )
     held = {
         f"{role}.{name}.{n}": buffer
@@ -77,13 +80,17 @@ def test_frozen_buffers_do_not_move_by_passes_alone(pair: NetworkPair, statistic
 
 def test_layers_on_batch_statistics_are_named(pair: NetworkPair):
     assert layers_on_batch_statistics(pair.generator.layers().items()) == ()
-    apply_plan(parse_plan("D(1,1,2) G(3,0,1)"), pair, fresh=tiny_pair(seed=2), statistics="batch")
+    apply_plan(
+        parse_plan("D(1,1,2) G(3,0,1)"), pair, fresh=lambda: tiny_pair(seed=2), statistics="batch"
+    )
     # layer4, to the pixels, has no norm.
     assert layers_on_batch_statistics(pair.generator.layers().items()) == ("layer2", "layer3")
 
 
 def test_a_frozen_generator_on_source_statistics_is_a_fixed_function(pair: NetworkPair):
-    apply_plan(parse_plan("D(0,0,4) G(4,0,0)"), pair, fresh=tiny_pair(seed=2), statistics="source")
+    apply_plan(
+        parse_plan("D(0,0,4) G(4,0,0)"), pair, fresh=lambda: tiny_pair(seed=2), statistics="source"
+    )
     together = pair.generator(latents(4))
     alone = torch.cat([pair.generator(z[None]) for z in latents(4)])
     torch.testing.assert_close(together, alone)
@@ -93,7 +100,7 @@ def test_spectral_norm_vectors_are_held(pair: NetworkPair):
     """Evaluation mode stops the power iteration; no backbone has it yet, a person's may."""
     layer = pair.discriminator.layers()["layer1"]
     layer.conv = nn.utils.parametrizations.spectral_norm(layer.conv)
-    apply_plan(parse_plan("D(1,0,3) G(0,0,4)"), pair, fresh=pair, statistics="source")
+    apply_plan(parse_plan("D(1,0,3) G(0,0,4)"), pair, fresh=lambda: pair, statistics="source")
     before = {n: b.clone() for n, b in layer.named_buffers()}
     for _ in range(2):
         pair.discriminator(tiny_images())

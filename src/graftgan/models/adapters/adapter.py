@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from graftgan.transfer import (
     fold,
     parse_plan,
 )
+
+_OF_G = "generator."
 
 
 @strict
@@ -78,8 +81,18 @@ class Adapter:
         return replace(self, tensors=as_stored(self.tensors, torch.float16))
 
 
-def adapter_of(run: TrainedRun, base_fingerprints: Mapping[str, str]) -> Adapter:
+def adapter_of(
+    run: TrainedRun,
+    base_fingerprints: Mapping[str, str],
+    *,
+    averaged: Mapping[str, Tensor] | None = None,
+) -> Adapter:
     """Return the adapter of a transferred run.
+
+    Args:
+        run: Its networks, under their plan.
+        base_fingerprints: Those of its source.
+        averaged: Tensors of the averaged generator, by name, where ``run`` holds the live one.
 
     Raises:
         RunError: The run started from fresh weights, so it has no base.
@@ -99,7 +112,10 @@ def adapter_of(run: TrainedRun, base_fingerprints: Mapping[str, str]) -> Adapter
         lora_rank=run.experiment.transfer.lora_rank,
         lora_scale=run.experiment.transfer.lora_scale,
     )
-    return Adapter(note, changed_tensors(run.pair, run.applied))
+    tensors = changed_tensors(run.pair, run.applied)
+    if averaged is not None:
+        tensors |= {n: averaged[n[len(_OF_G) :]] for n in tensors if n.startswith(_OF_G)}
+    return Adapter(note, tensors)
 
 
 def put_on(
@@ -134,7 +150,7 @@ def put_on(
     applied = apply_plan(
         parse_plan(note.plan),
         pair,
-        fresh=build_pair(note.architecture),
+        fresh=partial(build_pair, note.architecture),
         statistics=note.statistics,
         low_rank=note.low_rank,
         filters=filters_in(adapter.tensors),

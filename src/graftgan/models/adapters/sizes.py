@@ -68,7 +68,7 @@ def adapter_size(
     applied = apply_plan(
         parse_plan(plan),
         pair,
-        fresh=fresh,
+        fresh=lambda: fresh,
         statistics="source",
         low_rank=low_rank or LowRank(),
         filters=filters,
