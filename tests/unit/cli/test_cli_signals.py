@@ -15,7 +15,7 @@ from graftgan.cli.interrupts import Interrupted, exit_code, raised_as_exceptions
 SLOW = """
     import time
     from pathlib import Path
-    from graftgan.files import written_whole
+    from graftgan.core.files import written_whole
     with written_whole(Path('result')) as partial:
         partial.write_text('half')
         print('begun', flush=True)

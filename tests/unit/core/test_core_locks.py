@@ -14,7 +14,7 @@ from graftgan.core.locks import LOCK, FileLock, held
 HOLD = """
 import sys
 from pathlib import Path
-from graftgan.locks import held
+from graftgan.core.locks import held
 sys.argv = ["graftgan", "transfer", "pictures"]
 with held(Path({folder!r})):
     print("held", flush=True)

@@ -184,8 +184,8 @@ def load_until_killed(folder: Path, *, done: int, memory_limit_mb: int) -> None:
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from graftgan.data import DataSettings, load_image_set
-from graftgan.data import cache
+from graftgan.pictures import DataSettings, load_image_set
+from graftgan.pictures import decoded_cache as cache
 
 count = 0
 def kill(event, arguments):

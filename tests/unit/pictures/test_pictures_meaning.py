@@ -236,7 +236,7 @@ def test_half_a_file_is_no_picture(tmp_path: Path, kind: str):
 PEAK = """
 import resource, sys
 from pathlib import Path
-from graftgan.data import DataSettings, load_image_set
+from graftgan.pictures import DataSettings, load_image_set
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 images = load_image_set(Path(sys.argv[1]), DataSettings(), resolution=16, seed=0)

@@ -252,7 +252,7 @@ def test_a_run_leaves_samples_reconstructions_and_an_adapter_without_discriminat
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"regularizers": {"l2_sp_generator": 1.0}}, SettingsError, "regularizers hold the parts"),
+        ({"regularizers": {"l2_sp_generator": 1.0}}, SettingsError, "regularizers hold networks"),
         ({"augment": "light"}, SettingsError, "augment 'light' changes what a discriminator"),
         ({"optimization": {"r1_gamma": 1.0}}, SettingsError, "r1_gamma is a penalty"),
         ({"network": {"mapper": "miner"}}, SettingsError, "mapper = 'affine'"),

@@ -6,7 +6,7 @@ To add a source: a file that registers a :class:`SourceKind` in ``SOURCES``, and
 """
 
 from graftgan.pictures.collecting import commons as commons
-from graftgan.pictures.collecting import gallery_dl as gallery_dl
+from graftgan.pictures.collecting import gallery_sites as gallery_sites
 from graftgan.pictures.collecting import instagram as instagram
 from graftgan.pictures.collecting import lists as lists
 from graftgan.pictures.collecting import local as local

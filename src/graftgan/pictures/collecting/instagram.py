@@ -18,7 +18,7 @@ from graftgan.pictures.collecting.candidates import (
     SourceKind,
     text_of,
 )
-from graftgan.pictures.collecting.gallery_dl import instagram_key, open_gallery
+from graftgan.pictures.collecting.gallery_sites import instagram_key, open_gallery
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web
 

@@ -8,7 +8,7 @@ import pytest
 from graftgan.models.sources import open_source
 from tiny_adapters import saved_adapter
 
-PAGE = Path(__file__).parents[3] / "docs" / "adapters.md"
+PAGE = Path(__file__).parents[4] / "docs" / "adapters.md"
 
 
 def test_the_pages_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ import pytest
 from graftgan.core.files import read_jsonl
 from graftgan.pictures.curation.filters import FILTERS, Tools
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 LABELS = ROOT / "tests" / "curation_labels.json"
 RESULTS = ROOT / "experiments" / "results" / "curation_filters.jsonl"
 FLOORS = {"gray": (0.99, 0.99), "face": (0.95, 0.90), "text": (0.90, 0.80), "blurred": (0.6, 0.75)}
