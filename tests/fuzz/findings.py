@@ -47,7 +47,7 @@ class Finding:
     numbers: list[int] = field(default_factory=list[int])
 
 
-class SearchResult:
+class Findings:
     """Faults by kind and signature."""
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def signature(self) -> str:
-        """SearchResult of one signature are taken for one fault."""
+        """Findings of one signature are taken for one fault."""
         return f"{self.verdict} at {self.where}"
 
 
