@@ -78,7 +78,7 @@ class Maker:
         self.rng, self.bias = torch.Generator().manual_seed(seed), bias
         self.made = Official()
 
-    def synthesize(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> Tensor:
+    def drawn(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> Tensor:
         return torch.randn(shape, generator=self.rng) * scale + mean
 
     def linear(
@@ -86,11 +86,10 @@ class Maker:
     ) -> None:
         last = name.rpartition(".")[2]
         active = last.startswith("fc")
-        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, scale=1 / rate)
-        self.made.tensors[f"{name}.bias"] = self.synthesize(
-            outputs, scale=0.3 / rate, mean=mean / rate
-        )
+        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, scale=1 / rate)
+        self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=0.3 / rate, mean=mean / rate)
         self.made.kept[name] = {
+            **{"in_features": inputs, "out_features": outputs, "_init_args": (inputs, outputs)},
             "activation": "lrelu" if active else "linear",
             "weight_gain": rate / np.sqrt(inputs),
             "bias_gain": rate,
@@ -99,17 +98,22 @@ class Maker:
 
     def modulated(self, name: str, inputs: int, outputs: int, side: int, **kept: Any) -> None:
         self.linear(f"{name}.affine", W, inputs, mean=1.0)
-        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, side, side)
-        self.made.tensors[f"{name}.bias"] = self.synthesize(outputs, scale=self.bias)
-        self.made.kept[name] = kept
+        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, side, side)
+        self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=self.bias)
+        lengths = {"in_channels": inputs, "out_channels": outputs, "w_dim": W}
+        self.made.kept[name] = {**lengths, **kept}
 
     def plain(self, name: str, inputs: int, outputs: int, side: int, clamp: float | None) -> None:
         skip = name.endswith("skip")
-        self.made.tensors[f"{name}.weight"] = self.synthesize(outputs, inputs, side, side)
+        self.made.tensors[f"{name}.weight"] = self.drawn(outputs, inputs, side, side)
         if not skip:
-            self.made.tensors[f"{name}.bias"] = self.synthesize(outputs, scale=self.bias)
+            self.made.tensors[f"{name}.bias"] = self.drawn(outputs, scale=self.bias)
         self.made.tensors[f"{name}.frozen_resample_filter"] = TAPS
+        halves = skip or name.endswith("conv1")
         self.made.kept[name] = {
+            **{"in_channels": inputs, "out_channels": outputs, "_init_args": (inputs, outputs)},
+            **{"up": 1, "down": 2 if halves else 1, "padding": side // 2},
+            **({"bias": None} if skip else {}),
             "activation": "linear" if skip else "lrelu",
             "conv_clamp": None if skip else clamp,
             "weight_gain": 1 / np.sqrt(inputs * side**2),
@@ -117,14 +121,20 @@ class Maker:
         }
 
     def mapping(self, form: Form, inputs: int, outputs: int, layers: int, rate: float) -> None:
+        latent = inputs
         if form.classes:
             self.linear("mapping.embed", form.classes, outputs)
             inputs += outputs
         for number in range(layers):
             self.linear(f"mapping.fc{number}", inputs, outputs, rate=rate)
             inputs = outputs
+        drawn = {"w_avg_beta": None, "num_ws": None}
+        if latent:
+            drawn = {"w_avg_beta": 0.998, "num_ws": 16 if form.waves else 2 * len(widths())}
+        sizes = {"z_dim": latent, "c_dim": form.classes, "w_dim": outputs, **drawn}
         built = {"num_layers": layers, "lr_multiplier": rate, "activation": "lrelu"}
-        self.made.kept["mapping"] = {"num_layers": layers, "_init_kwargs": built}
+        built |= {"layer_features": outputs, "embed_features": None, **sizes}
+        self.made.kept["mapping"] = {"num_layers": layers, **sizes, "_init_kwargs": built}
 
 
 def widths() -> dict[int, int]:
@@ -134,29 +144,47 @@ def widths() -> dict[int, int]:
 def generator(form: Form) -> Official:
     maker = Maker(1, form.bias)
     maker.mapping(form, Z, W, form.layers, form.rate)
-    maker.made.tensors["mapping.frozen_w_avg"] = maker.synthesize(W)
+    maker.made.tensors["mapping.frozen_w_avg"] = maker.drawn(W)
     maker.made.settings = {
         **{"z_dim": Z, "w_dim": W, "c_dim": form.classes, "img_resolution": SIDE},
         **{"img_channels": 3, "channel_base": BASE, "channel_max": MOST},
     }
+    sizes = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    kept = {name: maker.made.settings[name] for name in sizes}
+    maker.made.kept[""] = {**kept, "num_ws": maker.made.kept["mapping"]["num_ws"]}
     (_filtered_synthesis if form.waves else _grown_synthesis)(maker, form)
     return maker.made
 
 
 def _grown_synthesis(maker: Maker, form: Form) -> None:
     made, channels = maker.made, widths()
-    made.kept["synthesis"] = {"_init_kwargs": {"conv_clamp": form.clamp, "channel_base": BASE}}
-    made.tensors["synthesis.b4.const"] = maker.synthesize(channels[4], 4, 4)
+    whole = {"w_dim": W, "img_resolution": SIDE, "img_channels": 3}
+    made.kept["synthesis"] = {
+        **{**whole, "img_resolution_log2": 4, "block_resolutions": [4, 8, 16], "num_ws": 6},
+        "num_fp16_res": 0,
+        "_init_kwargs": {**whole, "conv_clamp": form.clamp, "channel_base": BASE},
+    }
+    made.tensors["synthesis.b4.const"] = maker.drawn(channels[4], 4, 4)
     for side, width in channels.items():
         block = f"synthesis.b{side}"
         made.tensors[f"{block}.frozen_resample_filter"] = TAPS
-        made.kept[block] = {"architecture": "skip", "resolution": side}
+        before = channels[side // 2] if side > 4 else 0
+        made.kept[block] = {
+            **{"architecture": "skip", "resolution": side, "in_channels": before, "w_dim": W},
+            **{"img_channels": 3, "is_last": side == SIDE, "num_torgb": 1},
+            **{"num_conv": 2 if before else 1, "use_fp16": False, "channels_last": False},
+            "fused_modconv_default": True,
+            "_init_args": (before, width),
+            "_init_kwargs": {"w_dim": W, "resample_filter": [1, 3, 3, 1], "use_fp16": False},
+        }
         for number in (0, 1) if side > 4 else (1,):
             name, inputs = f"{block}.conv{number}", width if number else channels[side // 2]
             kept = {"use_noise": True, "activation": "lrelu", "conv_clamp": form.clamp}
+            kept |= {"resolution": side, "up": 1 if number else 2, "padding": 1}
+            kept |= {"_init_args": (inputs, width), "_init_kwargs": {"up": 1 if number else 2}}
             maker.modulated(name, inputs, width, 3, act_gain=np.sqrt(2), **kept)
-            made.tensors[f"{name}.noise_strength"] = maker.synthesize(1, scale=0.3)[0]
-            made.tensors[f"{name}.frozen_noise_const"] = maker.synthesize(side, side)
+            made.tensors[f"{name}.noise_strength"] = maker.drawn(1, scale=0.3)[0]
+            made.tensors[f"{name}.frozen_noise_const"] = maker.drawn(side, side)
             made.tensors[f"{name}.frozen_resample_filter"] = TAPS
         gain = 1 / np.sqrt(width)
         maker.modulated(f"{block}.torgb", width, 3, 1, conv_clamp=form.clamp, weight_gain=gain)
@@ -175,7 +203,15 @@ def discriminator(form: Form) -> Official:
     }
     for large, small in pairwise(sorted(channels)[::-1]):
         block, inputs = f"b{large}", channels[large]
-        made.kept[block] = {"architecture": made.settings["architecture"]}
+        made.kept[block] = {
+            **{"in_channels": 0 if large == SIDE else inputs, "resolution": large},
+            **{"img_channels": 3, "first_layer_idx": 0 if large == SIDE else 4},
+            **{"use_fp16": False, "channels_last": False},
+            "num_layers": 2 + (large == SIDE) + form.residual,
+            "architecture": made.settings["architecture"],
+            "_init_args": (0 if large == SIDE else inputs, inputs, channels[small]),
+            "_init_kwargs": {"resolution": large, "freeze_layers": 0, "img_channels": 3},
+        }
         made.tensors[f"{block}.frozen_resample_filter"] = TAPS
         if large == SIDE:
             maker.plain(f"{block}.fromrgb", 3, inputs, 1, form.critic_clamp)
@@ -183,7 +219,16 @@ def discriminator(form: Form) -> Official:
         maker.plain(f"{block}.conv1", inputs, channels[small], 3, form.critic_clamp)
         if form.residual:
             maker.plain(f"{block}.skip", inputs, channels[small], 1, None)
-    made.kept["b4"] = {"architecture": made.settings["architecture"]}
+    made.kept[""] = {
+        **{"c_dim": form.classes, "img_resolution": SIDE, "img_resolution_log2": 4},
+        **{"img_channels": 3, "block_resolutions": [16, 8]},
+    }
+    ends = {"cmap_dim": directions if form.classes else 0, "resolution": 4, "img_channels": 3}
+    made.kept["b4"] = {
+        **{**ends, "in_channels": last, "architecture": made.settings["architecture"]},
+        "_init_args": (last,),
+        "_init_kwargs": {**ends, "mbstd_group_size": form.group},
+    }
     made.kept["b4.mbstd"] = {"group_size": form.group, "num_channels": 1}
     maker.plain("b4.conv", last + 1, last, 3, form.critic_clamp)
     maker.linear("b4.fc", last * 16, last)
@@ -368,6 +413,13 @@ def _factors(before: Rate, after: Rate, *, last: bool) -> tuple[int, int, int, i
     return between, up, down, *(6 * n if n > 1 and not last else 1 for n in (up, down))
 
 
+def _around(before: Rate, after: Rate, side: int, *, last: bool) -> tuple[int, int]:
+    """Return the zeros before and after what was upsampled, along a side."""
+    _, up, down, up_taps, down_taps = _factors(before, after, last=last)
+    missing = (after.size - 1) * down + up_taps + down_taps - 1 - (before.size + side - 1) * up
+    return (missing + up) // 2, missing - (missing + up) // 2
+
+
 def _filtered_synthesis(maker: Maker, form: Form) -> None:
     made, first = maker.made, signals(form)[0]
     rotates = form.waves == "r"
@@ -375,23 +427,44 @@ def _filtered_synthesis(maker: Maker, form: Form) -> None:
         made.settings |= {"channel_base": 2 * BASE, "channel_max": 2 * MOST}
         made.settings |= {"conv_kernel": 1, "use_radial_filters": True}
     made.settings |= {"magnitude_ema_beta": 0.9989}
-    made.kept["synthesis"] = {"num_layers": 14, "num_critical": 2, "output_scale": 0.25}
-    made.kept["synthesis.input"] = {"bandwidth": np.float64(2.0), "size": np.array([36, 36])}
+    made.kept["synthesis"] = {
+        **{"num_layers": 14, "num_critical": 2, "output_scale": 0.25, "margin_size": 10},
+        **{"w_dim": W, "num_ws": 16, "img_resolution": SIDE, "img_channels": 3, "num_fp16_res": 4},
+        "layer_names": [name.removeprefix("synthesis.") for name, *_ in _names(form)],
+    }
+    built = {"w_dim": W, "channels": first.channels, "sampling_rate": first.rate}
+    built |= {"bandwidth": np.float64(first.cutoff)}
+    made.kept["synthesis.input"] = {
+        **{**built, "size": np.broadcast_to(np.asarray(first.size), [2])},
+        "_init_kwargs": {**built, "size": first.size},
+    }
     maker.linear("synthesis.input.affine", W, 4)
-    made.tensors["synthesis.input.weight"] = maker.synthesize(first.channels, first.channels)
-    made.tensors["synthesis.input.frozen_transform"] = torch.eye(3) + maker.synthesize(
-        3, 3, scale=0.02
-    )
+    made.tensors["synthesis.input.weight"] = maker.drawn(first.channels, first.channels)
+    made.tensors["synthesis.input.frozen_transform"] = torch.eye(3) + maker.drawn(3, 3, scale=0.02)
     made.tensors["synthesis.input.frozen_transform"][2] = torch.tensor([0.0, 0.0, 1.0])
-    made.tensors["synthesis.input.frozen_freqs"] = maker.synthesize(first.channels, 2)
-    made.tensors["synthesis.input.frozen_phases"] = maker.synthesize(first.channels)
+    made.tensors["synthesis.input.frozen_freqs"] = maker.drawn(first.channels, 2)
+    made.tensors["synthesis.input.frozen_phases"] = maker.drawn(first.channels)
     for number, (name, before, after, last) in enumerate(_names(form)):
-        between, _, _, up_taps, down_taps = _factors(before, after, last=last)
+        between, up, down, up_taps, down_taps = _factors(before, after, last=last)
         side = 1 if rotates or last else 3
-        maker.modulated(
-            name, before.channels, after.channels, side, conv_clamp=form.clamp, conv_kernel=side
-        )
-        made.tensors[f"{name}.frozen_magnitude_ema"] = maker.synthesize(1).exp()[0]
+        padding = _around(before, after, side, last=last)
+        sides: dict[str, Any] = {"in_size": before.size, "out_size": after.size}
+        kept = {
+            **{"is_torgb": last, "is_critically_sampled": number >= 12, "use_fp16": np.bool_(True)},
+            **{"in_sampling_rate": before.rate, "out_sampling_rate": after.rate},
+            **{"in_cutoff": np.float64(before.cutoff), "out_cutoff": np.float64(after.cutoff)},
+            **{"in_half_width": np.float64(before.half), "out_half_width": np.float64(after.half)},
+            "conv_clamp": form.clamp,
+        }
+        built = {**kept, **sides, "conv_kernel": 1 if rotates else 3}
+        built |= {"use_radial_filters": rotates, "filter_size": 6, "lrelu_upsampling": 2}
+        kept |= {name: np.broadcast_to(np.asarray(size), [2]) for name, size in sides.items()}
+        kept |= {"tmp_sampling_rate": between, "conv_kernel": side, "magnitude_ema_beta": 0.999}
+        kept |= {"up_factor": up, "down_factor": down, "up_taps": up_taps, "down_taps": down_taps}
+        kept |= {"down_radial": rotates and number < 12, "padding": [*padding, *padding]}
+        lengths = (before.channels, after.channels, side)
+        maker.modulated(name, *lengths, **kept, _init_kwargs=built)
+        made.tensors[f"{name}.frozen_magnitude_ema"] = maker.drawn(1).exp()[0]
         filters = {
             "up_filter": _design(up_taps, before.cutoff, 2 * before.half, between, radial=False),
             "down_filter": _design(
@@ -406,7 +479,7 @@ def _filtered_synthesis(maker: Maker, form: Form) -> None:
 def _filtered_picture(net: Official, form: Form, style: Tensor) -> Tensor:
     features = _waves(net, form, style)
     for name, before, after, last in _names(form):
-        _, up, down, up_taps, down_taps = _factors(before, after, last=last)
+        _, up, down, *_ = _factors(before, after, last=last)
         scales, weight, bias = _parts(net, name, style)
         side = weight.shape[-1]
         kernel = weight * scales[None, :, None, None]
@@ -418,9 +491,8 @@ def _filtered_picture(net: Official, form: Form, style: Tensor) -> Tensor:
         features = F.conv2d(features, kernel, padding=side - 1) + bias
         grown = features.new_zeros(*features.shape[:2], *(up * n for n in features.shape[2:]))
         grown[:, :, ::up, ::up] = features
-        missing = (after.size - 1) * down + 1 + up_taps + down_taps - 2 - grown.shape[2]
-        low = (missing + up) // 2
-        grown = F.pad(grown, (low, missing - low, low, missing - low))
+        padding = _around(before, after, side, last=last)
+        grown = F.pad(grown, (*padding, *padding))
         features = _smooth(grown, net.tensors.get(f"{name}.frozen_up_filter")) * up**2
         features = _cut(features, form.clamp) if last else _active(features, clamp=form.clamp)
         features = _smooth(features, net.tensors.get(f"{name}.frozen_down_filter"))

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -42,12 +43,14 @@ def stored(
     class_name: str = "Generator",
     *,
     kept: Mapping[str, Mapping[str, Any]] | None = None,
+    place: str = "",
     **settings: Any,
 ) -> Stored:
     """Return a network with ``tensors`` by full names, as a tree of stored modules.
 
     Names whose last part begins with "frozen_" lose that and are stored as buffers, which is what
     training with frozen layers leaves. ``kept`` is what modules keep beside tensors, by full names.
+    ``place`` is the full name of the network itself, within another.
     """
     kept = {} if kept is None else kept
     parts: dict[str, dict[str, Tensor]] = {}
@@ -65,8 +68,8 @@ def stored(
         "_modules": OrderedDict(),
         "_init_args": (),
         "_init_kwargs": EasyDict(settings),
-        "some_number": 0.5,
-        "nothing": None,
+        "_forward_hooks": OrderedDict(),
+        "_is_full_backward_hook": None,
         **kept.get("", {}),
     }
     for name, tensor in tensors.items():
@@ -78,8 +81,30 @@ def stored(
         else:
             state["_parameters"][head] = nn.Parameter(tensor)
     for head, inner in parts.items():
-        state["_modules"][head] = stored(inner, "Layer", kept=inner_kept.get(head, {}))
+        full = f"{place}.{head}".removeprefix(".")
+        kept_within = inner_kept.get(head, {})
+        state["_modules"][head] = stored(inner, class_of(full), kept=kept_within, place=full)
     return Stored(class_name, state)
+
+
+_CLASSES = {
+    r"mapping": "MappingNetwork",
+    r"synthesis": "SynthesisNetwork",
+    r"synthesis\.b\d+": "SynthesisBlock",
+    r"synthesis\.input": "SynthesisInput",
+    r"synthesis\.(b\d+\.conv[01]|L\w+)": "SynthesisLayer",
+    r".*\.torgb": "ToRGBLayer",
+    r"b4": "DiscriminatorEpilogue",
+    r"b\d+": "DiscriminatorBlock",
+    r"b4\.mbstd": "MinibatchStdLayer",
+    r"b\d+\.(fromrgb|conv[01]?|skip)": "Conv2dLayer",
+    r".*\.(fc\d*|embed|affine|out)": "FullyConnectedLayer",
+}
+
+
+def class_of(name: str) -> str:
+    """Return the class of the layer of that full name, as the official programs call it."""
+    return next((kind for form, kind in _CLASSES.items() if re.fullmatch(form, name)), "Layer")
 
 
 @contextmanager

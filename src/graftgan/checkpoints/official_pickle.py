@@ -7,7 +7,7 @@ it, and each network becomes a record of its settings, layers and tensors.
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,10 +19,17 @@ from graftgan.checkpoints.pickle_machine import Machine
 from graftgan.checkpoints.stand_ins import Named, Storage, common_names, functions
 from graftgan.checkpoints.torch_file import ZIP_BEGINNING, read_legacy
 from graftgan.core.errors import CheckpointError
+from graftgan.core.untrusted import shown
 
 _NETWORKS = ("G", "D", "G_ema")
+_BEGINNING = 64  # bytes
 _DEEPEST = 16  # modules within modules
-_NO_SETTINGS = frozenset({"_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"})
+_NO_SETTINGS = frozenset(
+    {
+        *("_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"),
+        "_non_persistent_buffers_set",
+    }
+)
 _T = TypeVar("_T")
 
 
@@ -31,10 +38,14 @@ class StoredLayer:
     """A module within a network.
 
     Attributes:
-        settings: What it was built with, by name; what was given by its place is not there.
+        class_name: Of its class in the module that is stored with it.
+        arguments: What it was built with that was given by its place.
+        settings: What was given by name.
         attributes: What it keeps beside its tensors and parts: numbers, texts, lists of them.
     """
 
+    class_name: str
+    arguments: tuple[Any, ...]
     settings: Mapping[str, Any]
     attributes: Mapping[str, Any]
 
@@ -69,6 +80,7 @@ def read_official(path: Path) -> dict[str, StoredNetwork]:
     try:
         budget = ReadingBudget.of_file(path.stat().st_size)
         with path.open("rb") as file:
+            _refuse_others(file.read(_BEGINNING))
             content = Machine(_names(budget), budget).run(BoundedFile(file))
         found = cast("dict[Any, Any]", content) if isinstance(content, dict) else {}
         networks = {
@@ -88,6 +100,22 @@ def read_official(path: Path) -> dict[str, StoredNetwork]:
             f"{path} holds no network; expected an official pickle with G, D and G_ema"
         )
     return networks
+
+
+def _refuse_others(begin: bytes) -> None:
+    """Refuse what people have by the name of a pickle.
+
+    Raises:
+        RefusedError: It is such a thing; the message says what to do.
+    """
+    if begin.startswith(b"\x1f\x8b"):
+        raise RefusedError("is packed with gzip; unpack it first (gunzip)")
+    if begin.startswith(b"version https://git-lfs"):
+        raise RefusedError(
+            "is a pointer of Git LFS, and not the file itself; get that (git lfs pull)"
+        )
+    if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise RefusedError("is a web page, and not the file itself; download that again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +154,35 @@ def _names(budget: ReadingBudget) -> dict[str, Named]:
 def _network(stored: _Persistent, budget: ReadingBudget) -> StoredNetwork:
     text = _entry(stored.meta, "module_src", str)
     budget.take(len(text))
-    parts = dict(_parts(stored, budget))
+    parts = _distinct(_parts(stored, budget))
     whole = parts[""]
     return StoredNetwork(
-        class_name=_entry(stored.meta, "class_name", str),
-        settings=whole.settings,
-        tensors={
-            f"{name}.{key}" if name else key: tensor.contiguous()
+        class_name=whole.layer.class_name,
+        settings=whole.layer.settings,
+        tensors=_distinct(
+            (f"{name}.{key}" if name else key, tensor.contiguous())
             for name, part in parts.items()
-            for key, tensor in part.tensors.items()
-        },
+            for key, tensor in part.tensors
+        ),
         source_sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
-        layers={name: StoredLayer(part.settings, part.attributes) for name, part in parts.items()},
+        layers={name: part.layer for name, part in parts.items()},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    settings: Mapping[str, Any]
-    attributes: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
+    layer: StoredLayer
+    tensors: list[tuple[str, Tensor]]
+
+
+def _distinct(named: Iterable[tuple[str, _T]]) -> dict[str, _T]:
+    """Return things by their names, of which none may be there twice."""
+    found: dict[str, _T] = {}
+    for name, thing in named:
+        if name in found:
+            raise UnreadableError(f"two things of the name {shown(name)}")
+        found[name] = thing
+    return found
 
 
 def _parts(stored: _Persistent, budget: ReadingBudget) -> Iterator[tuple[str, _Part]]:
@@ -161,34 +198,44 @@ def _parts(stored: _Persistent, budget: ReadingBudget) -> Iterator[tuple[str, _P
         seen.add(id(part))
         state = _entry(part.meta, "state", dict)
         budget.step(len(state))
-        yield name, _part(state, budget)
+        yield name, _part(_entry(part.meta, "class_name", str), state, budget)
         inner = cast("dict[Any, Any]", _entry(state, "_modules", dict))
         budget.step(len(inner))
-        waiting += [
-            (f"{name}.{key}" if name else str(key), depth + 1, value)
-            for key, value in reversed(inner.items())
-            if isinstance(value, _Persistent)
-        ]
+        for key, value in reversed(inner.items()):
+            full = f"{name}.{key}" if name else str(key)
+            if isinstance(value, _Persistent):
+                waiting.append((full, depth + 1, value))
+            elif value is not None:
+                raise UnreadableError(f"a part {shown(full)} that is none")
 
 
-def _part(state: dict[Any, Any], budget: ReadingBudget) -> _Part:
+def _part(class_name: str, state: dict[Any, Any], budget: ReadingBudget) -> _Part:
     kept = [_entry(state, kind, dict) for kind in ("_parameters", "_buffers")]
     budget.step(sum(map(len, kept)))
-    if any(isinstance(t, Tensor) and t.is_complex() for held in kept for t in held.values()):
-        raise UnreadableError("a network of complex numbers")
-    settings = _entry({"_init_kwargs": {}, **state}, "_init_kwargs", dict)
+    tensors = [(str(key), t) for held in kept for key, t in held.items() if t is not None]
+    for name, tensor in tensors:
+        if not isinstance(tensor, Tensor) or tensor.is_complex():
+            raise UnreadableError(f"a tensor {shown(name)} that is none, or of complex numbers")
+    built = {"_init_args": (), "_init_kwargs": {}, **state}
+    settings = cast("dict[Any, Any]", _entry(built, "_init_kwargs", dict))
     return _Part(
-        settings={str(key): value for key, value in settings.items()},
-        attributes={
-            str(key): value for key, value in state.items() if str(key) not in _NO_SETTINGS
-        },
-        tensors={
-            str(key): tensor
-            for held in kept
-            for key, tensor in held.items()
-            if isinstance(tensor, Tensor)
-        },
+        StoredLayer(
+            class_name=class_name,
+            arguments=_entry(built, "_init_args", tuple),
+            settings={str(key): value for key, value in settings.items()},
+            attributes={
+                str(key): value for key, value in state.items() if not _is_torchs(str(key), value)
+            },
+        ),
+        tensors=tensors,
     )
+
+
+def _is_torchs(name: str, value: Any) -> bool:
+    """Say whether it is one of those that torch keeps itself, and says nothing: hooks, if none."""
+    plain = value is None or isinstance(value, bool)
+    empty = isinstance(value, dict | set) and not value
+    return name in _NO_SETTINGS or (name.startswith("_") and (plain or empty))
 
 
 def _entry(record: Any, name: str, kind: type[_T]) -> _T:

@@ -22,7 +22,7 @@ from graftgan.checkpoints.limits import (
     UnreadableError,
     checked_key,
 )
-from graftgan.checkpoints.stand_ins import Function, Ignored, StandInNames
+from graftgan.checkpoints.stand_ins import Array, Function, Ignored, StandInNames
 from graftgan.core.untrusted import shown
 
 _REMEMBERED = 4096  # bytes: nothing longer is asked for twice, and storages would stay in memory
@@ -175,6 +175,8 @@ class Machine:
             named = cast("dict[Any, Any]", state)
             self._budget.step(len(named))
             vars(target).update({k: v for k, v in named.items() if isinstance(k, str)})
+        elif isinstance(target, Array):
+            target.take(state)
         elif not isinstance(target, Ignored | OrderedDict):  # the latter with what torch adds to it
             raise RefusedError(f"sets the state of a {type(target).__name__}")
 

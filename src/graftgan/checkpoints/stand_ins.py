@@ -15,6 +15,8 @@ from graftgan.checkpoints.limits import ReadingBudget, UnreadableError, checked_
 
 _LARGEST_LENGTH = 1 << 40
 _MOST_DIMENSIONS = 16
+_LONGEST_ARRAY = 64  # bytes
+_NUMPY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "b1": "?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,21 @@ class Storage:
 
     content: torch.UntypedStorage
     dtype: torch.dtype
+
+
+class Array(list[Any]):
+    """Stands for an array of numpy, and holds its numbers if it is a short row of them."""
+
+    def take(self, state: Any) -> None:
+        """Take the state that numpy gives it: version, shape, type, order, bytes."""
+        match state:
+            case (_, (int(length),), Ignored(code), _, bytes(data)) if code in _NUMPY:
+                size = int(code[1])
+                if len(data) == length * size <= _LONGEST_ARRAY:
+                    pieces = range(0, len(data), size)
+                    self[:] = [struct.unpack_from(f"<{_NUMPY[code]}", data, n)[0] for n in pieces]
+            case _:
+                pass
 
 
 class Function:
@@ -142,6 +159,9 @@ def common_names(budget: ReadingBudget) -> dict[str, Named]:
         except UnicodeEncodeError:
             raise UnreadableError("bytes in an unknown form") from None
 
+    def new_array(*_: Any) -> Array:
+        return Array()
+
     def rebuilt_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
         return tensor_of(budget, storage, offset, size, stride)
 
@@ -161,14 +181,14 @@ def common_names(budget: ReadingBudget) -> dict[str, Named]:
                 **{
                     f"numpy.{core}.multiarray.{name}": call
                     for core in ("core", "_core")
-                    for name, call in (("scalar", _numpy_number), ("_reconstruct", ignored))
+                    for name, call in (
+                        ("scalar", _numpy_number),
+                        ("_reconstruct", new_array),
+                    )
                 },
             }
         ),
     }
-
-
-_NUMPY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "b1": "?"}
 
 
 def _numpy_type(code: Any, *_: Any) -> Ignored:

@@ -129,6 +129,20 @@ def test_a_storage_that_is_a_pickle_itself_is_read_as_weights_alone(tmp_path: Pa
         read_official(file)
 
 
+@pytest.mark.parametrize(
+    ("begin", "says"),
+    [
+        (b"\x1f\x8b\x08\x00", r"is packed with gzip; unpack it first"),
+        (b"\n<!DOCTYPE html><html>", r"is a web page, and not the file itself; download"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"git lfs pull"),
+    ],
+)
+def test_what_is_taken_for_a_pickle_is_named(tmp_path: Path, begin: bytes, says: str):
+    (tmp_path / "x.pkl").write_bytes(begin + bytes(100))
+    with pytest.raises(CheckpointError, match=says):
+        read_official(tmp_path / "x.pkl")
+
+
 RAW = {
     "empty": b"",
     "a stop alone": b"\x80\x04.",
@@ -219,6 +233,34 @@ def test_a_module_that_holds_itself_ends(tmp_path: Path):
     file = write_official(tmp_path / "x.pkl", {"G_ema": network})
     with pytest.raises(CheckpointError, match="a part that is there twice"):
         read_official(file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "thing", "says"),
+    [
+        ("_parameters", "w_avg", torch.ones(4), "two things of the name mapping.w_avg"),
+        ("_buffers", "fc0.weight", torch.ones(3), "two things of the name mapping.fc0.weight"),
+        ("_buffers", "scale", 3.0, "a tensor scale that is none"),
+        ("_parameters", "scale", torch.ones(2, dtype=torch.complex64), "of complex numbers"),
+        ("_modules", "norm", 3.0, "a part mapping.norm that is none"),
+    ],
+)
+def test_what_a_network_would_not_hold_is_refused(
+    tmp_path: Path, kind: str, name: str, thing: object, says: str
+):
+    honest = stored(TENSORS, z_dim=4)
+    honest.meta["state"]["_modules"]["mapping"].meta["state"][kind][name] = thing
+    file = write_official(tmp_path / "x.pkl", {"G_ema": honest})
+    with pytest.raises(CheckpointError, match=says):
+        read_official(file)
+
+
+def test_short_arrays_are_read(tmp_path: Path):
+    kept = {"": {"size": np.broadcast_to(np.asarray(36), [2]), "large": np.zeros(99)}}
+    file = write_official(tmp_path / "x.pkl", {"G_ema": stored(TENSORS, kept=kept)})
+    attributes = read_official(file)["G_ema"].layers[""].attributes
+    assert attributes["size"] == [36, 36]
+    assert attributes["large"] == []
 
 
 def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path):

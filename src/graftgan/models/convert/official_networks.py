@@ -5,19 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graftgan.checkpoints import StoredNetwork, read_official
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import Architecture, StyleArchitecture
 from graftgan.core.untrusted import shown
 from graftgan.models.convert.converted import LICENCE, Found
+from graftgan.models.convert.official_layers import (
+    DISCRIMINATOR_PLACES,
+    GENERATOR_PLACES,
+    known_layers,
+)
 from graftgan.models.convert.official_settings import (
     clamps_in,
+    described,
     part,
-    problems_of_settings,
+    problems_of_layers,
     rates_in,
-    settings_in_words,
     settings_of_synthesis,
 )
+from graftgan.networks import blank_pair
 from graftgan.networks.stylegan.stylegan3 import FILTERED_CLAMP
 
 _USUAL_BASE, _USUAL_MOST, _USUAL_GROUP = 32768, 512, 4
@@ -80,31 +88,51 @@ def architecture_of_official(
             "discriminator": rates_in(discriminator),
         },
     }
-    problems = [
-        *_problems(sizes),
-        *_other_layers("generator", generator),
-        *(_other_layers("discriminator", discriminator) if sizes.critic_classes else []),
-        *problems_of_settings(
-            generator,
-            discriminator,
-            waves=backbone != "stylegan2",
-            rotates=backbone == "stylegan3r",
-        ),
-        *(
-            problem
-            for name, by_role in found.items()
-            for role, values in by_role.items()
-            for problem in _not_one(role, name, values, none=name == "conv_clamp")
-        ),
-    ]
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise CheckpointError(f"{file} cannot be used: {'; '.join(problems[:_SHOWN])}{more}")
+    _refuse(
+        file,
+        [
+            *_problems(sizes),
+            *(
+                problem
+                for name, by_role in found.items()
+                for role, values in by_role.items()
+                for problem in _not_one(role, name, values, none=name == "conv_clamp")
+            ),
+        ],
+    )
     only = {
         name: {role: float(next(iter(values)) or 0.0) for role, values in by_role.items()}
         for name, by_role in found.items()
     }
-    return _architecture(generator, discriminator, sizes, only["conv_clamp"], only["lr_multiplier"])
+    rates = only["lr_multiplier"]
+    architecture = _architecture(generator, discriminator, sizes, only["conv_clamp"], rates)
+    with torch.device("meta"):  # a file could ask for networks that fit in no memory
+        pair = blank_pair(architecture)
+    stored = {"generator": generator, "discriminator": discriminator}
+    problems = _magnitudes(generator)
+    for role, ours in pair.items():
+        known = known_layers(ours, architecture, stored[role].tensors)
+        problems += problems_of_layers(role, stored[role], known)
+    _refuse(file, problems)
+    return architecture
+
+
+def _refuse(file: Path, problems: list[str]) -> None:
+    problems = list(dict.fromkeys(problems))
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise CheckpointError(f"{file} cannot be used: {'; '.join(problems[:_SHOWN])}{more}")
+
+
+def _magnitudes(generator: StoredNetwork) -> list[str]:
+    """Return which mean squares its layers cannot be divided by the root of."""
+    return [
+        f"its generator has {shown(name)} {values.flatten()[:1].tolist()}, where a finite positive "
+        "number is expected"
+        for name, tensor in generator.tensors.items()
+        if name.endswith(".magnitude_ema")
+        if not ((values := tensor.float()) > 0).logical_and(values.isfinite()).all()
+    ]
 
 
 def _architecture(
@@ -180,9 +208,16 @@ class _Sizes:
         Raises:
             ValueError: One is missing or impossible; the message says which.
         """
-        ours, theirs = (  # what was given by its place is not among the settings
-            {**network.layers[""].attributes, **network.settings}
-            for network in (generator, discriminator)
+        ours, theirs = (
+            {
+                **network.layers[""].attributes,
+                **dict(zip(places, network.layers[""].arguments, strict=False)),
+                **network.settings,
+            }
+            for network, places in (
+                (generator, GENERATOR_PLACES),
+                (discriminator, DISCRIMINATOR_PLACES),
+            )
         )
         synthesis = settings_of_synthesis(generator)
         base, most = _widths(theirs)
@@ -208,9 +243,10 @@ def _group_of(discriminator: StoredNetwork) -> int:
     """Return how many pictures the deviation is taken of; 0: the batch."""
     name = "mbstd_group_size"
     group = part(discriminator.settings, "epilogue_kwargs").get(name, _USUAL_GROUP)
-    layer = discriminator.layers.get("b4.mbstd")
-    if layer is not None:
-        group = layer.attributes.get("group_size", group)
+    for layer, own in (("b4", name), ("b4.mbstd", "group_size")):
+        if layer in discriminator.layers:
+            kept = discriminator.layers[layer]
+            group = {**kept.settings, **kept.attributes}.get(own, group)
     return 0 if group is None else _whole({name: group}, name)
 
 
@@ -224,33 +260,18 @@ def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> l
     """Return what is wrong with a value that all layers have to have in common."""
     if len(found) > 1:
         some = list(found.items())[:_SHOWN]
-        each = ", ".join(f"{settings_in_words(value)} in {shown(where)}" for value, where in some)
+        each = ", ".join(f"{described(value)} in {shown(where)}" for value, where in some)
         return [f"its {role} has {name} {each}, where all layers have one"]
     (value,) = found
     possible = type(value) in {int, float} and 0 < value < _LARGEST
     if possible or (none and value is None):
         return []
-    return [
-        f"its {role} has {name} {settings_in_words(value)}, where a positive number is expected"
-    ]
+    return [f"its {role} has {name} {described(value)}, where a positive number is expected"]
 
 
 def _layers_of_mapping(network: StoredNetwork) -> int:
     names = [name for name in network.tensors if name.startswith("mapping.fc")]
     return len({name.split(".")[1] for name in names})
-
-
-def _other_layers(role: str, network: StoredNetwork) -> list[str]:
-    """Return what is wrong with the number of layers that a mapping is said to have."""
-    count = _layers_of_mapping(network)
-    said = [part(network.settings, "mapping_kwargs").get("num_layers", count)]
-    if "mapping" in network.layers:
-        said.append(network.layers["mapping"].attributes.get("num_layers", count))
-    return [
-        f"its {role}'s mapping has num_layers {settings_in_words(number)}, and {count} layers"
-        for number in said
-        if number != count
-    ]
 
 
 def _backbone_of(generator: StoredNetwork) -> str:
@@ -298,6 +319,6 @@ def _whole(
     value = settings.get(name, usual)
     whole = type(value) is int or (type(value) is float and value.is_integer())
     if not whole or not least <= value <= _LARGEST:
-        said = "is missing" if value is None else f"is {settings_in_words(value)}"
+        said = "is missing" if value is None else f"is {described(value)}"
         raise ValueError(f"{name} {said}, where a number from {least} to {_LARGEST} is expected")
     return int(value)

@@ -110,9 +110,9 @@ class FilteredConv2d(nn.Conv2d):
         self.register_buffer("magnitude_ema", torch.ones(()))
         self.magnitude_ema: Tensor
         rate = max(before.rate, after.rate) * (1 if last else _FINER)
-        self._up, self._down = rate // before.rate, rate // after.rate
+        self.up, self.down = rate // before.rate, rate // after.rate
         up_taps, down_taps = (
-            _TAPS * factor if factor > 1 and not last else 1 for factor in (self._up, self._down)
+            _TAPS * factor if factor > 1 and not last else 1 for factor in (self.up, self.down)
         )
         filters = {
             "up_filter": lowpass_filter(
@@ -130,10 +130,10 @@ class FilteredConv2d(nn.Conv2d):
             self.register_buffer(name, taps)
         self.up_filter: Tensor | None
         self.down_filter: Tensor | None
-        grown = (before.size + side - 1) * self._up  # the convolution pads to all it can see
-        missing = (after.size - 1) * self._down + 1 - grown + up_taps + down_taps - 2
-        low = (missing + self._up) // 2
-        self._around = (low, missing - low, low, missing - low)
+        grown = (before.size + side - 1) * self.up  # the convolution pads to all it can see
+        missing = (after.size - 1) * self.down + 1 - grown + up_taps + down_taps - 2
+        low = (missing + self.up) // 2
+        self.around = (low, missing - low, low, missing - low)
         self._last, self._clamp = last, clamp
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
@@ -160,9 +160,9 @@ class FilteredConv2d(nn.Conv2d):
             self.bias,
             up_taps=self.up_filter,
             down_taps=self.down_filter,
-            up=self._up,
-            down=self._down,
-            padding=self._around,
+            up=self.up,
+            down=self.down,
+            padding=self.around,
             gain=1.0 if self._last else GAIN,
             leak=1.0 if self._last else LEAK,
             clamp=self._clamp,

@@ -37,16 +37,17 @@ _NOT_PUBLIC = _networks(
     "0.0.0.0/8",
     "100.64.0.0/10",
     "192.0.0.0/24",
+    "192.88.99.0/24",
     "198.18.0.0/15",
-    "::/96",
-    "::ffff:0:0/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "2001::/32",
+    "::/3",  # of IPv6, 2000::/3 alone is given out
+    "2001::/23",
     "2002::/16",
-    "fec0::/10",
+    "3fff::/20",
+    "4000::/2",
+    "8000::/1",
 )
 _ENDS_IN_IPV4 = _networks("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # before an IPv4 address (RFC 5214)
 
 
 class Reach(Enum):
@@ -113,9 +114,10 @@ def reach_of(ip: str) -> Reach:
         ValueError: It is no IP address.
     """
     parsed = ipaddress.ip_address(ip.partition("%")[0])
-    if any(_is_in(one, _FORBIDDEN) for one in (parsed, *_carried_by(parsed))):
+    carried = _carried_by(parsed)
+    if any(_is_in(one, _FORBIDDEN) for one in (parsed, *carried)):
         return Reach.FORBIDDEN
-    is_public = parsed.is_global and not (parsed.is_multicast or parsed.is_reserved)
+    is_public = parsed.is_global and not (parsed.is_multicast or parsed.is_reserved or carried)
     return Reach.PUBLIC if is_public and not _is_in(parsed, _NOT_PUBLIC) else Reach.PRIVATE
 
 
@@ -131,7 +133,7 @@ def _carried_by(address: Address) -> list[ipaddress.IPv4Address]:
     if isinstance(address, ipaddress.IPv4Address):
         return []
     carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if _is_in(address, _ENDS_IN_IPV4):
+    if _is_in(address, _ENDS_IN_IPV4) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [one for one in carried if one is not None]
 

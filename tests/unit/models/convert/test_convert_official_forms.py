@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ from graftgan.models.sources import open_source
 from graftgan.networks import blank_pair
 from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings
-from official_networks import SIDE, Form, Official, Z, file_of, pictures, scores, without_clamps
+from official_networks import SIDE, Form, Official, W, Z, file_of, pictures, scores, without_clamps
 from official_pickles import write_official
 from tiny_networks import draw_pictures
 
@@ -130,12 +131,38 @@ def test_what_layers_keep_counts_before_the_settings(tmp_path: Path):
     assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
 
 
-def test_sizes_that_were_given_by_their_place_are_what_the_network_keeps(tmp_path: Path):
+@pytest.mark.parametrize("by_place", [True, False])
+def test_sizes_without_their_names_are_what_was_given_by_place_or_kept(
+    tmp_path: Path, by_place: bool
+):
     form = Form(clamp=1.5, critic_clamp=1.5, bias=2.0)
     _, ours, theirs = file_of(form)
     for net in (ours, theirs):
-        names = {"z_dim", "w_dim", "c_dim", "img_resolution", "img_channels"} & set(net.settings)
-        net.kept[""] = {name: net.settings.pop(name) for name in names}
+        names = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+        sizes = {name: net.settings.pop(name) for name in names if name in net.settings}
+        net.kept[""] = {"_init_args": tuple(sizes.values())} if by_place else sizes
+    networks = {"D": theirs.stored("Discriminator"), "G_ema": ours.stored("Generator")}
+    import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "faces")
+    assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
+
+
+@pytest.mark.parametrize("waves", ["", "t", "r"])
+def test_layers_that_keep_nothing_are_those_of_their_weights(tmp_path: Path, waves: str):
+    clamp = 256 if waves else None  # the usual one
+    form = Form(waves=waves, clamp=clamp, bias=300.0 if waves else 0.3)
+    _, ours, theirs = file_of(form)
+    ours.kept, theirs.kept = {}, {}
+    networks = {"D": theirs.stored("Discriminator"), "G_ema": ours.stored("Generator")}
+    import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "faces")
+    assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
+
+
+def test_where_convolutions_do_not_keep_their_clamp_they_were_built_with_it(tmp_path: Path):
+    form = Form(clamp=1.5, critic_clamp=2.0, bias=2.0)
+    _, ours, theirs = file_of(form)
+    for kept in (*ours.kept.values(), *theirs.kept.values()):
+        if "conv_clamp" in kept:
+            kept["_init_kwargs"] = {"conv_clamp": kept.pop("conv_clamp")}
     networks = {"D": theirs.stored("Discriminator"), "G_ema": ours.stored("Generator")}
     import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "faces")
     assert_computes(open_source(str(tmp_path / "faces")).pair, ours, theirs, form)
@@ -203,6 +230,24 @@ def layer(role: str, name: str, **kept: Any) -> Callable[[Official, Official], N
     return change
 
 
+def unsaid(name: str, setting: str, value: Any) -> Callable[[Official, Official], None]:
+    """Have a layer of the generator keep nothing of a setting that it was built with."""
+
+    def change(ours: Official, theirs: Official) -> None:
+        del ours.kept[name][setting]
+        ours.kept[name]["_init_kwargs"] = {setting: value}
+
+    return change
+
+
+def magnitude(value: float) -> Callable[[Official, Official], None]:
+    def change(ours: Official, theirs: Official) -> None:
+        name = "synthesis.L5_36_18.frozen_magnitude_ema"
+        ours.tensors[name] = torch.tensor(value, dtype=torch.float64)
+
+    return change
+
+
 WRONG: list[tuple[str, Callable[[Official, Official], None], str]] = [
     ("", generator(activation="relu"), "generator has activation 'relu', where 'lrelu' is exp"),
     ("", generator(use_noise=False), "generator has use_noise False, where True is expected"),
@@ -217,9 +262,9 @@ WRONG: list[tuple[str, Callable[[Official, Official], None], str]] = [
     (
         "",
         generator(mapping_kwargs={"num_layers": 5}),
-        "mapping has num_layers 5, and 2 layers",
+        "mapping_kwargs has num_layers 5, where 2 is expected",
     ),
-    ("", layer("generator", "mapping", num_layers=3), "mapping has num_layers 3, and 2 layers"),
+    ("", layer("generator", "mapping", num_layers=3), "mapping has num_layers 3, where 2"),
     ("", generator(mapping_kwargs={"norm": 1}), "mapping_kwargs has norm 1, a setting that is not"),
     ("", generator(synthesis_kwargs={"x": None}), "synthesis_kwargs has x None, a setting that"),
     ("", generator(mapping_kwargs=3), "mapping_kwargs 3, where settings are expected"),
@@ -227,7 +272,7 @@ WRONG: list[tuple[str, Callable[[Official, Official], None], str]] = [
     ("", generator(c_dim=1 << 40), "c_dim is 1099511627776, where"),
     ("", generator(w_dim=float("nan")), "w_dim is nan, where a number"),
     ("", generator(img_resolution=None), "img_resolution is missing"),
-    ("", generator(z_dim=1 << 20), "does not fit the network"),
+    ("", generator(z_dim=1 << 20), "has z_dim 6, where 1048576 is expected; its generator.s layer"),
     ("t", generator(output_scale=1.0), "output_scale 1, where 0.25 is expected"),
     ("t", generator(first_cutoff=3), "first_cutoff 3, where 2 is expected"),
     ("t", generator(filter_size=8), "filter_size 8, where 6 is expected"),
@@ -251,7 +296,82 @@ WRONG: list[tuple[str, Callable[[Official, Official], None], str]] = [
     ("", layer("generator", "synthesis.b8.conv1", use_noise=False), "b8.conv1 has use_noise False"),
     ("", layer("generator", "mapping.fc1", bias_gain=0.5), "lr_multiplier 0.01 in .*, 0.5 in"),
     ("", layer("generator", "mapping.fc1", activation="linear"), "mapping.fc1 has activation 'li"),
-    ("", layer("generator", "\x1b[2J", act_gain=7.0), r"layer \\x1b\[2J has act_gain 7"),
+    ("", layer("generator", "\x1b[2J", act_gain=7.0), r"layer \\x1b\[2J is not known"),
+    # what layers keep without a word from those beside them
+    ("", unsaid("synthesis.b8.conv1", "activation", "relu"), "b8.conv1 has activation 'relu', whe"),
+    ("", unsaid("mapping.fc0", "activation", "relu"), "mapping.fc0 has activation 'relu', where"),
+    ("", layer("generator", "mapping", _init_kwargs={"activation": "elu"}), "has activation 'elu'"),
+    (
+        "",
+        layer("generator", "synthesis.b8", _init_kwargs={"resample_filter": [1, 2, 1]}),
+        r"b8 has resample_filter \[1, 2, 1\], where \[1, 3, 3, 1\]",
+    ),
+    (
+        "",
+        layer("generator", "", _init_args=(Z, 0, W, 16, 3, {}, "relu")),
+        "given 'relu' by its pla",
+    ),
+    (
+        "",
+        layer("generator", "synthesis.b8.conv1", _init_args=(24, 16, W, 8, 3, 1, True, "relu")),
+        "b8.conv1 is given 'relu' by its place, and not by its name",
+    ),
+    ("", layer("discriminator", "b8.conv1", _init_args=(16, 24, 5)), "b8.conv1 has kernel_size 5"),
+    *(
+        ("", layer("discriminator", "b16.conv0", act_gain=value), f"b16.conv0 has act_gain {said}")
+        for value, said in (("2", "'2'"), (None, "None"), (True, "True"))
+    ),
+    *(
+        ("", layer("generator", "synthesis.b16.torgb", weight_gain=value), f"weight_gain {said}")
+        for value, said in (("x", "'x'"), (None, "None"), (True, "True"), (1.0, "1, where 0.35"))
+    ),
+    ("", layer("generator", "synthesis.b16.conv0", up=1), "conv0 has up 1, where 2 is expected"),
+    ("", layer("generator", "synthesis.b16.conv1", up=2), "conv1 has up 2, where 1 is expected"),
+    ("", layer("generator", "synthesis.b16.conv1", padding=0), "padding 0, where 1 is expected"),
+    ("", layer("generator", "synthesis.b8", num_conv=1), "b8 has num_conv 1, where 2 is expected"),
+    ("", layer("generator", "synthesis.b8", is_last=True), "is_last True, where False is expected"),
+    (
+        "",
+        layer("generator", "synthesis.b16.conv1", noise_mode="random"),
+        "noise_mode 'random', a s",
+    ),
+    ("", layer("generator", "mapping", normalize_z=False), "normalize_z False, a setting that is"),
+    ("", layer("generator", "", truncation_psi=0.5), "truncation_psi 0.5, a setting that is not"),
+    (
+        "",
+        layer("generator", "synthesis.b8.conv1", _forward_hooks={1: 2}),
+        "_forward_hooks of the k",
+    ),
+    ("", layer("discriminator", "b16.conv1", down=1), "b16.conv1 has down 1, where 2 is expected"),
+    ("", layer("discriminator", "b16.conv0", padding=3), "padding 3, where 1 is expected"),
+    ("", layer("discriminator", "b16.skip", conv_clamp=7), "skip has conv_clamp 7, where None is"),
+    ("", layer("discriminator", "b16.skip", bias=True), "skip has bias True, where False or None"),
+    ("", layer("discriminator", "b4.dropout", p=0.5), "layer b4.dropout is not known"),
+    ("", critic(block_kwargs={"conv_clamp": 1.0}), "block_kwargs has conv_clamp 1, where None is"),
+    ("", generator(lr_multiplier=0.5), "generator has lr_multiplier 0.5, a setting that is not kn"),
+    ("", layer("discriminator", "b4.fc", conv_clamp=None), "b4.fc has conv_clamp None, a setting"),
+    ("", critic(img_channels=6), "discriminator has img_channels 6, where 3 is expected"),
+    ("", critic(img_resolution=32), "discriminator has img_resolution 32, where 16 is expected"),
+    ("", generator(mapping_kwargs={"layer_features": 16}), "layer_features 16, where None or 8 is"),
+    *(
+        ("t", layer("generator", "synthesis.L5_36_18", **{name: value}), f"L5_36_18 has {name} ")
+        for name, value in {
+            **{"up_factor": 3, "up_taps": 18, "down_factor": 4, "down_taps": 24},
+            **{"padding": [0, 0, 0, 0], "is_torgb": True, "is_critically_sampled": True},
+            **{"in_sampling_rate": 3, "out_sampling_rate": 3, "tmp_sampling_rate": 7},
+            **{"in_half_width": 9.0, "out_half_width": 9.0, "in_cutoff": 7.0, "out_cutoff": 7.0},
+            **{"down_radial": True, "conv_kernel": 1, "in_size": 7, "out_size": np.array([3, 3])},
+            **{"lrelu_upsampling": 4, "filter_size": 8, "use_radial_filters": True, "gain": 2.0},
+        }.items()
+    ),
+    ("t", layer("generator", "synthesis.L14_16_3", conv_kernel=3), "conv_kernel 3, where 1 is exp"),
+    ("t", layer("generator", "synthesis.input", sampling_rate=5.0), "sampling_rate 5, where 16 is"),
+    ("t", layer("generator", "synthesis.input", size=np.array([20, 20])), r"has size \[20, 20\]"),
+    ("t", layer("generator", "synthesis", layer_names=["L0_36_24"]), "synthesis has layer_names"),
+    *(
+        ("t", magnitude(value), r"L5_36_18.magnitude_ema \[.*\], where a finite positive")
+        for value in (0.0, -1.0, float("nan"), float("inf"), 1e-300)
+    ),
 ]
 
 
@@ -266,6 +386,28 @@ def test_what_is_not_understood_is_named_with_its_value(tmp_path: Path, number: 
         import_source(file, tmp_path / "x")
     assert str(refusal.value).isprintable()
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (("SuperresGenerator", "Discriminator"), "generator is of the class 'SuperresGenerator'"),
+        (("Discriminator", "Generator"), "its generator is of the class 'Discriminator', where"),
+        (("Generator", "DualDiscriminator"), "its discriminator is of the class 'DualDiscrim"),
+    ],
+)
+def test_networks_of_another_class_are_refused(tmp_path: Path, places: Any, says: str):
+    _, ours, theirs = file_of(Form())
+    networks = {"D": theirs.stored(places[1]), "G_ema": ours.stored(places[0])}
+    with pytest.raises(CheckpointError, match=says):
+        import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "x")
+
+
+def test_layers_of_another_class_are_refused(tmp_path: Path):
+    networks, _, _ = file_of(Form())
+    networks["G_ema"].meta["state"]["_modules"]["mapping"].meta["class_name"] = "Mapper"
+    with pytest.raises(CheckpointError, match="mapping is of the class 'Mapper', where 'MappingNe"):
+        import_source(write_official(tmp_path / "x.pkl", networks), tmp_path / "x")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
