@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -142,16 +143,18 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     gives an empty list.
     """
     try:
-        return parse_jsonl(path.read_bytes().decode("utf-8", errors="replace"))
+        return list(parse_jsonl(path.read_bytes().decode("utf-8", errors="replace")))
     except OSError:
         return []
 
 
-def parse_jsonl(text: str) -> list[dict[str, Any]]:
-    """Return the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
+def parse_jsonl(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
     # Only a line feed ends a line: JSON may hold the other characters that end one of text.
-    entries = (_parsed(line) for line in text.split("\n"))
-    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
+    for line in re.finditer(r"[^\n]+", text):
+        entry = _parsed(line.group())
+        if isinstance(entry, dict):
+            yield cast("dict[str, Any]", entry)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from graftgan.core.errors import ImageSetError
 from graftgan.core.files import parse_jsonl, read_jsonl, write_jsonl
+from graftgan.core.zip_members import unpacked
 
 MANIFEST = "manifest.jsonl"
 """Lies beside the pictures; each line names one by its path below the folder."""
@@ -18,7 +20,8 @@ _UNREADABLE = (  # what a damaged zip raises, or one that is packed in a way Pyt
     *(OSError, EOFError, KeyError, ValueError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-_LARGEST_MANIFEST = 256 * 2**20  # bytes
+_LARGEST_MANIFEST = 64 * 2**20  # bytes in a zip
+_LARGEST_IN_SMALL = 4 * 2**20  # bytes in a zip that has fewer itself, as one of pictures has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,9 @@ def origins_of(pictures: Path) -> dict[str, Origin]:
     """Return origins by the picture's name in a folder or zip; empty where there is no manifest.
 
     The manifest lies in it; that of a folder may also lie beside it.
+
+    Raises:
+        ImageSetError: That of a zip is far larger than any manifest of so few bytes of pictures.
     """
     if pictures.is_file():
         return _by_name(_lines_in_zip(pictures), prefix="")
@@ -79,13 +85,17 @@ def _by_name(lines: Iterable[Mapping[str, Any]], *, prefix: str) -> dict[str, Or
     }
 
 
-def _lines_in_zip(path: Path) -> list[dict[str, Any]]:
+def _lines_in_zip(path: Path) -> Iterable[Mapping[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(MANIFEST)
-            if entry.file_size > _LARGEST_MANIFEST:
-                return []
-            text = archive.read(entry).decode("utf-8", errors="replace")
+            largest = min(_LARGEST_MANIFEST, max(_LARGEST_IN_SMALL, path.stat().st_size))
+            if entry.file_size > largest:
+                raise ImageSetError(
+                    f"{MANIFEST} of {path} is larger than {largest >> 20} MB, and than the zip; "
+                    "make the zip again with a manifest of its pictures only, or without one"
+                )
+            text = unpacked(archive, entry).decode("utf-8", errors="replace")
     except _UNREADABLE:
         return []
     return parse_jsonl(text)

@@ -2,13 +2,14 @@
 
 import zipfile
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from graftgan.core.errors import ImageSetError
 from graftgan.core.untrusted import shown
+from graftgan.core.zip_members import LARGEST_TIGHT, first_bytes, is_tight, unpacked
 from graftgan.pictures.file_kinds import looks_like_picture
 from graftgan.pictures.members import (
     LARGEST_FILE,
@@ -26,6 +27,10 @@ _READABLE = frozenset(
     (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 )
 _AES = 99
+_MOST_UNPACKED = 2**30  # bytes of all members together, where the zip is small
+_MOST_TIMES = 250  # the same as a multiple of the zip's size; pictures hardly pack at all
+_MOST_LOOKS = 256  # at members that bzip2 or LZMA packed: each costs a block of up to 900 kB
+_BLOCK = 2**20  # bytes that a member packed with bzip2 costs at least, whatever it states
 # The numbers of the zip specification (APPNOTE, section 4.4.5).
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
@@ -56,10 +61,15 @@ def open_zip(path: Path) -> Generator[Contents]:
     """Yield the pictures in a zip.
 
     Raises:
-        ImageSetError: It is damaged.
+        ImageSetError: It is damaged, or unpacks to far more than a zip of its size should.
     """
     with opened_zip(path) as archive:
-        entries = [entry for entry in archive.infolist() if _is_picture(archive, entry)]
+        tight = [entry for entry in archive.infolist() if is_tight(entry)]
+        nameless = [entry for entry in tight if not has_picture_suffix(entry.filename)]
+        unseen = set(nameless[_MOST_LOOKS:])
+        found = [entry for entry in archive.infolist() if entry not in unseen]
+        entries = [entry for entry in found if _is_picture(archive, entry)]
+        _check_sizes(path, entries)
         names, notes = _different([tidy_name(entry.filename) for entry in entries])
         members = [
             Member(
@@ -70,7 +80,22 @@ def open_zip(path: Path) -> Generator[Contents]:
             )
             for name, entry in zip(names, entries, strict=True)
         ]
+        if unseen:
+            why = "packed with bzip2 or LZMA and without a picture's name: too many to look into"
+            notes += (f"left out {len(unseen)} {why}",)
         yield Contents(sorted(members, key=lambda member: member.name), notes)
+
+
+def _check_sizes(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a bomb by the sizes that it states, which no member exceeds when it is unpacked."""
+    sizes = (max(entry.file_size, _BLOCK * is_tight(entry)) for entry in entries)
+    total = sum(size for size in sizes if size <= LARGEST_FILE)  # a larger one is skipped
+    packed = path.stat().st_size
+    if total > max(_MOST_UNPACKED, _MOST_TIMES * packed):
+        raise ImageSetError(
+            f"{path} has {packed / 1e6:.1f} MB, and its pictures unpack to {total / 1e9:.1f} GB, "
+            f"more than {_MOST_TIMES} times as much; unpack it yourself and give the folder"
+        )
 
 
 def tidy_name(name: str) -> str:
@@ -110,8 +135,7 @@ def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     if has_picture_suffix(name):
         return True
     try:
-        with archive.open(entry) as file:
-            return looks_like_picture(file.read(16))
+        return looks_like_picture(first_bytes(archive, entry, 16))
     except Exception:  # a damaged or encrypted member that does not even claim to be a picture
         return False
 
@@ -140,10 +164,11 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         raise Unusable("encrypted in the zip")
     if entry.compress_type not in _READABLE:
         raise Unusable(_not_readable(entry.compress_type))
-    if entry.file_size > LARGEST_FILE:
-        raise Unusable(too_large_file())
+    largest = LARGEST_TIGHT if is_tight(entry) else LARGEST_FILE
+    if entry.file_size > largest:
+        raise Unusable(too_large_file(largest))
     try:
-        return archive.read(entry)
+        return unpacked(archive, entry)
     except (NotImplementedError, RuntimeError):  # this Python was built without the compression
         raise Unusable(_not_readable(entry.compress_type)) from None
     except MemoryError:

@@ -16,12 +16,19 @@ from numpy.typing import NDArray
 
 from graftgan.core.errors import ImageSetError
 from graftgan.core.untrusted import shown
+from graftgan.core.zip_members import is_tight
 from graftgan.pictures.archive import damaged, opened_zip
 from graftgan.pictures.members import Content, Contents, Member
 
 _KEYS = ("x_train", "images", "arr_0")  # come first
-_MOST_UNPACKED = 4 * 2**30  # bytes of a compressed array; one that is only stored may be larger
 _MOST_PICTURES = 5_000_000
+# A compressed array is unpacked whole; one that is only stored is mapped, and may be larger.
+_MOST_UNPACKED = 4 * 2**30  # bytes
+_MOST_TIMES = 20  # the same as a multiple of the file's size ...
+_SMALL_UNPACKED = 512 * 2**20  # ... or so many bytes
+_BYTES_OF_PICTURE = 16  # of the file, at least, where there are more than so many pictures:
+_FEW_PICTURES = 10_000
+_MOST_ARRAYS = 100  # whose headers are looked at
 _LONGEST_HEADER = 10_000  # bytes, as numpy's own limit
 _LOCAL_HEADER = 30  # bytes before the name of a zip's member
 _PIECE = 2**22  # bytes read at a time
@@ -84,7 +91,8 @@ def open_npz(path: Path, stamp: str) -> Generator[Contents]:
         Member(f"{header.key}/{i:06d}", partial(_picture, pictures, i), stamp, size)
         for i in range(len(pictures))
     ]
-    yield Contents(members, (f"pictures from the array '{header.key}'",))
+    side = min(pictures.shape[1:3])
+    yield Contents(members, (f"pictures from the array '{header.key}'",), side)
 
 
 def _picture(pictures: NDArray[np.uint8], index: int) -> Content:
@@ -96,7 +104,11 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
     seen: list[str] = []
     for entry in sorted(archive.infolist(), key=lambda entry: _preference(entry.filename)):
         key = entry.filename.removesuffix(".npy")
+        if len(seen) >= _MOST_ARRAYS:
+            raise ImageSetError(f"{path} has more than {_MOST_ARRAYS} arrays; leave one in it")
         try:
+            if is_tight(entry):
+                raise ValueError("packed as numpy does not; save it again")
             with archive.open(entry) as file:
                 header = _header_of(key, entry, file)
         except Exception as error:  # numpy and zipfile raise many kinds for damaged members
@@ -150,17 +162,20 @@ def _check_size(path: Path, header: _Header) -> None:
             f"{path} is a damaged npz: {header.in_words()} should take {header.size:,} bytes, and "
             f"{header.entry.file_size - header.start:,} are there; make or fetch it again"
         )
+    file = path.stat().st_size
     packed = header.entry.compress_type != zipfile.ZIP_STORED
-    if packed and header.size > _MOST_UNPACKED:
+    most = min(_MOST_UNPACKED, max(_SMALL_UNPACKED, _MOST_TIMES * file))
+    if packed and header.size > most:
         raise ImageSetError(
             f"{path}: {header.in_words()} unpacks to {header.size / 1e9:.1f} GB, more than "
-            f"{_MOST_UNPACKED / 1e9:.1f}; save it with numpy.savez, which does not pack, or as "
-            "picture files in a zip"
+            f"{most / 1e9:.1f} for a file of {file / 1e6:.1f} MB; save "
+            "it with numpy.savez, which does not pack, or as picture files in a zip"
         )
-    if header.shape[0] > _MOST_PICTURES:
+    most = min(_MOST_PICTURES, max(_FEW_PICTURES, file // _BYTES_OF_PICTURE))
+    if header.shape[0] > most:
         raise ImageSetError(
             f"{path}: {header.in_words()} is {header.shape[0]:,} pictures, more than "
-            f"{_MOST_PICTURES:,}; split it"
+            f"{most:,} for a file of {file / 1e6:.1f} MB; split it"
         )
 
 

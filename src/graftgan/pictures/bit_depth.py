@@ -5,7 +5,6 @@ black. Where a PNG says how many bits there were (its chunk sBIT) and no value i
 decides; else the largest value does, of the picture or of the whole set.
 """
 
-import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,15 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
-from graftgan.pictures.file_kinds import open_picture
+from graftgan.pictures.file_kinds import open_picture, png_chunk
 from graftgan.pictures.members import Unusable
 
 FULL = 16
+Clear = int | tuple[int, int, int]
 _USUAL = (8, 10, 12, 14, FULL)  # bits
 _BLACK = 12  # a picture that fits in so many bits shows next to nothing when it is read as 16
 _LOW_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """How Pillow unpacks the lower byte of a value, by how it unpacks the upper one."""
+_STEPS = {"L;2": 85, "L;4": 17}  # levels between two values
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
 _TELLS = 64  # of the upper 8 bits: values below it are of 14 bit or fewer
 _MOST_IN_TWO = 25_000_000  # pixels of a picture whose upper and lower bits are decoded apart
 _PIXELS = 2**20  # taken at a time, to bound the memory
@@ -38,12 +41,16 @@ class Deep:
         lower: The lower 8 bits of a coloured picture whose upper ones say little; else None.
         largest: The largest value, of those of 16 bit; transparency is none.
         stated: The bits that the file says there are, where that can be true; else None.
+        clear: The value of pixels that are transparent (a PNG's tRNS); None: there is none.
+        negative: Whether 0 is white, as some TIFFs of one channel have it.
     """
 
     upper: Image.Image
     lower: Image.Image | None
     largest: int
     stated: int | None
+    clear: Clear | None = None
+    negative: bool = False
 
     @property
     def needed(self) -> int:
@@ -51,8 +58,13 @@ class Deep:
         return self.stated or next((b for b in _USUAL if self.largest < 1 << b), FULL)
 
     def in_8_bit(self, bits: int) -> Image.Image:
-        """Return the picture in ``L``, ``RGB`` or ``RGBA``, its values read as ``bits`` long."""
-        if self.upper.mode in ("RGB", "RGBA") and (bits == FULL or self.lower is None):
+        """Return the picture in ``L``, ``RGB`` or ``RGBA``, its values read as ``bits`` long.
+
+        A value that stands for transparency becomes white.
+        """
+        if self.upper.mode in ("RGB", "RGBA") and (
+            self.lower is None or (bits == FULL and self.clear is None)
+        ):
             return self.upper
         mode = self.upper.mode if self.upper.mode in ("RGB", "RGBA") else "L"
         opaque = mode == "RGBA" and _brightest(self.upper, 3) >= _TELLS
@@ -61,6 +73,10 @@ class Deep:
             levels = _levels(values, bits)
             if opaque:  # transparency has all 16 bits, whatever the colours have
                 levels[..., 3] = values[..., 3] >> 8
+            if self.negative:
+                levels = 255 - levels
+            if self.clear is not None:  # white, as all that is transparent becomes
+                levels[_is_clear(values, self.clear)] = 255
             result.paste(Image.fromarray(levels), (0, top))
         return result
 
@@ -86,6 +102,16 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16") or ";16" in _raw_mode(image)
 
 
+def scale_clear(image: Image.Image) -> None:
+    """Scale the value that stands for transparency in a PNG of 2 or 4 bit as Pillow does the rest.
+
+    To be called for a picture that was opened, and not loaded.
+    """
+    step, clear = _STEPS.get(_raw_mode(image)), image.info.get("transparency")
+    if step is not None and isinstance(clear, int):
+        image.info["transparency"] = clear * step
+
+
 def load_deep(image: Image.Image, content: bytes) -> Deep:
     """Decode ``image``, which was opened from ``content``.
 
@@ -94,34 +120,36 @@ def load_deep(image: Image.Image, content: bytes) -> Deep:
     """
     raw_mode = _raw_mode(image)
     image.load()
-    stated = stated_bits(content)
+    clear = image.info.pop("transparency", None)  # Pillow compares it with 8 of the 16 bits
+    stated = max((png_chunk(content, b"sBIT") or b"")[:4], default=None)
     if image.mode not in ("RGB", "RGBA"):
-        ends = [(int(values.min()), int(values.max())) for _, values in _bands(image, None)]
+        ends = [_ends(values, clear) for _, values in _bands(image, None)]
         largest = max(high for _, high in ends)
         if largest > 65535 or min(low for low, _ in ends) < 0:
             raise Unusable("pixel values beyond 16 bit")
-        return Deep(image, None, largest, _plausible(stated, largest))
+        return Deep(image, None, largest, _plausible(stated, largest), clear, _is_negative(image))
     brightest = max(_brightest(image, channel) for channel in range(3))
     lower, largest = None, 256 * brightest + 255
-    if brightest < _TELLS:
+    if brightest < _TELLS or clear is not None:
         image, lower = _thinned(image), _thinned(_lower_bytes(content, raw_mode))
-        largest = max(int(values[..., :3].max()) for _, values in _bands(image, lower))
-    return Deep(image, lower, largest, _plausible(stated, largest))
+        largest = max(_ends(values[..., :3], clear)[1] for _, values in _bands(image, lower))
+    return Deep(image, lower, largest, _plausible(stated, largest), clear)
 
 
-def stated_bits(content: bytes) -> int | None:
-    """Return what the chunk sBIT of a PNG says; None: it is no PNG, or says nothing."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return None
-    place = 8
-    while place + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        if kind == b"sBIT":
-            return max(content[place + 8 : place + 8 + min(length, 4)], default=None)
-        if kind in (b"PLTE", b"IDAT"):
-            return None
-        place += 12 + length
-    return None
+def _is_negative(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _is_clear(values: NDArray[np.int32], clear: Clear) -> NDArray[np.bool_]:
+    """Return which pixels (rows, w) have the value that stands for none."""
+    same = values == np.asarray(clear)
+    return same if same.ndim == 2 else same.all(axis=-1)
+
+
+def _ends(values: NDArray[np.int32], clear: Clear | None) -> tuple[int, int]:
+    """Return the smallest and the largest value of the pixels that are to be seen."""
+    seen = values if clear is None else values[~_is_clear(values, clear)]
+    return (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
 
 
 def _plausible(stated: int | None, largest: int) -> int | None:

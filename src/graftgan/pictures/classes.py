@@ -57,7 +57,10 @@ def classes_by_name(names: Sequence[str], *, where: Path) -> dict[str, str]:
     Raises:
         ImageSetError: A picture lies in no such folder, or the file has no label for it.
     """
-    stated = stated_labels(where, names)
+    return _classes(names, stated_labels(where, names), where)
+
+
+def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path) -> dict[str, str]:
     if stated is not None:
         return _as_stated(names, stated, where)
     folders = {name: PurePosixPath(name).parts[:-1] for name in names}
@@ -87,7 +90,8 @@ def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path
     Raises:
         ImageSetError: The folders give no classes, or a class has too few pictures to train on.
     """
-    class_of = classes_by_name(names, where=where)
+    stated = stated_labels(where, names)
+    class_of = _classes(names, stated, where)
     classes = tuple(sorted(set(class_of.values())))
     found = [class_of[name] for name in training]
     counts = Counter(found)
@@ -99,7 +103,7 @@ def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path
         )
     in_all = ", ".join(f"{name} {counts[name]}" for name in classes)
     few = ", ".join(name for name in classes if counts[name] < _FEW)
-    by = f" (by {LABELS_FILE})" if stated_labels(where, names) is not None else ""
+    by = f" (by {LABELS_FILE})" if stated is not None else ""
     notes = (f"classes{by}: {in_all}", f"fewer than {_FEW} pictures of {few}" if few else "")
     labels = torch.tensor([classes.index(name) for name in found])
     return Labelling(classes, labels, class_of, tuple(note for note in notes if note))

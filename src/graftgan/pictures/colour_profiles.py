@@ -1,6 +1,7 @@
 """Embedded colour profiles: what their numbers mean in sRGB."""
 
 import io
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,11 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from graftgan.pictures.file_kinds import png_chunk
+from graftgan.pictures.members import Unusable
+
 _SRGB = ImageCms.createProfile("sRGB")
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+_NEAR_PRIMARIES = frozenset((1, 2, 5, 6))  # BT.709, none stated, BT.601
+_NEAR_TRANSFERS = frozenset((1, 2, 4, 5, 6, 11, 13, 14, 15))  # about as sRGB, or none stated
+_FAR = {8: "linear light", 16: "HDR (PQ)", 18: "HDR (HLG)"}
+_NUMBERS, _START = b"colrnclx", 2**16  # begin the box, within so many bytes
 _SAME = 2  # levels; a profile that moves colours by no more is sRGB
 CONVERTED = "converted to sRGB from their colour profile"
+STATED = "with colours stated as other ones than sRGB (cICP), taken as sRGB"
 DAMAGED = "with a colour profile that is damaged or of other colours, taken as sRGB"
 
 
@@ -42,6 +51,27 @@ def profile_of(image: Image.Image) -> bytes | None:
     """Return the colour profile in a picture's file; None: there is none."""
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile else None
+
+
+def remark_on_stated(content: bytes) -> str | None:
+    """Return what to say of colours that a file without a profile states by numbers; None: nothing.
+
+    The numbers are those of H.273: a PNG has them in its chunk cICP, AVIF and HEIC in a box.
+
+    Raises:
+        Unusable: They are of light that is far from sRGB, so that the picture would be wrong.
+    """
+    chunk, place = png_chunk(content, b"cICP"), content.find(_NUMBERS, 0, _START)
+    if chunk is not None and len(chunk) == 4:
+        primaries, transfer, _, full = chunk
+    elif content[4:8] == b"ftyp" and place >= 0 and len(content) >= place + 12:
+        (primaries, transfer), full = struct.unpack_from(">2H", content, place + 8), 1
+    else:
+        return None
+    if transfer not in _NEAR_TRANSFERS:
+        name = _FAR.get(transfer, f"transfer {transfer}")
+        raise Unusable(f"its colours are stated as {name}; convert it to sRGB")
+    return None if primaries in _NEAR_PRIMARIES and full else STATED
 
 
 def conversion_of(mode: str, profile: bytes | None) -> Conversion:

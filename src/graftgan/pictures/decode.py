@@ -16,14 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from graftgan.pictures.bit_depth import FULL, Deep, bits_alone, is_deep, load_deep
-from graftgan.pictures.colour_profiles import Conversion, conversion_of, profile_of
-from graftgan.pictures.file_kinds import open_picture
+from graftgan.pictures.bit_depth import FULL, Deep, bits_alone, is_deep, load_deep, scale_clear
+from graftgan.pictures.colour_profiles import (
+    Conversion,
+    conversion_of,
+    profile_of,
+    remark_on_stated,
+)
+from graftgan.pictures.file_kinds import jpeg_scans, open_picture
 from graftgan.pictures.members import Content, Member, Skipped, Unusable
 
 LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
 _LARGE_FILE = 32 * 2**20  # bytes; a larger one is read and decoded with no other large one
 _LARGE_PICTURE = 100 * 2**20  # bytes that it takes to decode; the same for these
+# Decoders that take far more than the picture has: bytes a pixel, and what they may take in all.
+_DECODER_BYTES = {"JPEG2000": 25, "WEBP": 16, "AVIF": 12, "HEIF": 12}
+_MOST_MEMORY = 800_000_000
+_MOST_SCANS = 100  # of a JPEG, as libtiff has it; a progressive one has about ten
 _LARGE_TO_CONVERT = 16_000_000  # pixels; a larger picture is converted a band at a time
 _CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as detail allows
 _BAND = 2**20  # pixels of such a band
@@ -126,7 +135,7 @@ def decode_whole(
         Unusable: With the short reason.
     """
     image = _checked(content, minimum_side)
-    large = _memory_for(image, least) > _LARGE_PICTURE
+    large = _memory_for(image, content, least) > _LARGE_PICTURE
     with _one_large_picture if large else nullcontext():
         return _whole(image, content, mode=mode, least=least, bits=None)
 
@@ -179,7 +188,7 @@ def _read_and_decode(
             content = member.read()
             image = _checked(content, shape.minimum_side)
             fit = partial(_fitted, image, content, shape, bits)
-            large = _memory_for(image, 2 * shape.resolution) > _LARGE_PICTURE
+            large = _memory_for(image, content, 2 * shape.resolution) > _LARGE_PICTURE
             pixels, whole = lane.submit(fit).result() if large and lane is not None else fit()
     except Unusable as reason:
         return Skipped(member.name, str(reason))
@@ -218,6 +227,11 @@ def _checked(content: Content, minimum_side: int) -> Image.Image:
     if isinstance(content, bytes):
         image = open_picture(content)
         _check_size(image.size, minimum_side)
+        most = _MOST_MEMORY // _DECODER_BYTES.get(str(image.format), 1)
+        if image.width * image.height > most:
+            raise Unusable(f"more than {most // 10**6} megapixels in {image.format}; use PNG")
+        if image.format in ("JPEG", "MPO") and jpeg_scans(content) > _MOST_SCANS:
+            raise Unusable(f"a JPEG of more than {_MOST_SCANS} scans; save it again")
         return image
     _check_size((content.shape[1], content.shape[0]), minimum_side)
     return Image.fromarray(content)
@@ -237,6 +251,8 @@ def _whole(
     size, found = image.size, image.mode
     profile = profile_of(image)
     remarks: list[str] = []
+    if profile is None and isinstance(content, bytes):
+        remarks += filter(None, [remark_on_stated(content)])
     deep: Deep | None = None
     if least is not None and image.format in ("JPEG", "MPO"):
         image.draft(None, (least, least))
@@ -247,6 +263,7 @@ def _whole(
         if used != FULL:
             remarks.append(f"with {used} bit values in a file of 16 bit")
     else:
+        scale_clear(image)
         image.load()
         used, upright = FULL, image
     # Not from a picture that was closed: its complaint would keep all of this in memory.
@@ -309,14 +326,17 @@ def _flattened(image: Image.Image, conversion: Conversion, mode: str) -> Image.I
     return flat if flat.mode == mode else flat.convert(mode)
 
 
-def _memory_for(image: Image.Image, least: int | None) -> int:
+def _memory_for(image: Image.Image, content: Content, least: int | None) -> int:
     """Return about how many bytes it takes to decode and convert a picture that was opened."""
     width, height = image.size
-    if least is not None and image.format in ("JPEG", "MPO"):
-        scale = min(8, max(1, min(width, height) // least))
+    own = width * height * _DECODER_BYTES.get(str(image.format), 0)
+    if image.format in ("JPEG", "MPO") and isinstance(content, bytes):
+        if jpeg_scans(content) > 1:  # all its numbers are kept until the last one
+            own = width * height * 2 * len(image.getbands())
+        scale = 1 if least is None else min(8, max(1, min(width, height) // least))
         width, height = width // scale, height // scale
     plain = image.mode in ("L", "RGB")
-    return width * height * 4 * (1 if plain else 3)
+    return own + width * height * 4 * (1 if plain else 3)
 
 
 def _too_large() -> str:

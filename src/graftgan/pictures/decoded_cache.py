@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from graftgan.core.errors import ImageSetError
 from graftgan.core.files import cache_home, clear_killed, partial_ending
 from graftgan.core.progress import CountProgress
 from graftgan.pictures.bit_depth import FULL, agreed_bits
@@ -30,7 +31,7 @@ from graftgan.pictures.file_kinds import readable_extras
 from graftgan.pictures.members import Container, Member, Skipped
 from graftgan.pictures.split import content_of
 
-_FORMAT = 2  # raise it when the same file gives other pixels or the entry another layout
+_FORMAT = 3  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
 
 
@@ -191,6 +192,11 @@ def _decode_into(
     with warnings.catch_warnings(), source.open() as contents:
         # Pillow warns about files it can read; what it cannot read is listed with a reason.
         warnings.simplefilter("ignore")
+        if contents.side is not None and contents.side < shape.minimum_side:
+            raise ImageSetError(
+                f"{source.path} has no usable picture: all {len(contents.members):,} are smaller "
+                f"than {shape.minimum_side} px; lower --minimum-side, or give larger pictures"
+            )
         with closing(decode_all(contents.members, shape, progress)) as outcomes:
             for member, outcome in zip(contents.members, outcomes, strict=True):
                 if isinstance(outcome, Skipped):

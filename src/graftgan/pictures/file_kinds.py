@@ -1,6 +1,8 @@
 """Which kind of file some bytes are, and what to say of kinds that cannot be read."""
 
 import io
+import re
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -22,6 +24,8 @@ _HEIF_BRANDS = frozenset(
 )
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers of a JPEG
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # any that begins a segment, or the end
 _DNG_VERSION = 50706  # the TIFF tag that makes a file a DNG
 
 _HEIC_LACKS = 'HEIC; install it with pip install "graftgan[heic]", or convert it to JPEG or PNG'
@@ -91,6 +95,30 @@ def readable_extras() -> tuple[bool, bool]:
     """Return whether HEIC and AVIF can be read, which depends on what is installed."""
     Image.init()
     return can_read_heif(), "AVIF" in Image.OPEN
+
+
+def png_chunk(content: bytes, kind: bytes) -> bytes | None:
+    """Return a chunk of a PNG that comes before its palette and pixels; None: there is none."""
+    place = len(_MAGIC[0]) if content.startswith(_MAGIC[0]) else len(content)
+    while place + 8 <= len(content):
+        length, found = struct.unpack_from(">I4s", content, place)
+        if found == kind:
+            return content[place + 8 : place + 8 + length]
+        if found in (b"PLTE", b"IDAT"):
+            return None
+        place += 12 + length
+    return None
+
+
+def jpeg_scans(content: bytes) -> int:
+    """Return how many scans the first picture of a JPEG has, each of which may cover all of it."""
+    if content.count(_SCAN) == 1:
+        return 1  # most have no more, and no need to be walked through
+    scans, place = 0, 2
+    while (marker := _MARKER.search(content, place)) is not None and marker[0] != _END:
+        scans += marker[0] == _SCAN
+        place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
 def _why_unidentified(content: bytes) -> str:

@@ -51,10 +51,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The members of a source in their order, and remarks for the person."""
+    """The members of a source in their order, and remarks for the person.
+
+    ``side`` is the shorter one of every picture, where all have one size.
+    """
 
     members: Sequence[Member]
     notes: tuple[str, ...] = ()
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,6 @@ def printable_name(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def too_large_file() -> str:
-    """Return the reason for a member beyond ``LARGEST_FILE``."""
-    return f"larger than {LARGEST_FILE >> 20} MB"
+def too_large_file(largest: int = LARGEST_FILE) -> str:
+    """Return the reason for a member of more than ``largest`` bytes."""
+    return f"larger than {largest >> 20} MB"

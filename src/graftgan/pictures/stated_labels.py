@@ -6,10 +6,12 @@ from typing import cast
 
 from graftgan.core.errors import ImageSetError
 from graftgan.core.files import parse_json
+from graftgan.core.untrusted import shown
 from graftgan.pictures.archive import read_entry, tidy_name
 
 LABELS_FILE = "dataset.json"
-_LARGEST = 256 * 2**20  # bytes
+_LARGEST = 40 * 2**20  # bytes; JSON takes up to 25 times as much memory
+_LARGEST_IN_SMALL = 8 * 2**20  # bytes in a zip that has fewer itself
 
 
 def stated_labels(pictures: Path, names: Sequence[str]) -> Mapping[str, int] | None:
@@ -22,13 +24,14 @@ def stated_labels(pictures: Path, names: Sequence[str]) -> Mapping[str, int] | N
         names: Of its pictures.
 
     Raises:
-        ImageSetError: The file cannot be read, has no labels, or other ones than numbers.
+        ImageSetError: The file cannot be read, has no labels, other ones than numbers, or two
+            of one picture.
     """
     for folder in _common_folders(names):
         content = _content(pictures, folder + LABELS_FILE)
         if content is not None:
             place = f"{folder}{LABELS_FILE} of {pictures}"
-            return {folder + name: label for name, label in _pairs(content, place)}
+            return {folder + name: label for name, label in _labels(content, place).items()}
     return None
 
 
@@ -50,7 +53,8 @@ def _content(pictures: Path, name: str) -> bytes | None:
         ImageSetError: It is there and cannot be read.
     """
     if pictures.is_file():
-        return read_entry(pictures, name, largest=_LARGEST)
+        own = max(_LARGEST_IN_SMALL, pictures.stat().st_size)
+        return read_entry(pictures, name, largest=min(_LARGEST, own))
     file = pictures / name
     try:
         if file.stat().st_size > _LARGEST:
@@ -61,6 +65,16 @@ def _content(pictures: Path, name: str) -> bytes | None:
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise ImageSetError(f"cannot read {file}: {reason}; repair or remove it") from None
+
+
+def _labels(content: bytes, place: str) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for name, label in _pairs(content, place):
+        if labels.setdefault(name, label) != label:
+            raise ImageSetError(
+                f"{place} gives {shown(name)} two labels, {labels[name]} and {label}; repair it"
+            )
+    return labels
 
 
 def _pairs(content: bytes, place: str) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""PNG files of 16 bit a value, which Pillow does not write."""
+"""PNG files that Pillow does not write: of 16 bit a value, and with any chunk."""
 
 import struct
 import zlib
@@ -24,6 +24,11 @@ def png_16(
     stated += _chunk(b"eXIf", exif) if exif else b""
     data = _chunk(b"IDAT", zlib.compress(rows, 1))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + stated + data + _chunk(b"IEND", b"")
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """Return a PNG with one chunk more, behind its header."""
+    return png[:33] + _chunk(kind, data) + png[33:]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -3,12 +3,15 @@
 import io
 import json
 import struct
+import time
 import tracemalloc
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data_drawings import noise
 
 from graftgan.core.errors import ImageSetError
@@ -115,6 +118,119 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path):
     assert [s.reason for s in load(path).skipped] == ["larger than 512 MB"]
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+def bomb(path: Path, names: Sequence[str], size: int, *, method: int, stated: int = 0) -> Path:
+    """Write a zip with a picture, and members of ``size`` zeros that may state another size."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", picture())
+        for name in names:
+            archive.writestr(name, bytes(size))
+        for entry in archive.infolist()[1:]:
+            entry.file_size = stated or size
+    return path
+
+
+def seconds_and_bytes(path: Path) -> tuple[ImageSet | str, float, int]:
+    """Return what becomes of a file, and the processor time and memory that this takes."""
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        result = load(path)
+    except ImageSetError as error:
+        result = str(error)
+    taken = time.process_time() - start, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return result, *taken
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_states_far_more_than_it_has_is_refused(tmp_path: Path, method: int):
+    names = [f"{i}.bmp" for i in range(24)]
+    path = bomb(tmp_path / "x.zip", names, 1000, method=method, stated=60 * 2**20)
+    result, seconds, memory = seconds_and_bytes(path)
+    assert isinstance(result, str)
+    assert "its pictures unpack to 1.5 GB, more than 250 times as much" in result
+    assert seconds < 1
+    assert memory < 10e6
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_is_never_more_than_it_states(tmp_path: Path, method: int):
+    path = bomb(tmp_path / "x.zip", ["b.bmp"], 400 * 2**20, method=method, stated=1000)
+    result, seconds, memory = seconds_and_bytes(path)
+    assert isinstance(result, ImageSet)
+    assert [s.reason for s in result.skipped] == ["damaged in the zip"]
+    assert seconds < 2
+    assert memory < 20e6
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_look_at_the_first_bytes_unpacks_no_more(tmp_path: Path, method: int):
+    path = bomb(tmp_path / "x.zip", ["b", "c", "d.bin"], 100 * 2**20, method=method)
+    with zipfile.ZipFile(path, "a", method) as archive:
+        archive.writestr("picture", picture(1))
+    result, seconds, memory = seconds_and_bytes(path)
+    assert isinstance(result, ImageSet)
+    assert result.names == ("a.png", "picture")
+    assert seconds < 1
+    assert memory < 10e6
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_not_looked_into_is_said(tmp_path: Path, method: int):
+    path = bomb(tmp_path / "x.zip", [f"{i:03d}" for i in range(260)], 10, method=method)
+    assert "left out 4 packed with bzip2 or LZMA and without a picture's" in load(path).summary()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_bzip2_and_lzma_pack_is_right_or_too_large(tmp_path: Path, method: int):
+    path = bomb(tmp_path / "x.zip", ["b.bmp"], 64 * 2**20 + 1, method=method)
+    images = load(path)
+    assert [s.reason for s in images.skipped] == ["larger than 64 MB"]
+    assert torch.equal(images.pictures, load(zipped(tmp_path / "y.zip", {"a": picture()})).pictures)
+
+
+def with_text(path: Path, name: str, text: bytes) -> Path:
+    return zipped(path, {"a/a.png": picture(), "b/b.png": picture(1), name: text})
+
+
+def test_a_dataset_json_that_no_such_zip_needs_is_not_parsed(tmp_path: Path):
+    text = b'{"labels": [' + b'["a/a.png", 0],' * 600_000 + b"[]]}"
+    path = with_text(tmp_path / "x.zip", "dataset.json", text)
+    tracemalloc.start()
+    with pytest.raises(ImageSetError, match=r"dataset.json of .* cannot be read: larger than 8 MB"):
+        load(path, labels="folders")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_a_picture_of_two_labels_is_refused(tmp_path: Path):
+    labels = [[f"0000{i // 6}/img{i:08d}.png", i % 3] for i in range(12)]
+    twice = [*labels, labels[4], ["00000\\img00000004.png", 2]]
+    path = nvidia_set(tmp_path / "set", twice, as_zip=True)
+    with pytest.raises(ImageSetError, match=r"gives 00000/img00000004.png two labels, 1 and 2"):
+        load(path, labels="folders")
+    same = nvidia_set(tmp_path / "same", [*labels, labels[4]], as_zip=True)
+    assert load(same, labels="folders").labels.tolist() == [0, 1, 2] * 4
+
+
+def test_a_manifest_that_no_such_zip_needs_is_refused(tmp_path: Path):
+    line = b'{"name": "a/a.png", "licence": "CC0"}\n'
+    assert load(with_text(tmp_path / "x.zip", "manifest.jsonl", line)).origins.keys() == {"a/a.png"}
+    path = with_text(tmp_path / "y.zip", "manifest.jsonl", line * 120_000)
+    result, seconds, memory = seconds_and_bytes(path)
+    assert isinstance(result, str)
+    assert "manifest.jsonl of" in result
+    assert "is larger than 4 MB, and than the zip" in result
+    assert seconds < 1
+    assert memory < 20e6
+
+
+def test_a_manifest_costs_the_memory_of_its_names_only(tmp_path: Path):
+    path = with_text(tmp_path / "x.zip", "manifest.jsonl", b'{"licence":"x"}\n' * 60_000)
+    _, _, memory = seconds_and_bytes(path)
+    assert memory < 8e6
 
 
 def nvidia_set(place: Path, labels: object, *, as_zip: bool) -> Path:
@@ -292,3 +408,49 @@ def test_a_damaged_picture_in_a_stored_npz_is_found(tmp_path: Path):
     path.write_bytes(content)
     with pytest.raises(ImageSetError, match="damaged npz: Bad CRC"):
         load(path)
+
+
+def npz_of(path: Path, shape: tuple[int, ...], *, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Write an npz with an array of zeros."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    size, piece = int(np.prod(shape)), 2**23
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("images.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, size, piece):
+            file.write(bytes(min(piece, size - start)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((600, 1000, 1000), "unpacks to 0.6 GB, more than 0.5 for a file of 0.6 MB; save"),
+        ((500_000, 1, 1, 3), "is 500,000 pictures, more than 10,000 for a file of 0.0 MB"),
+        ((9000, 3, 15, 40), "all 9,000 are smaller than 16 px; lower --minimum-side"),
+    ],
+)
+def test_a_small_npz_of_far_too_much_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], message: str
+):
+    result, seconds, memory = seconds_and_bytes(npz_of(tmp_path / "x.npz", shape))
+    assert isinstance(result, str)
+    assert message in result
+    assert seconds < 2
+    assert memory < 30e6
+
+
+def test_what_numpy_does_not_pack_so_is_not_unpacked(tmp_path: Path):
+    path = npz_of(tmp_path / "x.npz", (100, 1000, 1000), method=zipfile.ZIP_BZIP2)
+    result, seconds, memory = seconds_and_bytes(path)
+    assert isinstance(result, str)
+    assert "packed as numpy does not" in result
+    assert seconds < 1
+    assert memory < 10e6
+
+
+def test_an_npz_of_very_many_arrays_is_refused(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for i in range(101):
+            archive.writestr(f"{i:03d}.npy", b"no array")
+    with pytest.raises(ImageSetError, match="has more than 100 arrays; leave one in it"):
+        load(tmp_path / "x.npz")
