@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NO_MAPPER, Architecture, StyleArchitecture
+from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict
 from graftgan.experiments.defaults import (
     DEFAULT_PROCEDURE,
@@ -21,14 +22,19 @@ from graftgan.pictures import DataSettings
 from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.augment import POLICIES, AugmentationSettings
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
-from graftgan.transfer import RegularizerSettings, TransferSettings, is_regularized, parse_plan
+from graftgan.training.procedures import PROCEDURES
+from graftgan.transfer import (
+    PRESETS,
+    RegularizerSettings,
+    TransferSettings,
+    is_regularized,
+    parse_plan,
+)
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
 STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
 """Those of the networks' settings that are of a StyleGAN alone."""
-FRESH_PLANS = {DEFAULT_PROCEDURE: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
-"""What trains from fresh weights, by procedure. A procedure that is not here needs a source."""
 
 
 @strict
@@ -42,10 +48,11 @@ class NetworkSettings:
     """Channels of the widest feature map."""
     latent_size: int | None = None
     """Length of the latent vector."""
-    generator_normalisation: str | None = None
-    """batch, instance, layer or none."""
-    discriminator_normalisation: str | None = None
-    """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
+    generator_normalisation: Annotated[str | None, NamesDoc("{}.", NORMALISATIONS)] = None
+    discriminator_normalisation: Annotated[
+        str | None,
+        NamesDoc("{}; wgan_gp takes layer, as batch breaks its penalty.", NORMALISATIONS),
+    ] = None
     style_size: int | None = None
     """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
     mapping_layers: int | None = None
@@ -72,8 +79,10 @@ class NetworkSettings:
     """Of a StyleGAN with classes: of the weights of these layers."""
     direction_size: int | None = None
     """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
-    mapper: str | None = None
-    """What draws pass before the generator: none, affine or miner; some methods need one."""
+    mapper: Annotated[
+        str | None,
+        NamesDoc("What draws pass before the generator: {}; some methods need one.", MAPPERS),
+    ] = None
     classes: tuple[str, ...] | None = None
     """The classes, in alphabetical order; --labels folders finds them, and checks those given."""
 
@@ -93,19 +102,33 @@ class Experiment:
     start: Literal["fresh", "vae"] = "fresh"
     """Without a source: begin with fresh weights, or train a variational auto-encoder first and
     begin with its decoder as the generator."""
-    method: str | None = None
-    """A named method, such as freezed: the settings it stands for; other flags win over them."""
-    backbone: str | None = None
-    """The kind of network; without it the source's, or dcgan."""
-    objective: str | None = None
-    """The adversarial loss: gan, hinge, wgan, wgan_gp or began; without it that of the network's
-    authors for a StyleGAN or began, else hinge."""
-    procedure: str = DEFAULT_PROCEDURE
-    """Training procedure: adversarial, codes (Mind2Mind), reconstruction or vae."""
-    plan: str | None = None
-    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
-    augment: str = "none"
-    """The augmentation policy, such as diffaugment_color_translation, light, ada or none."""
+    method: Annotated[
+        str | None,
+        NamesDoc(
+            "A named method: {}; the settings it stands for. Other flags win over them.", METHODS
+        ),
+    ] = None
+    backbone: Annotated[
+        str | None,
+        NamesDoc("The kind of network: {}; without it the source's, or dcgan.", BACKBONES),
+    ] = None
+    objective: Annotated[
+        str | None,
+        NamesDoc(
+            "The adversarial loss: {}; without it that of the network's authors for a StyleGAN or "
+            "began, else hinge.",
+            OBJECTIVES,
+        ),
+    ] = None
+    procedure: Annotated[str, NamesDoc("Training procedure: {}.", PROCEDURES)] = DEFAULT_PROCEDURE
+    plan: Annotated[
+        str | None,
+        NamesDoc(
+            "What happens to each layer: {}, or as in 'D(1,2,2) G(1,2,2)'; without it, fine_tune.",
+            PRESETS,
+        ),
+    ] = None
+    augment: Annotated[str, NamesDoc("The augmentation policy: {}.", POLICIES)] = "none"
     seed: int = 0
     """The one seed of every random number."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -132,6 +155,7 @@ class Experiment:
             *((METRICS, name) for name in self.scoring.metrics),
             (BACKBONES, self.backbone),
             (METHODS, self.method),
+            (PROCEDURES, self.procedure),
             (NORMALISATIONS, self.network.generator_normalisation),
             (NORMALISATIONS, self.network.discriminator_normalisation),
             (MAPPERS, self.network.mapper),
@@ -159,7 +183,8 @@ class Experiment:
         parse_plan(self.plan or DEFAULT_PLAN)
 
     def _check_alone(self) -> None:
-        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.procedure)):
+        fresh_plan = PROCEDURES[self.procedure].fresh_plan
+        if self.plan not in (None, DEFAULT_PLAN, fresh_plan):
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
             )
@@ -168,7 +193,7 @@ class Experiment:
                 "without a source a method or a regularizer means nothing; remove it or add the "
                 "source"
             )
-        if self.procedure not in FRESH_PLANS:
+        if fresh_plan is None:
             raise SettingsError(
                 f"the procedure {self.procedure} trains no pair from fresh weights; add a source, "
                 "or leave the procedure out"
@@ -284,11 +309,12 @@ class Experiment:
         training = self.training.in_iterations(
             self.training.batch_size or usual_batch_size(architecture)
         )
+        fresh_plan = PROCEDURES[self.procedure].fresh_plan
         return replace(
             self.located(),
             backbone=architecture.backbone,
             objective=objective,
-            plan=FRESH_PLANS[self.procedure] if self.source is None else self.plan or DEFAULT_PLAN,
+            plan=fresh_plan if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=with_defaults(
