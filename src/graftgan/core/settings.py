@@ -43,6 +43,37 @@ def strict(cls: type[S]) -> type[S]:
     return cls
 
 
+def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
+    """Return the dataclasses of settings that one is made of, as its bases.
+
+    Each owner's settings lie in the file that registers it, and stand in one table beside those of
+    the others. Fields come in the order of the bases from the last, as Python has it.
+
+    Raises:
+        SettingsError: Two owners have a setting of the same name.
+    """
+    seen: dict[str, str] = {}
+    for owner, part in owners.items():
+        for field in fields(part):
+            first = seen.setdefault(field.name, owner)
+            if first != owner:
+                raise SettingsError(
+                    f"{first} and {owner} both have a setting '{field.name}'; rename one of them"
+                )
+    return tuple(owners.values())
+
+
+def check_parts(settings: object, parts: Sequence[type]) -> None:
+    """Let each of the ``parts`` that ``settings`` are made of check its own.
+
+    Raises:
+        SettingsError: One finds a mistake.
+    """
+    for part in reversed(parts):
+        if "__post_init__" in vars(part):
+            vars(part)["__post_init__"](settings)
+
+
 def require_counts(**counts: float) -> None:
     """Accept only counts and times that can be: from 0 to 2**53, above which JSON's may be inexact.
 
