@@ -239,7 +239,7 @@ def register_styled(
 ) -> None:
     """Register the backbone ``name``."""
     build = partial(build_styled, generator=generator, usual=usual)
-    BACKBONES.register(name)(Backbone(build, normalisation="none", style=usual, bounded=False))
+    BACKBONES.register(name)(Backbone(build, normalisation="none", settings=usual, bounded=False))
 
 
 register_styled("stylegan2", StyleGAN2Generator, StyleArchitecture())
