@@ -75,7 +75,7 @@ def test_a_method_in_a_file_fills_what_the_file_does_not_say(tmp_path: Path):
     assert experiment.regularizers.l2_sp_generator == 7.0
     assert experiment.regularizers.l2_sp_discriminator == 0.1
     assert started("--config", str(file), "--method", "freezed").plan.startswith("D(*")
-    file.write_text('method = "l2_sp"\nanchors = 3\n')
+    file.write_text('method = "l2_sp"\nregularizers = 3\n')
     with pytest.raises(SettingsError, match="regularizers"):
         started("--config", str(file))
 
