@@ -63,7 +63,7 @@ def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
     return tuple(owners.values())
 
 
-def optional(part: type) -> type:
+def all_optional(part: type) -> type:
     """Return the settings ``part`` with None for what is not given; so nothing is checked yet."""
     hints = get_type_hints(part, include_extras=True)
     return make_dataclass(

@@ -12,7 +12,6 @@ from graftgan.core.settings import strict
 from graftgan.experiments.defaults import (
     DEFAULT_PROCEDURE,
     usual_batch_size,
-    usual_objective,
     with_defaults,
 )
 from graftgan.experiments.methods import METHODS
@@ -70,8 +69,7 @@ class Experiment:
     objective: Annotated[
         str | None,
         NamesDoc(
-            "The adversarial loss: {}; without it that of the network's authors for a StyleGAN or "
-            "began, else hinge.",
+            "The adversarial loss: {}; without it that of the backbone's authors, or hinge.",
             OBJECTIVES,
         ),
     ] = None
@@ -205,7 +203,8 @@ class Experiment:
     def _fresh_architecture(self, given: Mapping[str, Any], own: Mapping[str, Any]) -> Architecture:
         """Return the networks of the settings, with the defaults of their backbone."""
         named = self.objective is not None and OBJECTIVES[self.objective].needs_autoencoder
-        name = given.get("backbone") or ("began" if named else DEFAULT_BACKBONE)
+        autoencoder = next(name for name, kind in BACKBONES.items() if kind.autoencodes)
+        name = given.get("backbone") or (autoencoder if named else DEFAULT_BACKBONE)
         backbone, objective = BACKBONES[name], OBJECTIVES[self.played_with(name)]
         judged = backbone.discriminator_normalisation or backbone.normalisation
         mixes = judged == "batch" and not objective.allows_batch_normalised_critic
@@ -220,7 +219,7 @@ class Experiment:
 
     def played_with(self, backbone: str) -> str:
         """Return the objective on networks of ``backbone``."""
-        return self.objective or usual_objective(backbone)
+        return self.objective or BACKBONES[backbone].objective
 
     @property
     def resolved_objective(self) -> str:

@@ -36,6 +36,8 @@ class Backbone:
         discriminator_normalisation: The same for its discriminator alone; None: as the generator.
         autoencodes: Whether its discriminator is an auto-encoder.
         settings: Its own settings beside the common ones, a frozen dataclass, as they usually are.
+        objective: What its authors train it with.
+        mixes_styles: Whether they mix styles and hold path lengths as they do.
         bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
     """
 
@@ -44,6 +46,8 @@ class Backbone:
     discriminator_normalisation: str | None = None
     autoencodes: bool = False
     settings: Any = None
+    objective: str = "hinge"
+    mixes_styles: bool = False
     bounded: bool = True
 
     @property

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from graftgan.core.registry import NamesDoc
-from graftgan.core.settings import optional, parts_of, strict
+from graftgan.core.settings import all_optional, parts_of, strict
 from graftgan.networks.backbone import BACKBONES
 from graftgan.networks.blocks import NORMALISATIONS
 from graftgan.networks.mapper import MAPPERS
@@ -35,7 +35,7 @@ class CommonNetworkSettings:
 
 _KINDS = dict.fromkeys(type(b.settings) for b in BACKBONES.values() if b.settings is not None)
 _PARTS = parts_of(
-    {kind.__name__: optional(kind) for kind in _KINDS} | {"all": CommonNetworkSettings}
+    {kind.__name__: all_optional(kind) for kind in _KINDS} | {"all": CommonNetworkSettings}
 )
 
 
