@@ -1,12 +1,12 @@
 """``graftgan collect``."""
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -17,12 +17,9 @@ from graftgan.core.errors import CollectError
 from graftgan.core.provenance import licences_in_words
 from graftgan.core.untrusted import shown
 from graftgan.pictures.collecting import (
-    COMMONS_API,
-    OPENVERSE_API,
     Collected,
     CollectionProgress,
     CollectSettings,
-    Through,
     collect,
     remark_on,
 )
@@ -58,62 +55,30 @@ class CollectOptions:
     """Where from, see above; one after another."""
     out: Path = Path("raw")
     """The folder, new or of an earlier collection."""
-    count: int | None = None
-    """Pictures wanted of each source, those already there included; without it, all."""
-    licence: tuple[str, ...] = ()
-    """Only these: cc0, pdm, by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd. For openverse: and
-    commons:."""
-    every: float = 1.0
-    """Seconds between two frames of a film."""
-    through: Through = "gallery-dl"
-    """The program that lists a hashtag."""
-    cookies: Path | None = None
-    """The cookies.txt of your own login, for sites that want one."""
-    gallery_config: Path | None = None
-    """A configuration file for gallery-dl beside your own."""
-    pause: float = 0.5
-    """Seconds between two requests to one host."""
-    connections: int = 4
-    """Downloads at the same time."""
-    tries: int = 4
-    """Requests for one picture before it is refused."""
-    largest_mb: float = 50.0
-    """Megabytes of one file; what is larger is refused."""
-    seconds: float = 120.0
-    """That one answer may take in all."""
-    silence: float = 20.0
-    """Seconds without a byte after which a connection is given up."""
-    retry_refused: bool = False
-    """Try refused addresses again where another day may help."""
-    robots: bool = True
-    """Ask robots.txt before an address of a list is fetched."""
-    allow_private: bool = False
-    """Let names and redirects lead to private addresses, such as a server of your own network."""
-    contact: str | None = None
-    """Your e-mail or web address, which site owners find in the User-Agent; or $GRAFTGAN_CONTACT.
-    Wikimedia asks for one."""
-    openverse_api: str = OPENVERSE_API
-    """The Openverse to ask; $OPENVERSE_TOKEN is its access token, if you have one."""
-    commons_api: str = COMMONS_API
-    """The MediaWiki API that commons: asks, which may be another wiki's."""
+    settings: Annotated[CollectSettings, tyro.conf.arg(name="")] = field(
+        default_factory=CollectSettings
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     options = parse_flags(
-        CollectOptions, arguments, prog="graftgan collect", description=DESCRIPTION
+        CollectOptions,
+        arguments,
+        prog="graftgan collect",
+        description=DESCRIPTION,
+        config=(tyro.conf.OmitArgPrefixes,),
     )
     if not options.sources:
         raise CollectError(
             "say what to collect, such as openverse:WORDS; see graftgan collect --help"
         )
-    settings = _settings(options)
     for remark in dict.fromkeys(map(remark_on, options.sources)):
         if remark is not None:
             console.print(f"note: {remark}")
     try:
         with _shown() as watch:
-            collected = collect(options.sources, options.out, settings, watch=watch)
+            collected = collect(options.sources, options.out, options.settings, watch=watch)
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on with {options.out}")
         raise
@@ -123,30 +88,6 @@ def main(arguments: Sequence[str]) -> int:
     if collected.problems:
         raise CollectError(collected.problems[0])
     return 0
-
-
-def _settings(options: CollectOptions) -> CollectSettings:
-    return CollectSettings(
-        count=options.count,
-        pause=options.pause,
-        connections=options.connections,
-        largest_mb=options.largest_mb,
-        seconds=options.seconds,
-        silence=options.silence,
-        tries=options.tries,
-        robots=options.robots,
-        allow_private=options.allow_private,
-        retry_refused=options.retry_refused,
-        licence=options.licence,
-        through=options.through,
-        cookies=options.cookies,
-        gallery_config=options.gallery_config,
-        every=options.every,
-        contact=options.contact or os.environ.get("GRAFTGAN_CONTACT"),
-        openverse_api=options.openverse_api,
-        openverse_token=os.environ.get("OPENVERSE_TOKEN"),
-        commons_api=options.commons_api,
-    )
 
 
 def _say(collected: Collected, out: Path) -> None:

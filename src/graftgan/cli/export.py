@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -11,9 +12,11 @@ from graftgan.checkpoints import SourceCard
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.model_arguments import open_model
 from graftgan.cli.screen import console
+from graftgan.core.registry import NamesDoc
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.models.export import (
     COUNT,
+    FORMS,
     Export,
     export_model,
     form_named,
@@ -50,8 +53,7 @@ class ExportOptions:
 
     model: tyro.conf.Positional[str]
     """A run folder, a source's name, or a source folder."""
-    to: str
-    """The form: safetensors, onnx, torch-export or hub."""
+    to: Annotated[str, NamesDoc("The form: {}.", FORMS)]
     out: Path | None = None
     """The new file or folder; without it, the model's name here, or in hub/."""
     iteration: int | None = None

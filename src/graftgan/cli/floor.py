@@ -10,7 +10,8 @@ import tyro
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.score_tables import floor_table
 from graftgan.cli.screen import console, with_bars
-from graftgan.metrics import ExtractorSettings
+from graftgan.core.registry import NamesDoc
+from graftgan.metrics import METRICS, ExtractorSettings
 from graftgan.runs.evaluation import floor
 from graftgan.training import choose_hardware
 
@@ -33,8 +34,7 @@ class FloorOptions:
     """A folder, zip or npz of pictures."""
     sizes: tuple[int, ...] = (50, 100, 500)
     """Pictures on each side."""
-    metrics: tuple[str, ...] = ("kid", "fid")
-    """kid, fid, precision_recall, density_coverage, vendi, intra_cluster, inception_score."""
+    metrics: Annotated[tuple[str, ...], NamesDoc("{}.", METRICS)] = ("kid", "fid")
     resolution: int = 64
     """Height and width of the pictures, in pixels."""
     repeats: int = 10

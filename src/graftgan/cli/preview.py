@@ -10,9 +10,11 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import ScreenObserver, console
+from graftgan.core.registry import NamesDoc
 from graftgan.pictures import DataSettings, load_image_set
 from graftgan.reports import save_png
 from graftgan.training.augment import (
+    POLICIES,
     AugmentationSettings,
     build_augmenter,
     preview_sheet,
@@ -34,8 +36,9 @@ class Preview:
 
     pictures: tyro.conf.Positional[Path]
     """A folder, zip or npz of pictures."""
-    augment: str = "diffaugment_color_translation"
-    """The augmentation policy."""
+    augment: Annotated[str, NamesDoc("The augmentation policy: {}.", POLICIES)] = (
+        "diffaugment_color_translation"
+    )
     resolution: int = 64
     """Height and width of the pictures, in pixels."""
     rows: int = 6

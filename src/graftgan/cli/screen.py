@@ -29,17 +29,7 @@ from graftgan.runs.build import remarks_on
 from graftgan.runs.initialisation import START
 from graftgan.runs.prepared import Prepared
 from graftgan.runs.session import Observer
-from graftgan.transfer import PlanReport
-
-_COLOURS = {
-    "freeze": "cyan",
-    "adafm": "yellow",
-    "filter_scale_shift": "magenta",
-    "lora": "blue",
-    "by_importance": "bright_magenta",
-    "fine_tune": "green",
-    "reset": "red",
-}
+from graftgan.transfer import ACTIONS, PlanReport
 
 # Without markup: what is at work may be called [so].
 BAR_COLUMNS = (
@@ -152,8 +142,7 @@ def plan_table(report: PlanReport) -> Table:
     for network, rows in report.networks.items():
         for row in rows:
             share = row.trainable / row.parameters if row.parameters else 0.0
-            colour = _COLOURS.get(row.action, "white")
-            action = Text(row.action, style=colour)
+            action = Text(row.action, style=ACTIONS[row.action].colours.terminal)
             numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
             table.add_row(f"{network[0].upper()} {row.layer}", row.kind, action, *numbers)
         table.add_section()

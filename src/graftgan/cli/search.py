@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,24 +14,19 @@ from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.core.settings import to_plain
-from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration, in_words
 from graftgan.runs.prepared import Prepared
 from graftgan.studies import (
     Budget,
     Forecast,
-    Judge,
-    Networks,
     PlanSearch,
     Proposal,
-    PrunerName,
     SearchObserver,
     SearchResult,
     Trial,
     check_search,
     resume_search,
     run_search,
-    split_list,
 )
 from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
 
@@ -73,31 +68,7 @@ examples:
 class StartSearch:
     """A new search."""
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
-    strategy: str = "gradual"
-    """gradual, grid or optuna."""
-    trials: int | None = None
-    """Begin at most so many trials."""
-    budget_seconds: float | None = None
-    """Begin no trial after so many seconds, of all trials together."""
-    budget_images: int | None = None
-    """Begin no trial after so many images shown, in all trials together."""
-    networks: Networks = "both"
-    """Whose layers are searched; the other network keeps its part of --plan."""
-    actions: str = "freeze,adafm,fine_tune"
-    """What a layer may be given, separated by commas; optuna takes any, such as lora."""
-    grid_step: int = 1
-    """The grid cuts a network at every so many layers only."""
-    tune: str = "modulation_rate=0.3:30"
-    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: no setting."""
-    pruner: PrunerName = "median"
-    """How optuna ends trials early: median, halving, hyperband or none."""
-    judge: Judge = "end"
-    """A trial counts by its score at its end, or at its best checkpoint."""
-    confirm_seeds: int = 0
-    """Run the best trials again with so many new seeds; their means choose the winner."""
-    confirm_top: int = 3
-    """How many trials are run again."""
+    search: Annotated[PlanSearch, tyro.conf.arg(name="")]
     out: Path | None = None
     """The folder; without it, searches/<name of the pictures>."""
     config: Path | None = None
@@ -114,12 +85,7 @@ class ResumeSearch:
 
     resume: Path
     """Its folder."""
-    trials: int | None = None
-    """A new limit, the trials so far included."""
-    budget_seconds: float | None = None
-    """A new limit, those so far included."""
-    budget_images: int | None = None
-    """A new limit, those so far included."""
+    budget: Annotated[Budget, tyro.conf.arg(name="")] = field(default_factory=Budget)
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
@@ -158,12 +124,17 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     prog = "graftgan search PICTURES"
     if goes_on(arguments):
-        options = parse_flags(ResumeSearch, arguments, prog=prog, description=DESCRIPTION)
-        budget = _budget(options)
+        options = parse_flags(
+            ResumeSearch,
+            arguments,
+            prog=prog,
+            description=DESCRIPTION,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
         screen = SearchScreen(options.resume)
         result = resume_search(
             options.resume,
-            budget=None if budget.unlimited else budget,
+            budget=None if options.budget.unlimited else options.budget,
             device=options.device,
             observer=screen,
         )
@@ -171,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
     config = value_of("config", arguments)
     table = table_in_file(config, "search")
     start = parse_start(
-        lambda experiment: _start(
+        lambda experiment: StartSearch(
             PlanSearch.around(experiment, table, where=f"{config}, [search]")
         ),
         arguments,
@@ -179,54 +150,13 @@ def main(arguments: Sequence[str]) -> int:
         prog=prog,
         description=DESCRIPTION,
     )
-    search = _search(start)
-    destination = start.out or folder_named_after(start.experiment.pictures, home="searches")
+    search = start.search
+    destination = start.out or folder_named_after(search.base.pictures, home="searches")
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
     screen = SearchScreen(destination)
     result = run_search(search, destination, device=start.device, observer=screen)
     return _finish(result, destination, screen)
-
-
-def _start(asked: PlanSearch) -> StartSearch:
-    """Return the flags that stand for a search."""
-    return StartSearch(
-        experiment=asked.base,
-        strategy=asked.strategy,
-        trials=asked.budget.trials,
-        budget_seconds=asked.budget.seconds,
-        budget_images=asked.budget.images,
-        networks=asked.networks,
-        actions=",".join(asked.actions),
-        grid_step=asked.step,
-        tune=",".join(asked.tune) or "none",
-        pruner=asked.pruner,
-        judge=asked.judge,
-        confirm_seeds=asked.confirm_seeds,
-        confirm_top=asked.confirm_top,
-    )
-
-
-def _budget(options: StartSearch | ResumeSearch) -> Budget:
-    return Budget(
-        trials=options.trials, seconds=options.budget_seconds, images=options.budget_images
-    )
-
-
-def _search(start: StartSearch) -> PlanSearch:
-    return PlanSearch(
-        base=start.experiment,
-        strategy=start.strategy,
-        networks=start.networks,
-        actions=tuple(split_list(start.actions)),
-        step=start.grid_step,
-        tune=() if start.tune.strip() == "none" else tuple(split_list(start.tune)),
-        pruner=start.pruner,
-        judge=start.judge,
-        confirm_seeds=start.confirm_seeds,
-        confirm_top=start.confirm_top,
-        budget=_budget(start),
-    )
 
 
 def _left(forecast: Forecast) -> str:

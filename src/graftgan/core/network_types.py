@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -43,42 +43,37 @@ def _refuse_beyond(name: str, value: float, least: float, most: float) -> None:
         raise SettingsError(f"{name} must be from {least:g} to {most:.8g}{got}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StyleArchitecture:
-    """What a StyleGAN needs beside the common sizes.
-
-    Attributes:
-        style_size: Length of a style.
-        mapping_layers: From latent to style.
-        mapping_rate: Of the mapping's weights, beside those of the convolutions.
-        most_channels: No feature map has more.
-        clamp: Where features are cut, as training in half precision wants it; 0: nowhere.
-        generator_clamp: The same for the generator alone; None: as the discriminator in StyleGAN2,
-            and 256 in StyleGAN3.
-        minibatch_group: Pictures whose deviation the discriminator sees together; 0: the batch.
-        generator_factor: The generator has so many times the feature maps that ``width`` and
-            ``most_channels`` say.
-        residual: Whether there is a way past each block of the discriminator.
-        feature_maps: Of StyleGAN2: the channels at each size from 4 px up, in both networks; empty:
-            they follow from ``width`` and ``most_channels``.
-        direction_layers: From a class to the direction that the discriminator projects on.
-        direction_rate: Of the weights of these layers.
-        direction_size: Length of a direction; 0: the channels of the smallest feature map.
-    """
+    """What a StyleGAN needs beside the common sizes."""
 
     style_size: int = 512
+    """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
     mapping_layers: int = 8
+    """Of a StyleGAN: layers from latent to style."""
     most_channels: int = 512
+    """Of a StyleGAN: no feature map has more channels, however small it is."""
     clamp: float = 0.0
+    """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
     minibatch_group: int = 4
+    """Of a StyleGAN: pictures whose deviation the discriminator sees together; 0: the batch."""
     generator_factor: float = 1.0
+    """Of a StyleGAN: the generator has so many times the channels that are given."""
     residual: bool = True
+    """Of a StyleGAN: whether there is a way past each block of the discriminator."""
     mapping_rate: float = 0.01
+    """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
     generator_clamp: float | None = None
-    direction_layers: int = 8
-    direction_rate: float = 0.01
-    direction_size: int = 0
+    """Of a StyleGAN: where the generator's features are cut; 0: nowhere; without it, as elsewhere
+    in StyleGAN2, and at 256 in StyleGAN3."""
     feature_maps: tuple[int, ...] = ()
+    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
+    direction_layers: int = 8
+    """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
+    direction_rate: float = 0.01
+    """Of a StyleGAN with classes: of the weights of these layers."""
+    direction_size: int = 0
+    """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_maps", tuple(self.feature_maps))  # plain data has a list
@@ -104,6 +99,7 @@ class Architecture:
         mapper: What the generator maps draws from N(0, I) with before its own first layer.
         classes: Names of the classes that the pair tells apart; empty: it knows none.
         style: Of a StyleGAN; None: the backbone has no styles.
+        own: Settings of any other backbone's own, by name.
     """
 
     backbone: str
@@ -116,6 +112,9 @@ class Architecture:
     mapper: str = NO_MAPPER
     classes: tuple[str, ...] = ()
     style: StyleArchitecture | None = None
+    own: Mapping[str, bool | int | float | str | None] = field(
+        default_factory=dict[str, bool | int | float | str | None], hash=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))  # plain data has a list
@@ -123,6 +122,11 @@ class Architecture:
             object.__setattr__(self, "style", StyleArchitecture(**self.style))
         for name, most in _BOUNDS.items():
             _refuse_beyond(name, getattr(self, name), 1, most)
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Those of the backbone alone, by name."""
+        return dict(self.own) if self.style is None else asdict(self.style)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``Architecture(**data)`` turns back."""

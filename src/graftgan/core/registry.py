@@ -1,8 +1,10 @@
 """Names that map to one thing each, refuse duplicates and help with typos."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
+
+from typing_extensions import Doc
 
 from graftgan.core.errors import SettingsError, UnknownName
 from graftgan.core.untrusted import shown
@@ -47,6 +49,31 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._things)
+
+
+class NamesDoc(Doc):
+    """The help of a setting that takes a registered name, for ``Annotated``.
+
+    ``{}`` in its text stands for the names. They are asked for when the help is shown, so that it
+    lists whatever is registered by then.
+    """
+
+    def __init__(self, text: str, known: Collection[str]) -> None:
+        self._text = text
+        self._known = known
+
+    @property
+    def documentation(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The whole text."""
+        *others, last = self._known
+        names = f"{', '.join(others)} or {last}" if others else last
+        return self._text.replace("{}", names)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)  # the text may change
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:

@@ -5,11 +5,11 @@ import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, make_dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -41,6 +41,57 @@ def strict(cls: type[S]) -> type[S]:
     if check is not None:
         cls.__post_init__ = _collected(check)  # type: ignore[attr-defined]
     return cls
+
+
+def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
+    """Return the dataclasses of settings that one is made of, as its bases.
+
+    Each owner's settings lie in the file that registers it, and stand in one table beside those of
+    the others. Fields come in the order of the bases from the last, as Python has it.
+
+    Raises:
+        SettingsError: Two owners have a setting of the same name.
+    """
+    seen: dict[str, str] = {}
+    for owner, part in owners.items():
+        for field in fields(part):
+            first = seen.setdefault(field.name, owner)
+            if first != owner:
+                raise SettingsError(
+                    f"{first} and {owner} both have a setting '{field.name}'; rename one of them"
+                )
+    return tuple(owners.values())
+
+
+def all_optional(part: type) -> type:
+    """Return the settings ``part`` with None for what is not given; so nothing is checked yet."""
+    hints = get_type_hints(part, include_extras=True)
+    return make_dataclass(
+        part.__name__,
+        [(field.name, _or_none(hints[field.name]), None) for field in fields(part)],
+        bases=(part,),
+        namespace={"__post_init__": lambda self: None},  # pyright: ignore[reportUnknownLambdaType]
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def _or_none(hint: Any) -> Any:
+    if get_origin(hint) is Annotated:  # what is said of it stays outermost, where it is looked for
+        plain, *said = get_args(hint)
+        return Annotated[(plain | None, *said)]
+    return hint | None
+
+
+def check_parts(settings: object, parts: Sequence[type]) -> None:
+    """Let each of the ``parts`` that ``settings`` are made of check its own.
+
+    Raises:
+        SettingsError: One finds a mistake.
+    """
+    for part in reversed(parts):
+        if "__post_init__" in vars(part):
+            vars(part)["__post_init__"](settings)
 
 
 def require_counts(**counts: float) -> None:

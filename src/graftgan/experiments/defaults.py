@@ -8,19 +8,10 @@ from graftgan.networks import BACKBONES
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 
 DEFAULT_PROCEDURE = "adversarial"
-_USUAL_OBJECTIVE = "hinge"
 _USUAL_BATCH = 64
 _STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # a batch of the first over the side, at most the second
 _GAMMA = 2e-4  # times the pixels of a picture, over the batch
 _FINE_FROM = 1024  # pixels a side from which on the rate is lower
-
-
-def usual_objective(backbone: str) -> str:
-    """Return the objective that the authors of ``backbone`` train with."""
-    kind = BACKBONES[backbone]
-    if kind.autoencodes:
-        return "began"
-    return "gan" if kind.style is not None else _USUAL_OBJECTIVE
 
 
 def usual_batch_size(architecture: Architecture) -> int:
@@ -59,7 +50,7 @@ def with_defaults(
     if architecture.style is not None and objective == "gan" and procedure == DEFAULT_PROCEDURE:
         side = architecture.resolution
         learning_rate = 2.5e-3 if side < _FINE_FROM else 2e-3
-        mixes = architecture.backbone == "stylegan2"
+        mixes = BACKBONES[architecture.backbone].mixes_styles
         defaults = replace(
             defaults,
             generator_learning_rate=learning_rate,

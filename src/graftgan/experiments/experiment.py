@@ -3,79 +3,42 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import NO_MAPPER, Architecture, StyleArchitecture
+from graftgan.core.network_types import NO_MAPPER, Architecture
+from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict
 from graftgan.experiments.defaults import (
     DEFAULT_PROCEDURE,
     usual_batch_size,
-    usual_objective,
     with_defaults,
 )
 from graftgan.experiments.methods import METHODS
 from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import BACKBONES, MAPPERS, NORMALISATIONS
+from graftgan.networks import (
+    BACKBONES,
+    MAPPERS,
+    NORMALISATIONS,
+    OWN_SETTINGS,
+    NetworkSettings,
+    own_fields,
+)
 from graftgan.pictures import DataSettings
 from graftgan.training import CodeSettings, TrainingSettings, VAESettings
 from graftgan.training.augment import POLICIES, AugmentationSettings
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
-from graftgan.transfer import RegularizerSettings, TransferSettings, is_regularized, parse_plan
+from graftgan.training.procedures import PROCEDURES
+from graftgan.transfer import (
+    PRESETS,
+    RegularizerSettings,
+    TransferSettings,
+    is_regularized,
+    parse_plan,
+)
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
-STYLE_SETTINGS = tuple(f.name for f in fields(StyleArchitecture))
-"""Those of the networks' settings that are of a StyleGAN alone."""
-FRESH_PLANS = {DEFAULT_PROCEDURE: "fine_tune", "vae": "D[*=freeze] G[*=fine_tune]"}
-"""What trains from fresh weights, by procedure. A procedure that is not here needs a source."""
-
-
-@strict
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSettings:
-    """The networks. What is not given is the source's, or the backbone's default."""
-
-    resolution: int | None = None
-    """Height and width of the pictures, in pixels."""
-    width: int | None = None
-    """Channels of the widest feature map."""
-    latent_size: int | None = None
-    """Length of the latent vector."""
-    generator_normalisation: str | None = None
-    """batch, instance, layer or none."""
-    discriminator_normalisation: str | None = None
-    """batch, instance, layer or none; wgan_gp takes layer, as batch breaks its penalty."""
-    style_size: int | None = None
-    """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
-    mapping_layers: int | None = None
-    """Of a StyleGAN: layers from latent to style."""
-    most_channels: int | None = None
-    """Of a StyleGAN: no feature map has more channels, however small it is."""
-    clamp: float | None = None
-    """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
-    minibatch_group: int | None = None
-    """Of a StyleGAN: pictures whose deviation the discriminator sees together; 0: the batch."""
-    generator_factor: float | None = None
-    """Of a StyleGAN: the generator has so many times the channels that are given."""
-    residual: bool | None = None
-    """Of a StyleGAN: whether there is a way past each block of the discriminator."""
-    mapping_rate: float | None = None
-    """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
-    generator_clamp: float | None = None
-    """Of a StyleGAN: where the generator's features are cut, if not as elsewhere; 0: nowhere."""
-    feature_maps: tuple[int, ...] | None = None
-    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
-    direction_layers: int | None = None
-    """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
-    direction_rate: float | None = None
-    """Of a StyleGAN with classes: of the weights of these layers."""
-    direction_size: int | None = None
-    """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
-    mapper: str | None = None
-    """What draws pass before the generator: none, affine or miner; some methods need one."""
-    classes: tuple[str, ...] | None = None
-    """The classes, in alphabetical order; --labels folders finds them, and checks those given."""
 
 
 @strict
@@ -93,19 +56,32 @@ class Experiment:
     start: Literal["fresh", "vae"] = "fresh"
     """Without a source: begin with fresh weights, or train a variational auto-encoder first and
     begin with its decoder as the generator."""
-    method: str | None = None
-    """A named method, such as freezed: the settings it stands for; other flags win over them."""
-    backbone: str | None = None
-    """The kind of network; without it the source's, or dcgan."""
-    objective: str | None = None
-    """The adversarial loss: gan, hinge, wgan, wgan_gp or began; without it that of the network's
-    authors for a StyleGAN or began, else hinge."""
-    procedure: str = DEFAULT_PROCEDURE
-    """Training procedure: adversarial, codes (Mind2Mind), reconstruction or vae."""
-    plan: str | None = None
-    """What happens to each layer: a preset or 'D(1,2,2) G(1,2,2)'; without it, fine_tune."""
-    augment: str = "none"
-    """The augmentation policy, such as diffaugment_color_translation, light, ada or none."""
+    method: Annotated[
+        str | None,
+        NamesDoc(
+            "A named method: {}; the settings it stands for. Other flags win over them.", METHODS
+        ),
+    ] = None
+    backbone: Annotated[
+        str | None,
+        NamesDoc("The kind of network: {}; without it the source's, or dcgan.", BACKBONES),
+    ] = None
+    objective: Annotated[
+        str | None,
+        NamesDoc(
+            "The adversarial loss: {}; without it that of the backbone's authors, or hinge.",
+            OBJECTIVES,
+        ),
+    ] = None
+    procedure: Annotated[str, NamesDoc("Training procedure: {}.", PROCEDURES)] = DEFAULT_PROCEDURE
+    plan: Annotated[
+        str | None,
+        NamesDoc(
+            "What happens to each layer: {}, or as in 'D(1,2,2) G(1,2,2)'; without it, fine_tune.",
+            PRESETS,
+        ),
+    ] = None
+    augment: Annotated[str, NamesDoc("The augmentation policy: {}.", POLICIES)] = "none"
     seed: int = 0
     """The one seed of every random number."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -132,6 +108,7 @@ class Experiment:
             *((METRICS, name) for name in self.scoring.metrics),
             (BACKBONES, self.backbone),
             (METHODS, self.method),
+            (PROCEDURES, self.procedure),
             (NORMALISATIONS, self.network.generator_normalisation),
             (NORMALISATIONS, self.network.discriminator_normalisation),
             (MAPPERS, self.network.mapper),
@@ -159,7 +136,8 @@ class Experiment:
         parse_plan(self.plan or DEFAULT_PLAN)
 
     def _check_alone(self) -> None:
-        if self.plan not in (None, "fine_tune", FRESH_PLANS.get(self.procedure)):
+        fresh_plan = PROCEDURES[self.procedure].fresh_plan
+        if self.plan not in (None, DEFAULT_PLAN, fresh_plan):
             raise SettingsError(
                 "without a source a plan means nothing; remove one or add the other"
             )
@@ -168,7 +146,7 @@ class Experiment:
                 "without a source a method or a regularizer means nothing; remove it or add the "
                 "source"
             )
-        if self.procedure not in FRESH_PLANS:
+        if fresh_plan is None:
             raise SettingsError(
                 f"the procedure {self.procedure} trains no pair from fresh weights; add a source, "
                 "or leave the procedure out"
@@ -194,18 +172,16 @@ class Experiment:
         asked["channels"] = self.data.channels
         asked["backbone"] = self.backbone
         given = {name: value for name, value in asked.items() if value is not None}
-        style = {name: given.pop(name) for name in STYLE_SETTINGS if name in given}
+        own = {name: given.pop(name) for name in OWN_SETTINGS if name in given}
         known = tuple(given.pop("classes", classes or ()))
         _check_classes(known, classes, source, labelled=self.data.labels is not None)
         if source is None:
-            architecture = self._fresh_architecture(given, style)
+            architecture = self._fresh_architecture(given, own)
         else:
             if source.mapper == NO_MAPPER:  # a map can be put before, not taken away
                 source = replace(source, mapper=given.get("mapper", NO_MAPPER))
-            _refuse_contradictions(source, given)
-            _refuse_styles(source.backbone, style)
-            if source.style is not None:
-                _refuse_contradictions(source.style, style)
+            own_fields(source.backbone, own)  # refuses those of another
+            _refuse_contradictions({**source.as_dict(), **source.own_settings}, given | own)
             architecture = source
         name = self.played_with(architecture.backbone)
         objective = OBJECTIVES[name]
@@ -224,14 +200,12 @@ class Experiment:
             _refuse_unsigned_scores(self.augment, name)
         return replace(architecture, classes=known)
 
-    def _fresh_architecture(
-        self, given: Mapping[str, Any], style: Mapping[str, Any]
-    ) -> Architecture:
+    def _fresh_architecture(self, given: Mapping[str, Any], own: Mapping[str, Any]) -> Architecture:
         """Return the networks of the settings, with the defaults of their backbone."""
         named = self.objective is not None and OBJECTIVES[self.objective].needs_autoencoder
-        name = given.get("backbone") or ("began" if named else DEFAULT_BACKBONE)
+        autoencoder = next(name for name, kind in BACKBONES.items() if kind.autoencodes)
+        name = given.get("backbone") or (autoencoder if named else DEFAULT_BACKBONE)
         backbone, objective = BACKBONES[name], OBJECTIVES[self.played_with(name)]
-        _refuse_styles(name, style)
         judged = backbone.discriminator_normalisation or backbone.normalisation
         mixes = judged == "batch" and not objective.allows_batch_normalised_critic
         defaults: dict[str, Any] = {
@@ -239,13 +213,13 @@ class Experiment:
             "resolution": 64,
             "generator_normalisation": backbone.normalisation,
             "discriminator_normalisation": "layer" if mixes else judged,
-            "style": replace(backbone.style, **style) if backbone.style else None,
+            **own_fields(name, own),
         }
         return Architecture(**{**defaults, **given})
 
     def played_with(self, backbone: str) -> str:
         """Return the objective on networks of ``backbone``."""
-        return self.objective or usual_objective(backbone)
+        return self.objective or BACKBONES[backbone].objective
 
     @property
     def resolved_objective(self) -> str:
@@ -275,20 +249,19 @@ class Experiment:
 
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default written out."""
-        names = [f.name for f in fields(NetworkSettings) if f.name not in STYLE_SETTINGS]
-        network = {name: getattr(architecture, name) for name in names}
-        if architecture.style is not None:
-            network |= {name: getattr(architecture.style, name) for name in STYLE_SETTINGS}
+        names = [f.name for f in fields(NetworkSettings) if f.name not in OWN_SETTINGS]
+        network = {name: getattr(architecture, name) for name in names} | architecture.own_settings
         network["classes"] = architecture.classes or None
         objective = self.played_with(architecture.backbone)
         training = self.training.in_iterations(
             self.training.batch_size or usual_batch_size(architecture)
         )
+        fresh_plan = PROCEDURES[self.procedure].fresh_plan
         return replace(
             self.located(),
             backbone=architecture.backbone,
             objective=objective,
-            plan=FRESH_PLANS[self.procedure] if self.source is None else self.plan or DEFAULT_PLAN,
+            plan=fresh_plan if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
             optimization=with_defaults(
@@ -305,19 +278,6 @@ class Experiment:
                 sample_every=training.grid_every,
                 checkpoint_every=training.save_every,
             ),
-        )
-
-
-def _refuse_styles(backbone: str, style: Mapping[str, int]) -> None:
-    """Refuse settings of styles for networks that have none.
-
-    Raises:
-        SettingsError: There are some.
-    """
-    if style and BACKBONES[backbone].style is None:
-        raise SettingsError(
-            f"{backbone} has no styles, so {' and '.join(style)} can say nothing; leave it out, or "
-            "take the backbone stylegan2"
         )
 
 
@@ -393,11 +353,11 @@ def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
     return replace(scoring, network=network, reference=whole)
 
 
-def _refuse_contradictions(source: Architecture | StyleArchitecture, given: dict[str, Any]) -> None:
+def _refuse_contradictions(source: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     wrong = [
-        f"{name} is {getattr(source, name)} in the source, {value} in the settings"
+        f"{name} is {source.get(name)} in the source, {value} in the settings"
         for name, value in given.items()
-        if value != getattr(source, name)
+        if value != source.get(name)
     ]
     if wrong:
         raise SettingsError(

@@ -19,7 +19,6 @@ from graftgan.core.network_types import (
     NO_MAPPER,
     Architecture,
     NetworkPair,
-    StyleArchitecture,
     tensors_of,
 )
 from graftgan.core.provenance import licences_in_words
@@ -28,12 +27,11 @@ from graftgan.core.untrusted import shown
 from graftgan.experiments.experiment import (
     DEFAULT_PLAN,
     DEFAULT_PROCEDURE,
-    STYLE_SETTINGS,
     Experiment,
 )
 from graftgan.experiments.records import read_manifest
 from graftgan.experiments.run_card import RunCard, read_run_card, write_run_card
-from graftgan.networks import build_pair
+from graftgan.networks import BACKBONES, OWN_SETTINGS, build_pair, own_fields
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
     AppliedPlan,
@@ -151,9 +149,11 @@ class TrainedRun:
 def architecture_of(experiment: Experiment) -> Architecture:
     """Return the networks of a resolved experiment."""
     network = experiment.network
-    given = {name: getattr(network, name) for name in STYLE_SETTINGS}
+    given = {name: getattr(network, name) for name in OWN_SETTINGS}
+    own = {name: value for name, value in given.items() if value is not None}
     # A setting that is younger than the run is as it was before there was a choice.
-    style = {name: value for name, value in given.items() if value is not None}
+    backbone = BACKBONES.get(experiment.backbone or "")
+    usual = None if backbone is None or backbone.settings is None else type(backbone.settings)()
     return Architecture(
         backbone=experiment.backbone or "",
         channels=experiment.data.channels or 0,
@@ -164,7 +164,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         discriminator_normalisation=network.discriminator_normalisation or "",
         mapper=network.mapper or NO_MAPPER,
         classes=network.classes or (),
-        style=StyleArchitecture(**style) if style else None,
+        **(own_fields(experiment.backbone or "", own, usual) if own else {}),
     )
 
 

@@ -15,6 +15,7 @@ from graftgan.experiments.run_card import RunCard
 from graftgan.experiments.run_record import RunRecord, number, read_run
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
+from graftgan.transfer import ACTIONS
 
 _MOST_ROWS = 12
 _COLUMNS = 8  # of every sample grid
@@ -28,15 +29,6 @@ _STATES = {
     "pruned": "ended by a search",
     "diverged": "diverged",
     "failed": "failed",
-}
-_ACTIONS = {
-    "freeze": "nothing changes, bit for bit",
-    "adafm": "one scale and one shift per kernel",
-    "filter_scale_shift": "one scale and one shift per filter",
-    "lora": "a change of low rank per kernel",
-    "by_importance": "filters that matter are modulated, the others train",
-    "fine_tune": "every weight trains",
-    "reset": "every weight starts fresh",
 }
 
 
@@ -95,7 +87,7 @@ def _page(record: RunRecord) -> str:
         notation="" if record.plan is None else record.plan.notation,
         frozen_statistics="" if record.plan is None else record.plan.frozen_statistics,
         networks=networks,
-        actions={action: _ACTIONS.get(action, "") for action in dict.fromkeys(used)},
+        actions={name: ACTIONS.get(name) for name in dict.fromkeys(used)},
         settings=_settings(record.settings),
         picture_count=_picture_count(record),
         skipped=() if record.manifest is None else record.manifest.skipped,
@@ -202,7 +194,7 @@ def _layer(layer: LayerRecord) -> _Layer:
         name=layer.layer,
         kind=layer.kind,
         action=layer.action,
-        known=layer.action in _ACTIONS,
+        known=layer.action in ACTIONS,
         parameters=whole,
         trainable=part,
         share=share(part, whole),

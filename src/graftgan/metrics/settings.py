@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from graftgan.core.errors import SettingsError
+from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict
 from graftgan.metrics.extractors import ExtractorSettings
 from graftgan.metrics.measure import HEADLINE
+from graftgan.metrics.metric import METRICS
 
 
 @strict
@@ -16,8 +19,10 @@ class ScoringSettings:
 
     score_every: int | None = None
     """Iterations between two scores; they need --reference or --held-out. Without it, none."""
-    metrics: tuple[str, ...] = (HEADLINE,)
-    """The scores, as in `graftgan evaluate`; the first decides which checkpoint is the best."""
+    metrics: Annotated[
+        tuple[str, ...],
+        NamesDoc("The scores: {}; the first decides which checkpoint is the best.", METRICS),
+    ] = (HEADLINE,)
     reference: Path | None = None
     """A larger set of the target's pictures, for scores only; without it, those held out."""
     score_count: int = 500

@@ -1,8 +1,8 @@
 """The list of backbones."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,11 @@ from torch.overrides import TorchFunctionMode
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NO_MAPPER, Architecture, NetworkPair, StyleArchitecture
 from graftgan.core.registry import Registry
+from graftgan.core.settings import parse
 from graftgan.networks.class_conditional import with_classes
 from graftgan.networks.mapper import behind_mapper
+
+S = TypeVar("S")
 
 
 class BackboneBuilder(Protocol):
@@ -32,7 +35,9 @@ class Backbone:
         normalisation: What its networks use where the settings say nothing.
         discriminator_normalisation: The same for its discriminator alone; None: as the generator.
         autoencodes: Whether its discriminator is an auto-encoder.
-        style: The usual ``Architecture.style``; None: it has no styles.
+        settings: Its own settings beside the common ones, a frozen dataclass, as they usually are.
+        objective: What its authors train it with.
+        mixes_styles: Whether they mix styles and hold path lengths as they do.
         bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
     """
 
@@ -40,11 +45,54 @@ class Backbone:
     normalisation: str
     discriminator_normalisation: str | None = None
     autoencodes: bool = False
-    style: StyleArchitecture | None = None
+    settings: Any = None
+    objective: str = "hinge"
+    mixes_styles: bool = False
     bounded: bool = True
+
+    @property
+    def style(self) -> StyleArchitecture | None:
+        """The usual ``Architecture.style``; None: it has no styles."""
+        return self.settings if isinstance(self.settings, StyleArchitecture) else None
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")
+
+
+def own_fields(name: str, given: Mapping[str, Any], usual: Any = None) -> dict[str, Any]:
+    """Return what an ``Architecture`` says of a backbone's own settings.
+
+    Args:
+        name: Of the backbone.
+        given: Its settings, as far as they are given.
+        usual: The others; None: as the backbone usually has them.
+
+    Raises:
+        SettingsError: One is not of this backbone, or has a value that it does not take.
+    """
+    settings = usual or BACKBONES[name].settings
+    known = set() if settings is None else {field.name for field in fields(settings)}
+    foreign = [setting for setting in given if setting not in known]
+    if foreign:
+        takers = [n for n, b in BACKBONES.items() if b.settings and hasattr(b.settings, foreign[0])]
+        raise SettingsError(
+            f"{name} has no setting {' or '.join(foreign)}; leave it out"
+            + (f", or take the backbone {' or '.join(takers)}" if takers else "")
+        )
+    if settings is None:
+        return {}
+    settings = replace(settings, **given)
+    is_styled = isinstance(settings, StyleArchitecture)
+    return {"style": settings} if is_styled else {"own": asdict(settings)}
+
+
+def own_settings(architecture: Architecture, kind: type[S]) -> S:
+    """Return the settings of the architecture's backbone, which are of ``kind``.
+
+    Raises:
+        SettingsError: What the architecture says does not fit them.
+    """
+    return parse(kind, dict(architecture.own), where=f"the settings of {architecture.backbone}")
 
 
 def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -> NetworkPair:
@@ -55,6 +103,7 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
     backbone = BACKBONES[architecture.backbone]
+    own_fields(architecture.backbone, architecture.own)  # refuses those of another
     bare = replace(architecture, mapper=NO_MAPPER)
     if backbone.style is None:  # networks with styles have classes of their own
         bare = replace(bare, classes=())

@@ -84,7 +84,9 @@ def build_began(architecture: Architecture, rng: torch.Generator) -> NetworkPair
     return pair
 
 
-BACKBONES.register("began")(Backbone(build_began, normalisation="none", autoencodes=True))
+BACKBONES.register("began")(
+    Backbone(build_began, normalisation="none", autoencodes=True, objective="began")
+)
 
 
 def _sizes(architecture: Architecture) -> int:

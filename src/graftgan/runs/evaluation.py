@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from PIL import Image
@@ -11,6 +12,7 @@ from graftgan.core.errors import GraftganError, ScoreError, SettingsError, Sourc
 from graftgan.core.files import append_jsonl, make_folder
 from graftgan.core.progress import Progress, silent
 from graftgan.core.randomness import Randomness, some_of
+from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict, to_plain
 from graftgan.core.tensors import PictureBytes
 from graftgan.experiments.run_folder import RunFolder, architecture_of
@@ -60,9 +62,7 @@ _TRAINING = " (training pictures)"
 class EvaluationSettings:
     """How pictures are drawn and scored."""
 
-    metrics: tuple[str, ...] = DEFAULT_METRICS
-    """kid, fid, diversity, detail, precision_recall, density_coverage, vendi, intra_cluster,
-    inception_score."""
+    metrics: Annotated[tuple[str, ...], NamesDoc("{}.", METRICS)] = DEFAULT_METRICS
     count: int = 2000
     """Pictures drawn from a model; at most so many are taken from a folder."""
     seed: int = 0

@@ -25,7 +25,7 @@ from graftgan.studies.comparison_results import Results, RunResult
 from graftgan.studies.gradual_strategy import Gradual
 from graftgan.studies.grid_strategy import Grid
 from graftgan.studies.optuna_strategy import OptunaStrategy
-from graftgan.studies.plan_search import Budget, Judge, Networks, PlanSearch, PrunerName
+from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch
 from graftgan.studies.queue import (
     ComparisonObserver,
     check_comparison,
@@ -43,7 +43,7 @@ from graftgan.studies.search_runner import (
     run_search,
 )
 from graftgan.studies.source_ranking import Experience, RankedSource, Ranking, rank_sources
-from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.study_statistics import VariantStatistics, mean_interval
 from graftgan.studies.trials import Proposal, Trial
 
@@ -57,13 +57,10 @@ __all__ = [
     "Gradual",
     "Grid",
     "Job",
-    "Judge",
-    "Networks",
     "OptunaStrategy",
     "Pause",
     "PlanSearch",
     "Proposal",
-    "PrunerName",
     "RankedSource",
     "Ranking",
     "Results",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from tyro.constructors import PrimitiveConstructorSpec
+
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import Architecture
 from graftgan.core.registry import suggest
@@ -284,6 +286,16 @@ def split_list(text: str) -> list[str]:
         else:
             items[-1] += letter
     return [item.strip() for item in items if item.strip()]
+
+
+LISTED = PrimitiveConstructorSpec[tuple[str, ...]](
+    nargs=1,
+    metavar="STR",
+    instance_from_str=lambda words: tuple(split_list(words[0])) if words[0] != "none" else (),
+    is_instance=lambda items: isinstance(items, tuple),
+    str_from_instance=lambda items: [",".join(items) or "none"],
+)
+"""How a flag says several things in one word, as ``split_list`` reads it; ``none``: nothing."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from graftgan.core.errors import SettingsError
-from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.plan_search import STRATEGIES
+from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.trials import Proposal, Trial, finished_costs
 from graftgan.transfer import Split
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from itertools import product
 
 from graftgan.core.errors import SettingsError
-from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.plan_search import STRATEGIES
+from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.trials import Proposal, Trial
 
 MOST_UNASKED = 200  # trials that are run without a budget that says so

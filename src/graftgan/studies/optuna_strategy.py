@@ -14,8 +14,9 @@ from graftgan.core.settings import to_plain
 from graftgan.experiments.defaults import usual_batch_size, with_defaults
 from graftgan.models.sources import open_source
 from graftgan.studies.comparison import flat
+from graftgan.studies.plan_search import STRATEGIES
 from graftgan.studies.search_space import Choices
-from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.trials import FINISHED, Proposal, Trial
 from graftgan.transfer import ACTIONS, PRESETS
 

@@ -3,13 +3,17 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from graftgan.core.errors import SettingsError
+from graftgan.core.registry import NamesDoc, Registry
 from graftgan.core.settings import parse, strict, to_plain
 from graftgan.experiments.experiment import Experiment
 from graftgan.metrics import METRICS
 from graftgan.studies.comparison import (
+    LISTED,
     check_scored,
     comparison_fingerprint,
     dotted_setting,
@@ -18,6 +22,10 @@ from graftgan.studies.comparison import (
 )
 from graftgan.transfer import ACTIONS
 
+if TYPE_CHECKING:
+    from graftgan.studies.strategy import Strategy
+
+STRATEGIES: "Registry[type[Strategy]]" = Registry("strategy")
 Networks = Literal["both", "discriminator", "generator"]
 Judge = Literal["end", "best"]
 PrunerName = Literal["median", "halving", "hyperband", "none"]
@@ -26,17 +34,14 @@ PrunerName = Literal["median", "halving", "hyperband", "none"]
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a search may cost; it begins no trial once one of these is spent.
-
-    Attributes:
-        trials: Trials begun.
-        seconds: Of all trials together, scoring and loading included.
-        images: Real pictures shown, in all trials together.
-    """
+    """What a search may cost; it begins no trial once one of these is spent."""
 
     trials: int | None = None
-    seconds: float | None = None
-    images: int | None = None
+    """Begin at most so many trials, those of before a --resume included."""
+    seconds: Annotated[float | None, arg(name="budget-seconds")] = None
+    """Begin no trial after so many seconds, of all trials together and all that is in them."""
+    images: Annotated[int | None, arg(name="budget-images")] = None
+    """Begin no trial after so many images shown, in all trials together."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "seconds", "images"):
@@ -53,33 +58,33 @@ class Budget:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSearch:
-    """Everything that decides the trials of a search.
+    """Everything that decides the trials of a search; ``base`` is what they share."""
 
-    Attributes:
-        base: What all trials share.
-        strategy: A name in ``STRATEGIES``.
-        networks: Whose layers are searched; the other network keeps the plan of ``base``.
-        actions: What a layer may be given.
-        step: ``grid`` cuts a network at every so many layers only.
-        tune: Ranges of settings that ``optuna`` also chooses, such as ``modulation_rate=0.3:30``.
-        pruner: How ``optuna`` ends trials that fall behind.
-        judge: A trial counts by its score at its ``end``, or at its ``best`` checkpoint.
-        confirm_seeds: New seeds with which the best trials are run again; 0: they are not.
-        confirm_top: How many trials are run again.
-        budget: What the search may cost; the confirmation comes on top.
-    """
-
-    base: Experiment
-    strategy: str = "gradual"
-    networks: Networks = "both"
-    actions: tuple[str, ...] = ("freeze", "adafm", "fine_tune")
-    step: int = 1
-    tune: tuple[str, ...] = ("modulation_rate=0.3:30",)
-    pruner: PrunerName = "median"
-    judge: Judge = "end"
-    confirm_seeds: int = 0
-    confirm_top: int = 3
+    base: Annotated[Experiment, arg(name="")]
+    strategy: Annotated[str, NamesDoc("{}.", STRATEGIES)] = "gradual"
     budget: Budget = field(default_factory=Budget)
+    networks: Networks = "both"
+    """Whose layers are searched; the other network keeps its part of --plan."""
+    actions: Annotated[
+        tuple[str, ...],
+        LISTED,
+        NamesDoc(
+            "What a layer may be given, separated by commas: {}; optuna takes any of them.", ACTIONS
+        ),
+    ] = ("freeze", "adafm", "fine_tune")
+    step: Annotated[int, arg(name="grid-step")] = 1
+    """The grid cuts a network at every so many layers only."""
+    tune: Annotated[tuple[str, ...], LISTED] = ("modulation_rate=0.3:30",)
+    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: no setting."""
+    pruner: PrunerName = "median"
+    """How optuna ends trials early."""
+    judge: Judge = "end"
+    """A trial counts by its score at its end, or at its best checkpoint."""
+    confirm_seeds: int = 0
+    """Run the best trials again with so many new seeds, beyond the budget; their means choose the
+    winner."""
+    confirm_top: int = 3
+    """How many trials are run again."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.actions if name not in ACTIONS]

@@ -19,13 +19,13 @@ from graftgan.runs.scorer import build_scorer
 from graftgan.runs.session import Observer
 from graftgan.studies.comparison import comparison_fingerprint, overridden
 from graftgan.studies.comparison_results import ENDED, images_shown
-from graftgan.studies.plan_search import Budget, PlanSearch
+from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch
 from graftgan.studies.queue import job_state
 from graftgan.studies.reruns import ask_to_confirm
 from graftgan.studies.search_page import write_search_report
 from graftgan.studies.search_result import SearchResult, gather_result, winner_toml
 from graftgan.studies.search_space import space_of
-from graftgan.studies.strategy import STRATEGIES, Pause, Strategy
+from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.trial_store import TrialStore, is_spent
 from graftgan.studies.trials import FAILED, PRUNED, Proposal, Trial, with_outcome
 from graftgan.training import choose_hardware

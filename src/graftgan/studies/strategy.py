@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from graftgan.core.registry import Registry
 from graftgan.studies.plan_search import PlanSearch
 from graftgan.studies.search_space import Space
 from graftgan.studies.trials import Proposal, Trial
@@ -65,6 +64,3 @@ class Strategy:
     def importances(self) -> Mapping[str, float]:
         """Return how much each choice matters, where the strategy can tell; shares of 1."""
         return {}
-
-
-STRATEGIES: Registry[type[Strategy]] = Registry("strategy")

@@ -1,7 +1,7 @@
 """Decide, layer by layer, what carries over, what may change and how much.
 
-To add an action: register it in ``actions.py``. To add a plan: a row in ``PRESETS``. To add a loss
-that holds the target to the source: a file in ``regularizers/``.
+To add an action: a file that registers it in ``ACTIONS``, and its import here. To add a plan: a row
+in ``PRESETS``. To add a loss that holds the target to the source: a file in ``regularizers/``.
 """
 
 from graftgan.transfer.actions import ACTIONS, Action
@@ -22,7 +22,7 @@ from graftgan.transfer.importance import (
     most_important,
     needs_probe,
 )
-from graftgan.transfer.modulation import LowRank, factors_in, modulations_in
+from graftgan.transfer.modulation import LowRank, Modulation, factors_in, modulations_in
 from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
 from graftgan.transfer.regularizers import (
     REGULARIZERS,
@@ -46,6 +46,7 @@ __all__ = [
     "Filters",
     "LayerReport",
     "LowRank",
+    "Modulation",
     "Plan",
     "PlanReport",
     "Regularizer",

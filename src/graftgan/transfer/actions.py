@@ -51,6 +51,15 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionColours:
+    """How an action is told from others: on a terminal, on a light page and on a dark one."""
+
+    terminal: str = "white"
+    light: str = "#66717a"
+    dark: str = "#a2adb4"
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """A way to treat one layer.
 
@@ -58,9 +67,10 @@ class Action:
         apply: Changes the layer; returns what may now be trained.
         problem: Says in words why a layer cannot take this action; None: it can.
         holds_buffers: Whether the layer's buffers stay bit-equal to the source.
-        summary: One line for tables and help.
+        summary: One line for help, tables and pages.
         modulates: Whether the source's weights stay and a modulation of them is learnt.
         keeps_source: Whether the layer starts as the source's.
+        colours: In tables and on pages.
     """
 
     apply: Callable[[nn.Module, Context], list[Parameter]]
@@ -69,6 +79,7 @@ class Action:
     summary: str
     modulates: bool = False
     keeps_source: bool = True
+    colours: ActionColours = ActionColours()
 
 
 ACTIONS: Registry[Action] = Registry("action")
@@ -188,7 +199,13 @@ def _needs_output_affine(layer: nn.Module) -> str | None:
 
 
 ACTIONS.register("freeze")(
-    Action(_freeze, _always, True, "keep weights and buffers as the source's")
+    Action(
+        _freeze,
+        _always,
+        True,
+        "keep weights and buffers as the source's, bit for bit",
+        colours=ActionColours("cyan", "#3c6e9e", "#7fb0dd"),
+    )
 )
 ACTIONS.register("adafm")(
     Action(
@@ -197,6 +214,7 @@ ACTIONS.register("adafm")(
         False,
         "keep the kernels, learn a scale and shift for each",
         modulates=True,
+        colours=ActionColours("yellow", "#7a4fb5", "#b99aea"),
     )
 )
 ACTIONS.register("filter_scale_shift")(
@@ -206,6 +224,7 @@ ACTIONS.register("filter_scale_shift")(
         False,
         "learn a scale and shift per channel",
         modulates=True,
+        colours=ActionColours("magenta", "#0a7f78", "#56c4bb"),
     )
 )
 ACTIONS.register("lora")(
@@ -215,6 +234,7 @@ ACTIONS.register("lora")(
         False,
         "keep the kernels, learn a change of low rank for each",
         modulates=True,
+        colours=ActionColours("blue", "#a8326e", "#e58ab8"),
     )
 )
 ACTIONS.register("by_importance")(
@@ -223,13 +243,27 @@ ACTIONS.register("by_importance")(
         _needs_kernel,
         False,
         "probe, then modulate the filters that matter and fine-tune the others",
+        colours=ActionColours("bright_magenta", "#7a5a10", "#d3b05a"),
     )
 )
 ACTIONS.register("fine_tune")(
-    Action(_fine_tune, _always, False, "train everything from the source's weights")
+    Action(
+        _fine_tune,
+        _always,
+        False,
+        "train everything from the source's weights",
+        colours=ActionColours("green", "#b9530c", "#ee9a57"),
+    )
 )
 ACTIONS.register("reset")(
-    Action(_reset, _always, False, "train everything from fresh weights", keeps_source=False)
+    Action(
+        _reset,
+        _always,
+        False,
+        "train everything from fresh weights",
+        keeps_source=False,
+        colours=ActionColours("red", "#b32d4c", "#f08099"),
+    )
 )
 
 

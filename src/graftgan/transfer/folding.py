@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from graftgan.core.network_types import NetworkPair
-from graftgan.transfer.modulation import MODULATIONS
+from graftgan.transfer.modulation import Modulation
 
 
 def fold(pair: NetworkPair) -> NetworkPair:
@@ -27,5 +27,5 @@ def _fold_module(module: nn.Module) -> None:
     own = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
     module.__class__ = own  # pyright: ignore[reportAttributeAccessIssue]
     for name, chain in list(module.parametrizations.items()):  # pyright: ignore
-        if any(isinstance(part, MODULATIONS) for part in chain):
+        if any(isinstance(part, Modulation) for part in chain):
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)

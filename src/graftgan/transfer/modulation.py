@@ -7,7 +7,19 @@ import torch
 from torch import Tensor, nn
 
 
-class AdaFM(nn.Module):
+class Modulation(nn.Module):
+    """What stands on a weight, keeps it, and folds into it."""
+
+    def factors(self) -> list[nn.Parameter]:
+        """Return what it multiplies with, which no clipping of weights may touch."""
+        return []
+
+    def scales(self) -> list[tuple[nn.Parameter, float]]:
+        """Return its scales and shifts, each with the value that changes nothing."""
+        return []
+
+
+class AdaFM(Modulation):
     """Adaptive filter modulation: one scale and one shift for every k x k kernel.
 
     Source: Zhao et al. 2020 (arXiv:2002.11810), W' = gamma * W + beta with gamma, beta of the
@@ -26,12 +38,20 @@ class AdaFM(nn.Module):
         self.gamma = nn.Parameter(weight.new_ones(shape))
         self.beta = nn.Parameter(weight.new_zeros(shape))
 
+    def factors(self) -> list[nn.Parameter]:
+        """Return what it multiplies with."""
+        return [self.gamma]
+
+    def scales(self) -> list[tuple[nn.Parameter, float]]:
+        """Return what changes nothing at these values."""
+        return [(self.gamma, 1.0), (self.beta, 0.0)]
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return the modulated kernel."""
         return torch.addcmul(self.beta, self.gamma, weight)
 
 
-class ChannelScale(nn.Module):
+class ChannelScale(Modulation):
     """One learnable scale for each output channel: W' = gamma * W."""
 
     def __init__(self, weight: Tensor, channel_axis: int) -> None:
@@ -40,17 +60,29 @@ class ChannelScale(nn.Module):
         self._shape = [1] * weight.dim()
         self._shape[channel_axis] = -1
 
+    def factors(self) -> list[nn.Parameter]:
+        """Return what it multiplies with."""
+        return [self.gamma]
+
+    def scales(self) -> list[tuple[nn.Parameter, float]]:
+        """Return what changes nothing at these values."""
+        return [(self.gamma, 1.0)]
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return the scaled tensor."""
         return self.gamma.view(self._shape) * weight
 
 
-class ChannelShift(nn.Module):
+class ChannelShift(Modulation):
     """One learnable shift for each output channel: b' = b + beta."""
 
     def __init__(self, bias: Tensor) -> None:
         super().__init__()
         self.beta = nn.Parameter(torch.zeros_like(bias))
+
+    def scales(self) -> list[tuple[nn.Parameter, float]]:
+        """Return what changes nothing at these values."""
+        return [(self.beta, 0.0)]
 
     def forward(self, bias: Tensor) -> Tensor:
         """Return the shifted bias."""
@@ -75,7 +107,7 @@ class LowRank:
 USUAL_LOW_RANK = LowRank()
 
 
-class LoRA(nn.Module):
+class LoRA(Modulation):
     """Low-rank adaptation: W' = W + scale * B A, with the kernel seen as a matrix.
 
     Source: Hu et al. 2021 (arXiv:2106.09685, section 4.1). A row of the matrix belongs to one
@@ -95,6 +127,10 @@ class LoRA(nn.Module):
         self.A = nn.Parameter(start.to(weight))
         self.B = nn.Parameter(weight.new_zeros(rows, rank))
 
+    def factors(self) -> list[nn.Parameter]:
+        """Return what it multiplies with."""
+        return [self.A, self.B]
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return the adapted kernel."""
         by_output = weight.transpose(0, self._axis).shape
@@ -103,7 +139,7 @@ class LoRA(nn.Module):
         return weight + self._scale * change.transpose(0, self._axis)
 
 
-class KernelModulation(nn.Module):
+class KernelModulation(Modulation):
     """Rank-one modulation of some filters of a kernel: W' = W (1 + v u^T).
 
     Source: Zhao et al. 2022 (arXiv:2210.16559, section 4.2). v has a number for each modulated
@@ -120,6 +156,10 @@ class KernelModulation(nn.Module):
         self.v = nn.Parameter(weight.new_zeros(len(filters)))
         self.u = nn.Parameter(weight.new_ones(weight.numel() // weight.shape[output_axis]))
 
+    def factors(self) -> list[nn.Parameter]:
+        """Return what it multiplies with."""
+        return [self.v, self.u]
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return the kernel with its modulated filters."""
         filters = weight.index_select(self._axis, self.modulated).transpose(0, self._axis)
@@ -128,7 +168,7 @@ class KernelModulation(nn.Module):
         return weight.index_copy(self._axis, self.modulated, changed)
 
 
-class TunedFilters(nn.Module):
+class TunedFilters(Modulation):
     """Some filters of a kernel as weights of their own, which start as the kernel's."""
 
     def __init__(self, weight: Tensor, output_axis: int, filters: Tensor) -> None:
@@ -143,28 +183,13 @@ class TunedFilters(nn.Module):
         return weight.index_copy(self._axis, self.tuned, self.kernels)
 
 
-MODULATIONS = (AdaFM, ChannelScale, ChannelShift, LoRA, KernelModulation, TunedFilters)
-
-
 def factors_in(module: nn.Module) -> list[nn.Parameter]:
     """Return what modulations in ``module`` multiply with: scales, and low-rank factors."""
-    found: list[nn.Parameter] = []
-    for part in module.modules():
-        if isinstance(part, AdaFM | ChannelScale):
-            found.append(part.gamma)
-        elif isinstance(part, LoRA):
-            found += [part.A, part.B]
-        elif isinstance(part, KernelModulation):
-            found += [part.v, part.u]
-    return found
+    parts = (part for part in module.modules() if isinstance(part, Modulation))
+    return [factor for part in parts for factor in part.factors()]
 
 
 def modulations_in(module: nn.Module) -> list[tuple[nn.Parameter, float]]:
     """Return the scales and shifts in ``module``, each with the value that changes nothing."""
-    found: list[tuple[nn.Parameter, float]] = []
-    for part in module.modules():
-        if isinstance(part, AdaFM | ChannelScale):
-            found.append((part.gamma, 1.0))
-        if isinstance(part, AdaFM | ChannelShift):
-            found.append((part.beta, 0.0))
-    return found
+    parts = (part for part in module.modules() if isinstance(part, Modulation))
+    return [scale for part in parts for scale in part.scales()]

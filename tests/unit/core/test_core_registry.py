@@ -5,7 +5,7 @@ import torch
 
 from graftgan.core import errors
 from graftgan.core.errors import GraftganError, SettingsError, UnknownName
-from graftgan.core.registry import Registry, suggest
+from graftgan.core.registry import NamesDoc, Registry, suggest
 from graftgan.core.tensors import to_images, to_pictures
 
 
@@ -94,3 +94,11 @@ def test_pictures_round_to_the_nearest_and_clamp():
     assert to_pictures(values).tolist() == [0, 0, 0, 1, 255, 255, 255]
     assert torch.equal(values, before)
     assert to_pictures(torch.tensor([0.5], dtype=torch.bfloat16)).tolist() == [191]
+
+
+def test_help_lists_what_is_registered_when_it_is_shown():
+    registry = colours()
+    said = NamesDoc("The colour: {}; or another.", registry)
+    assert said.documentation == "The colour: red or dark_blue; or another."
+    registry.register("green")(3)
+    assert said.documentation == "The colour: red, dark_blue or green; or another."

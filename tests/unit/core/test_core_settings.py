@@ -2,7 +2,7 @@
 
 import datetime
 import tomllib
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.settings import dotted_names, parse, read_toml, to_plain, to_toml
+from graftgan.core.settings import (
+    all_optional,
+    check_parts,
+    dotted_names,
+    parse,
+    parts_of,
+    read_toml,
+    to_plain,
+    to_toml,
+)
 from graftgan.experiments.experiment import Experiment
 from graftgan.networks import NORMALISATIONS
 from graftgan.training import TrainingSettings
@@ -260,3 +269,47 @@ def test_experiments_are_frozen_and_compare_by_value():
     assert first != replace(first, seed=1)
     with pytest.raises(AttributeError):
         first.seed = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """Settings that one thing has."""
+
+    grain: int = 3
+
+    def __post_init__(self) -> None:
+        if self.grain < 1:
+            raise SettingsError(f"grain must be 1 or more, got {self.grain}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ink:
+    """And another."""
+
+    tint: tuple[int, ...] = (1, 2)
+
+
+def test_settings_of_several_owners_stand_in_one_table():
+    parts = parts_of({"paper": Paper, "ink": Ink})
+
+    @dataclass(frozen=True, kw_only=True)
+    class Together(*parts):
+        def __post_init__(self) -> None:
+            check_parts(self, parts)
+
+    assert {field.name for field in fields(Together)} == {"grain", "tint"}
+    assert parse(Together, {"tint": [5]}, where="x") == Together(tint=(5,))
+    with pytest.raises(SettingsError, match="grain must be 1 or more, got 0"):
+        Together(grain=0)
+
+
+def test_two_owners_cannot_have_a_setting_of_one_name():
+    with pytest.raises(SettingsError, match="paper and card both have a setting 'grain'"):
+        parts_of({"paper": Paper, "ink": Ink, "card": Paper})
+
+
+def test_optional_settings_say_what_is_given_and_check_nothing():
+    kind = all_optional(Paper)
+    assert kind().grain is None
+    assert kind(grain=0).grain == 0
+    assert parse(kind, {"grain": 4}, where="x").grain == 4

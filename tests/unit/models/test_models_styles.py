@@ -39,10 +39,10 @@ def test_a_run_from_before_a_setting_was_there_is_as_it_was():
 
 def test_networks_without_styles_have_none_and_refuse_their_settings():
     assert asked("dcgan").architecture(None).style is None
-    with pytest.raises(SettingsError, match="dcgan has no styles, so style_size can say nothing"):
+    with pytest.raises(SettingsError, match="dcgan has no setting style_size"):
         asked("dcgan", style_size=16).architecture(None)
     dcgan = asked("dcgan").architecture(None)
-    with pytest.raises(SettingsError, match="dcgan has no styles"):
+    with pytest.raises(SettingsError, match="dcgan has no setting mapping_layers"):
         asked(None, mapping_layers=2).architecture(dcgan)
 
 

@@ -22,7 +22,7 @@ from graftgan.transfer import (
     remember_source,
 )
 from graftgan.transfer.fisher import mean_squared_gradients
-from graftgan.transfer.modulation import MODULATIONS
+from graftgan.transfer.modulation import Modulation
 from graftgan.transfer.regularizers.ewc import fisher_of_generator
 from tiny_networks import TinyRun, everything_in, linear_pair, tiny_pair, tiny_run
 
@@ -319,7 +319,7 @@ def test_bfloat16_leaves_the_distance_of_weights_exact():
     name = "discriminator.feature_distillation"
     torch.testing.assert_close(first[name], second[name], rtol=0.1, atol=1e-3)
     rough.run()
-    found = [m for m in rough.pair.generator.modules() if isinstance(m, MODULATIONS)]
+    found = [m for m in rough.pair.generator.modules() if isinstance(m, Modulation)]
     assert found
 
 

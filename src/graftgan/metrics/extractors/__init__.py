@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from graftgan.core.errors import SettingsError, UnknownName
 from graftgan.core.progress import CountProgress
-from graftgan.core.registry import Registry, suggest
+from graftgan.core.registry import NamesDoc, Registry, suggest
 from graftgan.core.settings import strict
 from graftgan.core.untrusted import shown
 from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
 from graftgan.metrics.extractors.extractor import Extractor, pictures_sha256
 from graftgan.metrics.extractors.inception_weights import inception_extractor
-from graftgan.metrics.extractors.resize import pixel_range, resize_protocol
+from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES, pixel_range, resize_protocol
 from graftgan.metrics.extractors.user_file import SUFFIXES, user_extractor
 from graftgan.metrics.extractors.views import view_of
 
@@ -29,21 +30,25 @@ __all__ = [
 ]
 
 
+EXTRACTORS: "Registry[ExtractorBuilder]" = Registry("extractor")
+
+
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractorSettings:
     """Which network turns pictures into features, and how pictures come to it."""
 
-    extractor: str = "efficientnet_lite0"
-    """inception (the FID's), dinov2, efficientnet_lite0 (from pip), a TorchScript or ONNX file."""
+    extractor: Annotated[
+        str, NamesDoc("{}; or a TorchScript or ONNX file. FID is inception's.", EXTRACTORS)
+    ] = "efficientnet_lite0"
     extractor_weights: Path | None = None
     """The file of published weights (inception, dinov2); without it, it is found or downloaded."""
-    extractor_resize: str | None = None
-    """clean_fid, pytorch_fid or torch_fidelity; without it, clean_fid."""
+    extractor_resize: Annotated[str | None, NamesDoc("{}; without it, clean_fid.", RESIZES)] = None
     extractor_side: int | None = None
     """Height and width in pixels that a network from a file takes; without it, 224."""
-    extractor_pixels: str | None = None
-    """What a network from a file takes: imagenet, zero_one, minus_one_one or bytes."""
+    extractor_pixels: Annotated[
+        str | None, NamesDoc("What a network from a file takes: {}.", PIXEL_RANGES)
+    ] = None
     extractor_view: str | None = None
     """What it is shown: visible (what a person sees) or pixels (all of them, as published scores
     have it); without it, visible, and pixels for inception."""
@@ -72,9 +77,6 @@ class ExtractorBuilder:
     build: Callable[[ExtractorSettings, CountProgress | None], Extractor]
     takes: tuple[str, ...] = ()
     view: str = "visible"
-
-
-EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
 
 
 def build_extractor(

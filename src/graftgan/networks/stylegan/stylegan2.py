@@ -236,10 +236,20 @@ def register_styled(
     name: str,
     generator: Callable[[Architecture, StyleArchitecture], Generator],
     usual: StyleArchitecture,
+    *,
+    mixes_styles: bool = False,
 ) -> None:
     """Register the backbone ``name``."""
-    build = partial(build_styled, generator=generator, usual=usual)
-    BACKBONES.register(name)(Backbone(build, normalisation="none", style=usual, bounded=False))
+    BACKBONES.register(name)(
+        Backbone(
+            partial(build_styled, generator=generator, usual=usual),
+            normalisation="none",
+            settings=usual,
+            objective="gan",
+            mixes_styles=mixes_styles,
+            bounded=False,
+        )
+    )
 
 
-register_styled("stylegan2", StyleGAN2Generator, StyleArchitecture())
+register_styled("stylegan2", StyleGAN2Generator, StyleArchitecture(), mixes_styles=True)

@@ -1,5 +1,6 @@
 """``openverse:WORDS``: openly licensed pictures, found through the Openverse API."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,13 +18,15 @@ from graftgan.pictures.collecting.reasons import Refusal
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web, private_home
 
+_TOKEN = "OPENVERSE_TOKEN"  # a secret: in the environment, and in no settings or flags
 _PAGE, _PAGE_WITH_TOKEN = 20, 100  # a request without a token gets no more
 
 
 def open_openverse(words: str, settings: CollectSettings) -> Listing:
     """Return a listing of what Openverse finds for ``words``."""
     api = settings.openverse_api.rstrip("/") + "/v1/images/"
-    size = _PAGE_WITH_TOKEN if settings.openverse_token else _PAGE
+    token = os.environ.get(_TOKEN)
+    size = _PAGE_WITH_TOKEN if token else _PAGE
     query = {"q": words, "page_size": str(size)}
     if settings.licence:
         query["license"] = ",".join(settings.licence)
@@ -32,11 +35,9 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
         page, listed = 1, 0
         while True:
             try:
-                answer = web.listing(
-                    api, {**query, "page": str(page)}, token=settings.openverse_token
-                )
+                answer = web.listing(api, {**query, "page": str(page)}, token=token)
             except Refusal as refusal:
-                raise _explain(refusal, page, listed, settings) from None
+                raise _explain(refusal, page, listed, has_token=bool(token)) from None
             results = entry(answer, "results")
             if not isinstance(results, list) or not results:
                 return
@@ -75,11 +76,11 @@ def licence_name(code: object, number: object) -> str | None:
     return f"{name} {edition}" if edition else name
 
 
-def _explain(refusal: Refusal, page: int, listed: int, settings: CollectSettings) -> CollectError:
-    if page > 1 and settings.openverse_token is None and not refusal.reason.passes:
+def _explain(refusal: Refusal, page: int, listed: int, *, has_token: bool) -> CollectError:
+    if page > 1 and not has_token and not refusal.reason.passes:
         return CollectError(
             f"Openverse lists no more than {listed:,} pictures without a token ({refusal}); "
-            "set OPENVERSE_TOKEN, or ask with other words"
+            f"set {_TOKEN}, or ask with other words"
         )
     return CollectError(f"Openverse cannot be asked: {refusal}")
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from graftgan.core.errors import SettingsError
+from graftgan.core.registry import NamesDoc
 
 OPENVERSE_API = "https://api.openverse.org"
 COMMONS_API = "https://commons.wikimedia.org/w/api.php"
@@ -14,52 +15,47 @@ Through = Literal["gallery-dl", "instaloader"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectSettings:
-    """What to collect and how.
-
-    Attributes:
-        count: Pictures wanted of each source, those already there included; None: all.
-        pause: Seconds between the starts of two requests to one host. Before a request that failed
-            is made again it is doubled each time.
-        connections: Downloads at the same time.
-        largest_mb: Megabytes of one file; what is larger is refused.
-        seconds: That one answer may take in all.
-        silence: Seconds without a byte after which a connection is given up.
-        tries: Requests for one picture before it is refused.
-        redirects: Followed for one picture.
-        robots: Whether robots.txt is asked before an address of a list is fetched.
-        allow_private: Whether names and redirects may lead to private addresses.
-        retry_refused: Whether addresses refused earlier are tried again where that may help.
-        licence: Codes of the licences wanted, such as ``by`` or ``cc0``; empty: any.
-        through: The program that lists a hashtag's pictures.
-        cookies: A cookies.txt of the person's own session, for sites that want a login.
-        gallery_config: A configuration file for gallery-dl beside the person's own.
-        every: Seconds of a film between two frames.
-        contact: An e-mail or web address that site owners find in the User-Agent.
-        openverse_api: The address of the Openverse API.
-        openverse_token: Its access token, which lifts its limits; None: without.
-        commons_api: The address of the MediaWiki API that ``commons:`` asks.
-    """
+    """What to collect and how."""
 
     count: int | None = None
-    pause: float = 0.5
-    connections: int = 4
-    largest_mb: float = 50.0
-    seconds: float = 120.0
-    silence: float = 20.0
-    tries: int = 4
-    redirects: int = 5
-    robots: bool = True
-    allow_private: bool = False
-    retry_refused: bool = False
-    licence: tuple[str, ...] = ()
-    through: Through = "gallery-dl"
-    cookies: Path | None = None
-    gallery_config: Path | None = None
+    """Pictures wanted of each source, those already there included; without it, all."""
+    licence: Annotated[
+        tuple[str, ...], NamesDoc("Only these: {}. For openverse: and commons:.", LICENCES)
+    ] = ()
     every: float = 1.0
+    """Seconds between two frames of a film."""
+    through: Through = "gallery-dl"
+    """The program that lists a hashtag."""
+    cookies: Path | None = None
+    """The cookies.txt of your own login, for sites that want one."""
+    gallery_config: Path | None = None
+    """A configuration file for gallery-dl beside your own."""
+    pause: float = 0.5
+    """Seconds between the starts of two requests to one host; doubled each time before a request
+    that failed is made again."""
+    connections: int = 4
+    """Downloads at the same time."""
+    tries: int = 4
+    """Requests for one picture before it is refused."""
+    largest_mb: float = 50.0
+    """Megabytes of one file; what is larger is refused."""
+    seconds: float = 120.0
+    """That one answer may take in all."""
+    silence: float = 20.0
+    """Seconds without a byte after which a connection is given up."""
+    retry_refused: bool = False
+    """Try refused addresses again where another day may help."""
+    robots: bool = True
+    """Ask robots.txt before an address of a list is fetched."""
+    allow_private: bool = False
+    """Let names and redirects lead to private addresses, such as a server of your own network."""
     contact: str | None = None
+    """Your e-mail or web address, which site owners find in the User-Agent; or $GRAFTGAN_CONTACT.
+    Wikimedia asks for one."""
     openverse_api: str = OPENVERSE_API
-    openverse_token: str | None = None
+    """The Openverse to ask; $OPENVERSE_TOKEN is its access token, if you have one."""
     commons_api: str = COMMONS_API
+    """The MediaWiki API that commons: asks, which may be another wiki's."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -67,7 +63,7 @@ class CollectSettings:
         Raises:
             SettingsError: A number is out of range, or a licence is unknown.
         """
-        least = {"connections": 1, "tries": 1, "redirects": 0}
+        least = {"connections": 1, "tries": 1}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise SettingsError(f"{name} must be at least {minimum}, got {getattr(self, name)}")

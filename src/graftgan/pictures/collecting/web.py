@@ -1,6 +1,7 @@
 """Asks web servers for files: politely, within limits, and again where that may help."""
 
 import io
+import os
 import random
 import threading
 from collections import defaultdict
@@ -32,6 +33,7 @@ from graftgan.pictures.collecting.settings import CollectSettings
 _CONNECT_S = 10.0
 _LONGEST_WAIT_S = 300.0  # a server that wants more is asked another day
 _LARGEST_LISTING = 20_000_000  # bytes
+_REDIRECTS = 5  # followed for one picture
 _MOVED = frozenset((301, 302, 303, 307, 308))
 
 
@@ -64,7 +66,7 @@ class Web:
         self._rate_limit = RateLimit(clock, settings.pause)
         self._pool = guarded_pool(settings.connections + 1)  # who lists asks too
         self._headers = {
-            "User-Agent": user_agent(settings.contact),
+            "User-Agent": user_agent(settings.contact or os.environ.get("GRAFTGAN_CONTACT")),
             "Accept-Encoding": "identity",
         }
         self._robots: dict[str, Robots | Refusal] = {}
@@ -113,7 +115,7 @@ class Web:
 
     def _attempt(self, address: str, file: IO[bytes], request: Request) -> None:
         start = host_of(address)
-        for _ in range(self._settings.redirects + 1):
+        for _ in range(_REDIRECTS + 1):
             allows_private = self._settings.allow_private or (
                 request.home is not None and is_same_server(address, request.home)
             )
@@ -128,7 +130,7 @@ class Web:
             if target is None:
                 return
             address = _moved_to(address, target)
-        raise Refusal(RefusalReason.REDIRECTS, f"more than {self._settings.redirects}")
+        raise Refusal(RefusalReason.REDIRECTS, f"more than {_REDIRECTS}")
 
     def _answer(
         self,

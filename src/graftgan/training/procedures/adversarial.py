@@ -93,6 +93,7 @@ PROCEDURES.register("adversarial")(
         build_adversarial,
         "discriminator and generator take turns on pictures",
         takes_classes=True,
+        fresh_plan="fine_tune",
     )
 )
 

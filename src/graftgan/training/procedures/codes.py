@@ -38,7 +38,7 @@ from graftgan.training.procedures.procedure import (
     sampled,
     update_of,
 )
-from graftgan.transfer import TrainableLayer
+from graftgan.transfer import TrainableLayer, is_regularized
 
 _TESTED = 256  # samples of the source on which the encoder is measured
 _OUT_OF_REACH = 0.5  # share of the target's variance above which a person is warned
@@ -109,8 +109,9 @@ def check_codes(prepared: ProcedureInputs) -> None:
         "its critic's weights are not clipped; take --objective wgan_gp": bool(
             experiment.optimization.weight_clip
         ),
-        "feature distillation needs the discriminator": experiment.regularizers.feature_distillation
-        > 0,
+        "a regularizer needs the discriminator's scores": is_regularized(
+            experiment.regularizers, by_scores=True
+        ),
         "by_importance probes on pictures": "by_importance" in plan.decisions["generator"].values(),
         "a decoder cannot follow the batch; take --frozen-statistics source": bool(
             layers_on_batch_statistics(decoder)

@@ -62,6 +62,7 @@ class Procedure:
         remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
             disk, so that a resume finds exactly that; None: it needs nothing.
         remarks: What a person should know of what it remembers, in sentences.
+        fresh_plan: What trains from fresh weights; None: it needs a source.
     """
 
     build: Callable[[ProcedureInputs, Processes], Parts]
@@ -72,6 +73,7 @@ class Procedure:
     check: Callable[[ProcedureInputs], None] = _accept
     remember: Callable[[ProcedureInputs, NetworkPair, Progress], dict[str, Tensor]] | None = None
     remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
+    fresh_plan: str | None = None
 
 
 PROCEDURES: Registry[Procedure] = Registry("procedure")

@@ -151,6 +151,7 @@ PROCEDURES.register("vae")(
         "the generator is the decoder of a variational auto-encoder; no discriminator",
         trained=frozenset({"generator"}),
         check=check_vae,
+        fresh_plan="D[*=freeze] G[*=fine_tune]",
     )
 )
 

@@ -7,10 +7,12 @@ Of a modulated layer the weight that results is held, with the F of the plain we
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NetworkPair, draw_latents
 from graftgan.core.progress import Progress, silent
 from graftgan.core.randomness import Randomness
@@ -27,7 +29,20 @@ from graftgan.transfer.regularizers.regularizer import (
     laid_out_as,
     weights_of,
 )
-from graftgan.transfer.regularizers.settings import RegularizerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class EWCSettings:
+    """How EWC holds the generator."""
+
+    ewc: float = 0.0
+    """Weight of EWC on the generator: L2-SP, but by how much each weight matters."""
+    ewc_samples: int = 128
+    """Pictures that the Fisher information of EWC is measured on."""
+
+    def __post_init__(self) -> None:
+        if self.ewc_samples < 1:
+            raise SettingsError(f"ewc_samples must be at least 1, got {self.ewc_samples}")
 
 
 def fisher_of_generator(
@@ -57,11 +72,11 @@ def fisher_of_generator(
     return dict(zip(parameters, found, strict=True))
 
 
-def _wanted(settings: RegularizerSettings) -> bool:
+def _wanted(settings: EWCSettings) -> bool:
     return settings.ewc > 0
 
 
-def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup[EWCSettings]) -> dict[str, Tensor]:
     source = setup.source
     refuse_mixed_samples(source, what="ewc", instead="l2_sp, or another source")
     held = held_tensors(setup, "generator")
@@ -77,7 +92,7 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
+def _build(setup: RegularizerSetup[EWCSettings], state: RegularizerState) -> list[RegularizerTerm]:
     held = held_tensors(setup, "generator")
     start, fisher = (laid_out_as(held, state, prefix) for prefix in ("start.", "fisher."))
     weight = setup.settings.ewc
@@ -85,5 +100,11 @@ def _build(setup: RegularizerSetup, state: RegularizerState) -> list[Regularizer
 
 
 REGULARIZERS.register("ewc")(
-    Regularizer(_wanted, _remember, _build, "hold the generator's weights by how much each matters")
+    Regularizer(
+        EWCSettings,
+        _wanted,
+        _remember,
+        _build,
+        "hold the generator's weights by how much each matters",
+    )
 )

@@ -22,7 +22,16 @@ from graftgan.transfer.regularizers.regularizer import (
     RegularizerTerm,
     Role,
 )
-from graftgan.transfer.regularizers.settings import RegularizerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureDistillationSettings:
+    """How the features of the discriminator are held."""
+
+    feature_distillation: float = 0.0
+    """Weight of the distance between the discriminators' features of real pictures."""
+    distilled_layer: str | None = None
+    """Discriminator layer whose output is compared; without it, the last but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def _reading(network: Discriminator, layer: str, into: list[Tensor]) -> Generato
         handle.remove()
 
 
-def _layer(setup: RegularizerSetup) -> str:
+def _layer(setup: RegularizerSetup[FeatureDistillationSettings]) -> str:
     layers = [la for la in setup.pair.discriminator.layers() if la not in ADDED_LAYERS]
     asked = setup.settings.distilled_layer
     if asked is None:
@@ -84,11 +93,11 @@ def _layer(setup: RegularizerSetup) -> str:
     return asked
 
 
-def _wanted(settings: RegularizerSettings) -> bool:
+def _wanted(settings: FeatureDistillationSettings) -> bool:
     return settings.feature_distillation > 0
 
 
-def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup[FeatureDistillationSettings]) -> dict[str, Tensor]:
     layer = _layer(setup)
     layers = list(setup.pair.discriminator.layers())
     moving = {row.layer for row in setup.plan.trainable["discriminator"]}
@@ -100,7 +109,9 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     return tensors_of(setup.source.discriminator)
 
 
-def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
+def _build(
+    setup: RegularizerSetup[FeatureDistillationSettings], state: RegularizerState
+) -> list[RegularizerTerm]:
     source, target = setup.source.discriminator, setup.pair.discriminator
     try:
         source.load_state_dict(dict(state), strict=True)
@@ -115,5 +126,12 @@ def _build(setup: RegularizerSetup, state: RegularizerState) -> list[Regularizer
 
 
 REGULARIZERS.register("feature_distillation")(
-    Regularizer(_wanted, _remember, _build, "hold the discriminator's features of real pictures")
+    Regularizer(
+        FeatureDistillationSettings,
+        _wanted,
+        _remember,
+        _build,
+        "hold the discriminator's features of real pictures",
+        needs_scores=True,
+    )
 )

@@ -7,6 +7,8 @@ weights; a mean for each tensor would let small tensors count more. Of a modulat
 that results is held, not the modulation's own numbers.
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from graftgan.transfer.regularizers.regularizer import (
@@ -21,10 +23,19 @@ from graftgan.transfer.regularizers.regularizer import (
     laid_out_as,
     weights_of,
 )
-from graftgan.transfer.regularizers.settings import RegularizerSettings
 
 
-def _weights(settings: RegularizerSettings) -> dict[Role, float]:
+@dataclass(frozen=True, kw_only=True)
+class L2SPSettings:
+    """How L2-SP holds each network."""
+
+    l2_sp_discriminator: float = 0.0
+    """Weight of L2-SP, the squared distance to the source's weights, on the discriminator."""
+    l2_sp_generator: float = 0.0
+    """Weight of L2-SP on the generator."""
+
+
+def _weights(settings: L2SPSettings) -> dict[Role, float]:
     given: dict[Role, float] = {
         "discriminator": settings.l2_sp_discriminator,
         "generator": settings.l2_sp_generator,
@@ -32,11 +43,11 @@ def _weights(settings: RegularizerSettings) -> dict[Role, float]:
     return {role: weight for role, weight in given.items() if weight}
 
 
-def _wanted(settings: RegularizerSettings) -> bool:
+def _wanted(settings: L2SPSettings) -> bool:
     return bool(_weights(settings))
 
 
-def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
+def _remember(setup: RegularizerSetup[L2SPSettings]) -> dict[str, Tensor]:
     source = dict(setup.source.items())
     return {
         f"{role}.{name}": tensor
@@ -45,7 +56,7 @@ def _remember(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def _build(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
+def _build(setup: RegularizerSetup[L2SPSettings], state: RegularizerState) -> list[RegularizerTerm]:
     terms: list[RegularizerTerm] = []
     for role, weight in _weights(setup.settings).items():
         held = held_tensors(setup, role)
@@ -54,5 +65,7 @@ def _build(setup: RegularizerSetup, state: RegularizerState) -> list[Regularizer
 
 
 REGULARIZERS.register("l2_sp")(
-    Regularizer(_wanted, _remember, _build, "hold the weights to the source's, all alike")
+    Regularizer(
+        L2SPSettings, _wanted, _remember, _build, "hold the weights to the source's, all alike"
+    )
 )

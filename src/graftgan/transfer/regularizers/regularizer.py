@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,11 @@ from graftgan.core.registry import Registry
 from graftgan.core.tensors import Images, Scalar
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.apply import AppliedPlan
-from graftgan.transfer.regularizers.settings import RegularizerSettings
 
+if TYPE_CHECKING:  # it is made of what is registered here
+    from graftgan.transfer.regularizers.settings import RegularizerSettings
+
+S = TypeVar("S")
 Role = Literal["discriminator", "generator"]
 RegularizerState = Mapping[str, Tensor]
 
@@ -44,10 +47,11 @@ class RegularizerTerm(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RegularizerSetup:
+class RegularizerSetup(Generic[S]):
     """What a regularizer is made from.
 
     Attributes:
+        settings: Those of all regularizers, its own among them.
         pair: The networks that train, under the plan.
         source: Plain networks of the same architecture: the source's own when a regularizer looks
             what it must remember, of any weights when it is built from what it remembers.
@@ -55,7 +59,7 @@ class RegularizerSetup:
         progress: Told how far a measurement is.
     """
 
-    settings: RegularizerSettings
+    settings: S
     pair: NetworkPair
     plan: AppliedPlan
     source: NetworkPair
@@ -64,27 +68,31 @@ class RegularizerSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class Regularizer:
+class Regularizer(Generic[S]):
     """A way to hold the target to the source.
 
     Attributes:
+        settings: A frozen dataclass of its own settings, which stand among those of all others.
         wanted: Whether the settings ask for it.
         remember: Returns what it needs of the source, which a run keeps on disk. Raises
             SettingsError where it would hold nothing.
         build: Returns its terms from what it remembers.
         summary: One line for tables and help.
+        needs_scores: Whether it needs the discriminator to score real pictures.
     """
 
-    wanted: Callable[[RegularizerSettings], bool]
-    remember: Callable[[RegularizerSetup], dict[str, Tensor]]
-    build: Callable[[RegularizerSetup, RegularizerState], list[RegularizerTerm]]
+    settings: type[S]
+    wanted: Callable[[S], bool]
+    remember: Callable[[RegularizerSetup[S]], dict[str, Tensor]]
+    build: Callable[[RegularizerSetup[S], RegularizerState], list[RegularizerTerm]]
     summary: str
+    needs_scores: bool = False
 
 
-REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
+REGULARIZERS: Registry[Regularizer[Any]] = Registry("regularizer")
 
 
-def remember_source(setup: RegularizerSetup) -> dict[str, Tensor]:
+def remember_source(setup: RegularizerSetup[Any]) -> dict[str, Tensor]:
     """Return what the regularizers that the settings ask for need of the source, on the CPU.
 
     Raises:
@@ -98,7 +106,9 @@ def remember_source(setup: RegularizerSetup) -> dict[str, Tensor]:
     }
 
 
-def build_regularizers(setup: RegularizerSetup, state: RegularizerState) -> list[RegularizerTerm]:
+def build_regularizers(
+    setup: RegularizerSetup[Any], state: RegularizerState
+) -> list[RegularizerTerm]:
     """Return the terms of the regularizers that the settings ask for.
 
     Raises:
@@ -116,9 +126,13 @@ def build_regularizers(setup: RegularizerSetup, state: RegularizerState) -> list
     return terms
 
 
-def is_regularized(settings: RegularizerSettings) -> bool:
-    """Return whether the settings ask for any regularizer."""
-    return any(regularizer.wanted(settings) for regularizer in REGULARIZERS.values())
+def is_regularized(settings: "RegularizerSettings", *, by_scores: bool = False) -> bool:
+    """Return whether the settings ask for any regularizer, or for one that needs scores."""
+    return any(
+        regularizer.wanted(settings)
+        for regularizer in REGULARIZERS.values()
+        if regularizer.needs_scores or not by_scores
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +147,7 @@ class HeldTensor:
         return getattr(self.module, self.attribute)
 
 
-def held_tensors(setup: RegularizerSetup, role: Role) -> dict[str, HeldTensor]:
+def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTensor]:
     """Return, by its name in the plain network, every weight of ``role`` that training moves.
 
     Layers that start from fresh weights are left out: nothing of the source is in them.

@@ -61,12 +61,15 @@ def test_openverse_keeps_to_licences_and_counts(site: FakeSite, gather: Gather):
     assert site.visits_to("/v1/images/") == 1, "a page that is not needed is not asked for"
 
 
-def test_openverse_says_when_a_token_is_needed(site: FakeSite, gather: Gather):
+def test_openverse_says_when_a_token_is_needed(
+    site: FakeSite, gather: Gather, monkeypatch: pytest.MonkeyPatch
+):
     api = play_openverse(site, put_pictures(site, 45), most=40)
     collected = gather("openverse:x", openverse_api=api)
     assert collected.new == 40
     assert "no more than 40 pictures without a token" in collected.problems[0]
-    with_token = gather("openverse:x", openverse_api=api, openverse_token="secret")
+    monkeypatch.setenv("OPENVERSE_TOKEN", "secret")
+    with_token = gather("openverse:x", openverse_api=api)
     assert (with_token.new, with_token.problems) == (5, [])
 
 
