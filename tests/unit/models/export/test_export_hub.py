@@ -86,7 +86,7 @@ def test_a_run_becomes_a_source_with_a_page(finished: RunFolder, tmp_path: Path)
     assert "![Pictures of the generator, drawn at random](samples.png)" in text
     assert "--local-dir squares" in text
     assert "hf upload YOUR_NAME/squares ." in text
-    assert "Not stated. Ask whoever trained" in text
+    assert "Not stated. Ask who trained" in text
 
 
 def test_scores_are_those_of_the_exported_checkpoint_with_their_protocol(
