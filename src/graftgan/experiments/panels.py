@@ -9,6 +9,7 @@ from graftgan.experiments.records import ScoreRecord
 from graftgan.experiments.run_record import RunRecord, number
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Panel, Point, in_words
+from graftgan.reports.page import plain
 
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
 _SHARED = {  # panels of several curves: the vertical axis and the caption
@@ -122,15 +123,6 @@ def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
     shared = [panels.pop(title) for title in _SHARED if title in panels]
     measured = [_score_panel(score) for score in scores if len(score.points) > 1 or score.decides]
     return [*shared, *measured, *([speed] if speed else []), *panels.values()]
-
-
-def plain(value: object) -> str:
-    """Return a setting as a person would write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _group(name: str) -> str:

@@ -9,12 +9,20 @@ from typing import Any
 
 from PIL import Image
 
-from graftgan.experiments.panels import ScoreCurve, panels_of, plain, scores_of
+from graftgan.experiments.panels import ScoreCurve, panels_of, scores_of
 from graftgan.experiments.records import LayerRecord, PlanRecord
 from graftgan.experiments.run_card import RunCard
 from graftgan.experiments.run_record import RunRecord, number, read_run
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
+from graftgan.reports.page import (
+    duration,
+    evenly,
+    plain,
+    render,
+    share,
+    short_name,
+    write_page,
+)
 
 _MOST_ROWS = 12
 _COLUMNS = 8  # of every sample grid

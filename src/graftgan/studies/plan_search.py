@@ -66,7 +66,7 @@ class PlanSearch:
         judge: A trial counts by its score at its ``end``, or at its ``best`` checkpoint.
         confirm_seeds: New seeds with which the best trials are run again; 0: they are not.
         confirm_top: How many trials are run again.
-        budget: What the search may cost; the confirmation comes on top.
+        budget: What the search may cost; the reruns come on top.
     """
 
     base: Experiment
