@@ -174,14 +174,14 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
     )
 
 
-def number(value: object, default: float = math.nan) -> float:
-    """Return ``value`` as a float, or ``default`` where it is not a number, or a huge integer."""
+def number(value: object) -> float:
+    """Return ``value`` as a float; not-a-number where it is none, or a huge integer."""
     if not _is_number(value):
-        return default
+        return math.nan
     try:
         return float(value)
     except OverflowError:
-        return default
+        return math.nan
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
