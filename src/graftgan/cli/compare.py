@@ -14,7 +14,7 @@ from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
 from graftgan.core.errors import SettingsError
-from graftgan.core.settings import parse, to_plain
+from graftgan.core.settings import parse
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration
 from graftgan.runs.prepared import Prepared
@@ -202,7 +202,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
 
 
 def _finish(results: Results, destination: Path, screen: ComparisonScreen) -> int:
-    headings, rows = comparison_rows(to_plain(results))
+    headings, rows = comparison_rows(results)
     chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
     lines = columns_of(headings, rows, chosen)  # the page has them all
     title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""

@@ -13,7 +13,6 @@ from graftgan.cli.interrupts import stopped_code
 from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
 from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
 from graftgan.cli.transfer import DEFAULTS
-from graftgan.core.settings import to_plain
 from graftgan.reports import duration, in_words
 from graftgan.runs.prepared import Prepared
 from graftgan.studies import (
@@ -191,9 +190,8 @@ def _beside_the_plan(proposal: Proposal) -> str:
 
 
 def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> int:
-    data = to_plain(result)
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
-    cells = columns_of(TRIAL_HEADINGS, trial_rows(data), chosen)
+    cells = columns_of(TRIAL_HEADINGS, trial_rows(result), chosen)
     lines = [[cell.split(":")[0] for cell in row] for row in cells]
     console.print(table_of(chosen, lines, title=_title(result), overflow="fold"))
     for sentence in result.says:

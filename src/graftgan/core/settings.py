@@ -25,6 +25,11 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 """A number of things: none is negative, and a float holds it."""
 Seconds = Annotated[float, Field(ge=0, le=2**53)]
 """A span of time; not-a-number is none."""
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a float holds."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$")]
+"""The name of a folder, which leads nowhere else."""
 
 _MOST = 2**53  # of anything that is counted
 _MOST_PROBLEMS = 12  # that one message tells

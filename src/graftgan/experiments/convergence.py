@@ -11,7 +11,6 @@ from graftgan.experiments.records import ScoreRecord
 from graftgan.experiments.run_card import VAEStart
 from graftgan.experiments.run_record import RunRecord, number, read_run
 
-_MOMENT = {"iteration", "images", "seconds"}
 _LEAST_POINTS = 40  # of a curve that anything is said about
 _WINDOW_SHARE = 0.05  # of the points: what a median is taken over
 _SHARE = 0.05  # of all the way a curve has gone: what counts as no way
@@ -94,14 +93,14 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
         RunError: It is no run, has not trained yet, or is to reach a score and was not scored.
     """
     record = read_run(run)
-    log = [line for line in record.log if all(math.isfinite(number(line.get(n))) for n in _MOMENT)]
+    log = [
+        line for line in record.log if math.isfinite(line.images) and math.isfinite(line.seconds)
+    ]
     if not log:
         raise RunError(f"{run} has no line in log.jsonl: it is no run, or has not trained yet")
-    moments = [
-        Reached(line["iteration"], int(line["images"]), float(line["seconds"])) for line in log
-    ]
-    names = sorted({name for line in log for name in line if name.endswith(".loss")})
-    found = [_stable_moment([_value(line.get(name)) for line in log], moments) for name in names]
+    moments = [Reached(line.iteration, int(line.images), line.seconds) for line in log]
+    names = sorted({name for line in log for name in line.terms if name.endswith(".loss")})
+    found = [_stable_moment([line.terms.get(name) for line in log], moments) for name in names]
     losses = None
     if found and None not in found:
         losses = max((moment for moment in found if moment), key=lambda moment: moment.iteration)
@@ -120,11 +119,6 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
         start=None if record.card is None else record.card.start,
         end=moments[-1],
     )
-
-
-def _value(logged: object) -> float | None:
-    """Return a logged number; None where there is none."""
-    return None if logged is None else number(logged)
 
 
 def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -> Reached | None:

@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graftgan.experiments.records import ScoreRecord
-from graftgan.experiments.run_record import RunRecord, number
+from graftgan.experiments.run_record import LogRecord, RunRecord, number
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Panel, Point, in_words
+from graftgan.reports.page import plain
 
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
 _SHARED = {  # panels of several curves: the vertical axis and the caption
@@ -19,7 +20,6 @@ _SHARED = {  # panels of several curves: the vertical axis and the caption
     ),
     _SPEED: ("per second", "On the hardware named at the end."),
 }
-_NOT_CURVES = {"iteration", "images", "seconds"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,8 @@ def _score(name: str, protocol: dict[str, str], entries: dict[float, ScoreRecord
 
 def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
     """Return losses, logits, each score, speed, then whatever else was logged, each by itself."""
-    names = list(dict.fromkeys(key for entry in record.log for key in entry))
-    names = [name for name in names if name not in _NOT_CURVES and _is_curve(record, name)]
+    names = list(dict.fromkeys(name for entry in record.log for name in entry.terms))
+    names = [name for name in names if _is_curve(record, name)]
     groups: dict[str, list[str]] = {title: [] for title in _SHARED}
     for name in names:
         groups.setdefault(_group(name), []).append(name)
@@ -122,15 +122,6 @@ def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
     shared = [panels.pop(title) for title in _SHARED if title in panels]
     measured = [_score_panel(score) for score in scores if len(score.points) > 1 or score.decides]
     return [*shared, *measured, *([speed] if speed else []), *panels.values()]
-
-
-def plain(value: object) -> str:
-    """Return a setting as a person would write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _group(name: str) -> str:
@@ -144,10 +135,7 @@ def _group(name: str) -> str:
 
 def _is_curve(record: RunRecord, name: str) -> bool:
     """Return whether a number was ever logged under ``name``; text and tables are no curves."""
-    return any(
-        isinstance(entry.get(name), int | float) and not isinstance(entry[name], bool)
-        for entry in record.log
-    )
+    return any(entry.terms.get(name) is not None for entry in record.log)
 
 
 def _panel(record: RunRecord, title: str, names: list[str]) -> Panel:
@@ -157,9 +145,9 @@ def _panel(record: RunRecord, title: str, names: list[str]) -> Panel:
     return Panel(svg=svg, caption=caption)
 
 
-def _points(log: list[dict[str, Any]], name: str) -> list[Point]:
+def _points(log: Sequence[LogRecord], name: str) -> list[Point]:
     """Return the curve; ``null`` is how strict JSON writes not-a-number, so it is a gap."""
-    return [(float(e["iteration"]), number(e[name])) for e in log if name in e]
+    return [(float(e.iteration), number(e.terms[name])) for e in log if name in e.terms]
 
 
 def _score_panel(score: ScoreCurve) -> Panel:

@@ -5,14 +5,13 @@ import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from graftgan.experiments.panels import ScoreCurve, panels_of, plain, scores_of
+from graftgan.experiments.panels import ScoreCurve, panels_of, scores_of
 from graftgan.experiments.records import LayerRecord, PlanRecord
 from graftgan.experiments.run_card import RunCard
-from graftgan.experiments.run_record import RunRecord, number, read_run
+from graftgan.experiments.run_record import RunRecord, SettingsRecord, read_run
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
 from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
 from graftgan.transfer import ACTIONS
@@ -64,12 +63,13 @@ def _page(record: RunRecord) -> str:
     rebuilt, unreadable = _grids(last)
     snapshots = [_snapshot(record, i, image, scores) for i, image in grids.items()]
     networks = _networks(record.plan)
-    no_source = "fresh weights" if record.settings else "unknown source"
+    settings = record.settings
+    no_source = "unknown source" if settings is None else "fresh weights"
     used = [layer.action for network in networks for layer in network.layers]
     return render(
         "run.html",
-        source=short_name(record.settings.get("source"), default=no_source),
-        pictures=short_name(record.settings.get("pictures"), default="unknown pictures"),
+        source=short_name(settings and settings.source, default=no_source),
+        pictures=short_name(settings and settings.pictures, default="unknown pictures"),
         name=record.name,
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
@@ -88,7 +88,7 @@ def _page(record: RunRecord) -> str:
         frozen_statistics="" if record.plan is None else record.plan.frozen_statistics,
         networks=networks,
         actions={name: ACTIONS.get(name) for name in dict.fromkeys(used)},
-        settings=_settings(record.settings),
+        settings={} if settings is None else settings.sections,
         picture_count=_picture_count(record),
         skipped=() if record.manifest is None else record.manifest.skipped,
         has_manifest=record.manifest is not None,
@@ -228,20 +228,14 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     seen = record.images_at(record.iteration)
     seconds = math.nan if record.card is None else record.card.seconds
     if not seconds > 0:  # a session that was killed has not written them
-        logged = [number(entry.get("seconds")) for entry in record.log]
-        seconds = max((s for s in logged if math.isfinite(s)), default=math.nan)
+        logged = [entry.seconds for entry in record.log if math.isfinite(entry.seconds)]
+        seconds = max(logged, default=math.nan)
     trainable, parameters = (
         (0, 0) if record.plan is None else (record.plan.trainable, record.plan.parameters)
     )
     count = _picture_count(record)
-    # The objective is that of adversarial training; other procedures have none.
-    way = (
-        "objective"
-        if record.settings.get("procedure", "adversarial") == "adversarial"
-        else "procedure"
-    )
     facts = {
-        way: str(record.settings.get(way, "")),
+        **_way(record.settings),
         "pictures": "" if count is None else f"{count:,}",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",
@@ -252,27 +246,14 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _settings(settings: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the settings as text by section; those outside any section come first."""
-    sections = {"experiment": {k: plain(v) for k, v in settings.items() if not _is_table(v)}}
-    for name, section in settings.items():
-        if _is_table(section):
-            sections[name] = {k: plain(v) for k, v in _flat(section).items()}
-    return {name: section for name, section in sections.items() if section}
-
-
-def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        if _is_table(value):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict)
+def _way(settings: SettingsRecord | None) -> dict[str, str]:
+    """Return how the run trains; the objective is that of adversarial training alone."""
+    if settings is None:
+        return {}
+    procedure = settings.procedure or "adversarial"
+    if procedure == "adversarial":
+        return {"objective": settings.objective or ""}
+    return {"procedure": procedure}
 
 
 def _picture_count(record: RunRecord) -> int | None:
@@ -282,7 +263,7 @@ def _picture_count(record: RunRecord) -> int | None:
 def _commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder))
     folded = shlex.quote(f"{record.name}-folded")
-    grafted = not record.settings or "source" in record.settings
+    grafted = record.settings is None or record.settings.source is not None
     commands = [
         _train_on(record, run, "transfer" if grafted else "pretrain"),
         ("Make new pictures", f"graftgan sample {run} --count 64"),

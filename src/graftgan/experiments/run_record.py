@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar
 
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import read_jsonl
@@ -19,10 +19,12 @@ from graftgan.experiments.records import (
     read_scores,
 )
 from graftgan.experiments.run_card import RunCard, RunState, read_run_card
+from graftgan.reports.page import plain
 
 # States after which nothing is written.
 ENDINGS = frozenset(RunState) - {RunState.RUNNING}
 _LARGEST_COUNT = 2**53  # of iterations and images: up to here they are exact as floats
+_MOMENT = {"iteration", "images", "seconds"}  # of a line of the log; the rest are curves
 _SNAPSHOT = re.compile(r"([0-9]{1,15})\.png")
 _EXPECTED = {
     "experiment.toml": "the settings of the run",
@@ -34,12 +36,49 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRecord:
+    """``experiment.toml`` as a page tells it, also where a value is none, or of another version.
+
+    Attributes:
+        source: Name or path; None: fresh weights.
+        pictures: Name or path; None where it does not say, as in all that follow.
+        method: A named method.
+        procedure: How it trains.
+        objective: Of adversarial training.
+        sections: Every setting in words, by section; those outside any are ``experiment``.
+    """
+
+    source: str | None = None
+    pictures: str | None = None
+    method: str | None = None
+    procedure: str | None = None
+    objective: str | None = None
+    sections: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """A line of ``log.jsonl``.
+
+    Attributes:
+        images: Real pictures shown until then; not-a-number where it does not say.
+        seconds: Of training until then, likewise.
+        terms: What else was logged, by name; None is what is no number.
+    """
+
+    iteration: int
+    images: float
+    seconds: float
+    terms: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """A run folder in memory.
 
     Attributes:
         folder: Where it lies, as the caller wrote it.
-        settings: ``experiment.toml``; empty where missing.
+        settings: ``experiment.toml``; None where it is missing, empty or damaged.
         plan: ``plan.json``; None where it is missing or damaged, like ``card`` and ``manifest``.
         card: ``card.json``.
         manifest: ``manifest.json``.
@@ -52,11 +91,11 @@ class RunRecord:
     """
 
     folder: Path
-    settings: dict[str, Any]
+    settings: SettingsRecord | None
     plan: PlanRecord | None
     card: RunCard | None
     manifest: ManifestRecord | None
-    log: list[dict[str, Any]]
+    log: list[LogRecord]
     scores: list[ScoreRecord]
     samples: dict[int, Path]
     reconstructions: dict[int, Path]
@@ -77,7 +116,7 @@ class RunRecord:
         """Where the run ended by its card; without an end, the last iteration of any file."""
         if self.card is not None and self.state in ENDINGS:
             return self.card.iteration
-        logged = [int(entry["iteration"]) for entry in self.log[-1:]]
+        logged = [entry.iteration for entry in self.log[-1:]]
         reached = [] if self.card is None else [self.card.iteration]
         return max(reached + logged + list(self.samples)[-1:], default=0)
 
@@ -88,13 +127,13 @@ class RunRecord:
         counted = [
             entry
             for entry in self.log
-            if 0 < number(entry.get("images")) <= _LARGEST_COUNT and entry["iteration"] > 0
+            if 0 < entry.images <= _LARGEST_COUNT and entry.iteration > 0
         ]
         if not counted:
             return None
-        near = min(counted, key=lambda entry: abs(entry["iteration"] - iteration))
-        images = round(number(near["images"]) * iteration / near["iteration"])
-        return images, bool(near["iteration"] == iteration)
+        near = min(counted, key=lambda entry: abs(entry.iteration - iteration))
+        images = round(near.images * iteration / near.iteration)
+        return images, near.iteration == iteration
 
 
 def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
@@ -115,7 +154,7 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
     if damaged:
         more = f"; {len(damaged) - 1} more like it" if len(damaged) > 1 else ""
         missing.append(f"a line of metrics.jsonl (the scores) cannot be read: {damaged[0]}{more}")
-    log = _by_iteration(read_jsonl(folder / "log.jsonl"))
+    log = _log(folder / "log.jsonl")
     if not log:
         missing.append("log.jsonl (the curves) is missing or holds no whole line")
     samples = _grids(folder / "samples")
@@ -135,49 +174,54 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
     )
 
 
-def number(value: object, default: float = math.nan) -> float:
-    """Return ``value`` as a float, or ``default`` where it is not a number, or a huge integer."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default
+def number(value: object) -> float:
+    """Return ``value`` as a float; not-a-number where it is none, or a huge integer."""
+    if not _is_number(value):
+        return math.nan
     try:
         return float(value)
     except OverflowError:
-        return default
+        return math.nan
 
 
-def table(value: object) -> dict[str, Any]:
-    """Return ``value`` where it is a mapping with text keys, else an empty one."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def rows(value: object) -> list[dict[str, Any]]:
-    """Return the mappings in ``value`` where it is a list, else nothing."""
-    entries = cast("list[object]", value) if isinstance(value, list) else []
-    return [table(entry) for entry in entries if isinstance(entry, dict)]
-
-
-def texts(value: object) -> list[str]:
-    """Return the texts in ``value`` where it is a list, else nothing."""
-    entries = cast("list[object]", value) if isinstance(value, list) else []
-    return [entry for entry in entries if isinstance(entry, str)]
-
-
-def numbers(value: object) -> list[int]:
-    """Return the whole numbers in ``value`` where it is a list, else nothing."""
-    entries = cast("list[object]", value) if isinstance(value, list) else []
-    return [entry for entry in entries if isinstance(entry, int) and not isinstance(entry, bool)]
-
-
-def _settings(folder: Path, missing: list[str]) -> dict[str, Any]:
+def _settings(folder: Path, missing: list[str]) -> SettingsRecord | None:
     name = "experiment.toml"
     if not (folder / name).is_file():
         missing.append(f"{name} ({_EXPECTED[name]}) is missing")
-        return {}
+        return None
     try:
-        return read_toml(folder / name)
+        found = read_toml(folder / name)
     except SettingsError as error:
         missing.append(f"{name} ({_EXPECTED[name]}) cannot be read: {error}")
-        return {}
+        return None
+    named = ("source", "pictures", "method", "procedure", "objective")
+    said = {name: str(found[name]) for name in named if name in found}
+    return SettingsRecord(**said, sections=_sections(found)) if found else None
+
+
+def _sections(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the settings as text by section; those outside any section come first."""
+    sections = {"experiment": {k: plain(v) for k, v in settings.items() if not _is_table(v)}}
+    for name, section in settings.items():
+        if _is_table(section):
+            sections[name] = dict(_flat(section))
+    return {name: section for name, section in sections.items() if section}
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in section.items():
+        if _is_table(value):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, plain(value)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[str]) -> R | None:
@@ -192,14 +236,24 @@ def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[s
         return None
 
 
-def _by_iteration(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _log(file: Path) -> list[LogRecord]:
     """Return one entry per iteration, ascending; a resumed run's later entry replaces the old."""
     entries = {
-        int(entry["iteration"]): {**entry, "iteration": int(entry["iteration"])}
-        for entry in log
-        if 0 <= number(entry.get("iteration")) <= _LARGEST_COUNT
+        int(line["iteration"]): line
+        for line in read_jsonl(file)
+        if 0 <= number(line.get("iteration")) <= _LARGEST_COUNT
     }
-    return [entries[iteration] for iteration in sorted(entries)]
+    return [_logged(iteration, entries[iteration]) for iteration in sorted(entries)]
+
+
+def _logged(iteration: int, line: Mapping[str, Any]) -> LogRecord:
+    terms = {name: value for name, value in line.items() if name not in _MOMENT}
+    return LogRecord(
+        iteration=iteration,
+        images=number(line.get("images")),
+        seconds=number(line.get("seconds")),
+        terms={name: number(v) if _is_number(v) else None for name, v in terms.items()},
+    )
 
 
 def _grids(folder: Path) -> dict[int, Path]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import math
 from functools import cache
 from pathlib import Path, PurePath
@@ -62,6 +63,15 @@ def share(part: float, whole: float) -> str:
 def short_name(value: object, *, default: str) -> str:
     """Return the last part of a path or repository id, without the ending of an archive."""
     return without_archive_ending(PurePath(str(value or "").strip()).name) or default
+
+
+def plain(value: object) -> str:
+    """Return a setting as a person would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def evenly(iterations: list[int], *, most: int) -> list[int]:

@@ -4,17 +4,18 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from graftgan.core.errors import SettingsError
+from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.network_types import Architecture
 from graftgan.core.registry import suggest
-from graftgan.core.settings import dotted_names, parse, strict, to_plain
+from graftgan.core.settings import dotted_names, parse, read_record, strict, to_plain
 from graftgan.core.untrusted import shown
 from graftgan.experiments.defaults import usual_batch_size
 from graftgan.experiments.experiment import Experiment
@@ -39,6 +40,33 @@ def comparison_fingerprint(plain: Mapping[str, Any]) -> str:
     The two differ where the file is older than a setting: the object has that one's default too.
     """
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprints:
+    """Of the settings that the results of a study were made with, whatever else is in their file.
+
+    Attributes:
+        settings_sha256: As they were when the results were written.
+        extended_sha256: As they are since; empty: the same.
+    """
+
+    settings_sha256: str = ""
+    extended_sha256: str = ""
+
+    def know(self, found: Collection[str]) -> bool:
+        """Whether one of the fingerprints ``found`` is among these."""
+        return not {self.settings_sha256, self.extended_sha256}.isdisjoint(found)
+
+
+def read_fingerprints(file: Path) -> Fingerprints:
+    """Return those in ``comparison.json`` or ``search.json``.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    remedy = "restore it from a copy of the folder"
+    return read_record(Fingerprints, file, error=RunError, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

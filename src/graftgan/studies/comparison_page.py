@@ -2,29 +2,37 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from PIL import Image
 
-from graftgan.experiments.panels import ScoreCurve, plain, scores_of
-from graftgan.experiments.run_record import RunRecord, number, read_run, rows, table
+from graftgan.experiments.panels import ScoreCurve, scores_of
+from graftgan.experiments.run_card import RunState
+from graftgan.experiments.run_record import RunRecord, number, read_run
+from graftgan.metrics import Score
 from graftgan.reports.curves import curve_svg
 from graftgan.reports.drawing import Panel, Point, in_words
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
-from graftgan.studies.page_files import read_for_page
-from graftgan.studies.page_schemas import ComparisonFile
+from graftgan.reports.page import (
+    duration,
+    evenly,
+    plain,
+    render,
+    share,
+    short_name,
+    write_page,
+)
+from graftgan.studies.comparison_results import Results, RunResult, read_results
+from graftgan.studies.study_statistics import BEST, VariantStatistics
 
 _GRID_COLUMNS = 8  # of every sample grid
 _MOST_ROWS, _MOST_CELLS = 12, 96
 _PICTURES_A_ROW = 12  # over all variants; at least one for each
 _PAGE_BYTES = 3_000_000  # all exact pictures together; beyond its share a cell is compressed
-_VERDICTS = {"best": "the best", "no score": "no score"}
 
 
 def write_comparison_report(folder: Path, destination: Path | None = None) -> Path:
@@ -40,31 +48,25 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
     Raises:
         RunError: There is no comparison, or the page cannot be written.
     """
-    data = read_for_page(folder, "comparison.json", ComparisonFile, what="comparison")
+    page = _page(folder, read_results(folder))
     destination = destination or folder / "comparison.html"
-    page = _page(folder, data)
     write_page(page, destination)
     return destination
 
 
-def comparison_rows(data: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and a row of text for each variant and source, the best at the end first.
-
-    Args:
-        data: The content of ``comparison.json``.
-    """
+def comparison_rows(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Return headings and a row of text for each variant and source, the best at the end first."""
     headings = ["variant", "runs", "at the end", "to the best", "at its best checkpoint",
                 "to the best", "trains", "adapter", "iterations", "time a run"]  # fmt: skip
-    at_best = {str(entry.get("variant")): entry for entry in rows(data.get("at_best"))}
+    at_best = {statistics.variant: statistics for statistics in results.at_best}
     lines: list[list[str]] = []
-    for entry in rows(data.get("at_end")):
-        name = str(entry.get("variant"))
-        runs = [run for run in rows(data.get("runs")) if run.get("variant") == name]
-        best = at_best.get(name, {})
-        scores = [_with_interval(entry), _verdict(entry), _with_interval(best), _verdict(best)]
-        if entry.get("is_source"):
-            seeds = str(len(entry.get("seeds", ())))
-            lines.append([name, seeds, *scores, "–", "–", "0", "–"])
+    for end in results.at_end:
+        name = end.variant
+        runs = [run for run in results.runs if run.variant == name]
+        best = at_best.get(name, VariantStatistics(variant=name))
+        scores = [_mean(end), _verdict(end), _mean(best), _verdict(best)]
+        if end.is_source:
+            lines.append([name, str(len(end.seeds)), *scores, "–", "–", "0", "–"])
         else:
             costs = [_trains(runs), _megabytes(runs), _iterations(runs), _time(runs)]
             lines.append([name, _counted(runs), *scores, *costs])
@@ -80,40 +82,38 @@ class _Row:
     cells: list[EmbeddedPicture | None]
 
 
-def _page(folder: Path, data: dict[str, Any]) -> str:
-    runs = rows(data.get("runs"))
+def _page(folder: Path, results: Results) -> str:
+    runs, seeds = results.runs, results.seeds
     records = {
-        str(run["folder"]): read_run(folder / "runs" / str(run["folder"]))
+        run.folder: read_run(folder / "runs" / run.folder)
         for run in runs
-        if "folder" in run and (folder / "runs" / str(run["folder"])).is_dir()
+        if (folder / "runs" / run.folder).is_dir()
     }
-    variants = list(table(data.get("variants")))
-    seeds = [int(number(seed)) for seed in data.get("seeds", [])]
+    variants = list(results.variants)
     first = {
-        str(run.get("variant")): records[str(run["folder"])]
+        run.variant: records[run.folder]
         for run in runs
-        if run.get("seed") in seeds[:1] and run.get("folder") in records
+        if run.seed in seeds[:1] and run.folder in records
     }
-    headings, lines = comparison_rows(data)
-    done = sum(run.get("state") == "finished" for run in runs)
+    headings, lines = comparison_rows(results)
     return render(
         "comparison.html",
         name=folder.resolve().name,
-        pictures=short_name(table(data.get("shared")).get("pictures"), default="pictures"),
-        score=str(data.get("score", "")),
-        better=str(data.get("better", "lower")),
-        length=_length(data),
+        pictures=short_name(results.shared.get("pictures"), default="pictures"),
+        score=results.score,
+        better=results.better,
+        length=_length(results),
         seeds=", ".join(map(str, seeds)),
         first_seed=seeds[0] if seeds else 0,
-        done=done,
+        done=len(_finished(runs)),
         count=len(runs),
         variants=variants,
         picture_rows=_picture_rows(variants, first),
-        panel=_curves(variants, runs, records, data),
+        panel=_curves(results, records),
         headings=headings,
         table=lines,
-        says=[str(sentence) for sentence in data.get("says", [])],
-        notes=[str(sentence) for sentence in data.get("notes", [])],
+        says=results.says,
+        notes=results.notes,
         run_headings=[
             "run",
             "settings",
@@ -125,19 +125,18 @@ def _page(folder: Path, data: dict[str, Any]) -> str:
             "seconds",
         ],
         run_rows=[_run_row(run) for run in runs],
-        shared={key: plain(value) for key, value in table(data.get("shared")).items()},
-        commands=_commands(folder, data, runs),
+        shared={key: plain(value) for key, value in results.shared.items()},
+        commands=_commands(folder, results),
         made_by=version("graftgan"),
     )
 
 
-def _length(data: dict[str, Any]) -> str:
+def _length(results: Results) -> str:
     """Return in words how long the runs are."""
-    iterations = f"{in_words(number(data.get('iterations'), default=0))} iterations"
-    seconds = number(data.get("seconds_limit"))
-    if not math.isfinite(seconds):
+    iterations = f"{in_words(results.iterations)} iterations"
+    if results.seconds_limit is None:
         return iterations
-    return f"{duration(seconds)} of training each, {iterations} at most"
+    return f"{duration(results.seconds_limit)} of training each, {iterations} at most"
 
 
 def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[_Row]:
@@ -181,26 +180,21 @@ def _cell(
     return replace(shown, shown_width=max(1, width // shown.width) * shown.width)
 
 
-def _curves(
-    variants: Sequence[str],
-    runs: Sequence[dict[str, Any]],
-    records: dict[str, RunRecord],
-    data: dict[str, Any],
-) -> Panel | None:
+def _curves(results: Results, records: Mapping[str, RunRecord]) -> Panel | None:
     """Return the score that decides over the iterations, a line for each variant."""
     lines: dict[str, list[Point]] = {}
-    for variant in variants:
-        own = [run for run in runs if run.get("variant") == variant and run.get("folder")]
-        ended = [run for run in own if run.get("state") == "finished"] or own
-        curves = [_deciding(records[str(r["folder"])]) for r in ended if r["folder"] in records]
+    for variant in results.variants:
+        own = [run for run in results.runs if run.variant == variant]
+        ended = _finished(own) or own
+        curves = [_deciding(records[run.folder]) for run in ended if run.folder in records]
         points = _mean_curve([curve for curve in curves if curve])
         if points:
             lines[variant] = points
     if not lines:
         return None
-    name = str(data.get("score", "")) or "score"
+    name = results.score or "score"
     svg = curve_svg(
-        lines, title=name, x_label="iteration", y_label=f"score, {data.get('better')} is better"
+        lines, title=name, x_label="iteration", y_label=f"score, {results.better} is better"
     )
     return Panel(svg=svg, caption="The mean over the seeds, of the runs that reached the end.")
 
@@ -219,94 +213,83 @@ def _mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
     return [(at, fmean(one[at] for one in values)) for at in sorted(common)]
 
 
-def _counted(runs: Sequence[dict[str, Any]]) -> str:
-    ended = sum(run.get("state") == "finished" for run in runs)
+def _finished(runs: Sequence[RunResult]) -> list[RunResult]:
+    return [run for run in runs if run.state == RunState.FINISHED]
+
+
+def _counted(runs: Sequence[RunResult]) -> str:
+    ended = len(_finished(runs))
     return str(ended) if ended == len(runs) else f"{ended} of {len(runs)}"
 
 
-def _with_interval(entry: dict[str, Any]) -> str:
-    mean, low, high = (number(entry.get(key)) for key in ("mean", "low", "high"))
-    if not math.isfinite(mean):
+def _mean(statistics: VariantStatistics) -> str:
+    return _with_interval(statistics.mean, statistics.low, statistics.high)
+
+
+def _single(score: Score | None) -> str:
+    return "–" if score is None else _with_interval(score.value, score.low, score.high)
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or not math.isfinite(value):
         return "–"
-    return f"{in_words(mean)} [{in_words(low)}, {in_words(high)}]"
+    return f"{in_words(value)} [{in_words(number(low))}, {in_words(number(high))}]"
 
 
-def _verdict(entry: dict[str, Any]) -> str:
-    verdict = str(entry.get("verdict", "no score"))
-    difference = number(table(entry.get("difference")).get("difference"))
-    if not math.isfinite(difference):
-        return _VERDICTS.get(verdict, verdict)
-    sign = "+" if difference > 0 else ""
-    return f"{sign}{in_words(difference, digits=3)}, {verdict}"
+def _verdict(statistics: VariantStatistics) -> str:
+    verdict, apart = statistics.verdict, statistics.difference
+    if apart is None or not math.isfinite(apart.difference):
+        return "the best" if verdict == BEST else verdict
+    sign = "+" if apart.difference > 0 else ""
+    return f"{sign}{in_words(apart.difference, digits=3)}, {verdict}"
 
 
-def _trains(runs: Sequence[dict[str, Any]]) -> str:
+def _trains(runs: Sequence[RunResult]) -> str:
     for run in runs:
-        trainable, parameters = number(run.get("trainable")), number(run.get("parameters"))
-        if parameters > 0:
-            return (
-                f"{in_words(trainable)} of {in_words(parameters)} ({share(trainable, parameters)})"
-            )
+        trains, of = run.trainable, run.parameters
+        if trains is not None and of:
+            return f"{in_words(trains)} of {in_words(of)} ({share(trains, of)})"
     return "–"
 
 
-def _megabytes(runs: Sequence[dict[str, Any]]) -> str:
-    sizes = [number(run.get("adapter_bytes")) for run in runs]
-    known = [size for size in sizes if size > 0]
+def _megabytes(runs: Sequence[RunResult]) -> str:
+    known = [run.adapter_bytes for run in runs if run.adapter_bytes]
     return f"{in_words(max(known) / 1e6, digits=3)} MB" if known else "–"
 
 
-def _iterations(runs: Sequence[dict[str, Any]]) -> str:
+def _iterations(runs: Sequence[RunResult]) -> str:
     """Return how many iterations the runs that ended reached, one number where all are alike."""
-    known = [number(run.get("iteration")) for run in runs if run.get("state") == "finished"]
+    known = [run.iteration for run in _finished(runs)]
     if not known:
         return "–"
     fewest, most = in_words(min(known)), in_words(max(known))
     return fewest if fewest == most else f"{fewest} to {most}"
 
 
-def _time(runs: Sequence[dict[str, Any]]) -> str:
-    known = [number(run.get("seconds")) for run in runs if run.get("state") == "finished"]
+def _time(runs: Sequence[RunResult]) -> str:
+    known = [run.seconds for run in _finished(runs)]
     return duration(fmean(known)) if known else "–"
 
 
-def _run_row(run: dict[str, Any]) -> list[str]:
-    settings = ", ".join(
-        f"{key} {plain(value)}" for key, value in table(run.get("settings")).items()
-    )
-    state = str(run.get("state", "unknown"))
-    message = str(run.get("message") or "")
-    best = number(run.get("best_iteration"))
-    seconds = number(run.get("seconds"))
+def _run_row(run: RunResult) -> list[str]:
     return [
-        str(run.get("folder", "?")),
-        settings,
-        f"{state}: {message}" if message else state,
-        in_words(number(run.get("iteration"), default=0)),
-        _single(run.get("end")),
-        _single(run.get("best")),
-        in_words(best) if math.isfinite(best) else "–",
-        in_words(seconds, digits=3) if seconds > 0 else "–",
+        run.folder,
+        ", ".join(f"{key} {plain(value)}" for key, value in run.settings.items()),
+        f"{run.state}: {run.message}" if run.message else run.state,
+        in_words(run.iteration),
+        _single(run.end),
+        _single(run.best),
+        "–" if run.best_iteration is None else in_words(run.best_iteration),
+        in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
     ]
 
 
-def _single(score: object) -> str:
-    entry = table(score)
-    value, low, high = (number(entry.get(key)) for key in ("value", "low", "high"))
-    if not math.isfinite(value):
-        return "–"
-    return f"{in_words(value)} [{in_words(low)}, {in_words(high)}]"
-
-
-def _commands(
-    folder: Path, data: dict[str, Any], runs: Sequence[dict[str, Any]]
-) -> list[tuple[str, str]]:
-    said = str(data.get("command", ""))
+def _commands(folder: Path, results: Results) -> list[tuple[str, str]]:
     place = shlex.quote(str(folder))
-    commands = [("Written by", said)] if said else []
+    commands = [("Written by", results.command)] if results.command else []
     commands.append(("Go on, where something is left to do", f"graftgan compare --resume {place}"))
-    for run in runs[:1]:
-        settings = shlex.quote(str(folder / "runs" / str(run.get("folder")) / "experiment.toml"))
+    for run in results.runs[:1]:
+        settings = shlex.quote(str(folder / "runs" / run.folder / "experiment.toml"))
         again = f"graftgan transfer --config {settings} --out runs/again"
         commands.append(("Repeat a single run", again))
     return commands

@@ -1,14 +1,17 @@
-"""Gather a comparison from its run folders: scores, sizes, states, and what they say."""
+"""Gather a comparison from its run folders: scores, sizes, states, and what they say.
+
+``comparison.json`` is a :class:`Results`: as it is written, so it is read back.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from graftgan.core.errors import GraftganError
-from graftgan.core.files import read_jsonl
-from graftgan.core.settings import to_plain
+from graftgan.core.errors import GraftganError, RunError
+from graftgan.core.files import read_json, read_jsonl
+from graftgan.core.settings import Count, FolderName, Seconds, Whole, parse, to_plain
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import read_plan
 from graftgan.experiments.run_card import RunState
@@ -17,7 +20,7 @@ from graftgan.metrics import Score
 from graftgan.models.adapters import FILE_NAME
 from graftgan.reports import in_words
 from graftgan.runs.scorer import best_iteration, score_in, source_scores
-from graftgan.studies.comparison import Comparison, Job, flat
+from graftgan.studies.comparison import Comparison, Job, Overrides, flat
 from graftgan.studies.study_statistics import (
     BETTER,
     NO_VALUE,
@@ -28,12 +31,15 @@ from graftgan.studies.study_statistics import (
     SourceScores,
     VariantStatistics,
     nothing_wins,
-    standings,
+    variant_statistics,
 )
 
+RESULTS = "comparison.json"
 FORMAT = 1
 ENDED = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED})
 """States of runs that are done: running them again would end the same way."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,28 +63,28 @@ class RunResult:
         base: Fingerprints of its source.
     """
 
-    folder: str
+    folder: FolderName
     variant: str
-    seed: int
-    settings: Mapping[str, Any]
+    seed: Whole
+    settings: Overrides
     state: str
     message: str = ""
-    iteration: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    trainable: int | None = None
-    parameters: int | None = None
-    adapter_bytes: int | None = None
+    iteration: Count = 0
+    images: Count = 0
+    seconds: Seconds = 0.0
+    trainable: Count | None = None
+    parameters: Count | None = None
+    adapter_bytes: Count | None = None
     end: Score | None = None
     best: Score | None = None
-    best_iteration: int | None = None
+    best_iteration: Count | None = None
     untouched: Score | None = None
     base: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """A comparison as far as it is done; the content of ``comparison.json``.
+    """A comparison as far as it is done; one that has not begun has its fingerprint alone.
 
     Attributes:
         settings_sha256: Of ``comparison.toml``.
@@ -96,24 +102,54 @@ class Results:
 
     format: int = FORMAT
     settings_sha256: str
-    command: str
-    score: str
-    better: str
-    iterations: int
-    seconds_limit: float | None = None
-    seeds: tuple[int, ...]
-    variants: Mapping[str, Mapping[str, Any]]
-    shared: Mapping[str, Any]
-    runs: tuple[RunResult, ...]
-    at_end: tuple[VariantStatistics, ...]
-    at_best: tuple[VariantStatistics, ...]
-    says: tuple[str, ...]
-    notes: tuple[str, ...]
+    command: str = ""
+    score: str = ""
+    better: str = "lower"
+    iterations: Count = 0
+    seconds_limit: Seconds | None = None
+    seeds: tuple[Whole, ...] = ()
+    variants: Mapping[str, Overrides] = field(default_factory=dict[str, Overrides])
+    shared: Overrides = field(default_factory=dict[str, Any])
+    runs: tuple[RunResult, ...] = ()
+    at_end: tuple[VariantStatistics, ...] = ()
+    at_best: tuple[VariantStatistics, ...] = ()
+    says: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether every run has ended in a way that running it again would not change."""
         return all(run.state in ENDED for run in self.runs)
+
+
+def read_results(folder: Path) -> Results:
+    """Return the results of a comparison.
+
+    Raises:
+        RunError: They are not there, or damaged.
+    """
+    return read_summary(Results, folder / RESULTS, what="comparison", verb="compare")
+
+
+def read_summary(cls: type[T], file: Path, *, what: str, verb: str) -> T:
+    """Return what the folder of a study says of all its runs.
+
+    Args:
+        cls: A frozen dataclass.
+        file: Where it lies in that folder.
+        what: The folder holds, in words.
+        verb: That writes the file.
+
+    Raises:
+        RunError: It is not there, or damaged.
+    """
+    remedy = f"`graftgan {verb} --resume {file.parent}` writes {file.name} again"
+    try:
+        return parse(cls, read_json(file, error=RunError), where=str(file), error=RunError)
+    except RunError as problem:
+        raise RunError(
+            f"{file.parent} holds no {what} that can be read: {problem}; {remedy}"
+        ) from None
 
 
 def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> Results:
@@ -132,7 +168,7 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
         for which in ("end", "best")
     )
     sources = _sources(jobs, runs)
-    at_end, at_best = standings(ends, sources), standings(bests, sources)
+    at_end, at_best = variant_statistics(ends, sources), variant_statistics(bests, sources)
     scores = [score for by_seed in bests.values() for score in by_seed.values()]
     name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
     iterations = max(job.experiment.training.iterations for job in jobs)
@@ -255,7 +291,7 @@ def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
 
 def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str) -> list[str]:
     """Return in sentences which variant is the best, if any, and from which it can be told."""
-    ranked = [standing for standing in found if standing.verdict != NO_VALUE]
+    ranked = [statistics for statistics in found if statistics.verdict != NO_VALUE]
     if not ranked:
         return [f"{where} there is no score yet."]
     best = ranked[0]
@@ -273,15 +309,15 @@ def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str
         WITHIN: "Within noise of it, so not told apart",
     }
     for verdict, words in kinds.items():
-        members = [_told(standing) for standing in ranked if standing.verdict == verdict]
+        members = [_told(statistics) for statistics in ranked if statistics.verdict == verdict]
         if members:
             sentences.append(f"{words}: {'; '.join(members)}.")
     sentences += [
-        f"{standing.variant} cannot be compared with it: {standing.why}."
-        for standing in ranked
-        if standing.verdict == UNKNOWN
+        f"{statistics.variant} cannot be compared with it: {statistics.why}."
+        for statistics in ranked
+        if statistics.verdict == UNKNOWN
     ]
-    level = [standing.variant for standing in ranked if standing.beats_source is False]
+    level = [statistics.variant for statistics in ranked if statistics.beats_source is False]
     if level and not nothing_wins(ranked):
         sentences.append(f"Not better than the untouched source beyond noise: {'; '.join(level)}.")
     if len(ranked) > 1 and seeds == 1:
@@ -292,20 +328,20 @@ def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str
     return sentences
 
 
-def _value(standing: VariantStatistics) -> str:
-    if standing.mean is None or standing.low is None or standing.high is None:
+def _value(statistics: VariantStatistics) -> str:
+    if statistics.mean is None or statistics.low is None or statistics.high is None:
         return "no score"
-    low, high = in_words(standing.low), in_words(standing.high)
-    return f"{in_words(standing.mean)}, 95 % interval {low} to {high}"
+    low, high = in_words(statistics.low), in_words(statistics.high)
+    return f"{in_words(statistics.mean)}, 95 % interval {low} to {high}"
 
 
-def _told(standing: VariantStatistics) -> str:
-    difference = standing.difference
+def _told(statistics: VariantStatistics) -> str:
+    difference = statistics.difference
     if difference is None:
-        return standing.variant
+        return statistics.variant
     ends = f"{in_words(difference.low, digits=3)} to {in_words(difference.high, digits=3)}"
-    paired = f"{standing.paired} seeds paired" if standing.paired > 1 else "one seed"
-    return f"{standing.variant} ({in_words(difference.difference, digits=3)}, {ends}, {paired})"
+    paired = f"{statistics.paired} seeds paired" if statistics.paired > 1 else "one seed"
+    return f"{statistics.variant} ({in_words(difference.difference, digits=3)}, {ends}, {paired})"
 
 
 def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[Score]) -> list[str]:

@@ -17,12 +17,19 @@ from graftgan.runs.build import prepare
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
 from graftgan.runs.session import Observer
-from graftgan.studies.comparison import Comparison, Job, Overrides, comparison_fingerprint, flat
+from graftgan.studies.comparison import (
+    Comparison,
+    Job,
+    Overrides,
+    comparison_fingerprint,
+    flat,
+    read_fingerprints,
+)
 from graftgan.studies.comparison_page import write_comparison_report
-from graftgan.studies.comparison_results import ENDED, Results, gather
+from graftgan.studies.comparison_results import ENDED, RESULTS, Results, gather
 from graftgan.training import choose_hardware
 
-SETTINGS, RESULTS = "comparison.toml", "comparison.json"
+SETTINGS = "comparison.toml"
 WAITING = "waiting"
 _EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
 # The precision auto becomes what the machine computes in; the other changes no result.
@@ -73,7 +80,7 @@ def run_comparison(
     with new_folder(destination) as partial:
         (partial / "runs").mkdir()
         write_text(partial / SETTINGS, to_toml(comparison))
-        write_json(partial / RESULTS, {"settings_sha256": comparison.sha256()})
+        write_json(partial / RESULTS, to_plain(Results(settings_sha256=comparison.sha256())))
     return _work(comparison, destination, device, observer or ComparisonObserver())
 
 
@@ -169,10 +176,8 @@ def _unchanged(path: Path) -> Comparison:
         RunError: ``path`` holds none, or its settings are others.
     """
     comparison = read_comparison(path)
-    known = read_json(path / RESULTS, error=RunError)
-    hashes = (known.get("settings_sha256"), known.get(_EXTENDED)) if isinstance(known, dict) else ()
     found = {comparison.sha256(), comparison_fingerprint(read_toml(path / SETTINGS))}
-    if not found & set(hashes):
+    if not read_fingerprints(path / RESULTS).know(found):
         raise RunError(
             f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
             "new comparison"

@@ -9,7 +9,7 @@ from graftgan.studies.study_statistics import (
     SourceScores,
     VariantStatistics,
     nothing_wins,
-    standings,
+    variant_statistics,
 )
 from graftgan.studies.trials import Proposal, Trial, ranked
 
@@ -18,7 +18,7 @@ Places = list[tuple[int | None, VariantStatistics]]
 
 
 def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pause:
-    """Return the next run of a confirmation; all candidates with the first seed come first."""
+    """Return the next rerun; those of all candidates with the first seed come first."""
     if any(trial.is_open and trial.stage == "search" for trial in trials):
         return Pause.WAIT  # its score may change which are the best
     begun = {(t.of, t.overrides["seed"]) for t in trials if t.stage == "confirm"}
@@ -35,14 +35,14 @@ def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pa
 
 
 def new_seeds(search: PlanSearch) -> range:
-    """Return the seeds of the confirmation; the trials were chosen by another."""
+    """Return the seeds of the reruns; the trials were chosen by another."""
     first = search.base.seed + 1
     return range(first, first + search.confirm_seeds)
 
 
 def candidates(search: PlanSearch, trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials that are, or would be, run again; none where none beats the source."""
-    found = [standing for _, standing in places(search, trials)]
+    found = [statistics for _, statistics in places(search, trials)]
     if not search.confirm_seeds or nothing_wins(found):
         return []
     return ranked(trials)[: search.confirm_top]
@@ -72,6 +72,6 @@ def _places(search: PlanSearch, runs: Mapping[int, Sequence[Trial]]) -> Places:
             scores={s: score for s, score in began.items() if score is not None}
         )
     return [
-        (None if standing.is_source else int(standing.variant), standing)
-        for standing in standings(scores, sources)
+        (None if statistics.is_source else int(statistics.variant), statistics)
+        for statistics in variant_statistics(scores, sources)
     ]

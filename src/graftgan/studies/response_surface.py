@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from graftgan.core.settings import Count, Finite
 from graftgan.studies.trials import Trial
 from graftgan.transfer import ACTIONS
 
@@ -21,12 +22,12 @@ class Cell:
         mean: Of their costs.
     """
 
-    freeze: int
-    modulate: int
-    tune: int
-    count: int
-    best: float
-    mean: float
+    freeze: Count
+    modulate: Count
+    tune: Count
+    count: Count
+    best: Finite
+    mean: Finite
 
 
 def surface(trials: Sequence[Trial], network: str) -> list[Cell]:

@@ -1,14 +1,19 @@
-"""What a search has found: the content of ``search.json``, and the winner as an experiment."""
+"""What a search has found, and the winner as an experiment.
+
+``search.json`` is a :class:`SearchResult`: as it is written, so it is read back.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from graftgan.core.settings import to_plain, to_toml
+from graftgan.core.settings import Count, to_plain, to_toml
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import in_words
-from graftgan.studies.comparison import flat, overridden
+from graftgan.studies.comparison import Overrides, flat, overridden
+from graftgan.studies.comparison_results import read_summary
 from graftgan.studies.plan_search import Budget, PlanSearch
 from graftgan.studies.reruns import Places, candidates, confirmed, new_seeds, places
 from graftgan.studies.response_surface import Cell, early_trials, pareto_front, surface
@@ -18,7 +23,10 @@ from graftgan.studies.trial_store import spent
 from graftgan.studies.trials import FINISHED, PRUNED, Trial, ranked
 from graftgan.transfer import PRESETS
 
+FOUND = "search.json"
 FORMAT = 1
+Surfaces = Mapping[str, tuple[Cell, ...]]
+"""By network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +35,16 @@ class Confirmed:
 
     Attributes:
         trial: Its number; None: the untouched source.
-        standing: Of its runs with the new seeds.
+        statistics: Of its runs with the new seeds.
     """
 
-    trial: int | None
-    standing: VariantStatistics
+    trial: Count | None = None
+    statistics: VariantStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A search as far as it is done.
+    """A search as far as it is done; one that has not begun has its fingerprint alone.
 
     Attributes:
         settings_sha256: Of ``search.toml`` without its budget.
@@ -46,8 +54,8 @@ class SearchResult:
         layers: Names of the layers of each network, input first.
         searched: The networks that were searched.
         budget: What it may cost.
-        spent: What it has cost, without the confirmation.
-        trials: All, those of the confirmation too.
+        spent: What it has cost, without the reruns.
+        trials: All, the reruns too.
         surface: For each searched network, the costs over (i,k).
         early_iteration: Where all trials can still be compared; None: all have reached the end.
         early: For each searched network, the costs over (i,k) there.
@@ -66,30 +74,39 @@ class SearchResult:
 
     format: int = FORMAT
     settings_sha256: str
-    command: str
-    strategy: str
-    judge: str
-    score: str
-    better: str
-    iterations: int
-    layers: Mapping[str, tuple[str, ...]]
-    searched: tuple[str, ...]
-    budget: Budget
-    spent: Budget
-    trials: tuple[Trial, ...]
-    surface: Mapping[str, tuple[Cell, ...]]
-    early_iteration: int | None = None
-    early: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict[str, tuple[Cell, ...]])
-    front: tuple[int, ...]
-    importances: Mapping[str, float]
-    ranking: tuple[int, ...]
+    command: str = ""
+    strategy: str = ""
+    judge: str = ""
+    score: str = ""
+    better: str = "lower"
+    iterations: Count = 0
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    searched: tuple[str, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+    spent: Budget = field(default_factory=Budget)
+    trials: tuple[Trial, ...] = ()
+    surface: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])
+    early_iteration: Count | None = None
+    early: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])
+    front: tuple[Count, ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict[str, float])
+    ranking: tuple[Count, ...] = ()
     source: VariantStatistics | None = None
-    confirmed: tuple[Confirmed, ...]
-    winner: int | None
-    shared: Mapping[str, Any]
-    says: tuple[str, ...]
-    notes: tuple[str, ...]
-    complete: bool
+    confirmed: tuple[Confirmed, ...] = ()
+    winner: Count | None = None
+    shared: Overrides = field(default_factory=dict[str, Any])
+    says: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    complete: bool = False
+
+
+def read_search_result(folder: Path) -> SearchResult:
+    """Return what a search has found.
+
+    Raises:
+        RunError: It is not there, or damaged.
+    """
+    return read_summary(SearchResult, folder / FOUND, what="search", verb="search")
 
 
 def gather_result(
@@ -129,8 +146,8 @@ def gather_result(
         front=tuple(trial.number for trial in pareto_front(order)),
         importances=importances,
         ranking=tuple(trial.number for trial in order),
-        source=next((standing for number, standing in found if number is None), None),
-        confirmed=tuple(Confirmed(trial=n, standing=standing) for n, standing in again),
+        source=next((statistics for number, statistics in found if number is None), None),
+        confirmed=tuple(Confirmed(trial=n, statistics=statistics) for n, statistics in again),
         winner=None if winner is None else winner.number,
         shared={k: v for k, v in flat(to_plain(search.base)).items() if k not in varied},
         says=tuple(_says(search, order, found, again, winner, score=name, complete=complete)),
@@ -165,7 +182,7 @@ def _winner(order: Sequence[Trial], found: Places, again: Places) -> Trial | Non
 
 
 def _is_measured(again: Places) -> bool:
-    return any(standing.mean is not None for _, standing in again)
+    return any(statistics.mean is not None for _, statistics in again)
 
 
 def _value(search: PlanSearch, cost: float) -> float:
@@ -196,18 +213,18 @@ def _says(
     if preset is not best and preset.cost is not None:
         value = in_words(_value(search, preset.cost))
         sentences.append(f"The best preset, {preset.why} (trial {preset.number}), has {value}.")
-    for number, standing in found:
-        if number is None and standing.mean is not None:
-            sentences.append(f"The untouched source has {in_words(standing.mean)}.")
-    for number, standing in again:
-        if standing.mean is None or standing.low is None or standing.high is None:
+    for number, statistics in found:
+        if number is None and statistics.mean is not None:
+            sentences.append(f"The untouched source has {in_words(statistics.mean)}.")
+    for number, statistics in again:
+        if statistics.mean is None or statistics.low is None or statistics.high is None:
             continue
-        interval = f"{in_words(standing.low)} to {in_words(standing.high)}"
-        told = ", within noise of the best" if standing.verdict == WITHIN else ""
+        interval = f"{in_words(statistics.low)} to {in_words(statistics.high)}"
+        told = ", within noise of the best" if statistics.verdict == WITHIN else ""
         what = "the untouched source" if number is None else f"trial {number}"
         sentences.append(
-            f"With new seeds, {what} has {in_words(standing.mean)} (95 % interval "
-            f"{interval}, {len(standing.seeds)} seeds{told})."
+            f"With new seeds, {what} has {in_words(statistics.mean)} (95 % interval "
+            f"{interval}, {len(statistics.seeds)} seeds{told})."
         )
     if winner is not None:
         last = f"winner.toml holds the settings of trial {winner.number}: {winner.plan}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graftgan.core.errors import RunError
-from graftgan.core.files import read_json, remove_partial, write_json, write_text
+from graftgan.core.files import remove_partial, write_json, write_text
 from graftgan.core.locks import FileLock
 from graftgan.core.settings import parse, read_toml, to_plain, to_toml
 from graftgan.experiments.run_card import RunState
@@ -17,20 +17,20 @@ from graftgan.runs.prepared import Prepared
 from graftgan.runs.run import new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
 from graftgan.runs.session import Observer
-from graftgan.studies.comparison import comparison_fingerprint, overridden
+from graftgan.studies.comparison import comparison_fingerprint, overridden, read_fingerprints
 from graftgan.studies.comparison_results import ENDED, images_shown
 from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch
 from graftgan.studies.queue import job_state
 from graftgan.studies.reruns import ask_to_confirm
 from graftgan.studies.search_page import write_search_report
-from graftgan.studies.search_result import SearchResult, gather_result, winner_toml
+from graftgan.studies.search_result import FOUND, SearchResult, gather_result, winner_toml
 from graftgan.studies.search_space import space_of
 from graftgan.studies.strategy import Pause, Strategy
 from graftgan.studies.trial_store import TrialStore, is_spent
 from graftgan.studies.trials import FAILED, PRUNED, Proposal, Trial, with_outcome
 from graftgan.training import choose_hardware
 
-SETTINGS, FOUND, WINNER = "search.toml", "search.json", "winner.toml"
+SETTINGS, WINNER = "search.toml", "winner.toml"
 _FAILURES_IN_A_ROW = 3  # then the fault lies in what all trials share, such as a full disk
 _POLL_SECONDS = 0.5
 
@@ -98,7 +98,7 @@ def run_search(
         for folder in ("runs", "trials"):
             (partial / folder).mkdir()
         write_text(partial / SETTINGS, to_toml(search))
-        write_json(partial / FOUND, {"settings_sha256": search.sha256()})
+        write_json(partial / FOUND, to_plain(SearchResult(settings_sha256=search.sha256())))
     return _Worker(search, destination, device, observer or SearchObserver()).work()
 
 
@@ -124,10 +124,9 @@ def resume_search(
             failed.
     """
     search = _read(path)
-    known = read_json(path / FOUND, error=RunError)
     written = {k: v for k, v in read_toml(path / SETTINGS).items() if k != "budget"}
     found = {search.sha256(), comparison_fingerprint(written)}
-    if not isinstance(known, dict) or known.get("settings_sha256") not in found:
+    if not read_fingerprints(path / FOUND).know(found):
         raise RunError(
             f"{path / SETTINGS} was changed since the search began; put it back, or start a new "
             "search (the budget alone may be changed, by --trials and its like)"
@@ -249,7 +248,7 @@ class _Worker:
             return self._store.claim(self._ask)
 
     def _ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
-        """Ask the strategy within the budget, then for confirmations."""
+        """Ask the strategy within the budget, then for reruns."""
         asked: Proposal | Pause = Pause.DONE
         if not is_spent(self._search.budget, trials):
             asked = self._strategy.ask(trials)

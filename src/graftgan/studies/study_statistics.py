@@ -6,6 +6,7 @@ from math import cos, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
 
 from graftgan.core.errors import ScoreError
+from graftgan.core.settings import Count, Whole
 from graftgan.metrics import Score, compare
 from graftgan.metrics import ScoreComparison as Difference
 
@@ -52,19 +53,19 @@ class VariantStatistics:
     """
 
     variant: str
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Whole, ...] = ()
     mean: float | None = None
     low: float | None = None
     high: float | None = None
     difference: Difference | None = None
-    paired: int = 0
+    paired: Count = 0
     verdict: str = NO_VALUE
     why: str = ""
     is_source: bool = False
     beats_source: bool | None = None
 
 
-def standings(
+def variant_statistics(
     scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, SourceScores] | None = None
 ) -> list[VariantStatistics]:
     """Rank variants and their sources by the mean of their scores; compare each with the best.
@@ -88,16 +89,16 @@ def standings(
     means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in everything.items()}
     order = sorted(everything, key=lambda name: sign * means[name])
     ranked = [
-        replace(_standing(name, everything, order[0], sign), is_source=name in untouched)
+        replace(_statistics(name, everything, order[0], sign), is_source=name in untouched)
         for name in order
     ]
-    for place, standing in enumerate(ranked):
-        source = (sources or {}).get(standing.variant)
+    for place, statistics in enumerate(ranked):
+        source = (sources or {}).get(statistics.variant)
         if source is not None:
             # What its own runs began with; else what those of another variant did with the seed.
             began = {**untouched.get(source.row, {}), **_finite(source.scores)}
-            beats = _beats(measured[standing.variant], began, sign)
-            ranked[place] = replace(standing, beats_source=beats)
+            beats = _beats(measured[statistics.variant], began, sign)
+            ranked[place] = replace(statistics, beats_source=beats)
     if nothing_wins(ranked) and not ranked[0].is_source:
         ranked[0] = replace(ranked[0], verdict=NO_WINNER)
     return ranked + without
@@ -161,7 +162,7 @@ def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> b
     return _verdict(difference, sign) == BETTER
 
 
-def _standing(
+def _statistics(
     name: str, scores: Mapping[str, Mapping[int, Score]], best: str, sign: int
 ) -> VariantStatistics:
     own = scores[name]

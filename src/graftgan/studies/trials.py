@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from graftgan.core.errors import RunError
 from graftgan.core.files import write_json
-from graftgan.core.settings import read_record, to_plain
+from graftgan.core.settings import Count, Seconds, read_record, to_plain
 from graftgan.experiments.records import read_plan, read_scores
 from graftgan.experiments.run_card import RunState
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics import Score
 from graftgan.runs.scorer import best_iteration, source_scores
+from graftgan.studies.comparison import Overrides
 from graftgan.studies.comparison_results import deciding_score, images_shown
 from graftgan.studies.plan_search import PlanSearch
 
@@ -33,7 +34,7 @@ class Proposal:
         of: The trial that it repeats with another seed.
     """
 
-    overrides: Mapping[str, Any]
+    overrides: Overrides
     why: str
     reference: int | None = None
     stage: Stage = "search"
@@ -69,12 +70,12 @@ class Trial:
         parameters: All numbers of both networks.
     """
 
-    number: int
-    overrides: Mapping[str, Any]
+    number: Count
+    overrides: Overrides
     why: str
-    reference: int | None = None
+    reference: Count | None = None
     stage: Stage = "search"
-    of: int | None = None
+    of: Count | None = None
     state: str = OPEN
     message: str = ""
     plan: str = ""
@@ -82,15 +83,15 @@ class Trial:
     cost: float | None = None
     end: Score | None = None
     best: Score | None = None
-    best_iteration: int | None = None
+    best_iteration: Count | None = None
     untouched: Score | None = None
-    curve: tuple[tuple[int, float], ...] = ()
-    iteration: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    wall: float = 0.0
-    trainable: int | None = None
-    parameters: int | None = None
+    curve: tuple[tuple[Count, float], ...] = ()
+    iteration: Count = 0
+    images: Count = 0
+    seconds: Seconds = 0.0
+    wall: Seconds = 0.0
+    trainable: Count | None = None
+    parameters: Count | None = None
 
     @property
     def name(self) -> str:

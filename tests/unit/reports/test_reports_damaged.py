@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from fake_run_folder import CARD, PLAN, write_run
-from test_reports_comparison import data_of as comparison_data
-from test_reports_comparison import write_comparison
-from test_reports_search import data_of as search_data
-from test_reports_search import trial
+from test_reports_comparison import results_of, scored, write_comparison
+from test_reports_search import SCORED, result_of, trial
 
 from graftgan.core.errors import RunError
+from graftgan.core.settings import to_plain
 from graftgan.experiments.convergence import convergence_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.studies.comparison_page import write_comparison_report
@@ -73,19 +72,19 @@ def test_a_damaged_line_of_scores_is_told_on_the_page(run: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "write"),
+    ("name", "summary", "write"),
     [
-        ("comparison.json", comparison_data("combined", "freeze"), write_comparison_report),
-        ("search.json", search_data(trial(0, -9.0), trial(1, -7.0)), write_search_report),
+        ("comparison.json", scored(results_of("combined", "freeze")), write_comparison_report),
+        ("search.json", result_of(SCORED, trial(1, -7.0)), write_search_report),
     ],
 )
 def test_a_damaged_summary_is_refused_with_file_and_field(
-    tmp_path: Path, name: str, data: dict[str, Any], write: Callable[[Path], Path]
+    tmp_path: Path, name: str, summary: object, write: Callable[[Path], Path]
 ):
     tmp_path.joinpath("runs").mkdir()
     refused: dict[str, str] = {}
     written = 0
-    for what, changed in damaged(data):
+    for what, changed in damaged(to_plain(summary)):
         (tmp_path / name).write_bytes(as_bytes(changed))
         try:
             write(tmp_path)
@@ -108,10 +107,11 @@ def test_a_damaged_summary_is_refused_with_file_and_field(
 
 @pytest.mark.parametrize("folder", ["../secret", "/etc", "..", ".", "", "a\\b"])
 def test_a_comparison_names_no_folder_elsewhere(tmp_path: Path, folder: str):
-    data = comparison_data("combined")
-    write_comparison(tmp_path, data)
+    results = results_of("combined")
+    write_comparison(tmp_path, results)
     shutil.copytree(tmp_path / "runs" / "combined-0", tmp_path / "secret")
     write_comparison_report(tmp_path)
+    data = to_plain(results)
     data["runs"][0]["folder"] = folder
     (tmp_path / "comparison.json").write_text(json.dumps(data))
     with pytest.raises(RunError, match=r"runs\.0\.folder"):

@@ -68,7 +68,7 @@ def test_new_seeds_overrule_the_score_that_chose():
     found = findings(*TRIALS, *again, confirm_seeds=1, confirm_top=2)
     assert found.winner == 0
     assert [entry.trial for entry in found.confirmed] == [0, 1]
-    assert found.spent.trials == 4  # the confirmation is on top
+    assert found.spent.trials == 4  # the reruns are on top
     assert not any("one run each" in note for note in found.notes)
     assert any("chosen by the new seeds alone" in note for note in found.notes)
 
@@ -143,7 +143,7 @@ def test_new_seeds_may_take_the_winner_away():
     again = after(2.5, confirming(4, 1, 2.6), confirming(5, 0, 2.45))
     found = findings(*after(2.5, *TRIALS), *again, confirm_seeds=1, confirm_top=2)
     assert found.winner is None
-    assert [(entry.trial, entry.standing.mean) for entry in found.confirmed] == [
+    assert [(entry.trial, entry.statistics.mean) for entry in found.confirmed] == [
         (0, 2.45), (None, 2.5), (1, 2.6),
     ]  # fmt: skip
     assert found.says[-1] == (

@@ -9,6 +9,7 @@ import pytest
 from graftgan.core.errors import RunError
 from graftgan.core.settings import to_plain
 from graftgan.studies import Trial
+from graftgan.studies.comparison import Fingerprints, read_fingerprints
 from graftgan.studies.comparison_results import deciding_score
 from graftgan.studies.source_ranking import Experience, experience_in
 from graftgan.studies.trials import read_trials, write_trial
@@ -61,6 +62,24 @@ def test_a_damaged_trial_is_one_clear_error(tmp_path: Path):
         path.write_bytes(content)
         with pytest.raises(RunError, match=r"0003\.json"):
             read_trials(tmp_path)
+
+
+def test_fingerprints_are_read_whatever_else_is_damaged(tmp_path: Path):
+    """The remedy for damaged results is to write them again, which asks for these alone."""
+    path = tmp_path / "search.json"
+    data = {"settings_sha256": "now", "trials": [[]], "winner": "none"}
+    path.write_text(json.dumps(data))
+    assert read_fingerprints(path).know({"now", "other"})
+    assert not read_fingerprints(path).know({"other"})
+    path.write_text(json.dumps({**data, "extended_sha256": "since"}))
+    assert read_fingerprints(path).know({"since"})
+    for wrong in ([], {"a": 1}, 5, None):
+        path.write_text(json.dumps({**data, "settings_sha256": wrong}))
+        with pytest.raises(RunError, match=r"search\.json: settings_sha256"):
+            read_fingerprints(path)
+    path.write_text(json.dumps({"trials": []}))
+    assert read_fingerprints(path) == Fingerprints()
+    assert not Fingerprints().know({"now"})
 
 
 def line_of(iteration: int, value: Any, **more: Any) -> bytes:

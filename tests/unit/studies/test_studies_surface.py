@@ -121,8 +121,8 @@ def test_the_best_are_run_again_with_new_seeds_which_alone_choose():
     assert proposal is Pause.DONE
     again = [(t.of, t.overrides["seed"]) for t in trials if t.stage == "confirm"]
     assert again == [(1, 1), (2, 1), (1, 2), (2, 2)]
-    standings = confirmed(asked, trials)
-    assert [(number, standing.mean) for number, standing in standings] == [(2, 5.0), (1, 7.0)]
+    found = confirmed(asked, trials)
+    assert [(number, statistics.mean) for number, statistics in found] == [(2, 5.0), (1, 7.0)]
 
 
 def test_what_makes_no_search_is_refused():

@@ -94,15 +94,15 @@ def _facts(outgoing: Outgoing, record: RunRecord | None) -> list[tuple[str, str]
 
 
 def _facts_of_run(record: RunRecord) -> list[tuple[str, str]]:
-    settings = record.settings
+    source = None if record.settings is None else record.settings.source
+    method = None if record.settings is None else record.settings.method
     count = 0 if record.manifest is None else len(record.manifest.training)
-    source = settings.get("source")
     return [
         ("trained on", f"{count:,} of them" if count else ""),
         # Its name alone: where it lies is a person's own business.
-        ("source", "none: fresh weights" if source is None else Path(str(source)).name),
+        ("source", "none: fresh weights" if source is None else Path(source).name),
         ("plan", "" if record.plan is None else record.plan.notation),
-        ("method", str(settings.get("method", ""))),
+        ("method", method or ""),
     ]
 
 

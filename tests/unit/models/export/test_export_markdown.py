@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from graftgan.checkpoints import SourceCard
 from graftgan.experiments.records import ManifestRecord, PictureRecord, ScoreRecord
-from graftgan.experiments.run_record import RunRecord
+from graftgan.experiments.run_record import RunRecord, SettingsRecord
 from graftgan.models.export import repository_name
 from graftgan.models.export.form import Outgoing
 from graftgan.models.export.markdown import inline
@@ -117,7 +117,7 @@ def page(text: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
     picture = PictureRecord(name=text, split="training", author=text, licence=text)
     record = RunRecord(
         folder=tmp_path,
-        settings={"source": text, "method": text},
+        settings=SettingsRecord(source=text, method=text, sections={}),
         plan=None,
         card={},
         manifest=ManifestRecord(pictures=(picture,)),

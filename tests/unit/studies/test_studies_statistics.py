@@ -8,8 +8,8 @@ from graftgan.studies.study_statistics import (
     SourceScores,
     mean_interval,
     nothing_wins,
-    standings,
     t_quantile,
+    variant_statistics,
 )
 from plain_scores import score
 
@@ -35,7 +35,9 @@ def test_the_interval_is_scipys():
 
 def test_pairs_tell_what_the_means_alone_could_not():
     """Seeds differ by far more than the variants, but one is better by the same with each."""
-    first, second = standings({"b": over_seeds(1.21, 5.20, 9.19), "a": over_seeds(1.0, 5.0, 9.0)})
+    first, second = variant_statistics(
+        {"b": over_seeds(1.21, 5.20, 9.19), "a": over_seeds(1.0, 5.0, 9.0)}
+    )
     assert (first.variant, first.verdict, first.difference) == ("a", "best", None)
     assert (second.verdict, second.paired) == ("worse", 3)
     assert second.difference is not None
@@ -46,12 +48,12 @@ def test_pairs_tell_what_the_means_alone_could_not():
 
 
 def test_a_difference_smaller_than_its_spread_is_noise():
-    _, second = standings({"a": over_seeds(1.0, 1.1, 1.0), "b": over_seeds(1.3, 0.9, 1.2)})
+    _, second = variant_statistics({"a": over_seeds(1.0, 1.1, 1.0), "b": over_seeds(1.3, 0.9, 1.2)})
     assert second.verdict == "within noise"
 
 
 def test_where_higher_is_better_the_highest_is_the_best():
-    found = standings(
+    found = variant_statistics(
         {
             "low": over_seeds(0.2, 0.21, better="higher"),
             "high": over_seeds(0.8, 0.81, better="higher"),
@@ -63,7 +65,7 @@ def test_where_higher_is_better_the_highest_is_the_best():
 
 
 def test_one_seed_takes_the_runs_own_intervals():
-    found = standings({"a": {4: score(1.0)}, "b": {4: score(1.13)}, "c": {4: score(1.2)}})
+    found = variant_statistics({"a": {4: score(1.0)}, "b": {4: score(1.13)}, "c": {4: score(1.2)}})
     assert [s.verdict for s in found] == ["best", "within noise", "worse"]  # noise: 0.1 sqrt(2)
     assert (found[0].low, found[0].high) == (0.9, 1.1)
     assert found[2].paired == 1
@@ -71,14 +73,16 @@ def test_one_seed_takes_the_runs_own_intervals():
 
 def test_only_seeds_of_both_are_paired():
     """The best by its mean has one lucky seed more; on the shared ones the other is better."""
-    best, other = standings({"a": over_seeds(1.0, 1.0, 0.1), "b": {0: score(0.9), 1: score(0.9)}})
+    best, other = variant_statistics(
+        {"a": over_seeds(1.0, 1.0, 0.1), "b": {0: score(0.9), 1: score(0.9)}}
+    )
     assert (best.variant, other.variant) == ("a", "b")
     assert (other.paired, other.verdict) == (2, "better")
     assert other.seeds == (0, 1)
 
 
 def test_what_was_measured_differently_or_not_at_all_is_not_compared():
-    found = standings(
+    found = variant_statistics(
         {
             "none": {},
             "nan": {0: score(float("nan"))},
@@ -100,13 +104,13 @@ def test_what_was_measured_differently_or_not_at_all_is_not_compared():
 
 
 def test_nothing_measured_gives_no_best():
-    assert [s.verdict for s in standings({"a": {}, "b": {}})] == ["no score", "no score"]
+    assert [s.verdict for s in variant_statistics({"a": {}, "b": {}})] == ["no score", "no score"]
 
 
 def test_a_source_that_is_best_stands_first_and_nothing_wins():
     source = SourceScores(scores=over_seeds(1.0, 1.1, 1.2))
     scores = {"a": over_seeds(1.5, 1.6, 1.7), "b": over_seeds(1.01, 1.09, 1.2)}
-    found = standings(scores, {"a": source, "b": source})
+    found = variant_statistics(scores, {"a": source, "b": source})
     assert [(s.variant, s.verdict, s.is_source, s.beats_source) for s in found] == [
         (SOURCE, "best", True, None),
         ("b", "within noise", False, False),
@@ -119,7 +123,7 @@ def test_a_source_that_is_best_stands_first_and_nothing_wins():
 def test_a_method_that_is_clearly_better_than_its_source_wins_as_before():
     source = SourceScores(scores=over_seeds(1.0, 1.1, 1.2))
     scores = {"a": over_seeds(0.5, 0.6, 0.7), "b": over_seeds(1.3, 1.2, 1.3)}
-    found = standings(scores, {"a": source, "b": source})
+    found = variant_statistics(scores, {"a": source, "b": source})
     assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
         ("a", "best", True),
         (SOURCE, "worse", None),
@@ -129,11 +133,11 @@ def test_a_method_that_is_clearly_better_than_its_source_wins_as_before():
     assert found[1].difference.difference == pytest.approx(0.5)
     assert not nothing_wins(found)
     without = [s.verdict for s in found if not s.is_source]
-    assert without == [s.verdict for s in standings(scores)]
+    assert without == [s.verdict for s in variant_statistics(scores)]
 
 
 def test_a_method_that_chance_puts_before_its_source_is_first_and_wins_nothing():
-    found = standings(
+    found = variant_statistics(
         {"a": over_seeds(0.8, 1.1, 1.0)}, {"a": SourceScores(scores=over_seeds(1, 1, 1))}
     )
     assert [(s.variant, s.verdict) for s in found] == [
@@ -149,19 +153,19 @@ def test_where_higher_is_better_a_source_is_beaten_by_more():
         "high": over_seeds(0.8, 0.8, better="higher"),
         "low": over_seeds(0.2, 0.2, better="higher"),
     }
-    found = standings(scores, {"high": began, "low": began})
+    found = variant_statistics(scores, {"high": began, "low": began})
     assert [s.variant for s in found] == ["high", SOURCE, "low"]
     assert [s.beats_source for s in found] == [True, None, False]
 
 
 def test_a_source_comes_before_what_is_only_as_good():
-    found = standings({"a": {0: score(1.0)}}, {"a": SourceScores(scores={0: score(1.0)})})
+    found = variant_statistics({"a": {0: score(1.0)}}, {"a": SourceScores(scores={0: score(1.0)})})
     assert [s.variant for s in found] == [SOURCE, "a"]
 
 
 def test_each_method_is_held_against_what_its_own_runs_began_with():
     """Their sources, or the pictures they are scored against, are others."""
-    found = standings(
+    found = variant_statistics(
         {"a": {0: score(0.5)}, "b": {0: score(0.9, reference="other")}},
         {
             "a": SourceScores(row="source a", scores={0: score(0.5)}),
@@ -175,7 +179,7 @@ def test_each_method_is_held_against_what_its_own_runs_began_with():
 
 def test_runs_of_one_source_scored_against_other_pictures_keep_to_their_own_start():
     """As where the number of pictures varies, which a reference goes without."""
-    found = standings(
+    found = variant_statistics(
         {"a": {0: score(1.5)}, "b": {0: score(0.9, reference="other")}},
         {
             "a": SourceScores(scores={0: score(1.0)}),
@@ -188,7 +192,7 @@ def test_runs_of_one_source_scored_against_other_pictures_keep_to_their_own_star
 
 def test_what_did_not_begin_with_its_source_is_held_against_that_of_the_others():
     """Such as the method scratch, which resets every layer."""
-    found = standings(
+    found = variant_statistics(
         {"tuned": {0: score(2.0)}, "scratch": {0: score(0.5)}},
         {"tuned": SourceScores(scores={0: score(1.0)}), "scratch": SourceScores(scores={})},
     )
@@ -202,14 +206,17 @@ def test_without_a_known_score_of_a_source_nothing_is_said_of_it():
         {},
         {"a": SourceScores(scores={}), "b": SourceScores(scores={0: score(float("nan"))})},
     ):
-        found = standings(scores, sources)
+        found = variant_statistics(scores, sources)
         assert [(s.variant, s.verdict, s.beats_source) for s in found] == [
             ("a", "best", None),
             ("b", "worse", None),
         ]
         assert not nothing_wins(found)
-    fresh = standings(scores, {"b": SourceScores(scores={0: score(0.1)})})  # a has no source
+    fresh = variant_statistics(
+        scores, {"b": SourceScores(scores={0: score(0.1)})}
+    )  # a has no source
     assert not nothing_wins(fresh)
     assert [
-        s.verdict for s in standings({"a": {}}, {"a": SourceScores(scores={0: score(1.0)})})
+        s.verdict
+        for s in variant_statistics({"a": {}}, {"a": SourceScores(scores={0: score(1.0)})})
     ] == ["no score"]
