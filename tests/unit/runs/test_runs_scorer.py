@@ -185,7 +185,7 @@ def test_the_copy_guard_sees_copies_however_many_pictures_are_doubled(
     images = prepared.images
     assert not set(contents_of(images.pictures)) & set(contents_of(images.held_out))
     assert len(images.held_out) >= 0.3 * len(images.pictures)
-    assert not prepared.lacks_copy_guard
+    assert not prepared.without_copy_guard
     scorer = MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.scoring_reference)
     _, honest = scorer.score(10, distinct(60, seed=3))
     assert not honest.stop
