@@ -63,11 +63,11 @@ def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
     """
     thumbnails, found = _Thumbnails.of(pictures), set[tuple[int, int]]()
     kept = torch.arange(len(pictures))
-    while True:
+    for _ in range(2):
         some = thumbnails.some(kept)
         pairs = torch.stack(_found(some, some), dim=1)
         if not len(pairs):
-            return sorted(found)
+            break
         later, earlier = pairs.amax(dim=1), pairs.amin(dim=1)
         found.update(zip(kept[later].tolist(), kept[earlier].tolist(), strict=True))
         # Once more without those: what a version has beside it else are other versions, which say
@@ -75,6 +75,7 @@ def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
         is_left = torch.ones(len(kept), dtype=torch.bool)
         is_left[later] = False
         kept = kept[is_left]
+    return sorted(found)
 
 
 def near_doubles_among(pictures: PictureBytes, others: PictureBytes) -> Tensor:
@@ -133,7 +134,7 @@ class _Thumbnails:
         mean = luma.mean(dim=(1, 2))
         luma = luma - mean[:, None, None]
         down, right = torch.gradient(luma, dim=(1, 2))
-        contrast = luma.flatten(1).std(dim=1, correction=0)
+        contrast = luma.square().mean(dim=(1, 2)).sqrt()
         is_detail = torch.hypot(down, right) > _DETAIL * contrast[:, None, None]
         rows = _COSINES * _WEIGHTS[:, None]
         frequencies = _of_length_1(rows @ luma @ rows.T)

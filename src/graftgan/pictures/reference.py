@@ -67,7 +67,7 @@ def told_apart(pictures: PictureBytes) -> PictureBytes:
 
 def honest_pictures(images: ImageSet) -> PictureBytes:
     """Return the held-out pictures of a run that are none of its training pictures, each once."""
-    held_out = told_apart(images.held_out)
+    held_out = distinct(images.held_out)
     return held_out[~trained_on(held_out, images.pictures)] if len(held_out) else held_out
 
 
