@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graftgan.core.files import parse_jsonl, read_jsonl, write_jsonl
+from graftgan.core.untrusted import shown
 
 MANIFEST = "manifest.jsonl"
 """Lies beside the pictures; each line names one by its path below the folder."""
@@ -98,5 +99,5 @@ def write_manifest_lines(lines: Iterable[Mapping[str, Any]], folder: Path) -> No
 
 def licences_in_words(origins: Iterable[Origin]) -> str:
     """Return the licences with their numbers of pictures: ``CC BY 4.0 (30), not stated (2)``."""
-    counts = Counter(origin.licence or NOT_STATED for origin in origins)
+    counts = Counter(shown(origin.licence or NOT_STATED) for origin in origins)
     return ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())

@@ -66,6 +66,10 @@ class _Header:
         return f"'{self.key}': {kind}"
 
 
+class _OtherFormatError(ValueError):
+    """An array is whole, but in a format that no pictures are in."""
+
+
 @contextmanager
 def open_npz(path: Path, stamp: str) -> Generator[Contents]:
     """Yield the pictures in an npz.
@@ -99,6 +103,11 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
         try:
             with archive.open(entry) as file:
                 header = _header_of(key, entry, file)
+        except _OtherFormatError as other:
+            if key in _KEYS:  # another array must not stand in for it
+                raise ImageSetError(f"{path}: the array '{shown(key)}' is {other}") from None
+            seen.append(f"'{shown(key)}': {other}")
+            continue
         except Exception as error:  # numpy and zipfile raise many kinds for damaged members
             if key in _KEYS:  # another array must not stand in for it
                 raise damaged(path, "npz", error) from None
@@ -137,7 +146,10 @@ def _header_of(key: str, entry: zipfile.ZipInfo, file: IO[bytes]) -> _Header | N
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(version)
     if read is None:
-        raise ValueError(f"format {version[0]}.{version[1]}")
+        raise _OtherFormatError(
+            f"written in numpy's format {version[0]}.{version[1]}, which is for records; save the "
+            "pictures as plain uint8 with numpy.savez"
+        )
     shape, fortran, dtype = read(start, max_header_size=_LONGEST_HEADER)
     return _Header(
         key=key, entry=entry, shape=shape, dtype=dtype, fortran=fortran, start=start.tell()
