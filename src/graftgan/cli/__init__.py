@@ -4,11 +4,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from graftgan.cli.interrupts import Raiser, exit_code, raised_as_exceptions
 from graftgan.cli.last_resort import in_one_line
 from graftgan.cli.streams import sturdy_streams
 from graftgan.core.errors import GraftganError
+from graftgan.core.files import refuse_unwritable_names
 from graftgan.core.untrusted import shown
 
 VERBS = {
@@ -37,6 +39,7 @@ VERBS = {
     "demo": "draw 100 CC0 pictures and transfer the bundled source to them",
 }
 
+_TAKE_ANY_NAME = {"preview", "evaluate", "curate", "floor", "data"}
 _TRACEBACK = "--traceback"
 _LONGEST_LINE = 4000  # characters of a message
 
@@ -114,7 +117,22 @@ def _run(given: Sequence[str]) -> int:
         from graftgan.core.registry import suggest
 
         raise GraftganError(f"no verb '{shown(verb)}'; {suggest(verb, VERBS)}")
+    _refuse_names(verb, rest)
     return import_module(f"graftgan.cli.{verb}").main(rest)
+
+
+def _refuse_names(verb: str, words: Sequence[str]) -> None:
+    """Refuse what libraries would stumble over much later.
+
+    Raises:
+        GraftganError: The current folder is gone, or a name is not UTF-8 and the verb needs text.
+    """
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise GraftganError("the current folder was deleted; change to another one") from None
+    if verb not in _TAKE_ANY_NAME:
+        refuse_unwritable_names(here, *(Path(word) for word in words))
 
 
 def _complain(line: str) -> None:

@@ -13,6 +13,7 @@ from graftgan.cli.arguments import parse_flags
 from graftgan.cli.model_arguments import open_model
 from graftgan.cli.screen import console
 from graftgan.core.registry import NamesDoc
+from graftgan.core.untrusted import shown
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.models.export import (
     COUNT,
@@ -95,7 +96,7 @@ def _say(export: Export, card: SourceCard) -> None:
         f"checked: {COUNT} pictures, one by one and together, differ from the network's by "
         f"{export.difference:.2g} at most ({export.tolerance:g} is allowed)"
     )
-    console.print(f"licence: {card.licence}")
+    console.print(f"licence: {shown(card.licence, 400)}")
     if export.path.is_dir():
         name, folder = repository_name(export.path.name), shlex.quote(str(export.path))
         console.print(f"to the Hub: hf upload YOUR_NAME/{name} {folder}")

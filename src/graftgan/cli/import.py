@@ -10,6 +10,7 @@ import tyro
 
 from graftgan.cli.arguments import parse_flags
 from graftgan.cli.screen import console, with_bars
+from graftgan.core.untrusted import shown
 from graftgan.models.convert import import_source
 
 DESCRIPTION = """Make a source of a file that another program saved, safely.
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         f"{networks.backbone}, {networks.resolution} px: generator and discriminator in "
         f"{destination}"
     )
-    console.print(f"licence: {card.licence}")
+    console.print(f"licence: {shown(card.licence, 400)}")
     console.print(card.notes)
     console.print(
         f"use it: graftgan transfer my_pictures/ --source {shlex.quote(str(destination))}"

@@ -115,10 +115,8 @@ class ScreenObserver(Observer):
         ):
             for note in prepared.scoring_reference.reference.notes:
                 console.print(f"note: {note}")
-        if prepared.lacks_copy_guard:
-            console.print(
-                "note: no copy guard, which needs pictures that are not trained on: --held-out 0.2"
-            )
+        if prepared.without_copy_guard:
+            console.print(f"note: no copy guard: {prepared.without_copy_guard}")
         for remark in remarks_on(prepared):
             console.print(f"note: {remark}")
         console.print(f"on {prepared.hardware.describe()}")

@@ -23,6 +23,7 @@ from graftgan.core.untrusted import shown
 _LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
 _DAY_S = 86_400
 _DEEPEST = 64  # levels of JSON or TOML
+_CHECK = "line_check"  # the key of a line's checksum
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
@@ -113,12 +114,18 @@ def append_bytes(path: Path, content: bytes) -> None:
 
 
 def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
-    """Append ``lines`` as JSON, each on a line of its own, all of them or none.
+    """Append ``lines`` as JSON with a checksum, each on a line of its own, all of them or none.
 
     Raises:
         RunError: The disk is full, or the place cannot be written.
     """
-    append_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    append_text(path, as_checked_jsonl(lines))
+
+
+def as_checked_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Return each of ``lines`` as one line of JSON with a checksum of itself."""
+    checked = ({**line, _CHECK: _seal(line)[:8]} for line in lines)
+    return "".join(json.dumps(line) + "\n" for line in checked)
 
 
 def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -139,22 +146,28 @@ def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a JSON-lines file, oldest first.
 
-    A killed run may leave a last line that is cut short; such a line is skipped. A missing file
-    gives an empty list.
+    What :func:`read_numbered_jsonl` calls damaged is skipped. A missing file gives an empty list.
+    """
+    return list(read_numbered_jsonl(path)[0].values())
+
+
+def read_numbered_jsonl(path: Path) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    """Return the objects of a JSON-lines file by the number of their line, and what is damaged.
+
+    A line is damaged if it is cut short, as the last one of a killed run may be, or no object, or
+    has a checksum that is not its own. A missing file gives nothing.
     """
     try:
-        return list(parse_jsonl(path.read_bytes().decode("utf-8", errors="replace")))
+        return _numbered(path.read_bytes().decode("utf-8", errors="replace"), path.name)
     except OSError:
-        return []
+        return {}, []
 
 
 def parse_jsonl(text: str) -> Iterator[dict[str, Any]]:
     """Yield the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
-    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
-    for line in re.finditer(r"[^\n]+", text):
-        entry = _parsed(line.group())
-        if isinstance(entry, dict):
-            yield cast("dict[str, Any]", entry)
+    for _, entry in _lines_of(text):
+        if entry is not None:
+            yield entry
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -265,6 +278,22 @@ def unsealed(data: object) -> dict[str, Any]:
 
 def _seal(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_unwritable_names(*paths: Path) -> None:
+    """Refuse paths that no text can hold, before any work: files of weights and settings need it.
+
+    Raises:
+        RunError: The name of one, or of a folder above it, is not UTF-8.
+    """
+    for path in paths:
+        try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise RunError(
+                f"'{shown(path.absolute(), 300)}' is not a name in UTF-8, and could not be "
+                "written down or read back; rename it, or choose another"
+            ) from None
 
 
 def is_there(path: Path) -> bool:
@@ -384,11 +413,30 @@ def _machine() -> str:
     return "".join(c for c in platform.node() if c.isalnum())[:40] or "machine"
 
 
-def _parsed(line: str) -> object:
-    try:
-        return parse_json(line)
-    except ValueError:
-        return None
+def _numbered(text: str, name: str) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    whole: dict[int, dict[str, Any]] = {}
+    problems: list[str] = []
+    for number, fields in _lines_of(text):
+        if fields is None:
+            problems.append(f"line {number} of {name}: it is cut short, or no JSON object")
+        elif fields.pop(_CHECK, None) in (None, _seal(fields)[:8]):
+            whole[number] = fields
+        else:
+            problems.append(f"line {number} of {name}: it does not match its checksum")
+    return whole, problems
+
+
+def _lines_of(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield the number of each line that is not empty, and its object; None: it is none."""
+    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
+    for number, line in enumerate(re.finditer(r"[^\n]*(?:\n|$)", text), start=1):
+        if not line.group().strip():
+            continue
+        try:
+            entry = parse_json(line.group())
+        except ValueError:
+            entry = None
+        yield number, cast("dict[str, Any]", entry) if isinstance(entry, dict) else None
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

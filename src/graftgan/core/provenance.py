@@ -11,6 +11,7 @@ from typing import Any
 
 from graftgan.core.errors import ImageSetError
 from graftgan.core.files import parse_jsonl, read_jsonl, write_jsonl
+from graftgan.core.untrusted import shown
 from graftgan.core.zip_members import unpacked
 
 MANIFEST = "manifest.jsonl"
@@ -108,5 +109,5 @@ def write_manifest_lines(lines: Iterable[Mapping[str, Any]], folder: Path) -> No
 
 def licences_in_words(origins: Iterable[Origin]) -> str:
     """Return the licences with their numbers of pictures: ``CC BY 4.0 (30), not stated (2)``."""
-    counts = Counter(origin.licence or NOT_STATED for origin in origins)
+    counts = Counter(shown(origin.licence or NOT_STATED) for origin in origins)
     return ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())

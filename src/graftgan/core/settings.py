@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from graftgan.core.errors import GraftganError, SettingsError
-from graftgan.core.files import read_json, read_jsonl, refuse_deep
+from graftgan.core.files import read_json, read_numbered_jsonl, refuse_deep
 from graftgan.core.registry import suggest
 from graftgan.core.untrusted import shown
 
@@ -122,7 +122,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return data
     except FileNotFoundError:
         raise SettingsError(f"there is no settings file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"cannot read the settings file {path}: it is not UTF-8; save it again as UTF-8 text"
+        ) from None
+    except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         said = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
@@ -190,10 +194,10 @@ def _adapter(cls: type[S]) -> TypeAdapter[S]:
 def read_lines(cls: type[S], file: Path) -> tuple[list[S], list[str]]:
     """Return the objects of a JSON-lines file that fit ``cls``, and what is wrong with others."""
     whole: list[S] = []
-    problems: list[str] = []
-    for number, line in enumerate(read_jsonl(file), start=1):
+    lines, problems = read_numbered_jsonl(file)
+    for number, line in lines.items():
         try:
-            whole.append(parse(cls, line, where=f"object {number} of {file.name}"))
+            whole.append(parse(cls, line, where=f"line {number} of {file.name}"))
         except SettingsError as problem:
             problems.append(str(problem))
     return whole, problems

@@ -107,6 +107,11 @@ class ManifestRecord:
         """The pictures that the run was trained on."""
         return [picture for picture in self.pictures if picture.split == "training"]
 
+    @property
+    def splits(self) -> dict[str, str]:
+        """Where each picture is, by name."""
+        return {picture.name: picture.split for picture in self.pictures}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorRecord:

@@ -124,7 +124,9 @@ def read_run_card(path: Path) -> RunCard:
         return _read(path)
     except RunError:
         if not path.is_file():
-            raise
+            copy = _copy_of(path)
+            remedy = f"its copy is {copy}: rename that" if copy.is_file() else _ADVICE
+            raise RunError(f"there is no file {path}; {remedy}") from None
         with suppress(RunError):
             return _read(_copy_of(path))
         raise

@@ -44,6 +44,19 @@ from graftgan.transfer import (
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What was settled about the pictures of a run when it began, and stays.
+
+    Attributes:
+        splits: Where each picture is, by name; empty: that is not known.
+        reference_checksum: Of the pictures that it is scored against; None: it is not scored.
+    """
+
+    splits: Mapping[str, str]
+    reference_checksum: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """Where the files of one run lie."""
 
@@ -95,6 +108,18 @@ class RunFolder:
             RunError: The card is missing or damaged.
         """
         return read_run_card(self.card_file)
+
+    def begun(self) -> Begun:
+        """Return what was settled about the pictures; a damaged manifest knows no splits.
+
+        Raises:
+            RunError: The card is missing or damaged.
+        """
+        try:
+            splits = read_manifest(self.path).splits
+        except RunError:
+            splits = {}
+        return Begun(splits, self.card().reference_checksum)
 
     def write_card(self, card: RunCard) -> None:
         """Write how the run stands."""

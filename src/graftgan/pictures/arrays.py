@@ -73,6 +73,10 @@ class _Header:
         return f"'{self.key}': {kind}"
 
 
+class _OtherFormatError(ValueError):
+    """An array is whole, but in a format that no pictures are in."""
+
+
 @contextmanager
 def open_npz(path: Path, stamp: str) -> Generator[Contents]:
     """Yield the pictures in an npz.
@@ -107,28 +111,36 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
         if len(seen) >= _MOST_ARRAYS:
             raise ImageSetError(f"{path} has more than {_MOST_ARRAYS} arrays; leave one in it")
         try:
-            if is_tight(entry):
-                raise ValueError("packed as numpy does not; save it again")
-            with archive.open(entry) as file:
-                header = _header_of(key, entry, file)
+            header = _header_in(archive, key, entry)
+        except _OtherFormatError as other:
+            if key in _KEYS:  # another array must not stand in for it
+                raise ImageSetError(f"{path}: the array '{shown(key)}' is {other}") from None
+            seen.append(f"'{shown(key)}': {other}")
+            continue
         except Exception as error:  # numpy and zipfile raise many kinds for damaged members
             if key in _KEYS:  # another array must not stand in for it
                 raise damaged(path, "npz", error) from None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             seen.append(f"'{shown(key)}': unreadable ({shown(reason)})")
             continue
-        if header is None:
-            continue
-        if header.is_pictures:
+        if header is not None and header.is_pictures:
             _check_size(path, header)
             return header
-        seen.append(header.in_words())
+        seen += [] if header is None else [header.in_words()]
     if any(": unreadable" in words for words in seen):
         raise damaged(path, "npz", ValueError(f"no array can be read, {'; '.join(seen[:3])}"))
     raise ImageSetError(
         f"{path} holds no array of pictures: expected uint8 of shape (n, h, w), (n, h, w, c) or "
         f"(n, c, h, w), found {'; '.join(seen[:8]) or 'nothing'}"
     )
+
+
+def _header_in(archive: zipfile.ZipFile, key: str, entry: zipfile.ZipInfo) -> _Header | None:
+    """Return the header of a member of an npz; None: it is no array at all."""
+    if is_tight(entry):
+        raise ValueError("packed as numpy does not; save it again")
+    with archive.open(entry) as file:
+        return _header_of(key, entry, file)
 
 
 def _preference(name: str) -> tuple[bool, int, str]:
@@ -149,7 +161,10 @@ def _header_of(key: str, entry: zipfile.ZipInfo, file: IO[bytes]) -> _Header | N
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(version)
     if read is None:
-        raise ValueError(f"format {version[0]}.{version[1]}")
+        raise _OtherFormatError(
+            f"written in numpy's format {version[0]}.{version[1]}, which is for records; save the "
+            "pictures as plain uint8 with numpy.savez"
+        )
     shape, fortran, dtype = read(start, max_header_size=_LONGEST_HEADER)
     return _Header(
         key=key, entry=entry, shape=shape, dtype=dtype, fortran=fortran, start=start.tell()

@@ -36,8 +36,23 @@ def find_container(path: Path) -> Container:
     except OSError as error:
         raise ImageSetError(f"cannot read {path}: {error.strerror or error}") from None
     stamp = stamp_of(status)
-    opener = partial(open_npz, stamp=stamp) if path.suffix.lower() == ".npz" else open_zip
+    is_npz = path.suffix.lower() == ".npz"
+    if is_npz != _holds_arrays(path, otherwise=is_npz):
+        what, ending = ("zip", ".zip") if is_npz else ("npz", ".npz")
+        raise ImageSetError(f"{path} is in truth a whole {what}; rename it to end in {ending}")
+    opener = partial(open_npz, stamp=stamp) if is_npz else open_zip
     return Container(path, digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
+
+
+def _holds_arrays(path: Path, *, otherwise: bool) -> bool:
+    """Return whether all files in a zip are arrays; ``otherwise`` where that cannot be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+    except Exception:  # zipfile raises many kinds for damaged files; opening it says so
+        return otherwise
+    arrays = sum(name.endswith(".npy") for name in names)
+    return otherwise if 0 < arrays < len(names) or not names else arrays > 0
 
 
 def _is_zip(path: Path) -> bool:

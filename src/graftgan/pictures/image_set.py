@@ -24,8 +24,9 @@ from graftgan.pictures.decode import Shape, decode_all
 from graftgan.pictures.decoded_cache import CachedPicture, Entry, load_or_decode, select
 from graftgan.pictures.folder import picture_file
 from graftgan.pictures.members import Skipped
+from graftgan.pictures.near_doubles import near_doubles
 from graftgan.pictures.settings import DataSettings
-from graftgan.pictures.split import SetSplit, Split, first_of_each, split
+from graftgan.pictures.split import SetSplit, Split, first_of_each, joined, split, split_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +43,7 @@ class ImageSet:
         notes: Remarks for the person, such as that the cache could not be written.
         labelling: The classes of the pictures, if the settings ask for them.
         origins: Where pictures come from, by name, as far as a manifest beside them says.
+        near_doubles: The first of its near-doubles, by the name of each later one.
     """
 
     pictures: PictureBytes
@@ -58,6 +60,7 @@ class ImageSet:
     splits: tuple[Split, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)
+    near_doubles: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def resolution(self) -> int:
@@ -97,6 +100,7 @@ class ImageSet:
                 "sha256": record.sha256,
                 "split": side,
                 **_double_of(record, first),
+                **_entry("near_double_of", self.near_doubles.get(record.name)),
                 **({"remarks": list(record.remarks)} if record.remarks else {}),
                 **self.labelling.entry_of(record.name),
                 **self.origins.get(record.name, Origin()).as_line(),
@@ -122,6 +126,7 @@ def load_image_set(
     *,
     resolution: int,
     seed: int,
+    splits: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
     """Turn a folder, zip or npz of pictures into a checked, hashed and split image set.
@@ -134,6 +139,8 @@ def load_image_set(
         settings: What to do with the pictures.
         resolution: The side of a picture in the set, in pixels.
         seed: Chooses the pictures for ``limit`` and ``held_out``.
+        splits: Where each picture of a run is that was begun before, by name, and stays; counts
+            only where the names are those of the source.
         progress: Called with (pictures done, pictures in all) while decoding.
 
     Raises:
@@ -147,8 +154,14 @@ def load_image_set(
     memory_limit = settings.memory_limit_mb * 2**20
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
     _check(pictures, entry, settings)
-    contents = [record.content for record in entry.records]
-    parts = split(contents, settings, seed)
+    parts = split_again([record.name for record in entry.records], splits or {})
+    near: dict[str, str] = {}
+    if parts is None:
+        contents = [record.content for record in entry.records]
+        if settings.held_out or settings.limit not in (None, len(contents)):
+            contents = joined(contents, near_doubles(_tensor(entry.pictures)))
+            near = _near_doubles(entry.records, contents)
+        parts = split(contents, settings, seed)
     names = tuple(entry.records[i].name for i in parts.training)
     labelling = Labelling()
     if settings.labels is not None:
@@ -163,7 +176,12 @@ def load_image_set(
         held_out_names=tuple(entry.records[i].name for i in parts.held_out),
         skipped=entry.skipped,
         sha256=_set_sha256(entry, parts),
-        notes=entry.notes + _notes_on_doubles(entry.records, labelling) + labelling.notes,
+        notes=(
+            *entry.notes,
+            *_notes_on_doubles(entry.records, labelling),
+            *_notes_on_near_doubles(near, len(entry.records)),
+            *labelling.notes,
+        ),
         source=pictures,
         settings=settings,
         seed=seed,
@@ -171,6 +189,7 @@ def load_image_set(
         splits=parts.names(len(entry.records)),
         labelling=labelling,
         origins=origins_of(pictures),
+        near_doubles=near,
     )
 
 
@@ -222,7 +241,42 @@ def _first_names(records: Sequence[CachedPicture]) -> dict[str, str]:
 def _double_of(record: CachedPicture, first: Mapping[str, str]) -> dict[str, str]:
     """Return what a manifest says of a picture that is equal to an earlier one, or mirrored."""
     name = first[record.content]
-    return {} if name == record.name else {"double_of": name}
+    return _entry("double_of", None if name == record.name else name)
+
+
+def _entry(key: str, name: str | None) -> dict[str, str]:
+    return {} if name is None else {key: name}
+
+
+def _near_doubles(records: Sequence[CachedPicture], contents: Sequence[str]) -> dict[str, str]:
+    """Return the name of the first of each group of near-doubles, by the names of the others.
+
+    ``contents`` are equal within a group. Pictures that are equal to its first one are left out.
+    """
+    first: dict[str, CachedPicture] = {}
+    for record, content in zip(records, contents, strict=True):
+        first.setdefault(content, record)
+    return {
+        record.name: first[content].name
+        for record, content in zip(records, contents, strict=True)
+        if record.content != first[content].content
+    }
+
+
+def _notes_on_near_doubles(near: Mapping[str, str], count: int) -> tuple[str, ...]:
+    """Return what a person should know of near-doubles, in one line."""
+    if not near:
+        return ()
+    return (
+        f"{len(near)} of {count} pictures are near-doubles of others, such as compressed, cropped "
+        f"or turned ({_some(near)}), and stay on one side of the split; manifest.json lists them",
+    )
+
+
+def _some(doubles: Mapping[str, str]) -> str:
+    """Return the first few pictures that are doubles, and of which, in words."""
+    words = "; ".join(f"{name} = {other}" for name, other in list(doubles.items())[:3])
+    return words + ", ..." * (len(doubles) > 3)
 
 
 def _notes_on_doubles(records: Sequence[CachedPicture], labelling: Labelling) -> tuple[str, ...]:
@@ -231,11 +285,10 @@ def _notes_on_doubles(records: Sequence[CachedPicture], labelling: Labelling) ->
     doubles = [record for record in records if first[record.content] != record.name]
     if not doubles:
         return ()
-    shown = "; ".join(f"{double.name} = {first[double.content]}" for double in doubles[:3])
-    more = ", ..." * (len(doubles) > 3)
+    some = _some({double.name: first[double.content] for double in doubles})
     notes = [
-        f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored ({shown}"
-        f"{more}), and stay on one side of the split; manifest.json lists them"
+        f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored ({some}), and "
+        "stay on one side of the split; manifest.json lists them"
     ]
     classes = labelling.class_of
     if classes and any(classes[d.name] != classes[first[d.content]] for d in doubles):

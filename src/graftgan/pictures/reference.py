@@ -1,13 +1,12 @@
 """Which real pictures a generator cannot have by heart: those that it was not trained on.
 
-A picture counts as trained on if it is equal to a training picture, mirrored or not, or the same
-one stored in another way: in another size, or compressed. n, k: pictures; c, h, w: of each.
+A picture counts as trained on if it is equal to a training picture, mirrored or not, or a
+near-double of one. n, k: pictures; c, h, w: of each.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graftgan.checkpoints import checksum
@@ -15,16 +14,9 @@ from graftgan.core.errors import ScoreError
 from graftgan.core.tensors import PictureBytes
 from graftgan.metrics import LEAST_HELD_OUT
 from graftgan.pictures import ImageSet, contents_of, first_of_each
+from graftgan.pictures.near_doubles import near_doubles, near_doubles_among
 
-_THUMBNAIL = 16  # pixels
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as JPEG has it
-_SAME_LUMA = 4.0  # of 255: root mean square difference in luma of two thumbnails of one picture
-_SAME_COLOURS = 24.0  # and in all channels, since JPEG and WebP keep colours at half the size
-_LUMA_OF_USUAL = 1 / 16  # and no more than this part of what two training pictures differ by
-_COLOURS_OF_USUAL = 1 / 4
-_SAMPLE = 500  # training pictures that the usual difference is taken from
 _LEAST = 2  # pictures to score against at all
-_ROWS = 1024  # compared at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,20 +40,10 @@ class Reference:
 
 
 def trained_on(pictures: PictureBytes, training: PictureBytes) -> Tensor:
-    """Return which of ``pictures`` (n) are among the training pictures (k), bool (n,).
-
-    Two thumbnails of 16 px that differ by less than four grey levels in luma, and by less than
-    24 in all channels, are of one picture. In luma, those of one stored in two ways differ by less
-    than 2.5 on real sets, down to JPEG of quality 40, and those of different ones by 15 and more;
-    in all channels by up to 15 where colours are saturated, and by 22 and more. Where all training
-    pictures look alike, the limits are parts of what two of them usually differ by.
-    """
+    """Return which of ``pictures`` (n) are among the training pictures (k), bool (n,)."""
     known = set(contents_of(training))
     found = torch.tensor([content in known for content in contents_of(pictures)], dtype=torch.bool)
-    theirs = _thumbnails(training)
-    limits = _Limits.among(theirs)
-    parts = _thumbnails(pictures).split(_ROWS)
-    return found | torch.cat([_alike(ours, theirs, limits).any(dim=1) for ours in parts])
+    return found | near_doubles_among(pictures, training)
 
 
 def distinct(pictures: PictureBytes) -> PictureBytes:
@@ -71,19 +53,15 @@ def distinct(pictures: PictureBytes) -> PictureBytes:
 
 
 def told_apart(pictures: PictureBytes) -> PictureBytes:
-    """Return the pictures without those that are an earlier one, in whatever way it is stored.
+    """Return the pictures without those that are an earlier one, or a near-double of one.
 
     A copy of a picture that is there twice resembles two, and so looks like no copy.
     """
     once = distinct(pictures)
-    thumbnails = _thumbnails(once)
-    limits = _Limits.among(thumbnails)
     kept = torch.ones(len(once), dtype=torch.bool)
-    for first in range(0, len(once), _ROWS):
-        end = min(first + _ROWS, len(once))
-        earlier = _alike(thumbnails[first:end], thumbnails[:end], limits).tril(first - 1)
-        for row in earlier.any(dim=1).nonzero().flatten().tolist():
-            kept[first + row] = not (earlier[row] & kept[:end]).any()
+    for later, earlier in near_doubles(once):
+        if kept[earlier]:
+            kept[later] = False
     return once if kept.all() else once[kept]
 
 
@@ -93,12 +71,23 @@ def honest_pictures(images: ImageSet) -> PictureBytes:
     return held_out[~trained_on(held_out, images.pictures)] if len(held_out) else held_out
 
 
-def held_out_reference(images: ImageSet) -> Reference:
+def held_out_reference(images: ImageSet, *, known: str | None = None) -> Reference:
     """Return the held-out pictures of a run to score against.
+
+    ``known`` is the checksum of those that a run was scored against before: near-doubles that were
+    not left out then stay, since its scores would not compare.
 
     Raises:
         ScoreError: Hardly any is different from all training pictures.
     """
+    if not len(images.held_out):
+        raise ScoreError(
+            "no picture could be held out to score against: all are one picture or near-doubles; "
+            "add different ones, or give others of the same kind with --reference"
+        )
+    everything = Reference(pictures=distinct(images.held_out))
+    if known is not None and known == everything.checksum:
+        return everything
     honest = honest_pictures(images)
     left_out = len(images.held_out) - len(honest)
     if not left_out:
@@ -155,58 +144,3 @@ def reference_among(
         )
     left_out = f"{seen} of {len(once)} pictures of {name} were trained on and are left out of it"
     return replace(reference, pictures=once[~known], notes=(*reference.notes, left_out))
-
-
-def _thumbnails(pictures: PictureBytes) -> Tensor:
-    """Return the pictures at 16 px, float32 (n, c, 16, 16)."""
-    parts = pictures.split(_ROWS)
-    return torch.cat([F.adaptive_avg_pool2d(part.float(), _THUMBNAIL) for part in parts])
-
-
-def _luma(thumbnails: Tensor) -> Tensor:
-    """Return the luma of thumbnails (n, c, h, w) in grey levels, float32 (n, h * w)."""
-    if thumbnails.shape[1] == 1:
-        return thumbnails.flatten(1)
-    return torch.einsum("nchw,c->nhw", thumbnails, torch.tensor(_LUMA)).flatten(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Up to which root mean square differences two thumbnails are of one picture."""
-
-    luma: float
-    colours: float
-
-    @classmethod
-    def among(cls, thumbnails: Tensor) -> "_Limits":
-        """Return those for pictures with such thumbnails (k, c, h, w)."""
-        return cls(
-            _limit(_luma(thumbnails), _SAME_LUMA, _LUMA_OF_USUAL),
-            _limit(thumbnails.flatten(1), _SAME_COLOURS, _COLOURS_OF_USUAL),
-        )
-
-
-def _limit(rows: Tensor, most: float, of_usual: float) -> float:
-    some = rows[:: max(1, len(rows) // _SAMPLE)]
-    if len(some) < 2:
-        return most
-    return min(most, of_usual * float(torch.pdist(some).median()) / rows.shape[1] ** 0.5)
-
-
-def _alike(ours: Tensor, theirs: Tensor, limits: _Limits) -> Tensor:
-    """Return which of ``ours`` (n, c, h, w) are of one picture with which of ``theirs``.
-
-    That is bool (n, k); a picture and its mirror image are one.
-    """
-    found = torch.zeros((len(ours), len(theirs)), dtype=torch.bool)
-    for view in (theirs, theirs.flip(3)):
-        alike = _differences(_luma(ours), _luma(view)) < limits.luma
-        some = alike.any(dim=1)
-        colours = _differences(ours[some].flatten(1), view.flatten(1)) < limits.colours
-        found[some] |= alike[some] & colours
-    return found
-
-
-def _differences(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Return the root mean square difference of each two rows of (n, d) and (k, d): (n, k)."""
-    return torch.cdist(ours, theirs) / ours.shape[1] ** 0.5

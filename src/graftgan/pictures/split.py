@@ -1,7 +1,7 @@
-"""Which pictures are trained on and which are held out; the same picture is never on both sides."""
+"""Which pictures are trained on and which are held out; one picture is never on both sides."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +41,7 @@ def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSpli
     before it takes one twice. Where no two are alike, both are plain draws.
 
     Args:
-        contents: What tells each picture from others; equal for equal pictures.
+        contents: What tells each picture from others; equal for equal pictures and near-doubles.
         settings: How many to use and to hold out.
         seed: Of the choice.
     """
@@ -55,6 +55,32 @@ def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSpli
     held_out = _held_out([used[place] for place in order.tolist()], contents, kept)
     training = [index for index in used if index not in held_out]
     return SetSplit(np.array(training, np.int64), np.array(sorted(held_out), np.int64))
+
+
+def split_again(names: Sequence[str], known: Mapping[str, str]) -> SetSplit | None:
+    """Return the parts that are ``known`` by name; None where they are not of just these names."""
+    if set(known) != set(names):
+        return None
+    sides = [known[name] for name in names]
+    training, held_out = (
+        np.array([i for i, side in enumerate(sides) if side == wanted], np.int64)
+        for wanted in ("training", "held_out")
+    )
+    return SetSplit(training, held_out)
+
+
+def joined(contents: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
+    """Return the contents with those of pairs, and so of whole chains of pairs, made equal."""
+    first = {content: content for content in contents}
+
+    def root(content: str) -> str:
+        while first[content] != content:
+            content = first[content]
+        return content
+
+    for later, earlier in pairs:
+        first[root(contents[later])] = root(contents[earlier])
+    return [root(content) for content in contents]
 
 
 def contents_of(pictures: PictureBytes) -> list[str]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -11,8 +12,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from graftgan.core.files import without_archive_ending, write_bytes
+from graftgan.core.untrusted import escaped
 from graftgan.reports.drawing import in_words
 
+# What a terminal obeys or no one sees, without the line ends of templates: names may hold any.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -25,7 +29,8 @@ def render(template: str, **content: object) -> str:
     script = (TEMPLATES / "hover.js").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = _environment().get_template(template)
-    return page.render(script=Markup(script), script_hash=f"sha256-{digest}", **content)
+    whole = page.render(script=Markup(script), script_hash=f"sha256-{digest}", **content)
+    return _OBEYED.sub(lambda found: escaped(found.group()), whole)
 
 
 def write_page(page: str, destination: Path) -> None:

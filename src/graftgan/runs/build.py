@@ -15,7 +15,7 @@ from graftgan.core.progress import Progress, silent
 from graftgan.core.randomness import Randomness
 from graftgan.core.tensors import to_images
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_folder import architecture_of, put_in_force
+from graftgan.experiments.run_folder import Begun, architecture_of, put_in_force
 from graftgan.metrics import build_extractor
 from graftgan.models.sources import open_source, settled_name
 from graftgan.networks import build_pair, surrounded
@@ -44,13 +44,15 @@ def prepare(
     *,
     processes: Processes | None = None,
     regularizer_state: Mapping[str, Tensor] | None = None,
+    begun: Begun | None = None,
     only_check: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
     ``processes`` are those that train together; ``regularizer_state`` is what the
-    regularizers of a run that starts over took from the source the first time. ``only_check``
+    regularizers of a run that starts over took from the source the first time, ``begun`` what was
+    settled about its pictures then. ``only_check``
     leaves out the probe of filters, which is a training of its own; what is returned then cannot
     be trained.
 
@@ -73,8 +75,8 @@ def prepare(
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
-    images = _load_pictures(experiment, experiment.pictures, progress)
-    scoring_reference = _scoring_reference(experiment, images, progress)
+    images = _load_pictures(experiment, experiment.pictures, progress, begun)
+    scoring_reference = _scoring_reference(experiment, images, progress, begun)
     if scoring_reference is not None:
         scoring_reference.extractor.refuse_inside(pair.discriminator)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
@@ -187,12 +189,13 @@ def prepare_again(
     filters: Filters,
     regularizer_state: Mapping[str, Tensor] | None = None,
     procedure_cache: Mapping[str, Tensor] | None = None,
+    begun: Begun | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
 
     ``filters`` are those that its networks modulate, ``regularizer_state`` what its regularizers
-    took.
+    took, ``begun`` what was settled about its pictures.
 
     Raises:
         GraftganError: Something does not fit.
@@ -201,8 +204,8 @@ def prepare_again(
     pair = _fresh_pair(architecture, experiment.seed)
     fresh = partial(_fresh_pair, architecture, experiment.seed)
     plan = put_in_force(experiment, pair, fresh, filters=filters)
-    images = _load_pictures(experiment, experiment.pictures, progress)
-    scoring_reference = _scoring_reference(experiment, images, progress)
+    images = _load_pictures(experiment, experiment.pictures, progress, begun)
+    scoring_reference = _scoring_reference(experiment, images, progress, begun)
     return Prepared(
         experiment,
         pair,
@@ -288,7 +291,9 @@ def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
     return surrounded(pair, architecture_of(experiment), rng)
 
 
-def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -> ImageSet:
+def _load_pictures(
+    experiment: Experiment, pictures: Path, progress: Progress, begun: Begun | None = None
+) -> ImageSet:
     resolution = experiment.network.resolution
     assert resolution is not None  # resolved
     return load_image_set(
@@ -296,12 +301,13 @@ def _load_pictures(experiment: Experiment, pictures: Path, progress: Progress) -
         experiment.data,
         resolution=resolution,
         seed=experiment.seed,
+        splits=None if begun is None else begun.splits,
         progress=partial(progress, "reading pictures"),
     )
 
 
 def _scoring_reference(
-    experiment: Experiment, images: ImageSet, progress: Progress
+    experiment: Experiment, images: ImageSet, progress: Progress, begun: Begun | None
 ) -> ScoringReference | None:
     """Return what to score a run on ``images`` with; None where no scores are asked for.
 
@@ -312,13 +318,18 @@ def _scoring_reference(
     if scoring.score_every is None:
         return None
     extractor = build_extractor(scoring.network)
-    return ScoringReference(extractor, *reference_of(experiment, images, progress))
+    return ScoringReference(extractor, *reference_of(experiment, images, begun, progress))
 
 
 def reference_of(
-    experiment: Experiment, images: ImageSet, progress: Progress = silent
+    experiment: Experiment,
+    images: ImageSet,
+    begun: Begun | None = None,
+    progress: Progress = silent,
 ) -> tuple[Reference, str]:
     """Return what a run on ``images`` is scored against, and what that is in words.
+
+    ``begun`` is what was settled about the pictures when the run began, if it did.
 
     Raises:
         ScoreError: Hardly any picture of it was not trained on.
@@ -326,7 +337,8 @@ def reference_of(
     """
     place = experiment.scoring.reference
     if place is None:
-        return held_out_reference(images), HELD_OUT
+        known = None if begun is None else begun.reference_checksum
+        return held_out_reference(images, known=known), HELD_OUT
     whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
     given = _load_pictures(replace(experiment, data=whole), place, progress)
     name = place.name

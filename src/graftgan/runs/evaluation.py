@@ -406,6 +406,7 @@ def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
         experiment.data,
         resolution=architecture_of(experiment).resolution,
         seed=experiment.seed,
+        splits=run.begun().splits,
     )
     if images.sha256 != run.card().pictures_sha256:
         raise ScoreError(

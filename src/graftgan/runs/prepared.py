@@ -56,7 +56,20 @@ class Prepared:
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
-    def lacks_copy_guard(self) -> bool:
-        """Whether copies cannot be told in a run that is scored, though the settings ask for it."""
+    def without_copy_guard(self) -> str:
+        """Why copies cannot be told in a run that is scored; empty: they can, or are not asked for.
+
+        The reason says what to do.
+        """
         asked = self.scoring_reference is not None and self.experiment.scoring.copy_guard
-        return asked and len(honest_pictures(self.images)) < LEAST_HELD_OUT
+        if not asked:
+            return ""
+        held_out, honest = len(self.images.held_out), len(honest_pictures(self.images))
+        if honest >= LEAST_HELD_OUT:
+            return ""
+        if not held_out:
+            return "it needs pictures that are not trained on: --held-out 0.2"
+        return (
+            f"it needs {LEAST_HELD_OUT} different pictures that are not trained on, and finds only "
+            f"{honest} among {held_out} held out; hold more out, or add different pictures"
+        )

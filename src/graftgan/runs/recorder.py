@@ -183,7 +183,8 @@ class Recorder:
             raise TrainingDiverged(f"{where}: {error}") from error
         keeps = self._prepared.experiment.scoring.keep_pictures
         pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
-        return _Scored(lines, verdict, self._leak_warning(generated), pictures)
+        warning = self._leak_warning(generated) or verdict.warning or None
+        return _Scored(lines, verdict, warning, pictures)
 
     def _judge(self, verdict: ScoreOutcome) -> None:
         training = self._training
@@ -237,7 +238,8 @@ class _Scored:
     Attributes:
         lines: For metrics.jsonl.
         verdict: What they mean for the run.
-        warning: That the generator draws what the augmentation does; None: it does not.
+        warning: That the generator draws what the augmentation does, or that the pictures it is
+            compared with are no good; None: neither.
         pictures: The file that keeps what was scored; None: it is not kept.
     """
 

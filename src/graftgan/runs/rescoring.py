@@ -1,7 +1,7 @@
 """Score the pictures that runs kept under other scores: nothing is drawn, nothing is trained."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import ScoreRecord, read_scores
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
-from graftgan.experiments.scored_pictures import SCORED, ScoredCard, list_scored, read_scored
+from graftgan.experiments.scored_pictures import (
+    SCORED,
+    ScoredCard,
+    list_scored,
+    read_scored,
+    scored_file,
+)
 from graftgan.metrics import ExtractorSettings, Score, ScoreComparison, build_extractor, compare
 from graftgan.pictures.reference import Reference, held_out_reference, reference_among
 from graftgan.reports import in_words
@@ -181,7 +187,11 @@ def evaluate_again(
             problems.append(f"iteration {at} is left out: {problem}")
     if not scores:
         raise ScoreError(f"no kept pictures of {path} can be scored; {problems[0]}")
-    lines = [line for line in read_scores(run.path / "metrics.jsonl")[0] if line.decides]
+    whole, damaged = read_scores(run.path / "metrics.jsonl")
+    lines = [line for line in whole if line.decides]
+    if iteration is None and experiment.scoring.keep_pictures:
+        problems += _missing(run, files, lines)
+    problems += [f"a score of the run itself is left out: {problem}" for problem in damaged]
     return Rescoring(
         run=run,
         begins_with_source=_begins_with_source(run),
@@ -237,6 +247,16 @@ def _chosen(run: RunFolder, experiment: Experiment, iteration: int | None) -> di
     return {iteration: files[iteration]}
 
 
+def _missing(run: RunFolder, files: Mapping[int, Path], lines: Sequence[ScoreRecord]) -> list[str]:
+    """Return of which iterations that the run scored no pictures are there, in words."""
+    scored = {line.iteration for line in lines if line.is_own and line.iteration is not None}
+    return [
+        f"iteration {at} is left out: there is no {scored_file(run.path, at)}; it was removed, or "
+        "the run did not keep pictures then"
+        for at in sorted(scored - files.keys())
+    ]
+
+
 def _why(experiment: Experiment) -> str:
     if not experiment.scoring.keep_pictures:
         return "it was trained with --no-keep-pictures"
@@ -290,7 +310,7 @@ def _own_reference(
         pictures, name = images.pictures, images.source.name
         return reference_among(pictures, pictures, name=name, training_is_fine=True), name
     try:
-        reference, name = reference_of(experiment, images)
+        reference, name = reference_of(experiment, images, run.begun())
     except ImageSetError as error:
         raise ScoreError(f"{error}; say with --against what to score against") from None
     known = run.card().reference_checksum

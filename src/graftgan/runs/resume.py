@@ -51,7 +51,7 @@ def prepared_to_resume(
             f"the pictures of this run are not in {experiment.pictures} any more; if they were "
             f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
         )
-    card = folder.card()
+    card, begun = folder.card(), folder.begun()
     regularizer_state = _remembered(folder.path, card, REGULARIZERS)
     procedure_cache = _remembered(folder.path, card, PROCEDURE)
     if state is None:
@@ -60,6 +60,7 @@ def prepared_to_resume(
             hardware,
             processes=processes,
             regularizer_state=regularizer_state,
+            begun=begun,
             progress=progress,
         )
         prepared = replace(prepared, procedure_cache=procedure_cache)
@@ -76,6 +77,7 @@ def prepared_to_resume(
             filters=filters_of(state),
             regularizer_state=regularizer_state,
             procedure_cache=procedure_cache,
+            begun=begun,
             progress=progress,
         )
     if prepared.images.sha256 != card.pictures_sha256:
@@ -85,6 +87,11 @@ def prepared_to_resume(
             "place with --pictures, or start a new run"
         )
     if reference_checksum_of(prepared) != card.reference_checksum:
+        if experiment.scoring.reference is None:
+            raise RunError(
+                f"{folder.path} was scored against pictures of which some are near-doubles of its "
+                "training pictures, as graftgan now sees; start a new run, which splits them apart"
+            )
         raise RunError(
             f"the pictures in {experiment.scoring.reference} are not those this run was scored "
             "against; put them back, or say with --reference where they are now"
@@ -193,6 +200,15 @@ def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard
             is_off = iteration == reached and iteration % prepared.experiment.training.grid_every
             if iteration > reached or is_off:
                 grid.unlink()
+
+
+def damaged_scores(path: Path) -> str:
+    """Return in words which scores of a run are damaged and will be left out; empty: none is."""
+    problems = read_scores(path / "metrics.jsonl")[1]
+    if not problems:
+        return ""
+    more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"damaged scores are left out ({problems[0]}{more}); to have them, restore metrics.jsonl"
 
 
 def newest_state(path: Path) -> SavedState | None:

@@ -9,7 +9,12 @@ from typing import Any
 
 from graftgan.checkpoints import StateCard, checksum, save_tensors
 from graftgan.core.errors import RunError
-from graftgan.core.files import write_json, write_text, written_whole
+from graftgan.core.files import (
+    refuse_unwritable_names,
+    write_json,
+    write_text,
+    written_whole,
+)
 from graftgan.core.locks import held, refuse_busy
 from graftgan.core.settings import to_toml
 from graftgan.experiments.experiment import Experiment
@@ -25,6 +30,7 @@ from graftgan.runs.resume import (
     REGULARIZERS,
     check_may_resume,
     clear_leftovers,
+    damaged_scores,
     forget_what_is_done_again,
     keeping,
     lengthened,
@@ -71,6 +77,7 @@ def run(
         GraftganError: Something does not fit (nothing is written then), or training diverged (the
             last good checkpoint and the report are there).
     """
+    refuse_unwritable_names(destination, experiment.pictures)
     refuse_full(destination)
     with _joined(device, experiment) as place:
         return _begin(RunFolder(destination), experiment, place, observer or Observer())
@@ -109,6 +116,7 @@ def resume(
             changed.
         CheckpointError: The newest checkpoint is damaged.
     """
+    refuse_unwritable_names(path, *(place for place in (pictures, reference) if place))
     folder = RunFolder(path)
     experiment = folder.experiment()
     with _joined(device, experiment) as place, _alone(folder, place):
@@ -147,11 +155,14 @@ def _go_on(
         folder, experiment, hardware, processes, state, progress=observer.progress
     )
     training = build_training(prepared, processes)
+    damaged = damaged_scores(folder.path)
     if state is not None:
         restore_state(folder.path, training, state)
     resumed = None if state is None else state.card
     if processes.leads:
         observer.say(_where(folder.card(), resumed))
+        if damaged:
+            observer.say(f"note: {damaged}")
     del state  # else all of it stays in memory while training
     recorder = _recorder(folder, prepared, training, observer, resumed=resumed)
     if processes.leads:
@@ -160,6 +171,7 @@ def _go_on(
         folder.update_card(
             state=RunState.RUNNING,
             message="",
+            remarks=folder.card().remarks + ((damaged,) if damaged else ()),
             settings_sha256=folder.settings_sha256(),
             session=_session(prepared, processes),
         )

@@ -1,7 +1,7 @@
 """Score the averaged generator while it trains, and decide which checkpoint is the best."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,11 +46,13 @@ class ScoreOutcome:
         best: Whether this is the best checkpoint so far.
         value: The score that decides.
         stop: Why the run should end; empty: it should go on.
+        warning: What a person should know of the pictures it compares with; empty: nothing.
     """
 
     best: bool
     value: float
     stop: str = ""
+    warning: str = ""
 
 
 Line = dict[str, Any]
@@ -165,6 +167,8 @@ class MetricScorer:
             verdict = ScoreOutcome(best=False, value=scores[0].value, stop=copies.message())
         else:
             verdict = self._judged(iteration, lines[0])
+        if copies is not None and copies.contaminated:
+            verdict = replace(verdict, warning=copies.message())
         if verdict.stop:
             lines[0]["stop"] = verdict.stop
         return lines, verdict

@@ -1,6 +1,5 @@
 """Callbacks that write, draw and guard while a run trains."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from graftgan.core.errors import TrainingDiverged
-from graftgan.core.files import append_jsonl, read_jsonl, write_text
+from graftgan.core.files import append_jsonl, as_checked_jsonl, read_jsonl, write_text
 from graftgan.core.tensors import Latents, PictureBytes
 from graftgan.training.loop import Training
 from graftgan.training.updates import Terms
@@ -249,10 +248,10 @@ class Periodically(SilentCallback):
 
 
 def forget_after(path: Path, iteration: int) -> None:
-    """Drop the lines of a JSONL file that lie after ``iteration``, and a line cut short."""
+    """Drop the lines of a JSONL file that lie after ``iteration``, and damaged ones."""
     if path.exists():
         kept = [entry for entry in read_jsonl(path) if _is_until(entry.get("iteration"), iteration)]
-        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+        write_text(path, as_checked_jsonl(kept))
 
 
 def _is_until(said: object, iteration: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from graftgan.core.errors import RunError
+from graftgan.core.files import append_jsonl
 from graftgan.core.provenance import Origin
 from graftgan.experiments.records import read_manifest, read_plan, read_scores
 from hostile_json import RAW, as_bytes, damaged
@@ -91,7 +92,18 @@ def test_whole_lines_of_scores_are_kept_and_others_named(tmp_path: Path):
     assert [(score.iteration, score.value) for score in scores] == [(5, 0.5), (9, None)]
     assert scores[0].floor is not None
     assert scores[0].floor.mean == 0.125
-    assert len(problems) == 1
-    assert "value" in problems[0]
-    assert "'good'" in problems[0]
+    assert len(problems) == 3
+    assert sum("it is cut short, or no JSON object" in problem for problem in problems) == 2
+    assert "line 2 of metrics.jsonl: value: " in problems[-1]
+    assert "'good'" in problems[-1]
     assert read_scores(tmp_path / "none.jsonl") == ([], [])
+
+
+def test_a_changed_line_of_scores_is_left_out_and_named(tmp_path: Path):
+    file = tmp_path / "metrics.jsonl"
+    append_jsonl(file, {**SCORE, "value": 737.0}, SCORE)
+    assert [score.value for score in read_scores(file)[0]] == [737.0, 0.5]
+    file.write_text(file.read_text().replace("737.0", "9737.0"))
+    scores, problems = read_scores(file)
+    assert [score.value for score in scores] == [0.5]
+    assert problems == ["line 1 of metrics.jsonl: it does not match its checksum"]

@@ -317,3 +317,17 @@ def test_of_a_large_training_set_a_part_stands_for_the_others(monkeypatch: pytes
     assert chosen.unique().numel() == len(chosen) == 30
     assert torch.equal(guarded_pictures(pictures, seed=0), chosen)
     assert not torch.equal(guarded_pictures(pictures, seed=1), chosen)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_held_out_pictures_with_doubles_in_the_training_are_no_yardstick_and_it_says_so(seed: int):
+    rng = torch.Generator().manual_seed(seed)
+    training, new = real_pictures(60, rng), real_pictures(60, rng)
+    held_out = torch.cat([changed(training[:25], 0.3, rng), new[:5]])
+    report = report_on(changed(training, 0.3, rng), training, held_out)
+    assert not report.copying
+    assert report.contaminated
+    assert "copies cannot be told" in report.message()
+    honest = report_on(real_pictures(60, rng), training, new)
+    assert not honest.contaminated
+    assert "no sign that the generator copies" in honest.message()

@@ -411,3 +411,11 @@ def test_a_comparison_stands_for_its_runs(tmp_path: Path):
     assert runs_at(runs / "a-0") == [runs / "a-0"]
     with pytest.raises(RunError, match="no run folder, nor a comparison or search with runs"):
         runs_at(tmp_path)
+
+
+def test_pictures_that_are_gone_are_named(experiment: Experiment, tmp_path: Path):
+    path = trained(experiment, tmp_path)
+    scored_file(path, 2).unlink()
+    found = evaluate_again(path, metrics=("kid",), network=experiment.scoring.network)
+    (note,) = found.notes
+    assert note.startswith(f"iteration 2 is left out: there is no {scored_file(path, 2)}")

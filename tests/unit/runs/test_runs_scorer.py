@@ -1,6 +1,7 @@
 """Which checkpoint is the best, and when the scores end a run."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics import ScoringSettings
-from graftgan.pictures import DataSettings, contents_of
+from graftgan.pictures import DataSettings, contents_of, load_image_set
 from graftgan.runs.build import prepare
+from graftgan.runs.evaluation import pictures_of
 from graftgan.runs.prepared import Prepared, ScoringReference
+from graftgan.runs.resume import damaged_scores
 from graftgan.runs.run import resume, run
 from graftgan.runs.scorer import (
     MetricScorer,
@@ -29,6 +32,7 @@ from graftgan.runs.scorer import (
     score_at,
     source_scores,
 )
+from graftgan.runs.session import Observer
 from graftgan.training import TrainingSettings
 from tiny_networks import CPU, draw_pictures, image_set, tiny_home, tiny_pictures
 
@@ -185,7 +189,7 @@ def test_the_copy_guard_sees_copies_however_many_pictures_are_doubled(
     images = prepared.images
     assert not set(contents_of(images.pictures)) & set(contents_of(images.held_out))
     assert len(images.held_out) >= 0.3 * len(images.pictures)
-    assert not prepared.lacks_copy_guard
+    assert not prepared.without_copy_guard
     scorer = MetricScorer(tmp_path / "metrics.jsonl", prepared, prepared.scoring_reference)
     _, honest = scorer.score(10, distinct(60, seed=3))
     assert not honest.stop
@@ -382,3 +386,61 @@ def test_settings_that_make_no_sense_are_refused():
         ScoringSettings(score_every=0)
     with pytest.raises(SettingsError, match="at least one score"):
         ScoringSettings(metrics=())
+
+
+class Listener(Observer):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
+def test_a_resumed_run_says_which_scores_are_damaged(experiment: Experiment, tmp_path: Path):
+    short = replace(experiment, training=replace(experiment.training, iterations=4))
+    folder = run(short, tmp_path / "run")
+    file = folder.path / "metrics.jsonl"
+    first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([first[:20], *rest]) + "\n")
+    heard = Listener()
+    resume(folder.path, iterations=6, observer=heard)
+    (said,) = [line for line in heard.lines if "damaged scores are left out" in line]
+    assert "line 1 of metrics.jsonl" in said
+    assert damaged_scores(folder.path) == ""  # it was dropped, and the card keeps that it was
+    assert said.removeprefix("note: ") in folder.card().remarks
+    assert "line 1 of metrics.jsonl" in (folder.path / "report.html").read_text()
+
+
+def test_a_run_keeps_the_split_and_reference_it_was_begun_with(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pictures = tmp_path / "doubled"
+    shutil.copytree(experiment.pictures, pictures)
+    for path in sorted(experiment.pictures.iterdir()):
+        Image.open(path).rotate(180).save(pictures / f"turned-{path.name}")
+    asked = replace(experiment, pictures=pictures, data=DataSettings(held_out=0.5))
+    short = replace(asked, training=replace(experiment.training, iterations=4))
+    with monkeypatch.context() as before:
+        before.setattr("graftgan.pictures.image_set.near_doubles", lambda pictures: [])
+        before.setattr(
+            "graftgan.pictures.reference.near_doubles_among",
+            lambda pictures, others: torch.zeros(len(pictures), dtype=torch.bool),
+        )
+        folder = run(short, tmp_path / "run")
+    manifest = (folder.path / "manifest.json").read_bytes()
+    sha256 = folder.card().pictures_sha256
+    new = load_image_set(pictures, asked.data, resolution=32, seed=asked.seed)
+    assert new.sha256 != sha256
+    assert pictures_of(folder).sha256 == sha256
+    resume(folder.path, iterations=6)
+    assert folder.card().pictures_sha256 == sha256
+    assert (folder.path / "manifest.json").read_bytes() == manifest
+
+
+def test_it_is_said_why_there_is_no_copy_guard(experiment: Experiment):
+    few = prepare(replace(experiment, data=DataSettings(held_out=0.1)), CPU)
+    assert "finds only 3 among 3 held out" in few.without_copy_guard
+    assert not prepare(experiment, CPU).without_copy_guard

@@ -7,6 +7,7 @@ import torch
 
 from graftgan.checkpoints import SourceCard, is_torch_file, match, require_finite, save_source
 from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.files import refuse_unwritable_names
 from graftgan.core.network_types import NetworkPair
 from graftgan.core.progress import Progress, silent
 from graftgan.models.convert.converted import Found
@@ -42,6 +43,7 @@ def import_source(
             pictures of that size.
         CheckpointError: A file cannot be used; the message says why.
     """
+    refuse_unwritable_names(destination)
     if destination.exists():
         raise RunError(f"{destination} exists already; choose another name or remove it first")
     progress("reading", 0, 3)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graftgan.checkpoints import SourceModel, fingerprint
 from graftgan.core.errors import CheckpointError, RunError, SettingsError
-from graftgan.core.files import written_whole
+from graftgan.core.files import refuse_unwritable_names, written_whole
 from graftgan.core.network_types import tensors_of
 from graftgan.models.export.form import Form, Outgoing, form_named
 from graftgan.models.sources import batch_statistics_of
@@ -74,6 +74,7 @@ def ready_form(form: str, destination: Path) -> Form:
         raise SettingsError(
             f"'{destination}' is no name for the form {form}: it must end in {kind.ending}"
         )
+    refuse_unwritable_names(destination)
     if destination.exists():
         raise RunError(f"{destination} exists already; choose another --out or remove it first")
     missing = [package for package in kind.packages if not _is_installed(package)]
