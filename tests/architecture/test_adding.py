@@ -292,7 +292,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def said(work: Path) -> Mapping[str, Answer]:
     """What the commands say that use what was added, one after the other."""
-    pictures = str(draw_pictures(work / "pictures", count=10, hue=1))
+    pictures = str(draw_pictures(work / "pictures", count=30, hue=1))
     tiny = ["--batch-size", "4", "--iterations", "2", "--device", "cpu"]
     grown = ["pretrain", pictures, "--backbone", "tower", "--tower-floors", "3", *tiny]
     grown += ["--resolution", "16", "--width", "4", "--latent-size", "4", "--out", "grown"]

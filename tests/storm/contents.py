@@ -25,6 +25,7 @@ _TIMES = frozenset(
         "refused",
         "stamp",
         "now",
+        "line_check",  # of the times beside it, too
     }
 )
 _UNEVEN = ("tensorboard/", "checkpoints/", "study.db")  # compared otherwise, or logs of sessions

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftgan.cli import mix_sets as verb
+from graftgan.cli import mix as verb
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.pictures import DataSettings, Part, load_image_set, mix_sets, parse_part
 from tiny_networks import draw_pictures

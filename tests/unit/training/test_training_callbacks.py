@@ -1,6 +1,5 @@
 """Listeners: the log, the guard, checkpoints, snapshots and signals."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from graftgan.core.errors import RunError, TrainingDiverged
-from graftgan.core.files import append_jsonl
+from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.training import (
     DivergenceGuard,
     LogWriter,
@@ -21,7 +20,7 @@ from tiny_networks import tiny_run
 
 
 def lines(path: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return read_jsonl(path)
 
 
 def test_forgetting_drops_later_lines_and_a_line_cut_short(tmp_path: Path):
