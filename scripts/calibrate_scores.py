@@ -51,6 +51,7 @@ FILES = {
     "cifar": "cifar10_train.zip",
     "photographs": "raw_photos.zip",
 }
+SMALL = {"large cats", "photographs"}  # sets of hardly more than twice COUNT, or of fewer
 STYLES = {"drawings": "lorelei", "other drawings": "sprouts"}
 # Each set with another one; sizes in pixels.
 SETS = {
@@ -225,9 +226,11 @@ def source_pictures(size: int) -> PictureBytes:
 @cache
 def pictures_of(name: str, size: int, data: Path) -> PictureBytes:
     """Return pictures of a set: twice ``COUNT``, or all."""
-    settings = DataSettings(limit=2 * COUNT)
+    settings = DataSettings(limit=None if name in SMALL else 2 * COUNT)
     if name not in STYLES:
-        return load_image_set(data / FILES[name], settings, resolution=size, seed=0).pictures
+        images = load_image_set(data / FILES[name], settings, resolution=size, seed=0)
+        order = torch.randperm(len(images.pictures), generator=torch.Generator().manual_seed(0))
+        return images.pictures[order[: 2 * COUNT]]  # neighbours in a folder are often alike
     with tempfile.TemporaryDirectory() as folder:
         drawn = render_avatars(
             Path(folder) / name, styles=[STYLES[name]], count=2 * COUNT, seed=2, size=size
