@@ -284,8 +284,9 @@ def test_wrong_values_are_reported_while_settings_are_read():
     }
     with pytest.raises(SettingsError, match="no resize protocol named 'cleanfid'"):
         parse(ExtractorSettings, problems, where="here")
-    with pytest.raises(SettingsError, match="side must be at least 1"):
-        parse(ExtractorSettings, {"extractor_side": 0}, where="here")
+    for side in (0, 2049, 1_000_000):
+        with pytest.raises(SettingsError, match="side must be from 1 to 2048"):
+            parse(ExtractorSettings, {"extractor_side": side}, where="here")
     with pytest.raises(SettingsError, match="no pixel range named"):
         ExtractorSettings(extractor_pixels="floats")
     read = parse(

@@ -32,6 +32,8 @@ __all__ = [
 
 EXTRACTORS: "Registry[ExtractorBuilder]" = Registry("extractor")
 
+_LARGEST_SIDE = 2048  # pixels: a batch of more would not fit into most memories
+
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,10 @@ class ExtractorSettings:
             pixel_range(self.extractor_pixels)
         if self.extractor_view is not None:
             view_of(self.extractor_view)
-        if self.extractor_side is not None and self.extractor_side < 1:
-            raise SettingsError(f"extractor_side must be at least 1, got {self.extractor_side}")
+        if self.extractor_side is not None and not 1 <= self.extractor_side <= _LARGEST_SIDE:
+            raise SettingsError(
+                f"extractor_side must be from 1 to {_LARGEST_SIDE}, got {self.extractor_side}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
