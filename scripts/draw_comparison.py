@@ -1,4 +1,4 @@
-"""Draw the same latents under several methods: a column for each, from a comparison's last sheets.
+"""Draw the same latents under several methods: a column for each, from a comparison's last grids.
 
 python scripts/draw_comparison.py comparisons/avatars_methods docs/pictures/methods.webp \
         --variants fine_tune combined freeze adafm
@@ -12,17 +12,17 @@ import torch
 from graftgan.core.errors import RunError
 from graftgan.core.files import read_json
 from graftgan.reports import labelled_strip
-from sheets import first_of_sheet
+from grids import first_of_grid
 
 _ROWS = 6  # latents
 
 
 def first_pictures(run: Path, side: int) -> torch.Tensor:
-    """Return the first pictures, uint8 (6, 3, side, side), of the last sample sheet of a run."""
-    sheets = sorted((run / "samples").glob("*.png"))
-    if not sheets:
-        raise SystemExit(f"{run} holds no sample sheet")
-    return first_of_sheet(sheets[-1], _ROWS, side)
+    """Return the first pictures, uint8 (6, 3, side, side), of the last sample grid of a run."""
+    grids = sorted((run / "samples").glob("*.png"))
+    if not grids:
+        raise SystemExit(f"{run} holds no sample grid")
+    return first_of_grid(grids[-1], _ROWS, side)
 
 
 def main() -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from graftgan.reports import picture_grid
-from sheets import first_of_sheet
+from grids import first_of_grid
 
 _COLUMNS = 8  # latents
 
 
-def sheet_of(run: Path, iteration: int) -> Path:
-    """Return the sample sheet of an iteration."""
+def grid_of(run: Path, iteration: int) -> Path:
+    """Return the sample grid of an iteration."""
     path = run / "samples" / f"{iteration:06d}.png"
     if not path.is_file():
-        known = ", ".join(str(int(sheet.stem)) for sheet in sorted(path.parent.glob("*.png")))
-        raise SystemExit(f"{run} has no sample sheet of iteration {iteration}; there are: {known}")
+        known = ", ".join(str(int(grid.stem)) for grid in sorted(path.parent.glob("*.png")))
+        raise SystemExit(f"{run} has no sample grid of iteration {iteration}; there are: {known}")
     return path
 
 
@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", required=True)
     parser.add_argument("--side", type=int, default=64, help="of one picture, in pixels")
     arguments = parser.parse_args()
-    sheets = [sheet_of(arguments.run, iteration) for iteration in arguments.iterations]
-    rows = [first_of_sheet(sheet, _COLUMNS, arguments.side) for sheet in sheets]
+    grids = [grid_of(arguments.run, iteration) for iteration in arguments.iterations]
+    rows = [first_of_grid(grid, _COLUMNS, arguments.side) for grid in grids]
     picture_grid(torch.cat(rows), columns=_COLUMNS).save(arguments.picture, quality=90)
 
 

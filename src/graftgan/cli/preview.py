@@ -17,7 +17,7 @@ from graftgan.training.augment import (
     POLICIES,
     AugmentationSettings,
     build_augmenter,
-    preview_sheet,
+    preview_grid,
     settings_to_show,
 )
 
@@ -68,6 +68,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     console.print(images.summary())
     rows = min(options.rows, len(images.pictures))
-    save_png(preview_sheet(images.pictures, augmenter, rows=rows, seed=options.seed), options.out)
+    save_png(preview_grid(images.pictures, augmenter, rows=rows, seed=options.seed), options.out)
     console.print(f"look at {options.out}")
     return 0

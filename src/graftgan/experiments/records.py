@@ -61,25 +61,16 @@ class PlanRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRecord:
-    """One picture in ``manifest.json``.
+class PictureRecord(Origin):
+    """One picture in ``manifest.json``, with what is known of its origin.
 
     Attributes:
         name: Below its folder, or in its zip.
         split: ``training``, ``held_out`` or ``unused``; empty where it is not known.
-        url: This and what follows are those of :class:`Origin`.
     """
 
     name: str
     split: str = ""
-    url: str | None = None
-    page: str | None = None
-    author: str | None = None
-    licence: str | None = None
-    licence_url: str | None = None
-    title: str | None = None
-    published: str | None = None
-    source: str | None = None
 
     @property
     def origin(self) -> Origin:

@@ -16,7 +16,6 @@ from torch import Tensor
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state, require_finite
 from graftgan.core.errors import CheckpointError, PlanError, RunError
 from graftgan.core.network_types import (
-    NO_MAPPER,
     Architecture,
     NetworkPair,
     tensors_of,
@@ -187,7 +186,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
         latent_size=network.latent_size or 0,
         generator_normalisation=network.generator_normalisation or "",
         discriminator_normalisation=network.discriminator_normalisation or "",
-        mapper=network.mapper or NO_MAPPER,
+        mapper=experiment.mapper,
         classes=network.classes or (),
         **(own_fields(experiment.backbone or "", own, usual) if own else {}),
     )

@@ -17,32 +17,9 @@ from graftgan.core.network_types import (
 from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Scalar
 from graftgan.training.hardware import Hardware
 from graftgan.training.objectives.adversarial_losses import Losses
+from graftgan.training.objectives.penalties import Penalty
 from graftgan.training.updates import StepContext, Terms
 from graftgan.transfer import RegularizerTerm
-
-
-class DiscriminatorPenalty(Protocol):
-    """A term on the discriminator's slope, due every ``every`` turns."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the log."""
-        ...
-
-    @property
-    def every(self) -> int:
-        """Turns between two uses."""
-        ...
-
-    def __call__(
-        self,
-        critic: Callable[[Images], Logits],
-        real: Images,
-        fake: Images,
-        rng: torch.Generator,
-    ) -> Scalar:
-        """Return the weighted term."""
-        ...
 
 
 class StylePenalty(Protocol):
@@ -96,7 +73,7 @@ class AdversarialLosses:
 
     pair: NetworkPair
     losses: Losses
-    penalties: Sequence[DiscriminatorPenalty]
+    penalties: Sequence[Penalty]
     real_batch: Callable[[int], Images]
     views: Views
     hardware: Hardware

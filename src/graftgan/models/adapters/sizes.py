@@ -1,6 +1,7 @@
 """How large an adapter is: it follows from the plan and the networks alone."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -56,23 +57,23 @@ def adapter_size(
         CheckpointError: ``filters`` are not those of these networks, or these are too large.
     """
     try:
-        pair, fresh = blank_pair(architecture), blank_pair(architecture)
+        pair = blank_pair(architecture)
+        everything = [t for _, network in pair.items() for t in tensors_of(network).values()]
+        pair_bytes = sum(_bytes(tensor, 4) for tensor in everything)
+        applied = apply_plan(
+            parse_plan(plan),
+            pair,
+            fresh=partial(blank_pair, architecture),
+            statistics="source",
+            low_rank=low_rank or LowRank(),
+            filters=filters,
+        )
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise CheckpointError(
             "the networks that it names take more memory than there is; no adapter of a run does"
         ) from None
-    everything = [t for _, network in pair.items() for t in tensors_of(network).values()]
-    pair_bytes = sum(_bytes(tensor, 4) for tensor in everything)
-    applied = apply_plan(
-        parse_plan(plan),
-        pair,
-        fresh=lambda: fresh,
-        statistics="source",
-        low_rank=low_rank or LowRank(),
-        filters=filters,
-    )
     changed = changed_tensors(pair, applied).values()
     return AdapterSize(
         parameters=applied.report.parameters,

@@ -13,7 +13,7 @@ from graftgan.training.augment.controller import AdaptiveProbability
 from graftgan.training.augment.leaks import LeakReport, has_dark_border, leak_report
 from graftgan.training.augment.operations import AUGMENTATIONS, Augmentation, Operation
 from graftgan.training.augment.policies import POLICIES, Policy, Step
-from graftgan.training.augment.preview import preview_sheet, settings_to_show
+from graftgan.training.augment.preview import preview_grid, settings_to_show
 from graftgan.training.augment.settings import AugmentationSettings
 
 __all__ = [
@@ -30,6 +30,6 @@ __all__ = [
     "build_augmenter",
     "has_dark_border",
     "leak_report",
-    "preview_sheet",
+    "preview_grid",
     "settings_to_show",
 ]

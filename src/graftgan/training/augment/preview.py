@@ -18,7 +18,7 @@ _MARGIN = 8
 _HEADING_HEIGHT = 20
 
 
-def preview_sheet(
+def preview_grid(
     pictures: PictureBytes, augmenter: Augmenter, *, rows: int, seed: int
 ) -> Image.Image:
     """Return a canvas with each picture beside two augmented versions, as table 2 of paper 001.
