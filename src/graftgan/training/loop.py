@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from torch import nn
@@ -51,6 +52,8 @@ class Training:
         reconstruction_grid: Draws from a generator the training pictures beside their
             reconstructions; None: it has none.
         stop_requested: Set by a callback to end after this iteration.
+        attempt: Set by a callback that may cut an iteration short: calls it, or returns None once
+            what it had changed is undone.
     """
 
     pair: NetworkPair
@@ -68,6 +71,7 @@ class Training:
     extra_modules: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     reconstruction_grid: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
+    attempt: Callable[[Callable[[], Terms]], Terms | None] = field(default=lambda work: work())
     callbacks: list[Callback] = field(default_factory=list[Callback])
 
     @property
@@ -92,10 +96,12 @@ class Training:
         """Train up to ``iterations`` or ``seconds_limit``, or until a callback asks to stop."""
         for callback in self.callbacks:
             callback.started(self)
-        trainable = self.trainable
+        iterate = partial(self._iterate, self.trainable)
         while self.iteration < self.iterations and not self._should_stop():
             begin = time.perf_counter()
-            terms = self._iterate(trainable)
+            terms = self.attempt(iterate)
+            if terms is None:
+                continue
             self.seconds += time.perf_counter() - begin
             for callback in self.callbacks:
                 callback.iterated(self, terms)

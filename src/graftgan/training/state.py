@@ -52,18 +52,36 @@ def state_of(training: Training) -> tuple[Files, Counters]:
     Raises:
         TrainingDiverged: A weight is not finite; such a state is never saved.
     """
+    files = _files_of(training)
+    _refuse_not_finite(files, training.iteration)
+    return files, _counters_of(training)
+
+
+def copied_state_of(training: Training) -> tuple[Files, Counters]:
+    """Return copies of what ``state_of`` returns, finite or not, for :func:`restore`."""
+    copies: Files = {
+        name: {key: tensor.clone() for key, tensor in tensors.items()}
+        for name, tensors in _files_of(training).items()
+    }
+    return copies, _counters_of(training)
+
+
+def _files_of(training: Training) -> Files:
     files: Files = {name: tensors_of(network) for name, network in training.pair.items()}
     if training.average is not None:
         files["average"] = training.average.tensors()
     if training.extra_modules:
         files["extra_modules"] = tensors_of(nn.ModuleDict(training.extra_modules))
-    _refuse_not_finite(files, training.iteration)
     files["training"] = {
         f"{update.name}.{key}": tensor
         for update in training.updates
         for key, tensor in optimizer_tensors(update.optimizer).items()
     }
-    return files, Counters(
+    return files
+
+
+def _counters_of(training: Training) -> Counters:
+    return Counters(
         iteration=training.iteration,
         images_seen=training.images_seen,
         seconds=training.seconds,
@@ -108,7 +126,7 @@ def _load(module: nn.Module, files: Mapping[str, Mapping[str, Tensor]], name: st
 
 def _refuse_not_finite(files: Files, iteration: int) -> None:
     for role, tensors in files.items():
-        for name, tensor in tensors.items():
+        for name, tensor in tensors.items() if role != "training" else ():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise TrainingDiverged(
                     f"{role}/{name} holds not-a-number at iteration {iteration}; "

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import torch
 
-from graftgan.training import StopOnSignal, Training
+from graftgan.training import StopOnSignal, Training, state_of, stop_signals
 from graftgan.training.stop_signals import STOPPING
 from tiny_networks import tiny_run
 
@@ -145,3 +146,64 @@ def test_a_run_in_a_thread_trains_without_signals():
     thread.join()
     assert not problems
     assert training.iteration == 2
+
+
+@pytest.mark.parametrize("forwards", range(1, 6))
+def test_a_slow_iteration_is_undone_wherever_the_signal_meets_it(
+    forwards: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stop_signals, "SLOW_S", 0.0)  # every iteration counts as slow
+    settings = {"iterations": 4, "augment": "ada"}
+    unbroken = tiny_run(**settings).training
+    unbroken.run()
+    training = tiny_run(**settings).training
+    seen: list[int] = []
+
+    def send(*of_a_hook: object) -> None:
+        if training.iteration == 2:
+            seen.append(2)
+            if len(seen) == forwards:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    hooks = [network.register_forward_pre_hook(send) for _, network in training.pair.items()]
+    stop = StopOnSignal()
+    training.callbacks = [stop]
+    try:
+        training.run()
+    finally:
+        stop.close()
+    assert (training.iteration, stop.stopped_by) == (2, "SIGTERM")
+    assert len(seen) == forwards, "the iteration was not cut short"
+
+    for hook in hooks:
+        hook.remove()
+    training.stop_requested = False
+    training.attempt = lambda iterate: iterate()
+    training.callbacks = []
+    training.run()
+    for ours, theirs in zip(
+        state_of(training)[0].items(), state_of(unbroken)[0].items(), strict=True
+    ):
+        assert ours[0] == theirs[0]
+        assert ours[1].keys() == theirs[1].keys()
+        for key, tensor in ours[1].items():
+            assert torch.equal(tensor, theirs[1][key]), (ours[0], key)
+
+
+def test_a_fast_iteration_is_not_copied(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stop_signals, "SLOW_S", 600.0)  # also beside other work
+    copies: list[int] = []
+    copied = stop_signals.copied_state_of
+    monkeypatch.setattr(
+        stop_signals,
+        "copied_state_of",
+        lambda training: copies.append(training.iteration) or copied(training),
+    )
+    training = tiny_run(iterations=4).training
+    stop = StopOnSignal()
+    training.callbacks = [stop]
+    try:
+        training.run()
+    finally:
+        stop.close()
+    assert copies == [0], "how long an iteration takes is known after the first"
