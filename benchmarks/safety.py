@@ -1,8 +1,8 @@
-"""What it costs that a run loses nothing: hashing, locking and sealing as a share of a run.
+"""What it costs that a run loses nothing: hashing, locking, sealing and copies, as shares of a run.
 
 One transfer of a bundled source onto drawn pictures runs as always, but every call that hashes
-tensors, seals or checks a card, or takes a lock is timed. What they take together is divided by
-the time of the whole run, in the same process, so that a slower machine changes both.
+tensors, seals or checks a card, takes a lock or copies a state is timed. What they take together is
+divided by the time of the whole run, in the same process, so that a slower machine changes both.
 
     python benchmarks/safety.py --json benchmarks/results/safety.json
 """
@@ -26,13 +26,14 @@ from graftgan.core import files, locks
 from graftgan.experiments.experiment import Experiment
 from graftgan.pictures import render_avatars
 from graftgan.runs.run import run
-from graftgan.training import TrainingSettings
+from graftgan.training import TrainingSettings, stop_signals
 
 console = Console(highlight=False, soft_wrap=True)
 TIMED: dict[str, tuple[Any, str]] = {
     "checksums of checkpoints": (run_state, "checksum"),
     "seals of cards": (files, "_seal"),
     "locks": (locks.FileLock, "acquire"),
+    "copies before slow iterations": (stop_signals, "copied_state_of"),
 }
 
 

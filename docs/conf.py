@@ -16,7 +16,7 @@ project_copyright = f"{author}, {_PROJECT['license']}"
 release = _PROJECT["version"]
 version = release
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx-mathjax-offline"]  # formulas need no network
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "tables"]

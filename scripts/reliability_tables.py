@@ -9,7 +9,12 @@ from typing import Any
 
 def reliability_tables(results: Path) -> dict[str, str]:
     """Return the tables by the names of their files, as far as ``results`` holds what they show."""
-    makers = {"storm": storm_table, "fuzz": fuzz_table, "safety": safety_table}
+    makers = {
+        "storm": storm_table,
+        "fuzz": fuzz_table,
+        "safety": safety_table,
+        "signals": signals_table,
+    }
     files = {name: results / f"{name}.json" for name in makers}
     return {
         name: makers[name](json.loads(file.read_text(encoding="utf-8"))) + "\n"
@@ -62,6 +67,15 @@ def safety_table(record: Mapping[str, Any]) -> str:
             for part, took in parts.items()
         ]
     return "\n".join([*rows, "", f"On {record['machine']}."])
+
+
+def signals_table(record: Mapping[str, Any]) -> str:
+    """Return how long each signal took in slow iterations."""
+    rows = ["| signal | an iteration | first word | checkpoint |", "|---|---|---|---|"]
+    for line in record["signals"]:
+        seconds = [f"{line[name]:.2f} s" for name in ("iteration", "word", "checkpoint")]
+        rows.append(f"| {' | '.join([line['signal'], *seconds])} |")
+    return "\n".join([*rows, "", f"On {record['machine']}, beside another process."])
 
 
 def _storm_row(name: str, cases: Sequence[Mapping[str, Any]]) -> str:
