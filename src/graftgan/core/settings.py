@@ -1,6 +1,7 @@
 """Strict settings: frozen dataclasses from TOML and back, every mistake reported at once."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$"
 """The name of a folder, which leads nowhere else."""
 
 _MOST = 2**53  # of anything that is counted
+_MOST_STEPS = 2_000_000  # of the TOML parser through dotted keys: about 0.2 s
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"?|'[^']*'?""")  # to its end, or the line's
 _MOST_PROBLEMS = 12  # that one message tells
 _LONGEST_REASON = 400  # characters
 _LONGEST_MESSAGE = 1_500  # characters of problems
@@ -117,7 +120,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: The file is missing, unreadable or not TOML.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        _refuse_slow(text)
+        data = tomllib.loads(text)
         refuse_deep(data)
         return data
     except FileNotFoundError:
@@ -131,6 +136,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         said = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
         raise SettingsError(f"{path} is not valid TOML: {said}") from None
+
+
+def _refuse_slow(text: str) -> None:
+    """Refuse TOML whose dotted keys would take the parser a long time: it walks each once a part.
+
+    Raises:
+        RecursionError: They would.
+    """
+    header = steps = 0
+    for line in text.split("\n"):
+        dots = _QUOTED.sub("", line).count(".")
+        if line.lstrip().startswith("["):
+            header = dots
+        steps += (header + dots) * (dots + 1)
+        if steps > _MOST_STEPS:
+            raise RecursionError
 
 
 def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = SettingsError) -> S:

@@ -244,6 +244,32 @@ def test_toml_that_nests_too_deeply_is_refused(tmp_path: Path):
     assert "a" in read_toml(tmp_path / "x.toml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join("a" * 200_000) + " = 1\n",
+        ".".join(['"b"'] * 100_000) + " = 1\n",
+        ".".join(['"\u2028"'] * 100_000) + " = 1\n",
+        "x = {" + ".".join("a" * 200_000) + " = 1}\n",
+        "[" + ".".join("a" * 1_000) + "]\n" + "".join(f"k{n} = 1\n" for n in range(50_000)),
+        "\n".join(".".join([f"k{n}", *("a" * 300)]) + " = 1" for n in range(2_000)),
+    ],
+    ids=["key", "quoted key", "separators", "inline table", "header", "many keys"],
+)
+def test_toml_whose_keys_would_take_minutes_is_refused_at_once(text: str, tmp_path: Path):
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        read_toml(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_names_with_dots_are_no_keys(quote: str, tmp_path: Path):
+    names = [f"{number:06d}.png" for number in range(5_000)]
+    listed = ", ".join(quote + name + quote for name in names)
+    (tmp_path / "x.toml").write_text(f"keep = [{listed}]\n")
+    assert read_toml(tmp_path / "x.toml") == {"keep": names}
+
+
 def test_data_that_nests_too_deeply_is_refused():
     nested: dict[str, Any] = {}
     for _ in range(100_000):
