@@ -43,6 +43,8 @@ def unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         copied = io.BytesIO()
         with archive.open(entry) as file:
             shutil.copyfileobj(file, copied, _PIECE)
+        if copied.tell() != entry.file_size:  # its checksum is right, so zipfile is content
+            raise zipfile.BadZipFile("its size is wrong")
         return copied.getvalue()
     if entry.file_size > LARGEST_TIGHT:
         raise zipfile.BadZipFile("it is too large to be packed so")

@@ -20,6 +20,7 @@ from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import parse_json, sealed, unsealed
 from graftgan.core.settings import parse, require_counts, strict
 from graftgan.core.tensors import PictureBytes
+from graftgan.core.zip_members import unpacked
 from graftgan.metrics import pictures_sha256
 from graftgan.pictures import Unusable, reasons_for_failure
 
@@ -199,9 +200,10 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes:
     Raises:
         Unusable: It is compressed.
     """
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED:
         raise Unusable(f"{name} is compressed")
-    return archive.read(name)
+    return unpacked(archive, entry)
 
 
 def _decoded(content: bytes, card: ScoredCard, name: str) -> PictureBytes:

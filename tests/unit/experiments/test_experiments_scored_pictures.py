@@ -227,3 +227,13 @@ def test_a_file_that_cannot_be_opened_is_said_to_be_so(tmp_path: Path):
     folder.mkdir(parents=True)
     with pytest.raises(RunError, match=r"cannot read .*000200\.zip: Is a directory"):
         read_scored(folder)
+
+
+def test_a_member_of_another_size_than_the_zip_states_is_refused(tmp_path: Path):
+    path = kept(tmp_path, tiny_pictures(4))
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)  # of the first picture
+    content[entry + 24 : entry + 28] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="damaged"):
+        read_scored(path)
