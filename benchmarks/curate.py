@@ -28,7 +28,7 @@ from rich.table import Table
 
 from graftgan.pictures import decode_whole
 from graftgan.pictures.curation import FILTERS, CurationSettings, Tools, curate, rules_of
-from graftgan.pictures.curation.view import LONGEST, PictureView, picture_view
+from graftgan.pictures.curation.filters.filter import LONGEST, PictureView, picture_view
 
 SIZE = (600, 400)
 QUALITY = 90

@@ -21,19 +21,19 @@ from unittest.mock import patch
 import torch
 from rich.console import Console
 
-from graftgan.checkpoints import checkpoint as run_state
-from graftgan.core import files, locks
+from graftgan.checkpoints import tensor_folders as run_state
+from graftgan.core import files
 from graftgan.experiments.experiment import Experiment
 from graftgan.pictures import render_avatars
 from graftgan.runs.run import run
-from graftgan.training import TrainingSettings, stop_signals
+from graftgan.training import TrainingSettings, callbacks
 
 console = Console(highlight=False, soft_wrap=True)
 TIMED: dict[str, tuple[Any, str]] = {
     "checksums of checkpoints": (run_state, "checksum"),
     "seals of cards": (files, "_seal"),
-    "locks": (locks.FileLock, "acquire"),
-    "copies before slow iterations": (stop_signals, "copied_state_of"),
+    "locks": (files.FileLock, "acquire"),
+    "copies before slow iterations": (callbacks, "copied_state_of"),
 }
 
 

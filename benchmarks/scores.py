@@ -30,18 +30,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from graftgan.metrics import (
-    Extractor,
-    ExtractorSettings,
-    Features,
-    build_extractor,
-    features_of,
-    measure,
-    protocol_of,
-)
-from graftgan.metrics.extractors import inception_extractor
-from graftgan.metrics.extractors.inception import Inception
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import Extractor
+from graftgan.metrics.extractors.inception import Inception, inception_extractor
+from graftgan.metrics.feature_cache import features_of
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
+from graftgan.metrics.metric import Features
+from graftgan.metrics.score import measure, protocol_of
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, random_latents
 from memory import peak_mib

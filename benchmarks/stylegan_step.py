@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from graftgan.core.network_types import Architecture, StyleArchitecture
-from graftgan.networks import BACKBONES, build_pair
-from graftgan.networks.stylegan.modulated_conv import modulated
+from graftgan.networks.backbone import BACKBONES, build_pair
+from graftgan.networks.stylegan.operators import modulated
 from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, bands_of
 from graftgan.training import Hardware, choose_hardware
 from graftgan.training.objectives import R1

@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from graftgan.checkpoints import SourceCard, save_source
 from graftgan.core.network_types import Architecture
 from graftgan.experiments.experiment import Experiment, NetworkSettings
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 from graftgan.runs.build import build_training, prepare
 from graftgan.training import Hardware, Processes, TrainingSettings, choose_hardware
 from graftgan.transfer import PRESETS

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graftgan.core.network_types import Architecture
-from graftgan.models.adapters import adapter_size
+from graftgan.models.adapters.listing import adapter_size
 
 PLANS = (
     "D[*=filter_scale_shift] G[*=filter_scale_shift]",

@@ -29,10 +29,14 @@ from rich.console import Console
 from torch import Tensor
 
 from graftgan.core.files import append_jsonl, read_jsonl
-from graftgan.core.tensors import PictureBytes
+from graftgan.core.network_types import PictureBytes
 from graftgan.experiments.run_folder import versions
-from graftgan.metrics import Extractor, ExtractorSettings, build_extractor, features_of, full_name
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.views import low_passed
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.score import full_name
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, load_image_set, render_avatars

@@ -17,7 +17,7 @@ from calibrate_scores import Rung, pictures_of, rungs, source_pictures
 from eye_study import Model
 from eye_tables import EYES
 from graftgan.core.files import read_jsonl
-from graftgan.core.tensors import PictureBytes
+from graftgan.core.network_types import PictureBytes
 from ladder_tables import EVERY_PIXEL, HEADLINE, share_of, where
 
 ROOT = Path(__file__).resolve().parent.parent

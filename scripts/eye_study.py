@@ -31,15 +31,12 @@ from rich.console import Console
 
 from eye_tables import EYES, agreement_table
 from graftgan.core.files import append_jsonl, read_jsonl
-from graftgan.core.tensors import PictureBytes
-from graftgan.metrics import (
-    ExtractorSettings,
-    SlicedWassersteinProtocol,
-    build_extractor,
-    features_of,
-    full_name,
-    sliced_wasserstein,
-)
+from graftgan.core.network_types import PictureBytes
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.pixels import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.metrics.score import full_name
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, load_image_set

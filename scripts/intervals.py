@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from graftgan.studies import mean_interval
+from graftgan.studies.study_statistics import mean_interval
 
 
 def mean_in_words(values: Sequence[float], sign: str = "") -> str:

@@ -20,7 +20,8 @@ from torch.nn import BatchNorm2d
 from graftgan.core.files import write_text
 from graftgan.core.network_types import Generator
 from graftgan.experiments.run_folder import versions
-from graftgan.models.adapters import AdapterBank, load_adapter
+from graftgan.models.adapters.adapter import load_adapter
+from graftgan.models.adapters.bank import AdapterBank
 from graftgan.networks.sampling import generate, random_latents
 
 PICTURES = 256

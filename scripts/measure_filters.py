@@ -30,7 +30,7 @@ from graftgan.experiments.run_folder import versions
 from graftgan.pictures import decode_whole
 from graftgan.pictures.containers import find_container
 from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Tools
-from graftgan.pictures.curation.view import LONGEST, PictureView, picture_view
+from graftgan.pictures.curation.filters.filter import LONGEST, PictureView, picture_view
 
 console = Console(highlight=False, soft_wrap=True)
 LABELLED = ("gray", "blurred", "text", "face")

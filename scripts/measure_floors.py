@@ -24,14 +24,12 @@ from rich.progress import Progress
 from graftgan.core.files import write_text
 from graftgan.core.randomness import Randomness
 from graftgan.experiments.run_folder import versions
-from graftgan.metrics import (
-    Extractor,
-    ExtractorSettings,
-    Features,
-    build_extractor,
-    features_of,
-    full_name,
-)
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import Extractor
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.metric import Features
+from graftgan.metrics.score import full_name
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.pictures import DataSettings, load_image_set
 from plain_numbers import numbers_of
 

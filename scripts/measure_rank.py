@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graftgan.core.files import read_jsonl, write_text
-from graftgan.studies import rank_sources
+from graftgan.studies.source_ranking import rank_sources
 
 _VARIED = "source="
 

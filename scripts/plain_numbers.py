@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from graftgan.metrics import METRICS, Features, Resampling
+from graftgan.metrics.metric import METRICS, Features, Resampling
 
 
 def numbers_of(

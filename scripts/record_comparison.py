@@ -18,8 +18,8 @@ from graftgan.core.errors import GraftganError, RunError
 from graftgan.core.files import read_json, read_jsonl, write_text
 from graftgan.core.settings import to_plain
 from graftgan.experiments.convergence import convergence_of
+from graftgan.experiments.experiment import flat
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.studies.comparison import flat
 
 _KEPT = ("variant", "seed", "state", "message", "iteration", "images", "seconds", "trainable")
 _ALSO = ("parameters", "adapter_bytes", "best_iteration", "base", "end", "best", "untouched")

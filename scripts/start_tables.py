@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from graftgan.reports import curve_svg
-from graftgan.studies import mean_interval
+from graftgan.studies.study_statistics import mean_interval
 
 FRESH, DECODER = "start=fresh", "start=vae"
 Line = Mapping[str, Any]

@@ -16,8 +16,7 @@ from diversity_tables import diversity_table
 from eye_tables import agreement_table
 from filter_tables import filter_tables
 from graftgan.core.files import read_jsonl, write_text
-from graftgan.studies import mean_interval
-from graftgan.studies.study_statistics import SOURCE
+from graftgan.studies.study_statistics import SOURCE, mean_interval
 from intervals import mean_in_words
 from ladder_tables import ladder_table
 from rank_tables import rank_table

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from graftgan.pictures.curation.decisions import Verdict, decide
+from graftgan.pictures.curation.decisions import (
+    Overrides,
+    PictureReadings,
+    Rule,
+    Rules,
+    Verdict,
+    decide,
+)
 from graftgan.pictures.curation.filters import FILTERS, Mode, Reading
-from graftgan.pictures.curation.overrides import Overrides
-from graftgan.pictures.curation.readings import PictureReadings
-from graftgan.pictures.curation.settings import Rule, Rules
 
 Readings = Mapping[str, Mapping[str, Reading] | str]
 """By name: what was read, or why it is no picture."""
@@ -26,9 +30,9 @@ def only(**thresholds: float | tuple[Mode, float]) -> dict[str, Rule]:
 
 def records_of(readings: Readings) -> list[PictureReadings]:
     return [
-        PictureReadings(name=name, stamp="", readings={}, unusable=found)
+        PictureReadings(name=name, stamp="", sha256="", size=(0, 0), readings={}, unusable=found)
         if isinstance(found, str)
-        else PictureReadings(name=name, stamp="", sha256="", width=400, height=300, readings=found)
+        else PictureReadings(name=name, stamp="", sha256="", size=(400, 300), readings=found)
         for name, found in readings.items()
     ]
 

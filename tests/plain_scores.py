@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from graftgan.metrics import Score, ScoreProtocol
+from graftgan.metrics.score import Score, ScoreProtocol
 
 PROTOCOL = ScoreProtocol(
     extractor="tiny",

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from graftgan.pictures.curation.view import PictureView, picture_view
+from graftgan.pictures.curation.filters.filter import PictureView, picture_view
 
 SCENE = (480, 360)
 

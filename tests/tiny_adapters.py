@@ -9,10 +9,10 @@ from torch import Tensor
 
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint, save_source
 from graftgan.core.network_types import NO_MAPPER, NetworkPair, tensors_of
-from graftgan.models.adapters import Adapter, AdapterNote, changed_tensors, save_adapter
+from graftgan.models.adapters.adapter import Adapter, AdapterNote, changed_tensors, save_adapter
 from graftgan.models.sources import open_source
-from graftgan.networks import behind_mapper, build_pair
-from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.networks.backbone import behind_mapper, build_pair
+from graftgan.networks.blocks import evaluation_mode
 from graftgan.transfer import LowRank, apply_plan, parse_plan
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair
 

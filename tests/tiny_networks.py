@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from graftgan.checkpoints import SourceCard, StateCard, save_source, save_state
+from graftgan.core.errors import silent
 from graftgan.core.network_types import (
     Architecture,
     Discriminator,
@@ -21,13 +22,11 @@ from graftgan.core.network_types import (
     draw_latents,
     tensors_of,
 )
-from graftgan.core.progress import silent
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import put_in_force
-from graftgan.networks import BACKBONES, build_pair
+from graftgan.networks.backbone import BACKBONES, build_pair
 from graftgan.pictures import DataSettings, ImageSet
-from graftgan.runs.build import build_training, probed_filters, regularizer_state_of
-from graftgan.runs.prepared import Prepared
+from graftgan.runs.build import Prepared, build_training, probed_filters, regularizer_state_of
 from graftgan.training import Hardware, Processes, Training, TrainingSettings, state_of
 from graftgan.training.augment import AugmentationSettings
 from graftgan.training.objectives import OptimizationSettings

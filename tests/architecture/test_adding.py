@@ -43,8 +43,7 @@ BACKBONE = Addition(
     from graftgan.core.errors import SettingsError
     from graftgan.core.network_types import NetworkPair
     from graftgan.networks.backbone import BACKBONES, Backbone, own_settings
-    from graftgan.networks.blocks import start_by_fan_in
-    from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
+    from graftgan.networks.blocks import StackedDiscriminator, StackedGenerator, start_by_fan_in
 
 
     @dataclass(frozen=True, kw_only=True)
@@ -192,13 +191,12 @@ REGULARIZER = Addition(
     ''',
     "transfer/regularizers/__init__.py",
     "from graftgan.transfer.regularizers import mean_pull as mean_pull",
-    "from graftgan.transfer.regularizers import l2_sp as",
+    "from graftgan.transfer.regularizers import source_penalties as",
 )
 SCORE = Addition(
     "metrics/evenness.py",
     """
-    from graftgan.metrics.bootstrap import Estimate
-    from graftgan.metrics.metric import METRICS, Metric
+    from graftgan.metrics.metric import METRICS, Estimate, Metric
 
 
     def measure(generated, reference, resampling):
@@ -214,23 +212,19 @@ SCORE = Addition(
 VERB = Addition(
     "cli/greet.py",
     '''
-    from dataclasses import dataclass
+    """Say hello to somebody."""
     import tyro
-    from graftgan.cli.arguments import parse_flags
-    from graftgan.cli.screen import console
+    from graftgan.cli.terminal import console, verb
 
 
-    @dataclass(frozen=True)
-    class Greet:
-        """Whom to greet."""
+    @verb
+    def main(name: tyro.conf.Positional[str]):
+        """Greet.
 
-        name: tyro.conf.Positional[str]
-        """Anybody's."""
-
-
-    def main(arguments):
-        console.print(f"hello {parse_flags(Greet, arguments, prog='graftgan greet').name}")
-        return 0
+        Args:
+            name: Anybody's.
+        """
+        console.print(f"hello {name}")
     ''',
     "cli/__init__.py",
     '    "greet": "say hello to somebody",',

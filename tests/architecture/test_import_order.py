@@ -164,7 +164,7 @@ def test_every_module_imports_only_what_its_room_may_know(room: str, path: Path)
         ("models", "from graftgan.runs.run import run", True),
         ("runs", "from graftgan.cli import main", True),
         ("runs", "from graftgan.studies import Comparison", True),
-        ("studies", "from graftgan.cli.screen import console", True),
+        ("studies", "from graftgan.cli.terminal import console", True),
         ("models", "if True:\n    import graftgan.launch.slurm", True),
         ("checkpoints", "import pickle", True),
         ("cli", "from torchvision import transforms", True),

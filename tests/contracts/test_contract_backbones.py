@@ -8,7 +8,8 @@ from torch import nn
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import LayeredNetwork, NetworkPair
-from graftgan.networks import BACKBONES, NORMALISATIONS, build_pair
+from graftgan.networks.backbone import BACKBONES, build_pair
+from graftgan.networks.blocks import NORMALISATIONS
 from tiny_networks import (
     assert_same_tensors,
     everything_in,

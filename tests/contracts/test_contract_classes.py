@@ -12,7 +12,7 @@ from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import ADDED_LAYERS
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder, load_run
-from graftgan.models.adapters import fold_adapter, with_adapter
+from graftgan.models.adapters.bank import fold_adapter, with_adapter
 from graftgan.models.sources import open_source, pack_run
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings

@@ -6,7 +6,8 @@ import pytest
 
 from graftgan.core.settings import parse, read_toml
 from graftgan.experiments.experiment import Experiment
-from graftgan.studies import PlanSearch, Varied
+from graftgan.studies.comparison import Varied
+from graftgan.studies.plan_search import PlanSearch
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").rglob("*.toml"))
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import MAPPER_LAYER, NO_MAPPER, NetworkPair
-from graftgan.networks import BACKBONES, MAPPERS, behind_mapper, build_pair
+from graftgan.networks.backbone import BACKBONES, MAPPERS, behind_mapper, build_pair
 from graftgan.transfer import PRESETS, parse_plan, resolve
 from graftgan.transfer.plan import describe
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_architecture, tiny_pair

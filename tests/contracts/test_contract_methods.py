@@ -17,13 +17,9 @@ from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import METHODS, with_method
 from graftgan.experiments.run_folder import RunFolder, load_run
-from graftgan.models.adapters import (
-    ListedAdapter,
-    fold_adapter,
-    list_adapters,
-    load_adapter,
-    save_adapter_of_run,
-)
+from graftgan.models.adapters.adapter import load_adapter, save_adapter_of_run
+from graftgan.models.adapters.bank import fold_adapter
+from graftgan.models.adapters.listing import ListedAdapter, list_adapters
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid

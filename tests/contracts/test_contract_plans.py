@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks import BACKBONES, build_pair
+from graftgan.networks.backbone import BACKBONES, build_pair
 from graftgan.training.objectives import OBJECTIVES
 from graftgan.transfer import ACTIONS, PRESETS, AppliedPlan
 from tiny_networks import TinyRun, everything_in, tiny_architecture, tiny_run

@@ -36,7 +36,7 @@ from graftgan import (
 from graftgan.checkpoints import SourceCard, save_source
 from graftgan.core.network_types import tensors_of
 from graftgan.experiments.scored_pictures import packed
-from graftgan.metrics import ExtractorSettings
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.pictures.curation import CurationSettings, curate
 from official_pickles import Stored, stored, write_official
 from tiny_networks import draw_pictures, tiny_architecture, tiny_pair, tiny_pictures

@@ -30,11 +30,10 @@ from graftgan.checkpoints import SourceModel
 from graftgan.core.errors import GraftganError
 from graftgan.experiments.convergence import convergence_of
 from graftgan.experiments.scored_pictures import read_scored
-from graftgan.models.adapters import list_adapters
+from graftgan.models.adapters.listing import list_adapters
 from graftgan.pictures import ImageSet
 from graftgan.pictures.curation import CurationSettings, curate
-from graftgan.pictures.file_kinds import can_read_heif
-from graftgan.pictures.members import PICTURE_SUFFIXES
+from graftgan.pictures.members import PICTURE_SUFFIXES, can_read_heif
 from graftgan.training import Training
 
 from .commands import Step

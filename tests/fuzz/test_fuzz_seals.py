@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from graftgan.checkpoints import load_state
 from graftgan.core.errors import CheckpointError, RunError, SourceError
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.models.adapters import load_adapter
+from graftgan.models.adapters.adapter import load_adapter
 from graftgan.models.sources import open_source
 
 from . import seals
@@ -71,7 +71,7 @@ def test_a_card_under_its_seal_is_refused_for_what_it_says(seeds: Seeds, tmp_pat
     bare = run_of(files, seeds, tmp_path / "bare").card()
     assert bare.iteration == card["iteration"], "the copy of the card answers for a damaged one"
     sealed = run_of(seals.sealed_run(files, seeds, "checkpoints"), seeds, tmp_path / "sealed")
-    with pytest.raises(RunError, match="iteration must be from 0"):
+    with pytest.raises(RunError, match="iteration: Input should be greater than or equal to 0"):
         sealed.card()
 
 

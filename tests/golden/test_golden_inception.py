@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 import oracles
 from graftgan.metrics.extractors.extractor import Extractor
-from graftgan.metrics.extractors.inception import Inception
-from graftgan.metrics.extractors.inception_weights import inception_extractor
-from graftgan.metrics.features import Features
-from graftgan.metrics.frechet import frechet_distance, frechet_statistics
-from graftgan.metrics.inception_score import inception_score
-from graftgan.metrics.kernel import kernel_distance
+from graftgan.metrics.extractors.inception import Inception, inception_extractor
+from graftgan.metrics.inception_scores import (
+    frechet_distance,
+    frechet_statistics,
+    inception_score,
+    kernel_distance,
+)
+from graftgan.metrics.metric import Features
 
 COUNT = 8
 TOLERANCE = 1e-4  # relative

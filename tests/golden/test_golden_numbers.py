@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 import oracles
-from graftgan.metrics.features import Features
-from graftgan.metrics.frechet import frechet_distance, frechet_statistics
-from graftgan.metrics.inception_score import inception_score
-from graftgan.metrics.kernel import kernel_distance
+from graftgan.metrics.inception_scores import (
+    frechet_distance,
+    frechet_statistics,
+    inception_score,
+    kernel_distance,
+)
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
+from graftgan.metrics.metric import Features
 
 SIZES = [(300, 300, 24), (260, 140, 24), (60, 90, 64)]
 

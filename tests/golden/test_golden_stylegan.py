@@ -17,19 +17,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graftgan.core.network_types import Architecture, NetworkPair, StyleArchitecture
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 from graftgan.networks.sampling import truncated
-from graftgan.networks.stylegan.low_pass import binomial_filter, lowpass_filter
-from graftgan.networks.stylegan.modulated_conv import modulated
-from graftgan.networks.stylegan.resample import (
+from graftgan.networks.stylegan.operators import (
+    binomial_filter,
     convolved_down,
     convolved_up,
     filtered_leaky,
     leaky,
+    lowpass_filter,
+    modulated,
     resample,
     upsampled,
 )
-from graftgan.networks.stylegan.synthesis import Drawing
+from graftgan.networks.stylegan.stylegan2 import Drawing
 
 HERE = Path(__file__).parent / "stylegan"
 NUMBERS = load_file(HERE / "operators.safetensors")

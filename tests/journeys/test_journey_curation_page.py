@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from curation_verdicts import only, picture_bytes, verdicts_on
-from graftgan.pictures.curation.page_data import write_curation_page
+from graftgan.pictures.curation.curation_page import write_curation_page
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>.jpg'
 WIDE, NARROW = 1300, 420

@@ -1,8 +1,8 @@
 """Read the official StyleGAN2-ADA and StyleGAN3 pickles without running anything in them.
 
 Such a file is a pickle of networks, each stored with the text of the Python module it is made by,
-which the official program executes. Here nothing is executed: the machine of :mod:`pickles` reads
-it, and each network becomes a record of its settings, layers and tensors.
+which the official program executes. Here nothing is executed: ``pickle_machine`` reads it, and each
+network becomes a record of its settings, layers and tensors.
 """
 
 import hashlib
@@ -14,22 +14,26 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-from graftgan.checkpoints.limits import BoundedFile, ReadingBudget, RefusedError, UnreadableError
-from graftgan.checkpoints.pickle_machine import Machine
-from graftgan.checkpoints.stand_ins import Named, Storage, common_names, functions
+from graftgan.checkpoints.pickle_machine import (
+    BoundedFile,
+    Machine,
+    Named,
+    ReadingBudget,
+    RefusedError,
+    Storage,
+    UnreadableError,
+    common_names,
+    functions,
+)
 from graftgan.checkpoints.torch_file import ZIP_BEGINNING, read_legacy
-from graftgan.core.errors import CheckpointError
-from graftgan.core.untrusted import shown
+from graftgan.core.errors import CheckpointError, shown
 
 _NETWORKS = ("G", "D", "G_ema")
 _BEGINNING = 64  # bytes
 _DEEPEST = 16  # modules within modules
-_NO_SETTINGS = frozenset(
-    {
-        *("_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"),
-        "_non_persistent_buffers_set",
-    }
-)
+_NO_SETTINGS = {"_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"} | {
+    "_non_persistent_buffers_set"
+}
 _T = TypeVar("_T")
 
 
@@ -39,8 +43,7 @@ class StoredLayer:
 
     Attributes:
         class_name: Of its class in the module that is stored with it.
-        arguments: What it was built with that was given by its place.
-        settings: What was given by name.
+        arguments: What it was built with, by its place; ``settings``: by name.
         attributes: What it keeps beside its tensors and parts: numbers, texts, lists of them.
     """
 
@@ -52,11 +55,10 @@ class StoredLayer:
 
 @dataclass(frozen=True, slots=True)
 class StoredNetwork:
-    """A network as an official pickle holds it.
+    """A network as an official pickle holds it, ``settings`` being what it was built with.
 
     Attributes:
         class_name: Of its class in the module that is stored with it.
-        settings: What it was built with.
         tensors: Parameters and buffers by their full names. Layers that were frozen while it was
             trained have theirs among the buffers; here they are all alike.
         source_sha256: Of the text of that module, which is neither run nor parsed.
@@ -70,12 +72,13 @@ class StoredNetwork:
     layers: Mapping[str, StoredLayer]
 
 
+_Part = tuple[StoredLayer, list[tuple[str, Tensor]]]
+
+
 def read_official(path: Path) -> dict[str, StoredNetwork]:
     """Return the networks in the pickle ``path`` by their keys: G, D, G_ema.
 
-    Raises:
-        CheckpointError: It cannot be read, is damaged, is no such pickle, or asks for anything that
-            such a pickle does not need; the message names it.
+    Raises CheckpointError where it is no such pickle, or asks for what none needs.
     """
     try:
         budget = ReadingBudget.of_file(path.stat().st_size)
@@ -103,11 +106,7 @@ def read_official(path: Path) -> dict[str, StoredNetwork]:
 
 
 def _refuse_others(begin: bytes) -> None:
-    """Refuse what people have by the name of a pickle.
-
-    Raises:
-        RefusedError: It is such a thing; the message says what to do.
-    """
+    """Refuse other things that people have by the name of a pickle."""
     if begin.startswith(b"\x1f\x8b"):
         raise RefusedError("is packed with gzip; unpack it first (gunzip)")
     if begin.startswith(b"version https://git-lfs"):
@@ -139,40 +138,30 @@ def _names(budget: ReadingBudget) -> dict[str, Named]:
             raise UnreadableError("a storage that is none")
         return content
 
-    return {
-        **common_names(budget),
-        **functions(
-            {
-                "torch.storage._load_from_bytes": storage,
-                "torch_utils.persistence._reconstruct_persistent_obj": _Persistent,
-                "dnnlib.util.EasyDict": lambda: dict[Any, Any](),
-            }
-        ),
+    calls = {
+        "torch.storage._load_from_bytes": storage,
+        "torch_utils.persistence._reconstruct_persistent_obj": _Persistent,
+        "dnnlib.util.EasyDict": lambda: dict[Any, Any](),
     }
+    return {**common_names(budget), **functions(calls)}
 
 
 def _network(stored: _Persistent, budget: ReadingBudget) -> StoredNetwork:
     text = _entry(stored.meta, "module_src", str)
     budget.take(len(text))
     parts = _distinct(_parts(stored, budget))
-    whole = parts[""]
+    whole, _ = parts[""]
     return StoredNetwork(
-        class_name=whole.layer.class_name,
-        settings=whole.layer.settings,
+        class_name=whole.class_name,
+        settings=whole.settings,
         tensors=_distinct(
             (f"{name}.{key}" if name else key, tensor.contiguous())
-            for name, part in parts.items()
-            for key, tensor in part.tensors
+            for name, (_, tensors) in parts.items()
+            for key, tensor in tensors
         ),
         source_sha256=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
-        layers={name: part.layer for name, part in parts.items()},
+        layers={name: layer for name, (layer, _) in parts.items()},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    layer: StoredLayer
-    tensors: list[tuple[str, Tensor]]
 
 
 def _distinct(named: Iterable[tuple[str, _T]]) -> dict[str, _T]:
@@ -218,17 +207,14 @@ def _part(class_name: str, state: dict[Any, Any], budget: ReadingBudget) -> _Par
             raise UnreadableError(f"a tensor {shown(name)} that is none, or of complex numbers")
     built = {"_init_args": (), "_init_kwargs": {}, **state}
     settings = cast("dict[Any, Any]", _entry(built, "_init_kwargs", dict))
-    return _Part(
-        StoredLayer(
-            class_name=class_name,
-            arguments=_entry(built, "_init_args", tuple),
-            settings={str(key): value for key, value in settings.items()},
-            attributes={
-                str(key): value for key, value in state.items() if not _is_torchs(str(key), value)
-            },
-        ),
-        tensors=tensors,
+    named = {str(key): value for key, value in state.items()}
+    layer = StoredLayer(
+        class_name=class_name,
+        arguments=_entry(built, "_init_args", tuple),
+        settings={str(key): value for key, value in settings.items()},
+        attributes={key: value for key, value in named.items() if not _is_torchs(key, value)},
     )
+    return layer, tensors
 
 
 def _is_torchs(name: str, value: Any) -> bool:
@@ -239,11 +225,7 @@ def _is_torchs(name: str, value: Any) -> bool:
 
 
 def _entry(record: Any, name: str, kind: type[_T]) -> _T:
-    """Return an entry of a dictionary that has to be there.
-
-    Raises:
-        UnreadableError: It is not, or is something else.
-    """
+    """Return an entry of a dictionary that has to be there, and of that kind."""
     value = record.get(name) if isinstance(record, dict) else None  # type: ignore[union-attr]
     if not isinstance(value, kind):
         raise UnreadableError(f"a network without {name}")

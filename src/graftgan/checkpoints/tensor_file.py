@@ -1,24 +1,26 @@
-"""Named tensors on disk as safetensors, and their fingerprint."""
+"""Named tensors: on disk as safetensors, their fingerprint, and their way into a module."""
 
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, cast
 
 import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from graftgan.core.errors import CheckpointError
+from graftgan.core.errors import CheckpointError, shown
 from graftgan.core.files import parse_json
-from graftgan.core.untrusted import shown
 
 Tensors = Mapping[str, Tensor]
 
+_MOST_BAD, _MOST_PROBLEMS = 3, 6  # that one message names
 _TYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -34,14 +36,11 @@ _TYPES = {
 
 
 def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | None = None) -> None:
-    """Write ``tensors`` to ``path`` as safetensors, with ``note`` as JSON in its header.
+    """Write ``tensors`` to ``path`` as safetensors, with ``note`` as JSON in the header.
 
-    Write into a folder from ``files.written_whole``: this alone is not atomic.
-
-    The format is that of https://huggingface.co/docs/safetensors: the length of a JSON header, the
-    header, the bytes of the tensors. Not by the library, which holds two copies of all tensors
-    while it makes them bytes, or else makes the file private to this user and its errors no
-    OSError.
+    This alone is not atomic: write into a folder from ``files.written_whole``. The format is that
+    of https://huggingface.co/docs/safetensors. The library is not used: it holds two copies of all
+    tensors, or makes the file private to this user and raises errors that are no OSError.
     """
     header: dict[str, object] = {"__metadata__": {"graftgan": json.dumps(note or {})}}
     end = 0
@@ -58,43 +57,33 @@ def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | N
     words += b" " * (-len(words) % 8)
     path.unlink(missing_ok=True)  # tensors may be mapped from the file that stands there
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(words)))
-        file.write(words)
+        file.write(struct.pack("<Q", len(words)) + words)
         for _, tensor in in_order:
             file.write(_bytes_of(tensor))
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file onto the CPU.
-
-    Raises:
-        CheckpointError: The file is missing, cut short or no safetensors file.
-    """
+@contextmanager
+def _reading(path: Path) -> Generator[None]:
     try:
-        return load_file(path)
+        yield
     except FileNotFoundError:
         raise CheckpointError(f"there is no weight file {path}") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file: {shown(error, 200)}"
         ) from None
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file onto the CPU, or raise CheckpointError."""
+    with _reading(path):
+        return load_file(path)
 
 
 def load_note(path: Path) -> dict[str, object]:
-    """Read the JSON note in the header of a safetensors file.
-
-    Raises:
-        CheckpointError: The file is missing or damaged, or graftgan did not write it.
-    """
-    try:
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata() or {}
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no weight file {path}") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is not a whole safetensors file: {shown(error, 200)}"
-        ) from None
+    """Read the JSON note in the header of a file of graftgan, or raise CheckpointError."""
+    with _reading(path), safe_open(path, framework="pt") as handle:
+        metadata = handle.metadata() or {}
     if "graftgan" not in metadata:
         raise CheckpointError(f"{path} carries no graftgan note; it was written by another program")
     try:
@@ -116,12 +105,7 @@ def checksum(tensors: Tensors) -> str:
     return _digested(tensors, xxhash.xxh3_128())
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-def _digested(tensors: Tensors, digest: _Digest) -> str:
+def _digested(tensors: Tensors, digest: Any) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
@@ -145,3 +129,81 @@ def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     converted = tensor.to(dtype)
     # A value beyond the range of ``dtype`` would become infinite.
     return converted if torch.equal(converted.isfinite(), tensor.isfinite()) else tensor
+
+
+def require_finite(tensors: Tensors, *, what: str) -> None:
+    """Raise CheckpointError for tensors with NaN or infinity, which would spoil any training."""
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if not bad:
+        return
+    first = [
+        f"{shown(name)} ({int((~tensors[name].isfinite()).sum())} of {tensors[name].numel()})"
+        for name in bad[:_MOST_BAD]
+    ]
+    more = f" and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
+    raise CheckpointError(
+        f"{what} holds NaN or infinity in {', '.join(first)}{more}; its training diverged or the "
+        "file is damaged: take an earlier checkpoint"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReceipt:
+    """What became of every tensor in a load: ``kept`` were loaded as they were.
+
+    Attributes:
+        fresh: In the module but not in the file; the module's own values stay.
+        unexpected: In the file but not in the module; not loaded.
+        misfit: In both with different shapes, as ``name: file shape, module shape``; not loaded.
+    """
+
+    kept: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misfit: tuple[str, ...]
+
+    def require_complete(self, *, what: str) -> None:
+        """Raise CheckpointError, which lists them, if tensors did not find their place."""
+        problems = [
+            *(f"{name} is missing" for name in self.fresh),
+            *(f"{shown(name)} has no place" for name in self.unexpected),
+            *self.misfit,
+        ]
+        if problems:
+            more = len(problems) - _MOST_PROBLEMS
+            told = [*problems[:_MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+            raise CheckpointError(
+                f"{what} does not fit the network: {'; '.join(told)}; "
+                "use the checkpoint of the same backbone, width and resolution"
+            )
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.kept)} kept, {len(self.fresh)} fresh, "
+            f"{len(self.unexpected)} unexpected, {len(self.misfit)} of another shape"
+        )
+
+
+def match(module: nn.Module, tensors: Tensors) -> LoadReceipt:
+    """Say what would become of every tensor if ``tensors`` were loaded into ``module``."""
+    own = module.state_dict()
+    shared = [name for name in own if name in tensors]
+    return LoadReceipt(
+        kept=tuple(name for name in shared if own[name].shape == tensors[name].shape),
+        fresh=tuple(name for name in own if name not in tensors),
+        unexpected=tuple(name for name in tensors if name not in own),
+        misfit=tuple(
+            f"{name}: {tuple(tensors[name].shape)} in the file, {tuple(own[name].shape)} expected"
+            for name in shared
+            if own[name].shape != tensors[name].shape
+        ),
+    )
+
+
+@torch.no_grad()
+def copy_matching(module: nn.Module, tensors: Tensors) -> LoadReceipt:
+    """Copy tensors of equal name and shape into ``module``, without broadcasting; report others."""
+    receipt, own = match(module, tensors), module.state_dict()
+    for name in receipt.kept:
+        own[name].copy_(tensors[name])
+    return receipt

@@ -1,9 +1,13 @@
-"""The two kinds of file that ``torch.save`` writes, read by the machine of :mod:`pickles`.
+"""Read files of ``torch.save`` for the tensors in them; nothing else in them comes to life.
 
-New ones are zip archives: a pickle, and beside it each storage as it lies in memory, so that it can
-be mapped. Old ones are five pickles, one after the other, and then the storages.
+They are read by ``pickle_machine``, and not by ``torch.load``: its own restricted reader runs no
+code either, but small files can fill its memory. New files are zip archives: a pickle, and beside
+it each storage as it lies in memory, so that it can be mapped. Old ones are five pickles, one after
+the other, and then the storages. Programs keep their flags as ``argparse.Namespace``, which is
+among the names that are known; other harmless things that are no weights become stand-ins.
 """
 
+import argparse
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -13,11 +17,27 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 
-from graftgan.checkpoints.limits import BoundedFile, ReadingBudget, RefusedError, UnreadableError
-from graftgan.checkpoints.pickle_machine import Machine
-from graftgan.checkpoints.stand_ins import Named, StandInNames, Storage, StorageType
-from graftgan.core.untrusted import shown
+from graftgan.checkpoints.pickle_machine import (
+    BoundedFile,
+    Function,
+    Ignored,
+    Machine,
+    Named,
+    ReadingBudget,
+    RefusedError,
+    StandInNames,
+    Storage,
+    StorageType,
+    UnreadableError,
+    common_names,
+    functions,
+    ignored,
+    parameter,
+    tensor_of,
+)
+from graftgan.core.errors import CheckpointError, shown
 
 ZIP_BEGINNING = b"PK\x03\x04"
 LEGACY_BEGINNING = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # a number, pickled
@@ -26,6 +46,20 @@ _LOCAL_HEADER = 30  # bytes, before the name of a part and what else is said of 
 _END, _LARGEST_END = b"PK\x05\x06", 22 + (1 << 16)  # of an archive, with its comment
 _WIDE_END = b"PK\x06\x06"
 _LARGEST_LIST = 1 << 23  # bytes that name the parts of an archive: some 80,000 of them
+_PARALLEL, _COMPILED = "module.", "_orig_mod"  # what DataParallel and torch.compile add to names
+_DEPTH = 3  # of dictionaries within dictionaries, in which names are looked at
+_SHOWN = 6
+_TYPES = (
+    *("bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64", "int16"),
+    *("int32", "int64", "int8", "uint8", "qint32", "qint8", "quint8", "per_tensor_affine"),
+    *("per_channel_affine", "strided", "sparse_coo", "Tensor", "nn.parameter.Parameter"),
+)
+_UNUSUAL = (
+    *("_utils._rebuild_sparse_tensor", "_utils._rebuild_qtensor", "_utils._rebuild_tensor_v3"),
+    *("_utils._rebuild_meta_tensor_no_storage", "_utils._rebuild_nested_tensor"),
+    *("_utils._rebuild_device_tensor_from_cpu_tensor", "serialization._get_layout"),
+    *("device", "Size", "Generator"),
+)
 
 STORAGE_TYPES: dict[str, Named] = {
     **{
@@ -68,24 +102,19 @@ class _Reference:
 
 def _reference(identity: Any) -> _Reference:
     """Return what the pickle says of a storage: that it is one, type, key, place, length."""
-    if not isinstance(identity, tuple) or not 5 <= len(cast("tuple[Any, ...]", identity)) <= 6:
-        raise UnreadableError("a storage in an unknown form")
-    kind, type_, key, _, count, *view = cast("tuple[Any, ...]", identity)
-    if kind != "storage" or any(part is not None for part in view):
-        raise UnreadableError("a storage in an unknown form")
-    if not isinstance(type_, StorageType) or not isinstance(key, str):
-        raise UnreadableError("a storage in an unknown form")
-    if type(count) is not int or not 0 <= count < 1 << 48:
-        raise UnreadableError("a storage of impossible length")
-    return _Reference(type_.dtype, key, count)
+    match identity:
+        case ("storage", StorageType(dtype), str(key), _, count, *view) if (
+            isinstance(identity, tuple) and len(view) <= 1 and all(part is None for part in view)
+        ):
+            if type(count) is not int or not 0 <= count < 1 << 48:
+                raise UnreadableError("a storage of impossible length")
+            return _Reference(dtype, key, count)
+        case _:
+            raise UnreadableError("a storage in an unknown form")
 
 
 def read_archive(path: Path, names: StandInNames, budget: ReadingBudget) -> Any:
-    """Return what a zip archive of torch holds; its tensors are mapped from the file.
-
-    Raises:
-        UnreadableError: It is damaged, packed, or no archive of weights.
-    """
+    """Return what a zip archive of torch holds, with tensors mapped from it, or UnreadableError."""
     archive = _Archive(path, budget)
     machine = Machine({**STORAGE_TYPES, **names}, budget, archive.storage)
     begin, size = archive.place("data.pkl")
@@ -195,9 +224,7 @@ class _Legacy:
     """The storages of an old file, which are named first and filled afterwards."""
 
     budget: ReadingBudget
-    storages: dict[str, tuple[_Reference, Storage]] = field(
-        default_factory=dict[str, tuple[_Reference, Storage]]
-    )
+    storages: dict[str, tuple[_Reference, Storage]] = field(default_factory=dict[str, Any])
 
     def storage(self, identity: Any) -> Storage:
         """Return the storage of that name, still empty."""
@@ -213,11 +240,7 @@ class _Legacy:
 
 
 def read_legacy(file: BoundedFile, names: StandInNames, budget: ReadingBudget) -> Any:
-    """Return what an old file of torch holds.
-
-    Raises:
-        UnreadableError: It is damaged, or no such file.
-    """
+    """Return what an old file of torch holds, or raise UnreadableError."""
     for expected in (_LEGACY_NUMBER, _LEGACY_VERSION):
         if Machine({}, budget).run(file) != expected:
             raise UnreadableError("it begins as no file of torch.save")
@@ -241,3 +264,146 @@ def read_legacy(file: BoundedFile, names: StandInNames, budget: ReadingBudget) -
     if wanted:
         raise UnreadableError("some of its storages are missing")
     return content
+
+
+def is_torch_file(path: Path) -> bool:
+    """Return whether ``path`` begins as files of ``torch.save`` do, or raise CheckpointError."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(LEGACY_BEGINNING))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    return beginning.startswith(ZIP_BEGINNING) or beginning == LEGACY_BEGINNING
+
+
+def read_torch_file(path: Path) -> dict[str, Any]:
+    """Return the dictionary in a file of ``torch.save``, with tensors on the CPU.
+
+    Those of a zip file are mapped: they take memory when they are used. What DataParallel and
+    torch.compile add to names is taken from them, here and in the dictionaries within. Raises
+    CheckpointError for other files, and for those that ask for what weights do not need.
+    """
+    try:
+        # tensors may share storages, which takes no memory
+        budget = ReadingBudget.of_file(2 * path.stat().st_size)
+        with path.open("rb") as file:
+            if file.read(len(ZIP_BEGINNING)) == ZIP_BEGINNING:
+                content = read_archive(path, _names(budget), budget)
+            else:
+                content = read_legacy(BoundedFile(file), _names(budget), budget)
+    except RefusedError as error:
+        raise CheckpointError(
+            f"{path} {error}; nothing in it was run; save the state_dict() of the networks alone"
+        ) from None
+    except (UnreadableError, MemoryError) as error:
+        raise CheckpointError(f"{path} is no whole file of torch.save ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    if not _is_named(content):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__} and no dictionary of names; "
+            "save the state_dict() of the networks"
+        )
+    return _unwrapped(content)
+
+
+def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
+    """Return the state dict ``found``, all of plain tensors, or raise CheckpointError."""
+    if not _is_named(found):
+        raise CheckpointError(f"{what} is a {type(found).__name__} and no state dict")
+    named = cast("Mapping[str, Any]", found)
+    others = [name for name, value in named.items() if not _is_ordinary(value)]
+    if others:
+        names = ", ".join(map(shown, others[:_SHOWN]))
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise CheckpointError(
+            f"{what} holds what is no ordinary tensor: {names}{more}; "
+            "save the state_dict() of the network alone"
+        )
+    return dict(named)
+
+
+def _names(budget: ReadingBudget) -> dict[str, Named]:
+    """Return what stands for the names that files of weights may have."""
+
+    def rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor | Ignored:
+        try:
+            return tensor_of(budget, storage, offset, size, stride)
+        except RefusedError:
+            raise
+        except UnreadableError as error:  # it may lie where nobody asks for it
+            return Ignored(str(error))
+
+    def rebuilt_by(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
+        del kind
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
+            raise UnreadableError("a tensor in an unknown form")
+        if function not in makers:
+            return Ignored(function.name)
+        return function(*cast("tuple[Any, ...]", arguments))
+
+    tensors = functions(
+        {
+            "torch._utils._rebuild_tensor_v2": rebuilt,
+            "torch._utils._rebuild_tensor": rebuilt,
+            "torch._utils._rebuild_parameter": _parameter,
+            "torch._utils._rebuild_parameter_with_state": _parameter,
+        }
+    )
+    makers = set(tensors.values())
+    others = {
+        "torch._tensor._rebuild_from_type_v2": rebuilt_by,
+        "argparse.Namespace": lambda: argparse.Namespace(),
+        "collections.Counter": ignored,
+        **{f"torch.{name}": ignored for name in _UNUSUAL},
+    }
+    types = {f"torch.{name}": Ignored(name) for name in _TYPES}
+    return {**common_names(budget), **tensors, **functions(others), **types}
+
+
+def _parameter(data: Any, *_: Any) -> Tensor | Ignored:
+    return data if isinstance(data, Ignored) else parameter(data)
+
+
+def _is_named(content: object) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(name, str) for name in content)
+
+
+def _unwrapped(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``named`` without what wrappers add to names, here and in what lies within."""
+    done: dict[tuple[int, int], Any] = {}  # a file may have one dictionary in many places
+
+    def inner(value: Any, depth: int) -> Any:
+        if not depth or not isinstance(value, Mapping):
+            return value
+        key = (id(value), depth)
+        if key not in done:
+            done[key] = value
+            if _is_named(value):
+                pairs = cast("Mapping[str, Any]", value).items()
+                done[key] = _with_short_names({name: inner(v, depth - 1) for name, v in pairs})
+        return done[key]
+
+    return inner(named, _DEPTH)
+
+
+def _with_short_names(named: dict[str, Any]) -> dict[str, Any]:
+    """Return ``named`` without the parts of names that DataParallel and torch.compile add."""
+    names = [".".join(part for part in n.split(".") if part != _COMPILED) for n in named]
+    while names and all(name.startswith(_PARALLEL) for name in names):
+        names = [name.removeprefix(_PARALLEL) for name in names]
+    if len(set(names)) < len(names):  # two would have one name
+        return named
+    return dict(zip(names, named.values(), strict=True))
+
+
+def _is_ordinary(value: object) -> bool:
+    """Tell whether ``value`` has numbers of its own, as many as its shape says."""
+    if type(value) not in {Tensor, nn.Parameter}:
+        return False
+    tensor = cast("Tensor", value)
+    unusual = tensor.is_complex() or tensor.is_quantized or tensor.is_nested
+    if unusual or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    # A file of a few bytes could name a tensor of any size, whose elements are all the same one.
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

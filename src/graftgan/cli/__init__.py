@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from graftgan.cli.interrupts import Raiser, exit_code, raised_as_exceptions
-from graftgan.cli.last_resort import in_one_line
-from graftgan.cli.streams import sturdy_streams
-from graftgan.core.errors import GraftganError
+from graftgan.cli.ending import (
+    Raiser,
+    exit_code,
+    in_one_line,
+    raised_as_exceptions,
+    sturdy_streams,
+)
+from graftgan.core.errors import GraftganError, shown
 from graftgan.core.files import refuse_unwritable_names
-from graftgan.core.untrusted import shown
 
 VERBS = {
     "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
@@ -70,12 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     shows_traceback = _TRACEBACK in given
     given = [word for word in given if word != _TRACEBACK]
-    with sturdy_streams() as streams, raised_as_exceptions() as signals:
+    with sturdy_streams() as code_after, raised_as_exceptions() as signals:
         try:
-            code = _answer(given, signals, shows_traceback=shows_traceback)
-            return streams.code_after(code)
+            return code_after(_answer(given, signals, shows_traceback=shows_traceback))
         except SystemExit as stop:  # --help was asked for and printed
-            stop.code = streams.code_after(stop.code if isinstance(stop.code, int) else 0)
+            stop.code = code_after(stop.code if isinstance(stop.code, int) else 0)
             raise
         except KeyboardInterrupt as stop:  # between two of the lines above
             return exit_code(stop)
@@ -117,22 +119,13 @@ def _run(given: Sequence[str]) -> int:
         from graftgan.core.registry import suggest
 
         raise GraftganError(f"no verb '{shown(verb)}'; {suggest(verb, VERBS)}")
-    _refuse_names(verb, rest)
-    return import_module(f"graftgan.cli.{verb}").main(rest)
-
-
-def _refuse_names(verb: str, words: Sequence[str]) -> None:
-    """Refuse what libraries would stumble over much later.
-
-    Raises:
-        GraftganError: The current folder is gone, or a name is not UTF-8 and the verb needs text.
-    """
     try:
         here = Path.cwd()
     except FileNotFoundError:
         raise GraftganError("the current folder was deleted; change to another one") from None
-    if verb not in _TAKE_ANY_NAME:
-        refuse_unwritable_names(here, *(Path(word) for word in words))
+    if verb not in _TAKE_ANY_NAME:  # libraries would stumble over a name much later
+        refuse_unwritable_names(here, *map(Path, rest))
+    return import_module(f"graftgan.cli.{verb}").main(rest)
 
 
 def _complain(line: str) -> None:

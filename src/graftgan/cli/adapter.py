@@ -1,19 +1,4 @@
-"""``graftgan adapter``."""
-
-from collections.abc import Sequence
-from pathlib import Path
-
-import tyro
-
-from graftgan.cli.adapter_list import show_adapters
-from graftgan.cli.adapter_slide import draw_slide
-from graftgan.cli.arguments import call_subcommand
-from graftgan.cli.model_arguments import note_weights, numbers_in
-from graftgan.cli.screen import console
-from graftgan.core.errors import SettingsError
-from graftgan.models.adapters import fold_adapter, mix_adapters, save_adapter_of_run
-
-DESCRIPTION = """Work with adapters: the small file of tensors that a plan changed.
+"""Work with adapters: the small file of tensors that a plan changed.
 
 Each transfer leaves adapter.safetensors in its run folder. It is bound by hash to the source it was
 made on, and refuses any other. So one source serves many domains.
@@ -30,20 +15,80 @@ examples:
 `graftgan sample SOURCE --adapter runs/a:0.7` draws pictures without writing a source.
 """
 
+import math
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from typing_extensions import Doc
+from tyro.conf import Positional
+
+from graftgan.cli.model_arguments import note_weights, numbers_in
+from graftgan.cli.terminal import Half, Iteration, console, subverbs, table_of
+from graftgan.core.errors import GraftganError, SettingsError
+from graftgan.core.network_types import PictureBytes
+from graftgan.models.adapters.adapter import FILE_NAME, save_adapter_of_run
+from graftgan.models.adapters.bank import fold_adapter, mix_adapters, open_bank, slide
+from graftgan.models.adapters.listing import ListedAdapter, list_adapters
+from graftgan.models.video import FILM_KINDS, write_film
+from graftgan.networks.sampling import latents_for
+from graftgan.reports import labelled_strip, save_png
+
+Base = Annotated[str | None, Doc("The base, if it is not found under the name it had.")]
+
+_BASE_STATES = {
+    "here": "found",
+    "not found": "not found here",
+    "another": "another is here now",
+}
+_FILM_FRAMES = 24  # from one end to the other
+_FILM_SPEED = 15  # frames per second
+_FILM_SIDE = 384  # pixels
+
+
+def show_adapters(places: Positional[tuple[Path, ...]] = ()) -> None:
+    """Show every adapter with its base, plan and size; below them what is unusable, and why.
+
+    Args:
+        places: Adapter files, run folders, or folders of runs; without any, the current folder.
+    """
+    found = list_adapters(places or [Path()])
+    if not found:
+        console.print("no adapters here; each transfer leaves one in its run folder")
+        return
+    headings = ("adapter", "base", "plan", "trains", "file", "pictures")
+    table = table_of(headings, overflow="fold", show_lines=True)
+    for path, adapter in found.items():
+        if isinstance(adapter, ListedAdapter):
+            name = path.parent if path.name == FILE_NAME and path.parent.name else path
+            note, size = adapter.note, adapter.size
+            short = note.base_fingerprints.get("generator", "")[:8]
+            table.add_row(
+                str(name),
+                f"{Path(note.base).name}\n{short}, {_BASE_STATES[adapter.base_state]}",
+                note.plan,
+                f"{size.trainable:,}\n{size.trained_share:.1%} of the pair",
+                f"{adapter.file_bytes / 1e6:.2f} MB\n{adapter.precision}",
+                f"{note.pictures}\niteration {note.iteration:,}",
+            )
+    if table.row_count:
+        console.print(table)
+    for error in found.values():
+        if isinstance(error, GraftganError):
+            console.print(f"unusable: {error}")
+
 
 def save(
-    run: tyro.conf.Positional[Path],
-    destination: tyro.conf.Positional[Path],
-    iteration: int | None = None,
-    half: bool = False,
+    run: Positional[Path],
+    destination: Positional[Path],
+    iteration: Iteration = None,
+    half: Half = False,
 ) -> None:
     """Write the adapter of a run's checkpoint, or an adapter file once more, as a file of its own.
 
     Args:
         run: The run folder, or an adapter file.
         destination: The new .safetensors file.
-        iteration: The checkpoint of the run; without it, the newest.
-        half: Store 16-bit numbers: half the size, no visible difference.
     """
     adapter = save_adapter_of_run(run, destination, iteration=iteration, half=half)
     size = destination.stat().st_size / 1e6
@@ -51,29 +96,27 @@ def save(
 
 
 def fold(
-    adapter: tyro.conf.Positional[Path],
-    destination: tyro.conf.Positional[Path],
-    source: str | None = None,
-    half: bool = False,
+    adapter: Positional[Path],
+    destination: Positional[Path],
+    source: Base = None,
+    half: Half = False,
 ) -> None:
     """Work an adapter into its base and write the result as a source folder.
 
     Args:
         adapter: The adapter file, or its run folder.
         destination: The new source folder.
-        source: The base, if it is not found under the name it had.
-        half: Store 16-bit numbers: half the size, no visible difference.
     """
     fold_adapter(adapter, destination, source=source, half=half)
     console.print(f"a source of its own: {destination}")
 
 
 def mix(
-    adapters: tyro.conf.Positional[tuple[Path, ...]],
+    adapters: Positional[tuple[Path, ...]],
     out: Path,
     weights: str | None = None,
-    source: str | None = None,
-    half: bool = False,
+    source: Base = None,
+    half: Half = False,
 ) -> None:
     """Mix adapters of one base: base + the sum of weight x (adapted - base), as a source folder.
 
@@ -82,8 +125,6 @@ def mix(
         out: The new source folder.
         weights: One number for each, such as 0.7,0.3; without, equal shares. Where they add up to
             less than 1, the base has the rest.
-        source: The base, if it is not found under the name it had.
-        half: Store 16-bit numbers: half the size, no visible difference.
     """
     if not adapters:
         raise SettingsError("name the adapters to mix; see graftgan adapter --help")
@@ -102,14 +143,72 @@ def mix(
     console.print(f"a source of its own: {out}")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    verbs = {
-        "list": show_adapters,
-        "save": save,
-        "fold": fold,
-        "mix": mix,
-        "slide": draw_slide,
-    }
-    call_subcommand(verbs, arguments, prog="graftgan adapter", description=DESCRIPTION)
-    return 0
+def draw_slide(
+    adapters: Positional[tuple[Path, ...]],
+    steps: int = 9,
+    rows: int = 6,
+    start: float = 0.0,
+    to: float = 1.0,
+    seed: int = 0,
+    truncation: float = 1.0,
+    source: Base = None,
+    out: Path = Path("slide.png"),
+    video: Path | None = None,
+) -> None:
+    """Draw the way from the source to an adapter, or from one adapter to another.
+
+    Args:
+        adapters: One adapter file or run folder, or two.
+        steps: Columns.
+        rows: Latents, a row for each.
+        start: Where the first column lies: 0 is the source, or the first of two adapters.
+        to: Where the last column lies: 1 is the adapter, or the second of two; 1.3 goes further.
+        seed: Of the latents.
+        truncation: Below 1 pictures lie nearer to the average one.
+        out: The .png file.
+        video: Also a film of the way there and back: a .gif file, or .mp4 (needs the extra
+            `video`).
+    """
+    if len(adapters) not in {1, 2}:
+        raise SettingsError(f"slide takes one adapter or two, got {len(adapters)}")
+    if steps < 2:
+        raise SettingsError(f"a slide needs at least 2 steps, got {steps}")
+    if not (math.isfinite(start) and math.isfinite(to)):
+        raise SettingsError(f"--start and --to must be finite, got {start} and {to}")
+    if out.suffix.lower() != ".png":
+        raise SettingsError(f"'{out}' is no picture: its name must end in .png")
+    if video is not None and video.suffix.lower() not in FILM_KINDS:
+        raise SettingsError(f"'{video}' is no film: its name must end in .gif or .mp4")
+    bank = open_bank(adapters, base=source)
+    *others, last = [{str(path): 1.0} for path in adapters]
+    first: dict[str, float] = others[0] if others else {}
+
+    def pictures(positions: list[float], count: int) -> PictureBytes:
+        latents = latents_for(bank.base.pair.architecture, count, seed=seed)
+        return slide(bank, first, last, positions=positions, latents=latents, truncation=truncation)
+
+    at_0, at_1 = ["the source", *map(str, adapters)][-2:]
+    columns = _line(start, to, steps)
+    headings = [f"{round(position, 2):g}" for position in columns]
+    title = f"0: {at_0}    1: {at_1}"
+    save_png(labelled_strip(pictures(columns, rows), headings, title=title), out)
+    console.print(f"{rows} latents at {steps} positions in {out}")
+    if video is not None:
+        side = math.ceil(rows**0.5)
+        there = _grids(pictures(_line(start, to, _FILM_FRAMES), side**2), side)
+        both_ways = torch.cat([there, there.flip(0)])
+        write_film(both_ways, video, frames_per_second=_FILM_SPEED, size=_FILM_SIDE)
+        console.print(f"{len(both_ways)} frames in {video}")
+
+
+def _line(start: float, end: float, count: int) -> list[float]:
+    return torch.linspace(start, end, count, dtype=torch.float64).tolist()
+
+
+def _grids(columns: PictureBytes, side: int) -> PictureBytes:
+    """Return a square grid (c, h, w) for each position (position, side^2, c, h, w)."""
+    squares = columns.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5)
+    return squares.flatten(4, 5).flatten(2, 3)
+
+
+main = subverbs(__name__, list=show_adapters, save=save, fold=fold, mix=mix, slide=draw_slide)

@@ -1,30 +1,4 @@
-"""``graftgan collect``."""
-
-import shlex
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import bars_of, console
-from graftgan.core.errors import CollectError
-from graftgan.core.provenance import licences_in_words
-from graftgan.core.untrusted import shown
-from graftgan.pictures.collecting import (
-    Collected,
-    CollectionProgress,
-    CollectSettings,
-    collect,
-    remark_on,
-)
-
-DESCRIPTION = """Gather pictures into a folder, and write down where each comes from.
+"""Gather pictures into a folder, and write down where each comes from.
 
 sources:
   instagram:#TAG       public posts with a hashtag, through gallery-dl or Instaloader
@@ -44,53 +18,59 @@ examples:
   graftgan collect urls:list.csv --retry-refused             once more what may work by now
 """
 
+import shlex
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from tyro.conf import Positional, arg
+
+from graftgan.cli.terminal import bars_of, console, verb
+from graftgan.core.errors import CollectError, shown
+from graftgan.core.provenance import licences_in_words
+from graftgan.pictures import collecting
+
 _LINE_S = 20.0  # seconds between two lines of progress where there is no terminal
+_USUAL = collecting.CollectSettings()
 
 
-@dataclass(frozen=True)
-class CollectOptions:
-    """What to gather, and how."""
+@verb
+def main(
+    sources: Positional[tuple[str, ...]],
+    out: Path = Path("raw"),
+    settings: Annotated[collecting.CollectSettings, arg(name="")] = _USUAL,
+) -> None:
+    """Collect pictures.
 
-    sources: tyro.conf.Positional[tuple[str, ...]]
-    """Where from, see above; one after another."""
-    out: Path = Path("raw")
-    """The folder, new or of an earlier collection."""
-    settings: Annotated[CollectSettings, tyro.conf.arg(name="")] = field(
-        default_factory=CollectSettings
-    )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    options = parse_flags(
-        CollectOptions,
-        arguments,
-        prog="graftgan collect",
-        description=DESCRIPTION,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-    if not options.sources:
+    Args:
+        sources: Where from, see above; one after another.
+        out: The folder, new or of an earlier collection.
+        settings: What to gather, and how.
+    """
+    if not sources:
         raise CollectError(
             "say what to collect, such as openverse:WORDS; see graftgan collect --help"
         )
-    for remark in dict.fromkeys(map(remark_on, options.sources)):
+    for remark in dict.fromkeys(map(collecting.remark_on, sources)):
         if remark is not None:
             console.print(f"note: {remark}")
     try:
         with _shown() as watch:
-            collected = collect(options.sources, options.out, options.settings, watch=watch)
+            collected = collecting.collect(sources, out, settings, watch=watch)
     except KeyboardInterrupt:
-        console.print(f"stopped; the same command goes on with {options.out}")
+        console.print(f"stopped; the same command goes on with {out}")
         raise
-    _say(collected, options.out)
+    _say(collected, out)
     for problem in collected.problems[1:]:
         console.print(f"problem: {problem}")
     if collected.problems:
         raise CollectError(collected.problems[0])
-    return 0
 
 
-def _say(collected: Collected, out: Path) -> None:
+def _say(collected: collecting.Collected, out: Path) -> None:
     total = len(collected.origins)
     counts = {
         "new": collected.new,
@@ -114,7 +94,7 @@ def _say(collected: Collected, out: Path) -> None:
 
 
 @contextmanager
-def _shown() -> Generator[Callable[[CollectionProgress], None]]:
+def _shown() -> Generator[Callable[[collecting.CollectionProgress], None]]:
     """Yield a function that shows how far it is: a bar on a terminal, a line now and then else."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -127,7 +107,7 @@ def _shown() -> Generator[Callable[[CollectionProgress], None]]:
     with bars_of(*columns) as bar:
         tasks = {"": bar.add_task("listing", total=None, refused=0)}
 
-        def show(standing: CollectionProgress) -> None:
+        def show(standing: collecting.CollectionProgress) -> None:
             nonlocal last
             if standing.source not in tasks:
                 tasks[standing.source] = bar.add_task(

@@ -1,41 +1,4 @@
-"""``graftgan compare``."""
-
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.interrupts import stopped_code
-from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
-from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
-from graftgan.cli.transfer import DEFAULTS
-from graftgan.core.errors import SettingsError
-from graftgan.core.settings import parse
-from graftgan.experiments.experiment import Experiment
-from graftgan.reports import duration
-from graftgan.runs.prepared import Prepared
-from graftgan.studies import (
-    Comparison,
-    ComparisonObserver,
-    Job,
-    Results,
-    Varied,
-    check_comparison,
-    extend_comparison,
-    further_seeds,
-    read_comparison,
-    resume_comparison,
-    run_comparison,
-    split_list,
-    variants_of,
-)
-from graftgan.studies.comparison_page import comparison_rows
-
-DESCRIPTION = """Run methods or settings side by side, over several seeds, and say what is noise.
+r"""Run methods or settings side by side, over several seeds, and say what is noise.
 
 Every run has the same pictures, source and number of iterations; runs of one seed also have the
 same order of pictures and the same latents. All are scored in one way, against pictures that they
@@ -56,16 +19,59 @@ stopped and repeats no finished run. A run that diverges is recorded, and the ot
 --add-methods and --add-seeds a comparison grows; what is finished stays.
 
 examples:
-  graftgan compare my_pictures/ --methods combined,fine_tune,freeze --seeds 3 \\
+  graftgan compare my_pictures/ --methods combined,fine_tune,freeze --seeds 3 \
       --held-out 0.2 --score-every 100
-  graftgan compare my_pictures/ --methods "combined, D(2,1,2) G(1,2,2)" --source runs/faces \\
+  graftgan compare my_pictures/ --methods "combined, D(2,1,2) G(1,2,2)" --source runs/faces \
       --reference all_pictures.zip --score-every 100 --out comparisons/plans
-  graftgan compare my_pictures/ --vary augment=none,light --vary beta1=0,0.5 --dry-run \\
+  graftgan compare my_pictures/ --vary augment=none,light --vary beta1=0,0.5 --dry-run \
       --held-out 0.2 --score-every 100
   graftgan compare my_pictures/ --config experiments/augmentation.toml
   graftgan compare --resume comparisons/plans
   graftgan compare --resume comparisons/plans --add-methods adafm,lora --add-seeds 2
 """
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from graftgan.cli.ending import stopped_code
+from graftgan.cli.terminal import (
+    Device,
+    ScreenObserver,
+    columns_of,
+    console,
+    goes_on,
+    parse_flags,
+    print_findings,
+    table_of,
+)
+from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.core.errors import SettingsError
+from graftgan.core.settings import parse
+from graftgan.experiments.experiment import Experiment
+from graftgan.reports import duration
+from graftgan.runs.build import Prepared
+from graftgan.studies.comparison import (
+    Comparison,
+    Job,
+    Varied,
+    further_seeds,
+    split_list,
+    variants_of,
+)
+from graftgan.studies.comparison_page import comparison_rows
+from graftgan.studies.comparison_results import Results
+from graftgan.studies.queue import (
+    ComparisonObserver,
+    check_comparison,
+    extend_comparison,
+    read_comparison,
+    resume_comparison,
+    run_comparison,
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,7 @@ class StartComparison:
     config: Path | None = None
     """An experiment file (TOML) for what all runs share, with [compare] methods, vary and seeds;
     flags given beside it win."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    device: Device = "auto"
     dry_run: bool = False
     """Check everything and list the runs, but train nothing and write nothing."""
 
@@ -100,8 +105,7 @@ class ResumeComparison:
     """Further plans or methods, separated by commas; run with all seeds."""
     add_seeds: str = ""
     """How many further seeds, or a list of them; every variant is run with them too."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    device: Device = "auto"
 
 
 class ComparisonScreen(ScreenObserver, ComparisonObserver):
@@ -123,35 +127,32 @@ class ComparisonScreen(ScreenObserver, ComparisonObserver):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    prog = "graftgan compare PICTURES"
+    names: dict[str, Any] = {"prog": "graftgan compare PICTURES", "description": __doc__}
     if goes_on(arguments):
-        options = parse_flags(ResumeComparison, arguments, prog=prog, description=DESCRIPTION)
+        options = parse_flags(ResumeComparison, arguments, **names)
         _extend(options)
-        screen = _screen(options.resume)
+        screen = ComparisonScreen("compare", options.resume)
         results = resume_comparison(options.resume, device=options.device, observer=screen)
         return _finish(results, options.resume, screen)
-    varied = _in_file(value_of("config", arguments))
-    start = parse_start(
-        lambda experiment: StartComparison(
-            experiment=experiment, methods=varied.methods, vary=varied.vary, seeds=varied.seeds
-        ),
-        arguments,
-        DEFAULTS,
-        prog=prog,
-        description=DESCRIPTION,
-    )
-    comparison = _comparison(start)
-    destination = start.out or folder_named_after(start.experiment.pictures, home="comparisons")
+    start = parse_start(_start_of, arguments, DEFAULTS, table="compare", **names)
+    base = start.experiment
+    if base.seed:
+        raise SettingsError(
+            "a comparison has several seeds: --seeds 3, or --seeds 3,5 to list them"
+        )
+    varied = Varied(methods=start.methods, vary=start.vary, seeds=start.seeds)
+    comparison = varied.around(base)
+    destination = start.out or folder_named_after(base.pictures, home="comparisons")
     if start.dry_run:
         check_comparison(comparison.located(), device=start.device)
         return _show(comparison, destination)
-    screen = _screen(destination)
+    screen = ComparisonScreen("compare", destination)
     results = run_comparison(comparison, destination, device=start.device, observer=screen)
     return _finish(results, destination, screen)
 
 
-def _screen(folder: Path) -> ComparisonScreen:
-    return ComparisonScreen(continues=f"graftgan compare --resume {shlex.quote(str(folder))}")
+def _start_of(experiment: Experiment, table: Any, where: str) -> StartComparison:
+    return StartComparison(experiment, **asdict(parse(Varied, table, where=where)))
 
 
 def _extend(options: ResumeComparison) -> None:
@@ -166,20 +167,6 @@ def _extend(options: ResumeComparison) -> None:
         further_seeds(options.add_seeds, before.seeds) if options.add_seeds else (),
         device=options.device,
     )
-
-
-def _in_file(config: str | None) -> Varied:
-    """Return what the table ``[compare]`` of an experiment file says."""
-    return parse(Varied, table_in_file(config, "compare"), where=f"{config}, [compare]")
-
-
-def _comparison(start: StartComparison) -> Comparison:
-    base = start.experiment
-    if base.seed:
-        raise SettingsError(
-            "a comparison has several seeds: --seeds 3, or --seeds 3,5 to list them"
-        )
-    return Varied(methods=start.methods, vary=start.vary, seeds=start.seeds).around(base)
 
 
 def _show(comparison: Comparison, destination: Path) -> int:
@@ -209,12 +196,8 @@ def _finish(results: Results, destination: Path, screen: ComparisonScreen) -> in
     console.print(table_of(chosen, lines, title=title, overflow="fold"))
     if results.score:
         console.print("a best checkpoint is chosen by this very score, which flatters it")
-    for sentence in results.says:
-        console.print(sentence)
-    for note in results.notes:
-        console.print(f"note: {note}")
-    console.print(f"look at {destination / 'comparison.html'}")
+    print_findings(results.says, results.notes, destination / "comparison.html")
     if results.complete:
         return 0
-    console.print(f"go on with graftgan compare --resume {shlex.quote(str(destination))}")
+    console.print(f"go on with {screen.continues}")
     return stopped_code(screen.stopped_by) if screen.stopped_by else 1

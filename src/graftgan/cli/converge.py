@@ -1,16 +1,4 @@
-"""``graftgan converge``."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, table_of
-from graftgan.experiments.convergence import Convergence, Reached, convergence_of
-
-DESCRIPTION = """Say when runs converged: when their losses became stable, when a score was reached.
+"""Say when runs converged: when their losses became stable, when a score was reached.
 
 Losses are stable from the first iteration after which they never leave a narrow band around the
 level of the run's last quarter; a run that still moves there has not converged. For a run that
@@ -22,38 +10,34 @@ examples:
   graftgan converge runs/fresh runs/from_vae --score 0.2
 """
 
+from pathlib import Path
 
-@dataclass(frozen=True)
-class Converge:
-    """The runs."""
+from tyro.conf import Positional
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
-    score: float | None = None
-    """Also say when the score that decides, such as KID, was first as good as this."""
+from graftgan.cli.terminal import console, table_of, verb
+from graftgan.experiments.convergence import Convergence, Reached, convergence_of
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    prog = "graftgan converge"
-    options = parse_flags(Converge, arguments, prog=prog, description=DESCRIPTION)
-    found = {run: convergence_of(run, threshold=options.score) for run in options.runs}
+@verb
+def main(runs: Positional[tuple[Path, ...]], score: float | None = None) -> None:
+    """Say when runs converged.
+
+    Args:
+        runs: Run folders.
+        score: Also say when the score that decides, such as KID, was first as good as this.
+    """
+    found = {run: convergence_of(run, threshold=score) for run in runs}
     headings = ["run", "losses stable after", "ended after", "began with"]
-    if options.score is not None:
-        headings.insert(2, f"score {options.score:g} after")
+    if score is not None:
+        headings.insert(2, f"score {score:g} after")
     table = table_of(headings, overflow="fold", show_lines=True)
     for run, convergence in found.items():
-        cells = [
-            str(run),
-            _in_words(convergence.losses),
-            _in_words(convergence.end),
-            _start_in_words(convergence),
-        ]
-        if options.score is not None:
+        moments = _in_words(convergence.losses), _in_words(convergence.end)
+        cells = [str(run), *moments, _start_in_words(convergence)]
+        if score is not None:
             cells.insert(2, f"{_in_words(convergence.score)}\n{convergence.score_name}")
         table.add_row(*cells)
     console.print(table)
-    return 0
 
 
 def _in_words(moment: Reached | None) -> str:

@@ -1,34 +1,4 @@
-"""``graftgan curate``."""
-
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-from rich.table import Table
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, table_of, with_bars
-from graftgan.core.errors import SettingsError
-from graftgan.core.provenance import licences_in_words
-from graftgan.pictures.curation import (
-    COST_HEADINGS,
-    FILTERS,
-    OVERRIDES,
-    Advice,
-    Crop,
-    CurationSettings,
-    Tools,
-    advice_on,
-    cost_rows,
-    curate,
-    rules_of,
-)
-
-DESCRIPTION = """Turn a folder of raw pictures into a clean set to train on.
+"""Turn a folder of raw pictures into a clean set to train on.
 
 Filters look at every picture, all cores at once; curation.html shows what each of them found, which
 pictures it cost, and what other thresholds would do. What you write into overrides.toml wins over
@@ -43,19 +13,31 @@ examples:
 
 """
 
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from graftgan.cli.terminal import console, parse_flags, table_of, with_bars
+from graftgan.core.errors import SettingsError
+from graftgan.core.provenance import licences_in_words
+from graftgan.pictures import curation
+
 # Each flag may come several times, with one word or more: what is added at the end adds to it.
-Names = Annotated[
-    tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME ...")
-]
+Names = Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="NAME ...")]
 
 
 @dataclass(frozen=True)
 class Curate:
     """Where from, where to, and what is looked for."""
 
-    raw: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RAW")]
+    raw: Annotated[Path, Positional, arg(metavar="RAW")]
     """A folder, zip or npz of pictures."""
-    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    out: Annotated[Path, Positional, arg(metavar="OUT")]
     """The folder of the clean set."""
     reject: Names = ()
     """Filters whose findings are rejected."""
@@ -84,19 +66,19 @@ class Curate:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    description = DESCRIPTION + _filters_in_words()
+    description = f"{__doc__}{_filters_in_words()}"
     options = parse_flags(Curate, arguments, prog="graftgan curate", description=description)
     if options.side is not None and not options.crop:
         raise SettingsError("--side is the size of squares; add --crop, or leave it out")
-    settings = CurationSettings(
-        rules=rules_of(
+    settings = curation.CurationSettings(
+        rules=curation.rules_of(
             reject=chain(*options.reject),
             keep_only=chain(*options.keep_only),
             off=chain(*options.off),
             thresholds=chain(*options.threshold),
         ),
-        crop=Crop(side=options.side) if options.crop else None,
-        tools=Tools(face_detector=options.face_detector),
+        crop=curation.Crop(side=options.side) if options.crop else None,
+        tools=curation.Tools(face_detector=options.face_detector),
         processes=options.processes,
         cluster=options.cluster,
         thorough=options.thorough,
@@ -104,37 +86,33 @@ def main(arguments: Sequence[str]) -> int:
     command = f"graftgan curate {shlex.join(arguments)}"
     try:
         with with_bars() as progress:
-            found = curate(options.raw, options.out, settings, command=command, progress=progress)
+            found = curation.curate(
+                options.raw, options.out, settings, command=command, progress=progress
+            )
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on: {command}")
         raise
-    advice = advice_on(found.verdicts, found.rules)
+    advice = curation.advice_on(found.verdicts, found.rules)
     console.print(f"{advice.kept:,} of {advice.raw:,} pictures kept; {found.read:,} read now")
-    console.print(_table(advice))
+    rows = zip(curation.cost_rows(advice), advice.costs, strict=True)
+    console.print(table_of(curation.COST_HEADINGS, [row for row, cost in rows if cost.looked_at]))
     for sentence in (*advice.warnings, *(advice.sentences if options.advise else ())):
         console.print(f"note: {sentence}")
     if found.origins:
         kept = [found.origins[v.name] for v in found.verdicts if v.kept and v.name in found.origins]
         console.print(f"licences: {licences_in_words(kept)}")
-    console.print(f"look at {found.page}; overrule in {found.folder / OVERRIDES}")
+    console.print(f"look at {found.page}; overrule in {found.folder / curation.OVERRIDES}")
     if advice.kept:
         console.print(f"then: graftgan transfer {shlex.quote(str(found.folder))}")
     return 0
 
 
-def _table(advice: Advice) -> Table:
-    rows = [
-        row for row, cost in zip(cost_rows(advice), advice.costs, strict=True) if cost.looked_at
-    ]
-    return table_of(COST_HEADINGS, rows)
-
-
 def _filters_in_words() -> str:
     """Return the list of filters for the help."""
-    width = max(map(len, FILTERS))
+    width = max(map(len, curation.FILTERS))
     lines = [
         f"  {name:<{width}}  {one.found}: {'≥' if one.side == 'at_least' else '≤'} "
         f"{one.threshold:g} {one.score}{'; off' if one.mode == 'off' else ''}"
-        for name, one in FILTERS.items()
+        for name, one in curation.FILTERS.items()
     ]
     return "\n".join(["filters, by which pictures are rejected:", *lines])

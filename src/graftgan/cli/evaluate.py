@@ -1,21 +1,4 @@
-"""``graftgan evaluate``."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.evaluate_again import refuse_meaningless, score_again
-from graftgan.cli.score_tables import protocol_in_words, score_table
-from graftgan.cli.screen import console, with_bars
-from graftgan.core.errors import SettingsError
-from graftgan.runs.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
-from graftgan.training import choose_hardware
-
-DESCRIPTION = """Score a run, a source or a folder of pictures against real pictures.
+"""Score a run, a source or a folder of pictures against real pictures.
 
 Every number comes with the interval that chance explains, and with its floor: what real pictures
 of the same set score against each other. A difference smaller than the interval is none.
@@ -38,37 +21,57 @@ examples:
   graftgan evaluate comparisons/plans --again --against all_pictures.zip
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from graftgan.cli.terminal import Device, console, given_of, parse_flags, table_of, with_bars
+from graftgan.core.errors import RunError, ScoreError, SettingsError
+from graftgan.metrics.score import Score, ScoreProtocol, full_name
+from graftgan.reports import in_words
+from graftgan.runs.evaluation import Evaluation, EvaluationSettings, evaluate, write_evaluation
+from graftgan.runs.rescoring import Rescoring, evaluate_again, runs_at, write_rescoring
+from graftgan.training import choose_hardware
+
+_MEANINGLESS = ("count", "truncation", "seed", "resolution", "class", "copies", "no-copies")
+_ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
+_REAL = "real against real"
+_COPYING = "scored against the training pictures, which rewards copying"
+
 
 @dataclass(frozen=True)
 class Evaluate:
     """What to score."""
 
-    models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="MODEL ...")]
+    models: Annotated[Positional[tuple[str, ...]], arg(metavar="MODEL ...")]
     """Run folders, sources, or folders of pictures."""
     against: Path | None = None
     """The real pictures: a folder, zip or npz. Needed, but for --again."""
     again: bool = False
     """Score the pictures that runs were scored on while they trained; draw none."""
-    settings: Annotated[EvaluationSettings, tyro.conf.arg(name="")] = field(
+    settings: Annotated[EvaluationSettings, arg(name="")] = field(
         default_factory=EvaluationSettings
     )
-    of_class: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    of_class: Annotated[str | None, arg(name="class")] = None
     """Draw this class of models with classes; without it, all of them in equal parts."""
     out: Path | None = None
     """A folder for metrics.jsonl and neighbours.png; a run has its own."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    device: Device = "auto"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    prog = "graftgan evaluate"
     options = parse_flags(
         Evaluate,
         arguments,
-        prog=prog,
-        description=DESCRIPTION,
-        config=(tyro.conf.OmitArgPrefixes,),
+        prog="graftgan evaluate",
+        description=__doc__,
+        config=(OmitArgPrefixes,),
     )
     if not options.models:
         raise SettingsError(
@@ -76,10 +79,15 @@ def main(arguments: Sequence[str]) -> int:
         )
     device = str(choose_hardware(options.device, "float32").device)
     if options.again:
-        refuse_meaningless(arguments)
-        return score_again(
-            options.models, options.against, options.settings, out=options.out, device=device
-        )
+        given = [f"--{flag}" for flag in given_of(_MEANINGLESS, arguments)]
+        if given:
+            raise SettingsError(
+                f"--again scores pictures as they were kept, and looks for no copies in them: "
+                f"leave {' and '.join(given)} out, or leave --again out to draw new pictures"
+            )
+        for model in options.models:
+            _score_again(model, options, device)
+        return 0
     if options.against is None:
         raise SettingsError(
             "--against says which real pictures to score against; only --again, for pictures that "
@@ -97,27 +105,130 @@ def main(arguments: Sequence[str]) -> int:
                 progress=progress,
             )
         evaluations.append(evaluation)
-        _keep(evaluation, options.out)
+        run = evaluation.candidate.run
+        if folder := options.out or (run and run.path):
+            write_evaluation(evaluation, folder)
     console.print(score_table(evaluations))
-    for line in dict.fromkeys(_remarks(evaluations)):
-        console.print(line)
+    lines: list[str] = []
+    for evaluation in evaluations:
+        name, copies = evaluation.candidate.name, evaluation.copies
+        lines += [] if copies is None else [f"{name}: {copies.message()}"]
+        lines += _notes(name, evaluation.notes, evaluation.scores)
+    _print_once(lines)
     return 0
 
 
-def _keep(evaluation: Evaluation, out: Path | None) -> None:
-    run = evaluation.candidate.run
-    folder = out or (run.path if run is not None else None)
-    if folder is not None:
-        write_evaluation(evaluation, folder)
+def _score_again(model: str, options: Evaluate, device: str) -> None:
+    """Score the kept pictures of every run that ``model`` stands for.
+
+    Raises:
+        GraftganError: A run cannot be scored. In a comparison or search the others are, if any can.
+    """
+    runs = runs_at(Path(model))
+    problems: dict[str, None] = {}
+    for run in runs:
+        try:
+            with with_bars() as progress:
+                found = evaluate_again(
+                    run,
+                    options.against,
+                    metrics=options.settings.metrics,
+                    network=options.settings.network,
+                    iteration=options.settings.iteration,
+                    training=options.settings.training,
+                    device=device,
+                    progress=progress,
+                )
+        except (RunError, ScoreError) as problem:
+            problems[str(problem)] = None
+            if len(problems) == len(runs):
+                raise
+            continue
+        write_rescoring(found, options.out)
+        console.print(again_table(found))
+        console.print(f"{found.name}: {found.verdict()}")
+        scores = [score for row in found.scores.values() for score in row]
+        _print_once(_notes(found.name, found.notes, scores))
+    for problem in problems:
+        console.print(f"left out: {problem}")
 
 
-def _remarks(evaluations: Sequence[Evaluation]) -> list[str]:
-    lines: list[str] = []
+def _print_once(lines: Iterable[str]) -> None:
+    for line in dict.fromkeys(lines):
+        console.print(line)
+
+
+def _notes(name: str, notes: Iterable[str], scores: Sequence[Score]) -> list[str]:
+    warnings = [f"note: {warning}" for score in scores for warning in score.warnings]
+    protocol = scores[0].protocol
+    how = (
+        f"{protocol.generated_count} pictures against {protocol.reference_count} of "
+        f"{protocol.reference} at {protocol.resolution} px; {protocol.extractor} "
+        f"({protocol.weights_sha256[:8]}) at {protocol.side} px, {protocol.resize}, {protocol.view}"
+    )
+    return [*(f"{name}: {note}" for note in notes), *warnings, f"{name}: {how}"]
+
+
+def score_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return a row for each number, with value and interval of each model, and the floor.
+
+    Names go without their network, which the title names. Beside a run stands its untouched source,
+    where the run has scored that in the same way.
+    """
+    columns: list[tuple[str, Sequence[Score]]] = []
     for evaluation in evaluations:
-        name = evaluation.candidate.name
-        if evaluation.copies is not None:
-            lines.append(f"{name}: {evaluation.copies.message()}")
-        lines += [f"{name}: {note}" for note in evaluation.notes]
-        lines += [f"note: {warning}" for score in evaluation.scores for warning in score.warnings]
-        lines.append(f"{name}: {protocol_in_words(evaluation.scores[0].protocol)}")
-    return lines
+        columns.append((evaluation.candidate.name, evaluation.scores))
+        if evaluation.source:
+            columns.append(("source, untouched", evaluation.source))
+    headings = ["score", *(heading for heading, _ in columns), _REAL]
+    table = table_of(headings, title=_title(evaluations[0].scores[0].protocol), numbers_from=1)
+    if any(evaluation.rewards_copying for evaluation in evaluations):
+        table.caption = _COPYING
+    by_model = [{score.name: score for score in scores} for _, scores in columns]
+    for name in dict.fromkeys(name for scores in by_model for name in scores):
+        found = [scores.get(name) for scores in by_model]
+        first = next(score for score in found if score is not None)
+        cells = ["" if score is None else _with_interval(score) for score in found]
+        table.add_row(_label(first), *cells, _floor(first))
+    return table
+
+
+def again_table(found: Rescoring) -> Table:
+    """Return a row for each iteration whose kept pictures were scored, and one for the floor."""
+    firsts = next(iter(found.scores.values()))
+    title = Text(f"{found.name}, {_title(firsts[0].protocol)}")
+    headings = ["iteration", *map(_label, firsts)]
+    table = table_of(headings, title=title, overflow="fold", numbers_from=1)
+    table.columns[0].min_width = len("untouched")
+    if found.rewards_copying:
+        table.caption = _COPYING
+    untouched = "untouched source" if found.begins_with_source else "untouched start"
+    for iteration, scores in found.scores.items():
+        said = [untouched] * (iteration == 0) + ["the best"] * (iteration == found.best)
+        said += ["copies"] * (iteration in found.copying)
+        words = f"{iteration} ({', '.join(said)})" if said else str(iteration)
+        style = "bold" if iteration == found.best else ""
+        table.add_row(words, *map(_with_interval, scores), style=style)
+    table.add_section()
+    table.add_row(_REAL, *map(_floor, firsts))
+    return table
+
+
+def _title(protocol: ScoreProtocol) -> str:
+    ways = "↓ lower is better, ↑ higher is better, → 0 is like real pictures"
+    return f"features of {protocol.extractor}, {protocol.view}; [95 % interval]; {ways}"
+
+
+def _label(score: Score) -> str:
+    """Return the name of a number without its network, and which way is better."""
+    network = full_name("", score.protocol.extractor, score.protocol.view)
+    return f"{score.name.removesuffix(network)} {_ARROWS[score.better]}"
+
+
+def _floor(score: Score) -> str:
+    return "" if score.floor is None else in_words(score.floor.mean)
+
+
+def _with_interval(score: Score) -> str:
+    low, high = in_words(score.low, digits=3), in_words(score.high, digits=3)
+    return f"{in_words(score.value)} [{low}, {high}]"

@@ -1,21 +1,4 @@
-"""``graftgan floor``."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.score_tables import floor_table
-from graftgan.cli.screen import console, with_bars
-from graftgan.core.registry import NamesDoc
-from graftgan.metrics import METRICS, ExtractorSettings
-from graftgan.runs.evaluation import floor
-from graftgan.training import choose_hardware
-
-DESCRIPTION = """What real pictures score against other real pictures of the same set.
+"""What real pictures score against other real pictures of the same set.
 
 No generator can be told from perfect below this floor, and it depends on the number of pictures:
 look here before reading a score.
@@ -25,44 +8,64 @@ examples:
   graftgan floor all_pictures.zip --sizes 100 500 2000 --metrics kid fid precision_recall
 """
 
+from typing import Annotated
 
-@dataclass(frozen=True)
-class FloorOptions:
-    """What to measure."""
+from tyro.conf import arg
 
-    pictures: tyro.conf.Positional[Path]
-    """A folder, zip or npz of pictures."""
-    sizes: tuple[int, ...] = (50, 100, 500)
-    """Pictures on each side."""
-    metrics: Annotated[tuple[str, ...], NamesDoc("{}.", METRICS)] = ("kid", "fid")
-    resolution: int = 64
-    """Height and width of the pictures, in pixels."""
-    repeats: int = 10
-    """Random splits of the set."""
-    seed: int = 0
-    """The seed of the splits."""
-    network: Annotated[ExtractorSettings, tyro.conf.arg(name="")] = field(
-        default_factory=ExtractorSettings
-    )
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+from graftgan.cli.terminal import Device, PicturesPath, console, table_of, verb, with_bars
+from graftgan.core.registry import NamesDoc
+from graftgan.metrics.metric import METRICS
+from graftgan.metrics.score import Floor
+from graftgan.metrics.settings import ExtractorSettings
+from graftgan.reports import in_words
+from graftgan.runs.evaluation import floor
+from graftgan.training import choose_hardware
+
+_USUAL = ExtractorSettings()
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    prog = "graftgan floor"
-    options = parse_flags(FloorOptions, arguments, prog=prog, description=DESCRIPTION)
+@verb
+def main(
+    pictures: PicturesPath,
+    sizes: tuple[int, ...] = (50, 100, 500),
+    metrics: Annotated[tuple[str, ...], NamesDoc("{}.", METRICS)] = ("kid", "fid"),
+    resolution: int = 64,
+    repeats: int = 10,
+    seed: int = 0,
+    network: Annotated[ExtractorSettings, arg(name="")] = _USUAL,
+    device: Device = "auto",
+) -> None:
+    """Measure the floor of scores.
+
+    Args:
+        sizes: Pictures on each side.
+        resolution: Height and width of the pictures, in pixels.
+        repeats: Random splits of the set.
+        seed: The seed of the splits.
+        network: What scores are made of.
+    """
     with with_bars() as progress:
         floors = floor(
-            options.pictures,
-            options.sizes,
-            resolution=options.resolution,
-            metrics=options.metrics,
-            network=options.network,
-            seed=options.seed,
-            repeats=options.repeats,
-            device=str(choose_hardware(options.device, "float32").device),
+            pictures,
+            sizes,
+            resolution=resolution,
+            metrics=metrics,
+            network=network,
+            seed=seed,
+            repeats=repeats,
+            device=str(choose_hardware(device, "float32").device),
             progress=progress,
         )
-    console.print(floor_table(floors))
-    return 0
+    names = list(dict.fromkeys(name for found in floors.values() for name in found))
+    headings = ["pictures", *(name.replace("(", "\n(") for name in names)]
+    table = table_of(headings, title="real against real: mean [lowest, highest]", numbers_from=1)
+    for size, found in floors.items():
+        counts = {floor.count for floor in found.values()} or {size}
+        fewer = "" if counts == {size} else f"\n(no {size} twice)"
+        cells = [_range(found[name]) if name in found else "cannot be measured" for name in names]
+        table.add_row("/".join(map(str, sorted(counts))) + fewer, *cells)
+    console.print(table)
+
+
+def _range(floor: Floor) -> str:
+    return f"{in_words(floor.mean)} [{in_words(floor.low)}, {in_words(floor.high)}]"

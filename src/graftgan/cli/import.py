@@ -1,19 +1,5 @@
 # ruff: noqa: N999 - the verb is called so
-"""``graftgan import``."""
-
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, with_bars
-from graftgan.core.untrusted import shown
-from graftgan.models.convert import import_source
-
-DESCRIPTION = """Make a source of a file that another program saved, safely.
+"""Make a source of a file that another program saved, safely.
 
 Known are official pickles of StyleGAN2-ADA and StyleGAN3, training files of
 rosinality/stylegan2-pytorch, and the two files of PyTorch's example dcgan; which one it is, its
@@ -30,32 +16,35 @@ examples:
   graftgan transfer my_pictures/ --source sources/ffhq-256 --method freezed
 """
 
+import shlex
+from pathlib import Path
 
-@dataclass(frozen=True)
-class Import:
-    """The file and the source."""
+from tyro.conf import Positional
 
-    file: tyro.conf.Positional[Path]
-    """The file: .pkl, .pt or .pth."""
-    discriminator: Path | None = None
-    """The file of the discriminator, if it has one of its own."""
-    out: Path | None = None
-    """The new source folder; without it, sources/ and the name of the file."""
-    licence: str | None = None
-    """The licence of the weights, for the card."""
+from graftgan.cli.terminal import console, verb, with_bars
+from graftgan.core.errors import shown
+from graftgan.models.convert import import_source
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    options = parse_flags(Import, arguments, prog="graftgan import", description=DESCRIPTION)
-    destination = options.out or Path("sources") / options.file.stem
+@verb
+def main(
+    file: Positional[Path],
+    discriminator: Path | None = None,
+    out: Path | None = None,
+    licence: str | None = None,
+) -> None:
+    """Import a source.
+
+    Args:
+        file: The file: .pkl, .pt or .pth.
+        discriminator: The file of the discriminator, if it has one of its own.
+        out: The new source folder; without it, sources/ and the name of the file.
+        licence: The licence of the weights, for the card.
+    """
+    destination = out or Path("sources") / file.stem
     with with_bars() as progress:
         card = import_source(
-            options.file,
-            destination,
-            discriminator=options.discriminator,
-            licence=options.licence,
-            progress=progress,
+            file, destination, discriminator=discriminator, licence=licence, progress=progress
         )
     networks = card.architecture
     console.print(
@@ -67,4 +56,3 @@ def main(arguments: Sequence[str]) -> int:
     console.print(
         f"use it: graftgan transfer my_pictures/ --source {shlex.quote(str(destination))}"
     )
-    return 0

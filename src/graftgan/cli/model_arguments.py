@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from graftgan.checkpoints import SourceModel
-from graftgan.cli.screen import console
+from graftgan.cli.terminal import console
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import Generator
-from graftgan.models.adapters import AdapterBank, mixed_model
+from graftgan.models.adapters.bank import AdapterBank, mixed_model
 from graftgan.models.sources import open_source
 
 
@@ -29,10 +29,7 @@ def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]
 
 
 def open_model(model: str, *, iteration: int | None, adapters: Sequence[str]) -> SourceModel:
-    """Return both networks of a run or source, with adapters put on, and their card.
-
-    Arguments and errors are those of :func:`open_generator`.
-    """
+    """Return both networks of a model and their card, otherwise as :func:`open_generator`."""
     bank, weights = _bank_of(model, iteration, adapters)
     return mixed_model(bank, weights) if weights else bank.base
 
@@ -48,11 +45,7 @@ def note_weights(weights: Iterable[float]) -> None:
 
 
 def numbers_in(words: str, *, flag: str) -> list[float]:
-    """Return numbers separated by commas.
-
-    Raises:
-        SettingsError: Something between the commas is no number.
-    """
+    """Return numbers separated by commas; anything else is a SettingsError."""
     try:
         return [float(word) for word in words.split(",")]
     except ValueError:
@@ -60,11 +53,7 @@ def numbers_in(words: str, *, flag: str) -> list[float]:
 
 
 def whole_numbers(words: str, *, flag: str) -> list[int]:
-    """Return the numbers in words such as ``1,5,8-10``.
-
-    Raises:
-        SettingsError: There is something else in them.
-    """
+    """Return the numbers in words such as ``1,5,8-10``; anything else is a SettingsError."""
     found: list[int] = []
     for part in words.split(","):
         first, _, last = part.partition("-")
@@ -90,9 +79,9 @@ def _bank_of(
 
 def _path_and_weight(words: str) -> tuple[Path, float]:
     path, colon, number = words.rpartition(":")
-    if not colon or Path(words).exists():
-        return Path(words), 1.0
-    try:
-        return Path(path), float(number)
-    except ValueError:
-        return Path(words), 1.0
+    if colon and not Path(words).exists():
+        try:
+            return Path(path), float(number)
+        except ValueError:
+            pass
+    return Path(words), 1.0

@@ -1,21 +1,4 @@
-"""``graftgan plan``."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, plan_table
-from graftgan.experiments.methods import METHODS
-from graftgan.models.sources import DEFAULT_SOURCE, open_source
-from graftgan.networks import build_pair
-from graftgan.networks.normalisation_statistics import Statistics
-from graftgan.training.procedures import PROCEDURES
-from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_plan
-
-DESCRIPTION = """Show what a plan would do to a source, layer by layer. Nothing is trained.
+"""Show what a plan would do to a source, layer by layer. Nothing is trained.
 
 D(i,j,k) counts from the discriminator's input: freeze the first i layers, AdaFM on the next j,
 fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the first k, AdaFM on
@@ -27,45 +10,58 @@ examples:
   graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
 """
 
+from functools import partial
 
-@dataclass(frozen=True)
-class ShowPlan:
-    """The plan and the source."""
+from tyro.conf import Positional
 
-    plan: tyro.conf.Positional[str] = ""
-    """A preset's name or the notation; without it, whatever there is to choose is listed."""
-    source: str = DEFAULT_SOURCE
-    """The source's name or folder."""
-    frozen_statistics: Statistics = "source"
-    """What frozen and modulated layers normalise with: the source's statistics, or the batch's."""
+from graftgan.cli.terminal import console, plan_table, verb
+from graftgan.experiments.methods import METHODS
+from graftgan.models.sources import DEFAULT_SOURCE, open_source
+from graftgan.networks.backbone import build_pair
+from graftgan.networks.blocks import Statistics
+from graftgan.training.procedures import PROCEDURES
+from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_plan
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    prog = "graftgan plan"
-    options = parse_flags(ShowPlan, arguments, prog=prog, description=DESCRIPTION)
-    if not options.plan:
-        for name, preset in PRESETS.items():
-            console.print(f"{name:<12} {preset}")
-        console.print("\nactions:")
-        for name, action in ACTIONS.items():
-            console.print(f"{name:<20} {action.summary}")
-        console.print("\nmethods, for --method:")
-        for name, method in METHODS.items():
-            console.print(f"{name:<20} {method.summary} ({method.paper})")
-            stands_for = (f"{key}={value}" for key, value in method.settings.items())
-            console.print(f"{'':<20} {', '.join(stands_for)}")
-        console.print("\nprocedures, for --procedure:")
-        for name, procedure in PROCEDURES.items():
-            console.print(f"{name:<20} {procedure.summary}")
-        return 0
-    plan = parse_plan(options.plan)
-    pair = open_source(options.source).pair
+@verb
+def main(
+    plan: Positional[str] = "",
+    source: str = DEFAULT_SOURCE,
+    frozen_statistics: Statistics = "source",
+) -> None:
+    """Show a plan.
+
+    Args:
+        plan: A preset's name or the notation; without it, whatever there is to choose is listed.
+        source: The source's name or folder.
+        frozen_statistics: What frozen and modulated layers normalise with: the source's, or the
+            batch's statistics.
+    """
+    if not plan:
+        _list_choices()
+        return
+    parsed = parse_plan(plan)
+    pair = open_source(source).pair
     fresh = partial(build_pair, pair.architecture)
-    applied = apply_plan(plan, pair, fresh=fresh, statistics=options.frozen_statistics)
+    applied = apply_plan(parsed, pair, fresh=fresh, statistics=frozen_statistics)
     console.print(plan_table(applied.report))
     if needs_probe(applied):
         console.print(
             "by_importance is shown with every filter modulated; a run probes, then decides"
         )
-    return 0
+
+
+def _list_choices() -> None:
+    for name, preset in PRESETS.items():
+        console.print(f"{name:<12} {preset}")
+    console.print("\nactions:")
+    for name, action in ACTIONS.items():
+        console.print(f"{name:<20} {action.summary}")
+    console.print("\nmethods, for --method:")
+    for name, method in METHODS.items():
+        console.print(f"{name:<20} {method.summary} ({method.paper})")
+        stands_for = (f"{key}={value}" for key, value in method.settings.items())
+        console.print(f"{'':<20} {', '.join(stands_for)}")
+    console.print("\nprocedures, for --procedure:")
+    for name, procedure in PROCEDURES.items():
+        console.print(f"{name:<20} {procedure.summary}")

@@ -1,15 +1,18 @@
-"""``graftgan preview``."""
+"""See your pictures as the discriminator would: each beside two augmented versions.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+examples:
+  graftgan preview my_pictures/
+  graftgan preview my_pictures/ --augment light --rows 8 --out light.png
+  graftgan preview my_pictures/ --augment ada --probability 0.5
+"""
+
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from tyro.conf import arg
 
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import ScreenObserver, console
+from graftgan.cli.terminal import PicturesPath, ScreenObserver, console, verb
 from graftgan.core.registry import NamesDoc
 from graftgan.pictures import DataSettings, load_image_set
 from graftgan.reports import save_png
@@ -21,53 +24,36 @@ from graftgan.training.augment import (
     settings_to_show,
 )
 
-DESCRIPTION = """See your pictures as the discriminator would: each beside two augmented versions.
-
-examples:
-  graftgan preview my_pictures/
-  graftgan preview my_pictures/ --augment light --rows 8 --out light.png
-  graftgan preview my_pictures/ --augment ada --probability 0.5
-"""
+_USUAL_DATA, _USUAL_AUGMENTATION = DataSettings(), AugmentationSettings()
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What to show."""
+@verb
+def main(
+    pictures: PicturesPath,
+    augment: Annotated[
+        str, NamesDoc("The augmentation policy: {}.", POLICIES)
+    ] = "diffaugment_color_translation",
+    resolution: int = 64,
+    rows: int = 6,
+    seed: int = 0,
+    out: Path = Path("preview.png"),
+    data: Annotated[DataSettings, arg(name="")] = _USUAL_DATA,
+    augmentation: Annotated[AugmentationSettings, arg(name="")] = _USUAL_AUGMENTATION,
+) -> None:
+    """Show augmented pictures.
 
-    pictures: tyro.conf.Positional[Path]
-    """A folder, zip or npz of pictures."""
-    augment: Annotated[str, NamesDoc("The augmentation policy: {}.", POLICIES)] = (
-        "diffaugment_color_translation"
-    )
-    resolution: int = 64
-    """Height and width of the pictures, in pixels."""
-    rows: int = 6
-    """How many pictures."""
-    seed: int = 0
-    """The seed of the choice and of the augmentation."""
-    out: Path = Path("preview.png")
-    """The grid to write."""
-    data: Annotated[DataSettings, tyro.conf.arg(name="")] = field(default_factory=DataSettings)
-    augmentation: Annotated[AugmentationSettings, tyro.conf.arg(name="")] = field(
-        default_factory=AugmentationSettings
-    )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    prog = "graftgan preview"
-    options = parse_flags(Preview, arguments, prog=prog, description=DESCRIPTION)
-    shown = settings_to_show(options.augment, options.augmentation)
-    augmenter = build_augmenter(options.augment, shown)
-    images = load_image_set(
-        options.pictures,
-        options.data,
-        resolution=options.resolution,
-        seed=options.seed,
-        progress=partial(ScreenObserver().progress, "reading pictures"),
-    )
+    Args:
+        resolution: Height and width of the pictures, in pixels.
+        rows: How many pictures.
+        seed: The seed of the choice and of the augmentation.
+        out: The grid to write.
+        data: How pictures are read.
+        augmentation: How they are augmented.
+    """
+    augmenter = build_augmenter(augment, settings_to_show(augment, augmentation))
+    progress = partial(ScreenObserver().progress, "reading pictures")
+    images = load_image_set(pictures, data, resolution=resolution, seed=seed, progress=progress)
     console.print(images.summary())
-    rows = min(options.rows, len(images.pictures))
-    save_png(preview_grid(images.pictures, augmenter, rows=rows, seed=options.seed), options.out)
-    console.print(f"look at {options.out}")
-    return 0
+    rows = min(rows, len(images.pictures))
+    save_png(preview_grid(images.pictures, augmenter, rows=rows, seed=seed), out)
+    console.print(f"look at {out}")

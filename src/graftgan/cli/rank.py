@@ -1,19 +1,4 @@
-"""``graftgan rank``."""
-
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
-
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, table_of, with_bars
-from graftgan.metrics import Estimate
-from graftgan.studies import Ranking, rank_sources
-from graftgan.training import choose_hardware
-
-DESCRIPTION = """Which source for these pictures? Ranks the local sources without training.
+"""Which source for these pictures? Ranks the local sources without training.
 
 First by KID, the distance between your pictures and what a source draws; where that does not tell
 sources apart, by recall, the share of your pictures that lie within what it draws. Beside them
@@ -26,46 +11,49 @@ examples:
   graftgan rank my_pictures/
   graftgan rank my_pictures/ --sources avatars-64 runs/faces runs/rooms@4000
 """
+
+import shlex
+from pathlib import Path
+
+from graftgan.cli.terminal import Device, PicturesPath, console, table_of, verb, with_bars
+from graftgan.metrics.metric import Estimate
+from graftgan.studies.source_ranking import Ranking, rank_sources
+from graftgan.training import choose_hardware
+
 LEARN_FROM = (Path("runs"), Path("comparisons"), Path("searches"))
 
 
-@dataclass(frozen=True)
-class Rank:
-    """The pictures and the sources."""
+@verb
+def main(
+    pictures: PicturesPath,
+    sources: tuple[str, ...] = (),
+    learn_from: tuple[Path, ...] = LEARN_FROM,
+    samples: int = 250,
+    seed: int = 0,
+    device: Device = "auto",
+) -> None:
+    """Rank sources.
 
-    pictures: tyro.conf.Positional[Path]
-    """A folder, zip or npz of pictures."""
-    sources: tuple[str, ...] = ()
-    """Names or folders; without it, all local ones (`graftgan sources list`)."""
-    learn_from: tuple[Path, ...] = LEARN_FROM
-    """Folders of finished runs, or recorded results, that expectations come from."""
-    samples: int = 250
-    """Pictures drawn from each source."""
-    seed: int = 0
-    """Of latents, choice and resamples."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    prog = "graftgan rank"
-    options = parse_flags(Rank, arguments, prog=prog, description=DESCRIPTION)
+    Args:
+        sources: Names or folders; without it, all local ones (`graftgan sources list`).
+        learn_from: Folders of finished runs, or recorded results, that expectations come from.
+        samples: Pictures drawn from each source.
+        seed: Of latents, choice and resamples.
+    """
     with with_bars() as progress:
         ranking = rank_sources(
-            options.pictures,
-            options.sources or None,
-            learn_from=options.learn_from,
-            samples=options.samples,
-            seed=options.seed,
-            device=str(choose_hardware(options.device, "float32").device),
+            pictures,
+            sources or None,
+            learn_from=learn_from,
+            samples=samples,
+            seed=seed,
+            device=str(choose_hardware(device, "float32").device),
             progress=progress,
         )
     show(ranking)
     first = ranking.candidates[0].name
-    words = shlex.join(["graftgan", "transfer", str(options.pictures), "--source", str(first)])
+    words = shlex.join(["graftgan", "transfer", str(pictures), "--source", str(first)])
     console.print(f"go on with: {words}")
-    return 0
 
 
 def show(ranking: Ranking) -> None:

@@ -1,35 +1,4 @@
-"""``graftgan search``."""
-
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from graftgan.cli.arguments import goes_on, parse_flags
-from graftgan.cli.interrupts import stopped_code
-from graftgan.cli.screen import ScreenObserver, columns_of, console, table_of
-from graftgan.cli.training_verb import folder_named_after, parse_start, table_in_file, value_of
-from graftgan.cli.transfer import DEFAULTS
-from graftgan.reports import duration, in_words
-from graftgan.runs.prepared import Prepared
-from graftgan.studies import (
-    Budget,
-    Forecast,
-    PlanSearch,
-    Proposal,
-    SearchObserver,
-    SearchResult,
-    Trial,
-    check_search,
-    resume_search,
-    run_search,
-)
-from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
-
-DESCRIPTION = """Find the plan: which layers to freeze, to modulate, to fine-tune.
+r"""Find the plan: which layers to freeze, to modulate, to fine-tune.
 
 Every trial is a transfer under another plan, scored against pictures that it is not trained on.
 
@@ -53,14 +22,44 @@ processes can share one search: start --resume in each.
 
 examples:
   graftgan search my_pictures/ --held-out 0.2 --score-every 100
-  graftgan search my_pictures/ --strategy optuna --trials 40 --confirm-seeds 3 \\
+  graftgan search my_pictures/ --strategy optuna --trials 40 --confirm-seeds 3 \
       --reference all_pictures.zip --score-every 100 --out searches/mine
-  graftgan search my_pictures/ --strategy grid --networks generator --dry-run \\
+  graftgan search my_pictures/ --strategy grid --networks generator --dry-run \
       --held-out 0.2 --score-every 100
   graftgan search --resume searches/mine
   graftgan search --resume searches/mine --trials 80
   graftgan transfer my_pictures/ --config searches/mine/winner.toml
 """
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from graftgan.cli.ending import stopped_code
+from graftgan.cli.terminal import (
+    NO_PREFIXES,
+    Device,
+    ScreenObserver,
+    columns_of,
+    console,
+    goes_on,
+    parse_flags,
+    print_findings,
+    table_of,
+)
+from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.experiments.experiment import Experiment
+from graftgan.reports import duration, in_words
+from graftgan.runs.build import Prepared
+from graftgan.studies.plan_search import Budget, PlanSearch
+from graftgan.studies.queue import Forecast, SearchObserver, check_search, resume_search, run_search
+from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
+from graftgan.studies.search_result import SearchResult
+from graftgan.studies.trials import Proposal, Trial
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ class StartSearch:
     """The folder; without it, searches/<name of the pictures>."""
     config: Path | None = None
     """An experiment file (TOML) for what all trials share; flags given beside it win."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    device: Device = "auto"
     dry_run: bool = False
     """Check everything and list the trials that are known beforehand, but train nothing."""
 
@@ -85,16 +83,13 @@ class ResumeSearch:
     resume: Path
     """Its folder."""
     budget: Annotated[Budget, tyro.conf.arg(name="")] = field(default_factory=Budget)
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    device: Device = "auto"
 
 
 class SearchScreen(ScreenObserver, SearchObserver):
     """Shows which trial is under way, and what all of them will about cost."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(continues=f"graftgan search --resume {shlex.quote(str(folder))}")
-        self._waiting = False
+    _waiting = False
 
     def prepared(self, prepared: Prepared) -> None:
         """Say nothing: the parts that all trials share were checked before the first."""
@@ -121,16 +116,10 @@ class SearchScreen(ScreenObserver, SearchObserver):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    prog = "graftgan search PICTURES"
+    names: dict[str, Any] = {"prog": "graftgan search PICTURES", "description": __doc__}
     if goes_on(arguments):
-        options = parse_flags(
-            ResumeSearch,
-            arguments,
-            prog=prog,
-            description=DESCRIPTION,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-        screen = SearchScreen(options.resume)
+        options = parse_flags(ResumeSearch, arguments, config=NO_PREFIXES, **names)
+        screen = SearchScreen("search", options.resume)
         result = resume_search(
             options.resume,
             budget=None if options.budget.unlimited else options.budget,
@@ -138,24 +127,18 @@ def main(arguments: Sequence[str]) -> int:
             observer=screen,
         )
         return _finish(result, options.resume, screen)
-    config = value_of("config", arguments)
-    table = table_in_file(config, "search")
-    start = parse_start(
-        lambda experiment: StartSearch(
-            PlanSearch.around(experiment, table, where=f"{config}, [search]")
-        ),
-        arguments,
-        DEFAULTS,
-        prog=prog,
-        description=DESCRIPTION,
-    )
+    start = parse_start(_start_of, arguments, DEFAULTS, table="search", **names)
     search = start.search
     destination = start.out or folder_named_after(search.base.pictures, home="searches")
     if start.dry_run:
         return _show(search, check_search(search.located(), device=start.device), destination)
-    screen = SearchScreen(destination)
+    screen = SearchScreen("search", destination)
     result = run_search(search, destination, device=start.device, observer=screen)
     return _finish(result, destination, screen)
+
+
+def _start_of(experiment: Experiment, table: Any, where: str) -> StartSearch:
+    return StartSearch(PlanSearch.around(experiment, table, where=where))
 
 
 def _left(forecast: Forecast) -> str:
@@ -173,7 +156,12 @@ def _left(forecast: Forecast) -> str:
 
 def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> int:
     title = f"{len(known)} trials known beforehand, in {destination}; nothing was trained"
-    lines = [(p.why, str(p.overrides["plan"]), _beside_the_plan(p)) for p in known]
+    lines: list[tuple[str, str, str]] = []
+    for trial in known:
+        settings = [
+            f"{name} = {value}" for name, value in trial.overrides.items() if name != "plan"
+        ]
+        lines.append((trial.why, str(trial.overrides["plan"]), ", ".join(settings)))
     console.print(table_of(("why", "plan", "settings"), lines, title=title))
     training = search.base.training
     batch = training.batch_size or "the usual number of"
@@ -184,21 +172,14 @@ def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> i
     return 0
 
 
-def _beside_the_plan(proposal: Proposal) -> str:
-    settings = {k: v for k, v in proposal.overrides.items() if k != "plan"}
-    return ", ".join(f"{name} = {value}" for name, value in settings.items())
-
-
 def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> int:
     chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
     cells = columns_of(TRIAL_HEADINGS, trial_rows(result), chosen)
     lines = [[cell.split(":")[0] for cell in row] for row in cells]
-    console.print(table_of(chosen, lines, title=_title(result), overflow="fold"))
-    for sentence in result.says:
-        console.print(sentence)
-    for note in result.notes:
-        console.print(f"note: {note}")
-    console.print(f"look at {destination / 'search.html'}")
+    where = "at the end" if result.judge == "end" else "at the best checkpoint"
+    title = f"{result.score} {where}, {result.better} is better" if result.score else "no score yet"
+    console.print(table_of(chosen, lines, title=title, overflow="fold"))
+    print_findings(result.says, result.notes, destination / "search.html")
     if result.winner is not None:
         winner = shlex.quote(str(destination / "winner.toml"))
         console.print(f"use it: graftgan transfer PICTURES --config {winner}")
@@ -208,12 +189,5 @@ def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> in
             console.print(f"there is no winner, and no winner.toml: {why}")
         has_failed = any(trial.has_failed for trial in result.trials)
         return 1 if has_failed or not result.ranking else 0
-    console.print(f"go on with graftgan search --resume {shlex.quote(str(destination))}")
+    console.print(f"go on with {screen.continues}")
     return stopped_code(screen.stopped_by or "SIGINT")
-
-
-def _title(result: SearchResult) -> str:
-    if not result.score:
-        return "no score yet"
-    where = "at the end" if result.judge == "end" else "at the best checkpoint"
-    return f"{result.score} {where}, {result.better} is better"

@@ -1,21 +1,4 @@
-"""``graftgan sources``."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
-from rich.table import Table
-from rich.text import Text
-
-from graftgan.checkpoints import SourceCard
-from graftgan.cli.arguments import parse_flags
-from graftgan.cli.screen import console, table_of
-from graftgan.core.errors import SourceError
-from graftgan.models.sources import find_source, list_sources, open_source, pack_run
-
-DESCRIPTION = """List the sources on this machine, show one, or pack a run as a new one.
+"""List the sources on this machine, show one, or pack a run as a new one.
 
 Sources are found in the package and in ~/.graftgan/sources (or $GRAFTGAN_SOURCES); any source
 folder or run folder can also be named by its path.
@@ -26,71 +9,20 @@ examples:
   graftgan sources pack runs/faces ~/.graftgan/sources/faces-64 --licence "CC0 1.0"
 """
 
+from pathlib import Path
 
-@dataclass(frozen=True)
-class List:
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional
+
+from graftgan.checkpoints import SourceCard
+from graftgan.cli.terminal import Half, console, subverbs, table_of
+from graftgan.core.errors import SourceError
+from graftgan.models.sources import find_source, list_sources, open_source, pack_run
+
+
+def show_all() -> None:
     """List the sources on this machine."""
-
-
-@dataclass(frozen=True)
-class Show:
-    """Show the card of a source."""
-
-    source: tyro.conf.Positional[str]
-    """The source's name, or a source or run folder."""
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Pack the networks of a run as a source folder: averaged generator, modulations folded."""
-
-    run: tyro.conf.Positional[Path]
-    """The run folder."""
-    destination: tyro.conf.Positional[Path]
-    """The new source folder; its name is the source's name."""
-    licence: str
-    """The licence of the pictures, and so of the weights."""
-    data: str | None = None
-    """The pictures in words."""
-    command: str = "not stated"
-    """The command that makes the source again."""
-    notes: str = ""
-    """Anything a user should know."""
-    iteration: int | None = None
-    """The checkpoint to take; without it, the newest."""
-    half: bool = False
-    """Store 16-bit numbers: half the size, no visible difference."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
-    kind: Any = (
-        Annotated[List, tyro.conf.subcommand("list")]
-        | Annotated[Show, tyro.conf.subcommand("show")]
-        | Annotated[Pack, tyro.conf.subcommand("pack")]
-    )
-    words = list(arguments) or ["--help"]
-    options = parse_flags(kind, words, prog="graftgan sources", description=DESCRIPTION)
-    if isinstance(options, List):
-        console.print(_table())
-    elif isinstance(options, Show):
-        _show(open_source(options.source).card, find_source(options.source))
-    else:
-        card = pack_run(
-            options.run,
-            options.destination,
-            licence=options.licence,
-            data=options.data,
-            command=options.command,
-            notes=options.notes,
-            iteration=options.iteration,
-            half=options.half,
-        )
-        _show(card, options.destination)
-    return 0
-
-
-def _table() -> Table:
     table = table_of(("name", "networks", "data", "licence", "objective", "iterations"))
     for folder, card in list_sources():
         if isinstance(card, SourceError):
@@ -99,14 +31,59 @@ def _table() -> Table:
         shape = f"{card.architecture.backbone} {card.architecture.resolution}px"
         iterations = f"{card.iterations:,}"
         table.add_row(card.name, shape, card.data, card.licence, card.objective, iterations)
-    return table
+    console.print(table)
 
 
-def _show(card: SourceCard, folder: Path) -> None:
+def show_card(source: Positional[str]) -> None:
+    """Show the card of a source.
+
+    Args:
+        source: The source's name, or a source or run folder.
+    """
+    _print(open_source(source).card, find_source(source))
+
+
+def pack(
+    run: Positional[Path],
+    destination: Positional[Path],
+    licence: str,
+    data: str | None = None,
+    command: str = "not stated",
+    notes: str = "",
+    iteration: int | None = None,
+    half: Half = False,
+) -> None:
+    """Pack the networks of a run as a source folder: averaged generator, modulations folded.
+
+    Args:
+        run: The run folder.
+        destination: The new source folder; its name is the source's name.
+        licence: The licence of the pictures, and so of the weights.
+        data: The pictures in words.
+        command: The command that makes the source again.
+        notes: Anything a user should know.
+        iteration: The checkpoint to take; without it, the newest.
+    """
+    card = pack_run(
+        run,
+        destination,
+        licence=licence,
+        data=data,
+        command=command,
+        notes=notes,
+        iteration=iteration,
+        half=half,
+    )
+    _print(card, destination)
+
+
+def _print(card: SourceCard, folder: Path) -> None:
     table = Table(show_header=False, title=Text(str(folder)), title_justify="left")
     for name, value in card.as_dict().items():
-        shown = (
-            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        )
-        table.add_row(name, str(shown))
+        is_table = isinstance(value, dict)
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if is_table else str(value)
+        table.add_row(name, shown)
     console.print(table)
+
+
+main = subverbs(__name__, list=show_all, show=show_card, pack=pack)

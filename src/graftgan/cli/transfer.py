@@ -1,19 +1,4 @@
-"""``graftgan transfer``."""
-
-from collections.abc import Sequence
-from pathlib import Path
-
-import tyro
-
-from graftgan.cli.arguments import goes_on
-from graftgan.cli.screen import ScreenObserver, console
-from graftgan.cli.training_verb import short_flags, train, value_of
-from graftgan.core.settings import read_toml
-from graftgan.experiments.experiment import Experiment
-from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
-from graftgan.studies import rank_sources
-
-DESCRIPTION = """Graft a source onto your pictures.
+"""Graft a source onto your pictures.
 
 Each layer of the source's discriminator and generator is frozen, modulated (AdaFM) or fine-tuned,
 as the plan says. Without --source the most promising of the local sources is taken (graftgan rank);
@@ -30,15 +15,93 @@ examples:
   torchrun --nproc-per-node 2 -m graftgan transfer my_pictures/
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from graftgan.cli.ending import stopped_code
+from graftgan.cli.terminal import (
+    NO_PREFIXES,
+    Device,
+    ScreenObserver,
+    console,
+    given_of,
+    goes_on,
+    parse_flags,
+    resume_command,
+)
+from graftgan.core.errors import SettingsError
+from graftgan.core.files import without_archive_ending
+from graftgan.core.registry import suggest
+from graftgan.core.settings import dotted_names, parse, read_toml, to_toml
+from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.methods import under_method, with_method
+from graftgan.experiments.records import RunState
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
+from graftgan.runs.build import prepare
+from graftgan.runs.run import refuse_full, resume, run
+from graftgan.studies.source_ranking import rank_sources
+from graftgan.training import choose_hardware
+
+S = TypeVar("S")
+
 DEFAULTS = Experiment(
     pictures=tyro.MISSING, source=DEFAULT_SOURCE, augment="diffaugment_color_translation"
 )
+
+_RENAMED = {  # flags of NVIDIA's StyleGAN programs
+    "gamma": "r1-gamma",
+    "batch": "batch-size",
+    "p": "probability",
+    "target": "adaptive-target",
+}
+_POLICIES = {"ada": "ada", "fixed": "bgc", "noaug": "none"}
+_YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
+_WHOLE_BLOCKS = [0, *range(4, 26, 3)]
+"""Convolutions in a StyleGAN's first blocks up to 1024 px: three in each, and one from colours."""
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """A new run."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """The run folder; without it, runs/<name of the pictures>."""
+    config: Path | None = None
+    """An experiment file (TOML); flags given beside it win."""
+    device: Device = "auto"
+    dry_run: bool = False
+    """Check everything and show it, but train nothing and write nothing."""
+
+
+@dataclass(frozen=True)
+class ResumeRun:
+    """A run to go on with."""
+
+    resume: Path
+    """The run folder."""
+    iterations: int | None = None
+    """A new, larger number of iterations."""
+    seconds: float | None = None
+    """A new, larger limit in seconds of training."""
+    pictures: Path | None = None
+    """Where its pictures lie now, if they were moved."""
+    reference: Path | None = None
+    """Where the pictures lie now that it is scored against."""
+    keep_pictures: bool = True
+    """Keep the scored pictures, or no longer; without either flag as before."""
+    device: Device = "auto"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     chosen = [*arguments, *_ranked_source(arguments)]
-    return train(chosen, DEFAULTS, verb="transfer", description=DESCRIPTION)
+    return train(chosen, DEFAULTS, verb="transfer", description=__doc__)
 
 
 def _ranked_source(arguments: Sequence[str]) -> list[str]:
@@ -47,7 +110,7 @@ def _ranked_source(arguments: Sequence[str]) -> list[str]:
     Raises:
         GraftganError: The pictures cannot be read.
     """
-    words = short_flags(arguments)
+    words = _short_flags(arguments)
     pictures = words[0] if words and not words[0].startswith("-") else value_of("pictures", words)
     config = value_of("config", words)
     named = value_of("source", words) or (config and read_toml(Path(config)).get("source"))
@@ -64,3 +127,164 @@ def _ranked_source(arguments: Sequence[str]) -> list[str]:
             "takes another)"
         )
     return ["--source", first.name]
+
+
+def train(
+    arguments: Sequence[str], defaults: Experiment, *, verb: str, description: str | None
+) -> int:
+    """Start or resume a run, as the arguments of a training verb say; return the exit code."""
+    prog = f"graftgan {verb} PICTURES"
+    observer = ScreenObserver()
+    if goes_on(arguments):
+        options = parse_flags(ResumeRun, arguments, prog=prog, description=description)
+        changes = {name: value for name, value in vars(options).items() if name != "resume"}
+        if not given_of(["keep-pictures", "no-keep-pictures"], arguments):
+            changes["keep_pictures"] = None
+        return _finish(resume(options.resume, observer=observer, **changes), observer)
+    start = parse_start(_start_of, arguments, defaults, prog=prog, description=description)
+    experiment = start.experiment
+    if (verb == "transfer") == (experiment.source is None):
+        raise SettingsError(
+            "transfer needs a --source; from fresh weights use `graftgan pretrain`"
+            if verb == "transfer"
+            else "pretrain starts from fresh weights; `graftgan transfer` takes a source"
+        )
+    destination = start.out or folder_named_after(experiment.pictures, home="runs")
+    if not start.dry_run:
+        return _finish(
+            run(experiment, destination, device=start.device, observer=observer), observer
+        )
+    refuse_full(destination)
+    prepared = prepare(experiment, choose_hardware(start.device, experiment.training.precision))
+    console.print(to_toml(prepared.experiment))
+    observer.prepared(prepared)
+    return 0
+
+
+def _start_of(experiment: Experiment, table: Any, where: str) -> StartRun:
+    del table, where  # of a study
+    return StartRun(experiment)
+
+
+def _finish(folder: RunFolder, observer: ScreenObserver) -> int:
+    card = folder.card()
+    if observer.leads:
+        console.print(
+            f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
+        )
+        if card.message:
+            console.print(card.message)
+        if card.warning:
+            console.print(f"note: {card.warning}")
+        if card.state == RunState.INTERRUPTED:
+            console.print(f"continue with {resume_command(folder.path)}")
+        if (page := folder.path / "report.html").is_file():
+            console.print(f"look at {page}")
+    if card.state in {RunState.FINISHED, RunState.STOPPED}:
+        return 0
+    return stopped_code(observer.stopped_by or "SIGINT")
+
+
+def folder_named_after(pictures: Path, *, home: str) -> Path:
+    """Return the folder in ``home`` that is used where a person names none."""
+    return Path(home) / without_archive_ending(pictures.resolve().name)
+
+
+def parse_start(
+    start: Callable[[Experiment, Any, str], S],
+    arguments: Sequence[str],
+    defaults: Experiment,
+    *,
+    table: str = "",
+    **options: Any,
+) -> S:
+    """Return what ``start`` makes of the defaults, under the flags and the file of --config.
+
+    ``start`` also gets the ``table`` of a study in that file, and where it stands. ``options`` are
+    those of :func:`parse_flags`. A SettingsError where a flag or setting is wrong.
+    """
+    arguments = _short_flags(arguments)
+    if arguments and not arguments[0].startswith("-"):
+        arguments[:1] = ["--pictures", arguments[0]]
+    config = value_of("config", arguments)
+    tables: dict[str, Any] = {}
+    if config is not None:
+        data = under_method({"pictures": "", **read_toml(Path(config))})
+        tables = {study: data.pop(study, {}) for study in ("compare", "search")}
+        defaults = parse(Experiment, data, where=config)
+        if not data["pictures"]:
+            defaults = replace(defaults, pictures=tyro.MISSING)
+    method = value_of("method", arguments)
+    if method is not None:
+        defaults = with_method(defaults, method)
+    default = start(defaults, tables.get(table, {}), f"{config}, [{table}]")
+    return parse_flags(type(default), arguments, default=default, config=NO_PREFIXES, **options)
+
+
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """Return what is given for ``flag``, which decides the defaults of the others."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"--{flag}="):
+            return argument.partition("=")[2]
+        if argument == f"--{flag}" and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def _short_flags(arguments: Sequence[str]) -> list[str]:
+    """Turn dotted flags, such as ``--training.iterations``, and a StyleGAN's into ours.
+
+    Raises:
+        SettingsError: A dotted flag names no setting.
+    """
+    known = list(dotted_names(Experiment))
+    return [_short(argument, known) for argument in in_our_words(arguments)]
+
+
+def _short(argument: str, known: list[str]) -> str:
+    flag, equals, value = argument.removeprefix("--").partition("=")
+    if not argument.startswith("--") or "." not in flag:
+        return argument
+    name = flag.replace("-", "_")
+    if name not in known:
+        raise SettingsError(f"no setting '{flag}'; {suggest(name, known)}")
+    return f"--{name.rpartition('.')[2]}{equals}{value}"
+
+
+def in_our_words(arguments: Sequence[str]) -> list[str]:
+    """Return ``arguments`` with every flag of NVIDIA's StyleGAN programs replaced by ours.
+
+    Raises:
+        SettingsError: Such a flag has a value that it does not take.
+    """
+    words = iter(arguments)
+    translated: list[str] = []
+    for word in words:
+        flag, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or flag not in {"mirror", "aug", "freezed", *_RENAMED}:
+            translated.append(word)
+        else:
+            translated += _translated(flag, value if equals else next(words, ""))
+    return translated
+
+
+def _translated(flag: str, value: str) -> list[str]:
+    if flag in _RENAMED:
+        return [f"--{_RENAMED[flag]}", value]
+    if flag == "mirror":
+        if value.lower() not in _YES | _NO:
+            raise SettingsError(f"--mirror takes 1 or 0, got '{value}'; here it is --flip")
+        return ["--flip" if value.lower() in _YES else "--no-flip"]
+    if flag == "aug":
+        if value not in _POLICIES:
+            raise SettingsError(
+                f"--aug takes {', '.join(_POLICIES)}, got '{value}'; --augment takes every policy"
+            )
+        return ["--augment", _POLICIES[value]]
+    if not value.isdecimal() or int(value) not in _WHOLE_BLOCKS:
+        raise SettingsError(
+            f"--freezed counts convolutions, and here whole blocks freeze: "
+            f"{', '.join(map(str, _WHOLE_BLOCKS))}; got '{value}'. With other networks than "
+            "StyleGANs take --method freezed, or --plan"
+        )
+    return ["--plan", f"D({_WHOLE_BLOCKS.index(int(value))},0,*) G(0,0,*)"]

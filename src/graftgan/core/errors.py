@@ -1,24 +1,49 @@
-"""The errors a person can meet, as one small tree.
-
-GraftganError
-    SettingsError      a setting has a wrong name, type or value
-        UnknownName    a registry has nothing by that name
-    PlanError          a plan does not fit the networks
-    ImageSetError      pictures cannot become an image set
-    CollectError       pictures cannot be collected, or not into that folder
-    SourceError        a source model is missing or unusable
-    CheckpointError    weights or cards on disk are missing, damaged or of another network
-    RunError           a run folder cannot be started, written or continued
-    ScoreError         a score cannot be measured, or two cannot be compared
-    TrainingDiverged   training produced not-a-number or collapsed
+"""What a person is told: the errors they can meet, and how far a work is.
 
 Each message says what is wrong, where, what was expected and what to do. The command line prints
-it as one line and exits with code 2; library callers catch ``GraftganError``.
+it as one line and exits with code 2; library callers catch ``GraftganError``. Text that came from a
+file, a server or a library is made fit for a terminal.
 """
 
-from graftgan.core.untrusted import shown
+import unicodedata
+from collections.abc import Callable
 
 _LONGEST = 2_000  # characters of a message
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, formats, surrogates, separators
+_JOINERS = "\u200c\u200d"  # parts of words in Persian and Hindi, and of emoji
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, how much is done, how much there is)."""
+
+CountProgress = Callable[[int, int], None]
+"""Called with (how much is done, how much there is), where the caller knows what is being done."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+    del what, done, total
+
+
+def shown(text: object, limit: int = 80) -> str:
+    """Return ``text`` in one line of at most ``limit`` characters, for a message.
+
+    What a terminal would obey instead of show is escaped, as by :func:`escaped`; a text that is
+    longer ends in ``…``.
+    """
+    safe = escaped(str(text)[: limit + 1])
+    return safe if len(safe) <= limit else f"{safe[: limit - 1]}…"
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    r"""Return ``text`` with every character that a terminal would not show as ``\x1b`` or alike.
+
+    These are controls (C0, C1, DEL), line and paragraph separators, marks that turn the direction
+    of writing or are invisible, and lone surrogates; those in ``keep`` stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    obeyed = {c for c in {*text} - {*_JOINERS, *keep} if unicodedata.category(c) in _INVISIBLE}
+    return "".join(ascii(c)[1:-1] if c in obeyed else c for c in text)
 
 
 class GraftganError(Exception):

@@ -1,4 +1,7 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and locks that end with their process.
+
+Where something cannot be written, the ``RunError`` says why, and what to do.
+"""
 
 import errno
 import glob
@@ -6,37 +9,42 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
-from graftgan.core.errors import GraftganError, RunError
-from graftgan.core.untrusted import shown
+from graftgan.core.errors import GraftganError, RunError, shown
 
 _LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
 _DAY_S = 86_400
 _DEEPEST = 64  # levels of JSON or TOML
 _CHECK = "line_check"  # the key of a line's checksum
+_ASIDE = ".old"  # ends the name of a folder that its successor has not yet replaced
+_HASHED = "sha256-"
+_BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _ADVICE = {
-    errno.ENOSPC: "free some space or choose another folder",
-    errno.EDQUOT: "free some space or choose another folder",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"
+    ),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.ENOTDIR), "a part of the path is a file; choose another folder"
+    ),
     errno.EFBIG: "the limit on the size of a file is reached; raise it or choose another folder",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EEXIST: "a part of the path is a file; choose another folder",
-    errno.ENOTDIR: "a part of the path is a file; choose another folder",
     errno.ENOENT: "the folder was moved or deleted meanwhile, or never existed",
     errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
 }
+LOCK = ".lock"
+"""Inside a folder that one process at a time may write."""
 
 
 @contextmanager
@@ -45,27 +53,28 @@ def written_whole(path: Path, *, replace: bool = True) -> Generator[Path]:
 
     The block creates a file or a folder at the temporary path. On any error, and after a kill,
     ``path`` is as it was. What a killed process left beside ``path`` is cleared away by the next
-    process that writes there.
-
-    Args:
-        path: The file or folder to write.
-        replace: Whether a folder that stands at ``path`` may be replaced; else it must be empty.
-
-    Raises:
-        RunError: The disk is full, the place cannot be written, or is taken.
+    process that writes there. Without ``replace`` a folder at ``path`` must be empty.
     """
-    partial = path.with_name(_partial_name(path.name))
+    partial = _partial_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clear_killed(path.parent)
-        _remove(partial)
-        yield partial
-        _flush_to_disk(partial)
-        _put_in_place(partial, path, replace=replace)
-    except OSError as error:
-        raise RunError(_explain(error, path)) from error
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clear_killed(path.parent)
+            _remove(partial)
+            yield partial
+            _flush_to_disk(partial)
+            _put_in_place(partial, path, replace=replace)
     finally:
         _remove(partial)
+
+
+@contextmanager
+def _explained(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "choose another folder")
+        raise RunError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,51 +83,41 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, where it is not there yet.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
 
-    Raises:
-        RunError: The disk is full, or the place cannot be written.
-    """
-    try:
+
+def make_folder(path: Path) -> None:
+    """Make a folder, where it is not there yet."""
+    with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(_explain(error, path)) from error
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append ``text`` to ``path``, all of it or nothing.
-
-    It is handed over in one piece, so that only the machine's end could cut it short.
-
-    Raises:
-        RunError: The disk is full, or the place cannot be written.
-    """
+    """Append ``text`` to ``path``, as :func:`append_bytes` does."""
     append_bytes(path, text.encode("utf-8"))
 
 
 def append_bytes(path: Path, content: bytes) -> None:
-    """Append ``content`` to ``path``, as :func:`append_text` does."""
-    try:
-        with path.open("ab", buffering=0) as handle:
-            before = os.fstat(handle.fileno()).st_size
-            try:
-                if handle.write(content) != len(content):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                with suppress(OSError):
-                    handle.truncate(before)
-                raise
-    except OSError as error:
-        raise RunError(_explain(error, path)) from error
+    """Append ``content`` to ``path``, all of it or nothing.
+
+    It is handed over in one piece, so that only the machine's end could cut it short.
+    """
+    with _explained(path), path.open("ab", buffering=0) as handle:
+        before = os.fstat(handle.fileno()).st_size
+        try:
+            if handle.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with suppress(OSError):
+                handle.truncate(before)
+            raise
 
 
 def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
-    """Append ``lines`` as JSON with a checksum, each on a line of its own, all of them or none.
-
-    Raises:
-        RunError: The disk is full, or the place cannot be written.
-    """
+    """Append ``lines`` as JSON with a checksum, each on a line of its own, all of them or none."""
     append_text(path, as_checked_jsonl(lines))
 
 
@@ -135,19 +134,12 @@ def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Write each of ``lines`` as one line of JSON, the file whole.
-
-    Raises:
-        RunError: The disk is full, or the place cannot be written.
-    """
+    """Write each of ``lines`` as one line of JSON, the file whole."""
     write_text(path, as_jsonl(lines))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON-lines file, oldest first.
-
-    What :func:`read_numbered_jsonl` calls damaged is skipped. A missing file gives an empty list.
-    """
+    """Return the objects of a JSON-lines file, oldest first, as far as they are not damaged."""
     return list(read_numbered_jsonl(path)[0].values())
 
 
@@ -157,23 +149,37 @@ def read_numbered_jsonl(path: Path) -> tuple[dict[int, dict[str, Any]], list[str
     A line is damaged if it is cut short, as the last one of a killed run may be, or no object, or
     has a checksum that is not its own. A missing file gives nothing.
     """
+    whole: dict[int, dict[str, Any]] = {}
+    problems: list[str] = []
     try:
-        return _numbered(path.read_bytes().decode("utf-8", errors="replace"), path.name)
+        text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError:
-        return {}, []
+        return whole, problems
+    for number, fields in _lines_of(text):
+        if fields is None:
+            problems.append(f"line {number} of {path.name}: it is cut short, or no JSON object")
+        elif fields.pop(_CHECK, None) in (None, _seal(fields)[:8]):
+            whole[number] = fields
+        else:
+            problems.append(f"line {number} of {path.name}: it does not match its checksum")
+    return whole, problems
 
 
 def parse_jsonl(text: str) -> Iterator[dict[str, Any]]:
     """Yield the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
-    for _, entry in _lines_of(text):
-        if entry is not None:
-            yield entry
+    return (entry for _, entry in _lines_of(text) if entry is not None)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole."""
-    with written_whole(path) as partial:
-        partial.write_bytes(content)
+def _lines_of(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield the number of each line that is not empty, and its object; None: it is none."""
+    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                entry = parse_json(line)
+            except ValueError:
+                entry = None
+            yield number, cast("dict[str, Any]", entry) if isinstance(entry, dict) else None
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -196,9 +202,8 @@ def read_json(path: Path, *, error: type[GraftganError]) -> Any:
 def parse_json(text: str | bytes) -> Any:
     """Return the data that ``text`` is JSON of, which may come from anywhere.
 
-    Raises:
-        ValueError: It is no JSON, names a key twice, is nested too deeply, or holds a whole number
-            of thousands of digits.
+    A ValueError where it is no JSON, names a key twice, is nested too deeply, or holds a whole
+    number of thousands of digits.
     """
     try:
         if isinstance(text, bytes):
@@ -215,11 +220,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def refuse_deep(data: object) -> None:
-    """Refuse plain data that is nested more deeply than any file of ours, and than code can follow.
-
-    Raises:
-        RecursionError: It is.
-    """
+    """Raise RecursionError where plain data is nested more deeply than any file of ours."""
     level: list[Any] = [data] if isinstance(data, dict | list) else []
     for _ in range(_DEEPEST):
         inner = [
@@ -234,6 +235,14 @@ def refuse_deep(data: object) -> None:
     raise RecursionError("nested too deeply")
 
 
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has the key '{shown(name)}' twice")
+    return data
+
+
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
     """Write ``data`` as JSON with a fingerprint of itself, whole."""
     write_json(path, sealed(data))
@@ -245,16 +254,7 @@ def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[str, Any]:
-    """Return the data that :func:`write_sealed` wrote.
-
-    Args:
-        path: The file.
-        error: What to raise.
-        advice: What to do when the file is damaged.
-
-    Raises:
-        GraftganError: Of the class ``error``: the file is missing, or is not as it was written.
-    """
+    """Return the data that :func:`write_sealed` wrote, or raise ``error`` with the ``advice``."""
     data = read_json(path, error=error)
     try:
         return unsealed(data)
@@ -263,11 +263,7 @@ def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[
 
 
 def unsealed(data: object) -> dict[str, Any]:
-    """Return what :func:`sealed` was given.
-
-    Raises:
-        ValueError: ``data`` is not as it was sealed; the text says why.
-    """
+    """Return what :func:`sealed` was given; a ValueError says why ``data`` is not as it was."""
     if not isinstance(data, dict):
         raise ValueError("it holds no JSON object")
     fields = dict(cast("dict[str, Any]", data))
@@ -281,11 +277,7 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 
 def refuse_unwritable_names(*paths: Path) -> None:
-    """Refuse paths that no text can hold, before any work: files of weights and settings need it.
-
-    Raises:
-        RunError: The name of one, or of a folder above it, is not UTF-8.
-    """
+    """Refuse paths that are not UTF-8, before any work: files of weights and settings need it."""
     for path in paths:
         try:
             str(path.absolute()).encode()
@@ -304,11 +296,7 @@ def is_there(path: Path) -> bool:
 
 
 def cache_home() -> Path:
-    """Return where caches lie: ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``.
-
-    Raises:
-        RuntimeError: There is no home folder.
-    """
+    """Return ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``; a RuntimeError without a home folder."""
     root = os.environ.get("GRAFTGAN_CACHE")
     return Path(root) if root else Path("~/.cache/graftgan").expanduser()
 
@@ -319,17 +307,11 @@ def without_archive_ending(name: str) -> str:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a folder, so that after a kill it is there as it was, or not at all.
-
-    Raises:
-        RunError: The place cannot be written.
-    """
-    leftover = path.with_name(_partial_name(path.name))
+    """Remove a folder, so that after a kill it is there as it was, or not at all."""
+    leftover = _partial_of(path)
     _remove(leftover)
-    try:
+    with _explained(path):
         path.rename(leftover)
-    except OSError as error:
-        raise RunError(_explain(error, path)) from error
     _remove(leftover)
 
 
@@ -337,7 +319,7 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
     """Delete what writers left behind in ``folder``: those of ``name``, or all.
 
     Call it only where no other process writes: it also removes what is being written. A folder
-    that was stepped aside while its successor was put in place is put back if that never happened.
+    whose successor never took its place is put back.
     """
     pattern = ".*" if name is None else glob.escape(f".{_short(name)}")
     for leftover in folder.glob(f"{pattern}.partial-*"):
@@ -387,12 +369,8 @@ def _is_alive(process: int, leftover: Path) -> bool:
     return True
 
 
-_ASIDE = ".old"  # ends the name of a folder that its successor has not yet replaced
-_HASHED = "sha256-"
-
-
-def _partial_name(name: str) -> str:
-    return f".{_short(name)}{partial_ending()}"
+def _partial_of(path: Path) -> Path:
+    return path.with_name(f".{_short(path.name)}{partial_ending()}")
 
 
 def partial_ending() -> str:
@@ -411,40 +389,6 @@ def _short(name: str) -> str:
 def _machine() -> str:
     """Return the machine's name: on a shared disk another machine's processes cannot be asked."""
     return "".join(c for c in platform.node() if c.isalnum())[:40] or "machine"
-
-
-def _numbered(text: str, name: str) -> tuple[dict[int, dict[str, Any]], list[str]]:
-    whole: dict[int, dict[str, Any]] = {}
-    problems: list[str] = []
-    for number, fields in _lines_of(text):
-        if fields is None:
-            problems.append(f"line {number} of {name}: it is cut short, or no JSON object")
-        elif fields.pop(_CHECK, None) in (None, _seal(fields)[:8]):
-            whole[number] = fields
-        else:
-            problems.append(f"line {number} of {name}: it does not match its checksum")
-    return whole, problems
-
-
-def _lines_of(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yield the number of each line that is not empty, and its object; None: it is none."""
-    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
-    for number, line in enumerate(re.finditer(r"[^\n]*(?:\n|$)", text), start=1):
-        if not line.group().strip():
-            continue
-        try:
-            entry = parse_json(line.group())
-        except ValueError:
-            entry = None
-        yield number, cast("dict[str, Any]", entry) if isinstance(entry, dict) else None
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"it has the key '{shown(name)}' twice")
-    return data
 
 
 def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
@@ -482,7 +426,104 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _explain(error: OSError, path: Path) -> str:
-    reason = error.strerror or str(error)
-    advice = _ADVICE.get(error.errno or 0, "choose another folder")
-    return f"cannot write {path}: {reason}; {advice}"
+class FileLock:
+    """A lock between processes of one machine, on a file that says which one holds it.
+
+    Where the file system knows no locks, every process gets the lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: FileIO | None = None
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Take the lock; return whether that was possible without waiting, or after it."""
+        file = self._path.open("ab+", buffering=0)
+        try:
+            _lock(file, wait=wait)
+        except OSError as error:
+            if error.errno in _BUSY:
+                file.close()
+                return False
+        self._file = file
+        with suppress(OSError):  # a full disk: then nobody is named
+            said = {
+                "pid": os.getpid(),
+                "machine": platform.node(),
+                "since": datetime.now().isoformat(sep=" ", timespec="seconds"),
+                "command": " ".join(["graftgan", *sys.argv[1:]]),
+            }
+            file.truncate(0)
+            file.write(json.dumps(said).encode())
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def holder(self) -> str:
+        """Return in words which process holds the lock, as far as the file says."""
+        try:
+            said = parse_json(self._path.read_bytes())
+            words = f"process {int(said['pid'])} on {said['machine']}, since {said['since']}"
+            return f"{words}: {said['command']}"
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return "another process"
+
+    def __enter__(self) -> "FileLock":
+        self.acquire(wait=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Hold the lock of ``folder``; a RunError names the process that holds it already."""
+    lock = FileLock(folder / LOCK)
+    try:
+        free = lock.acquire(wait=False)
+    except OSError as error:
+        raise RunError(f"cannot write in {folder}: {error.strerror or error}") from None
+    if not free:
+        raise RunError(
+            f"{folder} is in use by {lock.holder()}; wait until that process has ended, or stop it"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def refuse_busy(folder: Path) -> None:
+    """Raise RunError where a process is at work in ``folder``; one without a lock is not seen."""
+    if (folder / LOCK).is_file():
+        with held(folder):
+            pass
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _BEYOND = 1 << 30  # a locked byte cannot be read there: lock one after all that is written
+
+    def _lock(file: FileIO, *, wait: bool) -> None:
+        while True:
+            file.seek(_BEYOND)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:
+                if not wait:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+else:
+    import fcntl
+
+    def _lock(file: FileIO, *, wait: bool) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,4 +1,9 @@
-"""What the rooms agree a network is: a module that names its layers, and pairs of them."""
+"""What the rooms agree a network is, and the shapes of tensors that travel between them.
+
+b: batch, c: channels, h: height, w: width or style size, z: latent size, k: classes. Latents of a
+class-conditional generator end in the class weights of their pictures, so that whatever carries
+latents carries the classes too.
+"""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -9,10 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.core.errors import SettingsError
+from graftgan.core.errors import SettingsError, shown
 from graftgan.core.registry import suggest
-from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Styles
-from graftgan.core.untrusted import shown
+
+Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
+PictureBytes = Tensor  # (n, c, h, w), uint8 in [0, 255]: an image set in memory
+Latents = Tensor  # (b, z), standard normal; with classes (b, z + k)
+Styles = Tensor  # (b, n, w), one for each of n layers
+ClassWeights = Tensor  # (b, k), the share of each class in a picture: 1 for its own, 0 for others
+Logits = Tensor  # (b,), higher means more real
+Scalar = Tensor  # (), a loss term
 
 Layers = Mapping[str, nn.Module]
 Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
@@ -23,7 +34,6 @@ PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
 STYLE_PART = "affine"  # the linear part of a convolution that makes its scales from a style
 ADDED_LAYERS = frozenset({MAPPER_LAYER, CLASS_LAYER, PROJECTION_LAYER})
 """Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
-
 
 _LARGEST = 1 << 20  # of any length, so that a damaged card asks for no impossible network
 _BOUNDS = {"resolution": 8192, "channels": 64, "latent_size": _LARGEST, "width": _LARGEST}
@@ -86,32 +96,19 @@ class StyleArchitecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """Everything needed to build a network pair again, as plain data for a card.
+    """Everything needed to build a network pair again, as plain data for a card."""
 
-    Attributes:
-        backbone: Name of the backbone in the registry.
-        resolution: Height and width of the pictures, in pixels.
-        channels: 1 for gray, 3 for colour.
-        latent_size: Length of the latent vector.
-        width: Channels of the widest-resolution feature map; deeper maps are multiples of it.
-        generator_normalisation: ``batch``, ``instance``, ``layer`` or ``none``.
-        discriminator_normalisation: The same for the discriminator.
-        mapper: What the generator maps draws from N(0, I) with before its own first layer.
-        classes: Names of the classes that the pair tells apart; empty: it knows none.
-        style: Of a StyleGAN; None: the backbone has no styles.
-        own: Settings of any other backbone's own, by name.
-    """
-
-    backbone: str
-    resolution: int
-    channels: int = 3
+    backbone: str  # its name in the registry
+    resolution: int  # height and width of the pictures, in pixels
+    channels: int = 3  # 1 for gray, 3 for colour
     latent_size: int = 100
-    width: int = 64
-    generator_normalisation: str = "batch"
+    width: int = 64  # channels of the map of the widest resolution; deeper ones have multiples
+    generator_normalisation: str = "batch"  # or instance, layer, none
     discriminator_normalisation: str = "batch"
-    mapper: str = NO_MAPPER
-    classes: tuple[str, ...] = ()
-    style: StyleArchitecture | None = None
+    mapper: str = NO_MAPPER  # what maps draws from N(0, I) before the generator's own first layer
+    classes: tuple[str, ...] = ()  # that the pair tells apart
+    style: StyleArchitecture | None = None  # None: the backbone has no styles
+    # Settings of any other backbone's own, by name:
     own: Mapping[str, bool | int | float | str | None] = field(
         default_factory=dict[str, bool | int | float | str | None], hash=False
     )
@@ -133,11 +130,7 @@ class Architecture:
         return asdict(self)
 
     def label_of(self, name: str) -> int:
-        """Return the number of the class ``name``.
-
-        Raises:
-            SettingsError: There is no such class.
-        """
+        """Return the number of the class ``name``; a SettingsError where there is none."""
         if not self.classes:
             raise SettingsError(f"this model has no classes, so none is named '{name}'")
         if name not in self.classes:
@@ -160,11 +153,7 @@ class Architecture:
 
 
 class LayeredNetwork(nn.Module):
-    """A network made of named layers, ordered from input to output.
-
-    Every parameter and buffer lies in exactly one layer; the contract tests hold each registered
-    backbone to that.
-    """
+    """A network of named layers, input first; each parameter and buffer lies in exactly one."""
 
     architecture: Architecture
 
@@ -179,8 +168,8 @@ class Generator(LayeredNetwork):
     def steps(self) -> Steps:
         """Return for each layer what leads to its output from the output of the one before.
 
-        One after the other they do what ``forward`` does, so a generator can be run in parts. One
-        that reshapes between its layers says so here.
+        One after the other they do what ``forward`` does. A generator that reshapes between its
+        layers says so here.
         """
         return self.layers()
 
@@ -193,10 +182,7 @@ class Generator(LayeredNetwork):
         return super().__call__(latents)
 
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
-        """Map latents (b, z) to images as training wants them: with the network's own noise.
-
-        Most networks have none, and then this is the network itself.
-        """
+        """Map latents (b, z) to images with fresh noise, if the network has any."""
         del rng
         return self(latents)
 
@@ -232,8 +218,7 @@ class Discriminator(LayeredNetwork):
     def feature_steps(self) -> Steps:
         """Return the steps from images to the features that the score is made of.
 
-        These are all layers but the last; one that reshapes between its layers, or whose score is
-        made otherwise, says so here.
+        These are all layers but the last, unless a discriminator says otherwise.
         """
         return dict(list(self.layers().items())[:-1])
 
@@ -246,10 +231,7 @@ class Discriminator(LayeredNetwork):
         return super().__call__(images)
 
     def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
-        """Return the critic of pictures of ``classes``; without classes it is the network itself.
-
-        What takes a critic, such as a penalty, then need not know of classes.
-        """
+        """Return the critic of pictures of ``classes``; without any, the network itself."""
         del classes
         return self
 
@@ -270,6 +252,22 @@ class NetworkPair:
         """Yield ``("discriminator", D)`` and ``("generator", G)``, in the papers' order."""
         yield "discriminator", self.discriminator
         yield "generator", self.generator
+
+
+def to_images(pictures: PictureBytes) -> Images:
+    """Map uint8 pictures in [0, 255] to float32 images in [-1, 1], on the same device."""
+    return pictures.float().div_(127.5).sub_(1.0)
+
+
+def to_pictures(images: Images) -> PictureBytes:
+    """Map images in [-1, 1] to uint8 pictures in [0, 255], rounding to the nearest value."""
+    return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that the memory of the machine or a device did not suffice."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "allocate memory" in str(error)  # torch's own words on a CPU
 
 
 def in_turn(steps: Steps, features: Any) -> Any:
@@ -308,9 +306,5 @@ def mixed_styles(
 def draw_latents(
     count: int, latent_size: int, rng: torch.Generator, device: torch.device | str = "cpu"
 ) -> Latents:
-    """Draw ``count`` latents from N(0, I), on ``device``.
-
-    The numbers come from ``rng`` on its own device, so a CPU generator gives the same latents on
-    every machine.
-    """
+    """Draw ``count`` latents from N(0, I) on the device of ``rng``, and put them on ``device``."""
     return torch.randn(count, latent_size, generator=rng, device=rng.device).to(device)

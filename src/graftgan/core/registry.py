@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from typing_extensions import Doc
 
-from graftgan.core.errors import SettingsError, UnknownName
-from graftgan.core.untrusted import shown
+from graftgan.core.errors import SettingsError, UnknownName, shown
 
 T = TypeVar("T")
 
@@ -23,11 +22,7 @@ class Registry(Mapping[str, T]):
         self._things: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files its argument under ``name``.
-
-        Raises:
-            SettingsError: The name is taken or is not lower_snake_case.
-        """
+        """Return a decorator that files its argument under ``name``, free and lower_snake_case."""
         if name in self._things:
             raise SettingsError(f"{self.kind} '{name}' is already registered")
         if not name.isidentifier() or name != name.lower():
@@ -54,8 +49,7 @@ class Registry(Mapping[str, T]):
 class NamesDoc(Doc):
     """The help of a setting that takes a registered name, for ``Annotated``.
 
-    ``{}`` in its text stands for the names. They are asked for when the help is shown, so that it
-    lists whatever is registered by then.
+    ``{}`` in its text stands for all names that are registered when the help is shown.
     """
 
     def __init__(self, text: str, known: Collection[str]) -> None:

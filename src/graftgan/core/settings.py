@@ -3,8 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass, make_dataclass
 from functools import cache
@@ -15,10 +14,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from graftgan.core.errors import GraftganError, SettingsError
+from graftgan.core.errors import GraftganError, SettingsError, shown
 from graftgan.core.files import read_json, read_numbered_jsonl, refuse_deep
 from graftgan.core.registry import suggest
-from graftgan.core.untrusted import shown
 
 S = TypeVar("S")
 
@@ -52,13 +50,10 @@ def strict(cls: type[S]) -> type[S]:
 
 
 def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
-    """Return the dataclasses of settings that one is made of, as its bases.
+    """Return the settings of all owners, as bases of one dataclass; no two share a name.
 
-    Each owner's settings lie in the file that registers it, and stand in one table beside those of
-    the others. Fields come in the order of the bases from the last, as Python has it.
-
-    Raises:
-        SettingsError: Two owners have a setting of the same name.
+    Each owner's lie in the file that registers it. Fields come in the order of the bases from the
+    last, as Python has it.
     """
     seen: dict[str, str] = {}
     for owner, part in owners.items():
@@ -92,33 +87,21 @@ def _or_none(hint: Any) -> Any:
 
 
 def check_parts(settings: object, parts: Sequence[type]) -> None:
-    """Let each of the ``parts`` that ``settings`` are made of check its own.
-
-    Raises:
-        SettingsError: One finds a mistake.
-    """
+    """Let each of the ``parts`` that ``settings`` are made of check its own."""
     for part in reversed(parts):
         if "__post_init__" in vars(part):
             vars(part)["__post_init__"](settings)
 
 
 def require_counts(**counts: float) -> None:
-    """Accept only counts and times that can be: from 0 to 2**53, above which JSON's may be inexact.
-
-    Raises:
-        SettingsError: Names the one that cannot.
-    """
+    """Refuse counts and times that cannot be: below 0, or above 2**53, where JSON's are inexact."""
     for name, count in counts.items():
         if not 0 <= count <= _MOST:
             raise SettingsError(f"{name} must be from 0 to 2**53, got {shown(count)}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the plain data of a TOML file.
-
-    Raises:
-        SettingsError: The file is missing, unreadable or not TOML.
-    """
+    """Return the plain data of a TOML file; a SettingsError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         _refuse_slow(text)
@@ -155,20 +138,13 @@ def _refuse_slow(text: str) -> None:
 
 
 def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = SettingsError) -> S:
-    """Build the dataclass ``cls`` from plain ``data``.
+    """Build the frozen dataclass ``cls``, possibly of nested ones, from plain ``data``.
 
-    Args:
-        cls: A frozen dataclass, possibly of nested ones.
-        data: Plain data, as TOML or JSON gives it; may be anything where a file is damaged.
-        where: What the data came from, for the error message.
-        error: What to raise.
-
-    Raises:
-        GraftganError: As ``error``: one message that lists the problems with their dotted keys.
+    The data may be anything where a file is damaged. Then ``error`` is raised, whose one message
+    begins with ``where`` the data came from and lists the problems with their dotted keys.
     """
     try:
-        with _collecting_problems():
-            return _adapter(cls).validate_json(json.dumps(data, default=str), strict=True)
+        return _read_by_pydantic(cls, json.dumps(data, default=str))
     except ValidationError as refusal:
         problems = [_explain(cls, problem) for problem in refusal.errors(include_url=False)]  # type: ignore[arg-type]
         if "surrogate" in problems[0]:  # the parser says in which column, and not of what
@@ -177,28 +153,16 @@ def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = S
         problems = [str(refusal)]
     except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
         problems = [shown(refusal, 200)]
-    told = _few(problems)
+    lengths = accumulate(len(problem) for problem in problems[:_MOST_PROBLEMS])
+    told = problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
     more = [f"and {len(problems) - len(told)} more"] if len(problems) > len(told) else []
     raise error(f"{where}: {'; '.join([*told, *more])}")
 
 
-def _few(problems: Sequence[str]) -> Sequence[str]:
-    """Return the first of ``problems``: as many as a message can tell, one at least."""
-    lengths = accumulate(len(problem) for problem in problems[:_MOST_PROBLEMS])
-    return problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
-
-
 def read_record(cls: type[S], path: Path, *, error: type[GraftganError], remedy: str) -> S:
-    """Return the JSON file ``path`` as the dataclass ``cls``.
+    """Return the JSON file ``path`` as the dataclass ``cls``, as :func:`parse` builds it.
 
-    Args:
-        cls: A frozen dataclass, possibly of nested ones.
-        path: The file.
-        error: What to raise.
-        remedy: What a person can do about a damaged file, for the error message.
-
-    Raises:
-        GraftganError: As ``error``: the file is missing or damaged.
+    Where it is missing or damaged, ``error`` is raised; ``remedy`` says what can be done about it.
     """
     data = read_json(path, error=error)
     try:
@@ -246,11 +210,10 @@ def dotted_names(cls: type, prefix: str = "") -> Iterator[str]:
             yield from dotted_names(nested, f"{prefix}{field.name}.")
 
 
-@contextmanager
-def _collecting_problems() -> Generator[None]:
+def _read_by_pydantic(cls: type[S], text: str) -> S:
     token = _COLLECTS.set(True)
     try:
-        yield
+        return _adapter(cls).validate_json(text, strict=True)
     finally:
         _COLLECTS.reset(token)
 
@@ -269,12 +232,9 @@ def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
 
 def _half_pairs(data: object, place: str = "") -> Iterator[str]:
     """Yield where a text of ``data`` holds a lone surrogate, which no UTF-8 can."""
-    if (
-        isinstance(data, str)
-        and not data.isascii()
-        and any("\ud800" <= c <= "\udfff" for c in data)
-    ):
-        yield place
+    if isinstance(data, str):
+        if any("\ud800" <= c <= "\udfff" for c in data):
+            yield place
     elif isinstance(data, Mapping | list):
         items = data.items() if isinstance(data, Mapping) else enumerate(data)
         for key, value in items:
@@ -300,8 +260,6 @@ def _explain(cls: type, problem: Mapping[str, Any]) -> str:
     message = shown(problem["msg"].removeprefix("Value error, "), _LONGEST_REASON)
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: {message}, got {shown(_quoted(problem['input']))}" if key else message
-
-
-def _quoted(value: object) -> str:
-    return repr(value[:100] if isinstance(value, str) else value)
+    value = problem["input"]
+    quoted = repr(value[:100] if isinstance(value, str) else value)
+    return f"{key}: {message}, got {shown(quoted)}" if key else message

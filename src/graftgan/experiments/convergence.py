@@ -7,9 +7,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from graftgan.core.errors import RunError
-from graftgan.experiments.records import ScoreRecord
-from graftgan.experiments.run_card import VAEStart
-from graftgan.experiments.run_record import RunRecord, number, read_run
+from graftgan.experiments.records import VAEStart, number, read_run
 
 _LEAST_POINTS = 40  # of a curve that anything is said about
 _WINDOW_SHARE = 0.05  # of the points: what a median is taken over
@@ -20,12 +18,7 @@ _MEDIAN_ERROR = 1.4826 * 1.2533  # from median distances to a deviation, to the 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A moment of a run.
-
-    Attributes:
-        images: Real pictures shown to the discriminator until then.
-        seconds: Of training until then, that of what the run began with included.
-    """
+    """A moment of a run: what was shown to the discriminator and trained until then."""
 
     iteration: int
     images: int
@@ -34,22 +27,13 @@ class Reached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convergence:
-    """When a run converged, as far as it did.
+    """When a run converged, as far as it did."""
 
-    Attributes:
-        losses: When the losses of all networks had become stable; None: they had not.
-        score: When the score that decides was first as good as asked for; None: never, or nothing
-            was asked for.
-        score_name: Of that score; empty where the run has none.
-        start: What the run began with and what that had cost, if it was anything.
-        end: The last moment that is known.
-    """
-
-    losses: Reached | None
-    score: Reached | None
-    score_name: str
-    start: VAEStart | None
-    end: Reached
+    losses: Reached | None  # when the losses of all networks had become stable; None: they had not
+    score: Reached | None  # when it was first as good as asked for; None: never, or not asked
+    score_name: str  # of the score that decides; empty where the run has none
+    start: VAEStart | None  # what the run began with and what that had cost, if it was anything
+    end: Reached  # the last moment that is known
 
 
 def stable_from(values: Sequence[float]) -> int | None:
@@ -83,11 +67,7 @@ def stable_from(values: Sequence[float]) -> int | None:
 
 
 def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
-    """Return when the run in a folder converged.
-
-    Args:
-        run: A run folder.
-        threshold: The score that was to be reached: by KID, at most so much.
+    """Return when the run in a folder converged, and reached the score ``threshold``, if any.
 
     Raises:
         RunError: It is no run, has not trained yet, or is to reach a score and was not scored.
@@ -104,18 +84,20 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
     losses = None
     if found and None not in found:
         losses = max((moment for moment in found if moment), key=lambda moment: moment.iteration)
-    name, scores = _deciding(record)
+    own = [
+        s for s in record.scores if s.iteration is not None and s.protocol is not None and s.is_own
+    ]
+    scores = [score for score in own if score.name == own[0].name]
     if threshold is not None and not scores:
         raise RunError(f"{run} was not scored, so it reached no score; train it with --score-every")
+    sign = -1 if own and own[0].better == "higher" else 1
     good = [
-        line.iteration or 0
-        for line in scores
-        if threshold is not None and _as_good(line, threshold)
+        s for s in scores if threshold is not None and sign * number(s.value) <= sign * threshold
     ]
     return Convergence(
         losses=losses,
-        score=_moment_of(good[0], moments) if good else None,
-        score_name=name,
+        score=_moment_of(good[0].iteration or 0, moments) if good else None,
+        score_name=own[0].name if own else "",
         start=None if record.card is None else record.card.start,
         end=moments[-1],
     )
@@ -130,22 +112,6 @@ def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -
     return None if place is None else known[place][1]
 
 
-def _deciding(record: RunRecord) -> tuple[str, list[ScoreRecord]]:
-    """Return the name of the score that decides, and its lines, oldest first."""
-    scored = [line for line in record.scores if line.iteration is not None]
-    lines = [line for line in scored if line.protocol is not None and line.is_own]
-    if not lines:
-        return "", []
-    name = lines[0].name
-    return name, [line for line in lines if line.name == name]
-
-
-def _as_good(line: ScoreRecord, threshold: float) -> bool:
-    value = number(line.value)
-    return value >= threshold if line.better == "higher" else value <= threshold
-
-
 def _moment_of(iteration: int, moments: Sequence[Reached]) -> Reached:
-    """Return the first moment in the log that is not before ``iteration``."""
     start = Reached(0, 0, 0.0)
     return next((m for m in [start, *moments] if m.iteration >= iteration), moments[-1])

@@ -1,4 +1,4 @@
-"""One experiment as plain data: which pictures, which source, which plan, which procedure."""
+"""One experiment as plain data: its settings, what they are where nobody says, what fits what."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -9,25 +9,16 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NO_MAPPER, Architecture
 from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict
-from graftgan.experiments.defaults import (
-    DEFAULT_PROCEDURE,
-    usual_batch_size,
-    with_defaults,
-)
 from graftgan.experiments.methods import METHODS
-from graftgan.metrics import METRICS, ScoringSettings
-from graftgan.networks import (
-    BACKBONES,
-    MAPPERS,
-    NORMALISATIONS,
-    OWN_SETTINGS,
-    NetworkSettings,
-    own_fields,
-)
+from graftgan.metrics.metric import METRICS
+from graftgan.metrics.settings import ScoringSettings
+from graftgan.networks.backbone import BACKBONES, MAPPERS, own_fields
+from graftgan.networks.blocks import NORMALISATIONS
+from graftgan.networks.settings import OWN_SETTINGS, NetworkSettings
 from graftgan.pictures import DataSettings
-from graftgan.training import CodeSettings, TrainingSettings, VAESettings
+from graftgan.training import CodeSettings, ReconstructionSettings, TrainingSettings, VAESettings
 from graftgan.training.augment import POLICIES, AugmentationSettings
-from graftgan.training.objectives import OBJECTIVES, OptimizationSettings, ReconstructionSettings
+from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
     PRESETS,
@@ -39,6 +30,10 @@ from graftgan.transfer import (
 
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
+DEFAULT_PROCEDURE = "adversarial"
+_STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # a batch of the first over the side, at most the second
+_GAMMA = 2e-4  # times the pixels of a picture, over the batch
+_FINE_FROM = 1024  # pixels a side from which on the rate is lower
 
 
 @strict
@@ -114,9 +109,10 @@ class Experiment:
             (MAPPERS, self.network.mapper),
         ]
         problems: list[str] = []
-        for registry, name in ((r, n) for r, n in lookups if n is not None):
+        for registry, name in lookups:
             try:
-                registry[name]
+                if name is not None:
+                    registry[name]
             except SettingsError as error:
                 problems.append(str(error))
         if problems:
@@ -165,8 +161,7 @@ class Experiment:
         ``classes`` are those of the pictures; None: the settings are taken at their word.
 
         Raises:
-            SettingsError: A setting contradicts the source, or the objective cannot work with the
-                networks.
+            SettingsError: A setting contradicts the source, or the objective does not fit.
         """
         asked = {f.name: getattr(self.network, f.name) for f in fields(self.network)}
         asked["channels"] = self.data.channels
@@ -181,27 +176,22 @@ class Experiment:
             if source.mapper == NO_MAPPER:  # a map can be put before, not taken away
                 source = replace(source, mapper=given.get("mapper", NO_MAPPER))
             own_fields(source.backbone, own)  # refuses those of another
-            _refuse_contradictions({**source.as_dict(), **source.own_settings}, given | own)
+            has = {**source.as_dict(), **source.own_settings}
+            wrong = [
+                f"{name} is {has.get(name)} in the source, {value} in the settings"
+                for name, value in (given | own).items()
+                if value != has.get(name)
+            ]
+            if wrong:
+                raise SettingsError(
+                    f"{'; '.join(wrong)}; leave these settings out, or choose another source"
+                )
             architecture = source
-        name = self.played_with(architecture.backbone)
-        objective = OBJECTIVES[name]
-        if (
-            self.procedure == DEFAULT_PROCEDURE  # elsewhere no objective asks the discriminator
-            and not objective.allows_batch_normalised_critic
-            and architecture.discriminator_normalisation == "batch"
-        ):
-            raise SettingsError(
-                f"{name} needs a discriminator without batch normalisation: its penalty "
-                "is on single images; take another objective, or a source pre-trained with layer, "
-                "instance or no normalisation in its discriminator"
-            )
-        if self.procedure == DEFAULT_PROCEDURE:
-            _refuse_other_scores(name, architecture.backbone)
-            _refuse_unsigned_scores(self.augment, name)
+        if self.procedure == DEFAULT_PROCEDURE:  # elsewhere no objective asks the discriminator
+            _check_objective(self.played_with(architecture.backbone), architecture, self.augment)
         return replace(architecture, classes=known)
 
     def _fresh_architecture(self, given: Mapping[str, Any], own: Mapping[str, Any]) -> Architecture:
-        """Return the networks of the settings, with the defaults of their backbone."""
         named = self.objective is not None and OBJECTIVES[self.objective].needs_autoencoder
         autoencoder = next(name for name, kind in BACKBONES.items() if kind.autoencodes)
         name = given.get("backbone") or (autoencoder if named else DEFAULT_BACKBONE)
@@ -234,12 +224,20 @@ class Experiment:
 
     def located(self) -> "Experiment":
         """Return the experiment with the paths of its pictures and feature networks absolute."""
-        network = _absolute_file(self.reconstruction.perceptual_network)
+        features, reference = self.scoring.network, self.scoring.reference
+        weights = features.extractor_weights
+        features = replace(
+            features,
+            extractor=_absolute_file(features.extractor),
+            extractor_weights=None if weights is None else weights.resolve(),
+        )
+        reference = None if reference is None else reference.resolve()
+        perceptual = _absolute_file(self.reconstruction.perceptual_network)
         return replace(
             self,
             pictures=self.pictures.resolve(),
-            scoring=_with_absolute_paths(self.scoring),
-            reconstruction=replace(self.reconstruction, perceptual_network=network),
+            scoring=replace(self.scoring, network=features, reference=reference),
+            reconstruction=replace(self.reconstruction, perceptual_network=perceptual),
         )
 
     def usual_augmentation(self) -> AugmentationSettings:
@@ -247,12 +245,48 @@ class Experiment:
         policy = POLICIES[self.augment]
         return self.augmentation.or_else(policy, transfers=self.source is not None)
 
+    def usual_optimization(self, architecture: Architecture) -> OptimizationSettings:
+        """Return the settings of the optimization with what is usual for networks and objective.
+
+        Networks with styles under the objective ``gan`` are trained as StyleGAN2-ADA trains by
+        itself (Karras et al. 2020, arXiv:2006.06676, appendix C; the choice for an unknown set is
+        the authors' program's): gamma of R1 by resolution and batch, for StyleGAN2 also path
+        lengths and mixed styles, which StyleGAN3 leaves out (Karras et al. 2021,
+        arXiv:2106.12423, appendix).
+
+        Raises:
+            SettingsError: A setting means nothing for these networks or this objective.
+        """
+        objective, side = self.played_with(architecture.backbone), architecture.resolution
+        defaults = OBJECTIVES[objective].defaults
+        if architecture.style is None:
+            for name in ("path_length", "style_mixing"):
+                if getattr(self.optimization, name):
+                    raise SettingsError(
+                        f"{name} needs networks with styles, which {architecture.backbone} has "
+                        "not; leave it out, or take the backbone stylegan2"
+                    )
+        elif objective == "gan" and self.procedure == DEFAULT_PROCEDURE:
+            rate = 2.5e-3 if side < _FINE_FROM else 2e-3
+            mixes = BACKBONES[architecture.backbone].mixes_styles
+            batch_size = self.training.batch_size or usual_batch_size(architecture)
+            defaults = replace(
+                defaults,
+                generator_learning_rate=rate,
+                discriminator_learning_rate=rate if mixes else 2e-3,
+                beta1=0.0,
+                beta2=0.99,
+                r1_gamma=_GAMMA * side**2 / batch_size,
+                path_length=2.0 if mixes else 0.0,
+                style_mixing=0.9 if mixes else 0.0,
+            )
+        return self.optimization.or_else(defaults)
+
     def resolved(self, architecture: Architecture, *, bfloat16: bool) -> "Experiment":
         """Return the experiment with every default written out."""
         names = [f.name for f in fields(NetworkSettings) if f.name not in OWN_SETTINGS]
         network = {name: getattr(architecture, name) for name in names} | architecture.own_settings
         network["classes"] = architecture.classes or None
-        objective = self.played_with(architecture.backbone)
         training = self.training.in_iterations(
             self.training.batch_size or usual_batch_size(architecture)
         )
@@ -260,17 +294,11 @@ class Experiment:
         return replace(
             self.located(),
             backbone=architecture.backbone,
-            objective=objective,
+            objective=self.played_with(architecture.backbone),
             plan=fresh_plan if self.source is None else self.plan or DEFAULT_PLAN,
             network=NetworkSettings(**network),
             data=replace(self.data, channels=architecture.channels),
-            optimization=with_defaults(
-                self.optimization,
-                architecture,
-                objective=objective,
-                batch_size=training.batch,
-                procedure=self.procedure,
-            ),
+            optimization=self.usual_optimization(architecture),
             augmentation=self.usual_augmentation(),
             training=replace(
                 training,
@@ -281,32 +309,45 @@ class Experiment:
         )
 
 
-def _refuse_other_scores(objective: str, backbone: str) -> None:
-    """Refuse an objective on an auto-encoder's errors without one, and an auto-encoder elsewhere.
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain settings by dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        found |= inner
+    return found
 
-    Raises:
-        SettingsError: The two do not fit.
-    """
-    needed, there = OBJECTIVES[objective].needs_autoencoder, BACKBONES[backbone].autoencodes
-    if needed and not there:
+
+def usual_batch_size(architecture: Architecture) -> int:
+    """Return how many pictures a batch has where nobody says."""
+    if architecture.style is None:
+        return 64
+    return max(2, min(_STYLED_PIXELS // architecture.resolution, _STYLED_BATCH))
+
+
+def _check_objective(objective: str, architecture: Architecture, augment: str) -> None:
+    """Raise SettingsError if the networks or the augmentation cannot work under an objective."""
+    rules, backbone = OBJECTIVES[objective], architecture.backbone
+    if (
+        not rules.allows_batch_normalised_critic
+        and architecture.discriminator_normalisation == "batch"
+    ):
+        raise SettingsError(
+            f"{objective} needs a discriminator without batch normalisation: its penalty "
+            "is on single images; take another objective, or a source pre-trained with layer, "
+            "instance or no normalisation in its discriminator"
+        )
+    if rules.needs_autoencoder and not BACKBONES[backbone].autoencodes:
         raise SettingsError(
             f"{objective} needs a discriminator that is an auto-encoder, which {backbone} has not; "
             "take the backbone began, or another objective"
         )
-    if there and not needed:
+    if BACKBONES[backbone].autoencodes and not rules.needs_autoencoder:
         raise SettingsError(
             f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
             "made for; take the objective began, or another backbone"
         )
-
-
-def _refuse_unsigned_scores(augment: str, objective: str) -> None:
-    """Refuse to follow the signs of scores that have no meaning.
-
-    Raises:
-        SettingsError: The augmentation does, under this objective.
-    """
-    if POLICIES[augment].adaptive and not OBJECTIVES[objective].tells_by_sign:
+    if POLICIES[augment].adaptive and not rules.tells_by_sign:
         signed = " or ".join(name for name, o in OBJECTIVES.items() if o.tells_by_sign)
         raise SettingsError(
             f"augment {augment} follows how many real pictures score above 0, which says nothing "
@@ -322,7 +363,6 @@ def _check_classes(
     *,
     labelled: bool,
 ) -> None:
-    """Refuse classes that settings, pictures and source do not agree on."""
     if known and not labelled:
         raise SettingsError("classes mean nothing without labels; add --labels folders")
     if found is not None and known != found:
@@ -340,26 +380,4 @@ def _check_classes(
 
 
 def _absolute_file(name: str) -> str:
-    """Return ``name`` with its whole path where it is a file, else as it is."""
     return str(Path(name).resolve()) if Path(name).is_file() else name
-
-
-def _with_absolute_paths(scoring: ScoringSettings) -> ScoringSettings:
-    network, reference = scoring.network, scoring.reference
-    network = replace(network, extractor=_absolute_file(network.extractor))
-    if network.extractor_weights is not None:
-        network = replace(network, extractor_weights=network.extractor_weights.resolve())
-    whole = None if reference is None else reference.resolve()
-    return replace(scoring, network=network, reference=whole)
-
-
-def _refuse_contradictions(source: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    wrong = [
-        f"{name} is {source.get(name)} in the source, {value} in the settings"
-        for name, value in given.items()
-        if value != source.get(name)
-    ]
-    if wrong:
-        raise SettingsError(
-            f"{'; '.join(wrong)}; leave these settings out, or choose another source"
-        )

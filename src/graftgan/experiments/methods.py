@@ -11,17 +11,11 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of the literature, as the settings that stand for it.
+    """A method of the literature, as the settings that stand for it."""
 
-    Attributes:
-        summary: One line for tables and help.
-        paper: Whose it is.
-        settings: Values by dotted name; what is not here stays as it is.
-    """
-
-    summary: str
-    paper: str
-    settings: Mapping[str, Any]
+    summary: str  # one line for tables and help
+    paper: str  # whose it is
+    settings: Mapping[str, Any]  # values by dotted name; what is not here stays as it is
 
 
 METHODS: Registry[Method] = Registry("method")
@@ -161,9 +155,7 @@ _ROWS = {
         },
     ),
     "scratch": Method(
-        "train the same networks from fresh weights, to compare with",
-        "none",
-        {"plan": "scratch"},
+        "train the same networks from fresh weights, to compare with", "none", {"plan": "scratch"}
     ),
 }
 for _name, _method in _ROWS.items():
@@ -205,6 +197,5 @@ def under_method(data: Mapping[str, Any]) -> dict[str, Any]:
 def _changed(settings: Any, dotted: str, value: Any) -> Any:
     first, _, rest = dotted.partition(".")
     return replace(
-        settings,
-        **{first: _changed(getattr(settings, first), rest, value) if rest else value},
+        settings, **{first: _changed(getattr(settings, first), rest, value) if rest else value}
     )

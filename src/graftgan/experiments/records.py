@@ -1,30 +1,42 @@
-"""What runs leave on disk, as every reader sees it: one schema for each kind of file.
+"""What a run leaves on disk, as every reader sees it: one schema for each kind of file.
 
 The files are read back by programs of later versions, after kills and from other people's disks, so
-nothing in them is believed before it has passed here.
+nothing in them is believed before it has passed here. ``read_run`` reads a whole folder leniently:
+a run may have been stopped at any moment.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
-from graftgan.core.errors import RunError
+from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.files import read_jsonl, read_sealed, write_sealed
 from graftgan.core.provenance import Origin, origin_of
-from graftgan.core.settings import Count, read_lines, read_record
+from graftgan.core.settings import Count, Seconds, parse, read_lines, read_record, read_toml, strict
+from graftgan.experiments.experiment import flat
+from graftgan.reports.page import plain
+
+_AGAIN = "start a new run with the settings in experiment.toml"
+_LARGEST_COUNT = 2**53  # of iterations and images: up to here they are exact as floats
+_MOMENT = {"iteration", "images", "seconds"}  # of a line of the log; the rest are curves
+_SNAPSHOT = re.compile(r"([0-9]{1,15})\.png")
+_EXPECTED = {
+    "experiment.toml": "the settings of the run",
+    "plan.json": "what each layer did",
+    "card.json": "how the run ended, on which versions and hardware",
+}
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRecord:
-    """One layer in ``plan.json``.
-
-    Attributes:
-        layer: Its name.
-        kind: Of the layer, such as ``conv``.
-        action: What the plan did to it.
-        parameters: Numbers in it before the plan.
-        trainable: Numbers that training may change.
-    """
+    """One layer in ``plan.json``: how many numbers it had before, and how many may change."""
 
     layer: str
     kind: str = ""
@@ -35,15 +47,7 @@ class LayerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRecord:
-    """``plan.json``: what a plan did, layer by layer.
-
-    Attributes:
-        notation: The plan, every layer spelled out.
-        frozen_statistics: What frozen layers normalise with.
-        parameters: Numbers in both networks.
-        trainable: Numbers that training may change.
-        networks: The layers of each network, input first.
-    """
+    """``plan.json``: what a plan, every layer spelled out, did to both networks, input first."""
 
     notation: str
     frozen_statistics: str = ""
@@ -60,17 +64,17 @@ class PlanRecord:
         }
 
 
+def read_plan(run: Path) -> PlanRecord:
+    """Return ``plan.json`` of a run folder; raise RunError if it is missing or damaged."""
+    return read_record(PlanRecord, run / "plan.json", error=RunError, remedy=_AGAIN)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureRecord(Origin):
-    """One picture in ``manifest.json``, with what is known of its origin.
+    """One picture in ``manifest.json``, with what is known of its origin."""
 
-    Attributes:
-        name: Below its folder, or in its zip.
-        split: ``training``, ``held_out`` or ``unused``; empty where it is not known.
-    """
-
-    name: str
-    split: str = ""
+    name: str  # below its folder, or in its zip
+    split: str = ""  # ``training``, ``held_out`` or ``unused``; empty where it is not known
 
     @property
     def origin(self) -> Origin:
@@ -104,6 +108,12 @@ class ManifestRecord:
         return {picture.name: picture.split for picture in self.pictures}
 
 
+def read_manifest(run: Path) -> ManifestRecord:
+    """Return ``manifest.json`` of a run folder; raise RunError if it is missing or damaged."""
+    remedy = "without it nothing is known of the pictures; restore it from a copy of the run"
+    return read_record(ManifestRecord, run / "manifest.json", error=RunError, remedy=remedy)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorRecord:
     """What real pictures score, in a line of ``metrics.jsonl``."""
@@ -115,33 +125,21 @@ class FloorRecord:
 class ScoreRecord:
     """A line of ``metrics.jsonl``, as far as a page tells it.
 
-    Attributes:
-        iteration: Of the model that was scored; None where it has none.
-        name: Of the score.
-        value: The number; None is how strict JSON writes not-a-number.
-        low: Lower end of its interval, where there is one.
-        high: Upper end.
-        better: ``lower``, ``higher`` or ``zero``.
-        floor: The same of real pictures, where that was measured.
-        protocol: How it was measured; None: the line does not say.
-        decides: Whether it chooses the best checkpoint; None: it is the only score of its run.
-        copying: Whether the pictures copy those of the training.
-        stop: Why the run should end by it; empty: it should not.
-        model: What was scored, where that was not the run itself while it trained.
+    ``decides`` says whether it chooses the best checkpoint; None: it is its run's only score.
     """
 
-    iteration: Count | None = None
+    iteration: Count | None = None  # of the model that was scored; None where it has none
     name: str
-    value: float | None
+    value: float | None  # None is how strict JSON writes not-a-number
     low: float | None = None
     high: float | None = None
-    better: str = ""
-    floor: FloorRecord | None = None
-    protocol: Mapping[str, Any] | None = None
+    better: str = ""  # ``lower``, ``higher`` or ``zero``
+    floor: FloorRecord | None = None  # the same of real pictures, where that was measured
+    protocol: Mapping[str, Any] | None = None  # how it was measured; None: the line does not say
     decides: bool | None = None
-    copying: bool = False
-    stop: str = ""
-    model: str | None = None
+    copying: bool = False  # whether the pictures copy those of the training
+    stop: str = ""  # why the run should end by it; empty: it should not
+    model: str | None = None  # what was scored, where that was not the run itself while it trained
 
     @property
     def is_own(self) -> bool:
@@ -149,26 +147,285 @@ class ScoreRecord:
         return self.model is None
 
 
-def read_plan(run: Path) -> PlanRecord:
-    """Return ``plan.json`` of a run folder.
-
-    Raises:
-        RunError: It is missing or damaged.
-    """
-    remedy = "start a new run with the settings in experiment.toml"
-    return read_record(PlanRecord, run / "plan.json", error=RunError, remedy=remedy)
-
-
-def read_manifest(run: Path) -> ManifestRecord:
-    """Return ``manifest.json`` of a run folder.
-
-    Raises:
-        RunError: It is missing or damaged.
-    """
-    remedy = "without it nothing is known of the pictures; restore it from a copy of the run"
-    return read_record(ManifestRecord, run / "manifest.json", error=RunError, remedy=remedy)
-
-
 def read_scores(file: Path) -> tuple[list[ScoreRecord], list[str]]:
     """Return the whole lines of ``metrics.jsonl`` in their order, and what is wrong with others."""
     return read_lines(ScoreRecord, file)
+
+
+class RunState(StrEnum):
+    """The states of a run. One that is killed stays ``running`` until it is resumed."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"  # by its scores
+    PRUNED = "pruned"  # by a search
+    INTERRUPTED = "interrupted"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VAEStart:
+    """What the run of a VAE cost, and what became of its decoder's tensors (``receipt``)."""
+
+    kind: str
+    iterations: int
+    images: int
+    seconds: float
+    receipt: str
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One process at work on a run: a later one may be on another machine."""
+
+    command: str  # what was typed
+    versions: Mapping[str, str]  # of graftgan, torch, Python and system
+    device: str  # that of the leading process
+    hardware: str  # in words
+    processes: int  # that train together
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCard:
+    """How a run stands."""
+
+    state: RunState  # the end state is written last of all: a run that has one is complete
+    message: str = ""  # why it ended early
+    iteration: Count = 0  # reached; while it runs, that of the newest checkpoint
+    iterations: Count  # where it ends
+    seconds: Seconds = 0.0  # in the training loop
+    base: Mapping[str, str]  # fingerprints of the source's networks, by role, if any
+    pictures_sha256: str  # of the image set
+    reference_checksum: str | None = None  # of the pictures it is scored against
+    settings_sha256: str  # of the settings that must not change
+    checksums: Mapping[str, str] = field(default_factory=dict[str, str])  # of tensors made before
+    best: Count | None = None  # iteration of the best checkpoint
+    warning: str | None = None  # that the generator draws what the augmentation does
+    remarks: tuple[str, ...] = ()  # what a person should know
+    start: VAEStart | None = None  # what it began with, if that is the decoder of a VAE
+    session: Session  # the last one
+
+
+def read_run_card(path: Path) -> RunCard:
+    """Read a card; where it is damaged, its copy, so that one bad byte costs no run.
+
+    Raises:
+        RunError: The file is missing, or it and its copy are damaged.
+    """
+    copy = _copy_of(path)
+    try:
+        return _read_card(path)
+    except RunError:
+        if not path.is_file():
+            remedy = f"its copy is {copy}: rename that" if copy.is_file() else _AGAIN
+            raise RunError(f"there is no file {path}; {remedy}") from None
+        with suppress(RunError):
+            return _read_card(copy)
+        raise
+
+
+def _read_card(path: Path) -> RunCard:
+    data = read_sealed(path, error=RunError, advice=_AGAIN)
+    try:
+        return parse(RunCard, data, where=str(path), error=RunError)
+    except RunError as problem:
+        raise RunError(f"{problem}; {_AGAIN}") from None
+
+
+def write_run_card(path: Path, card: RunCard) -> None:
+    """Write a card and its copy, whole."""
+    for place in (_copy_of(path), path):
+        write_sealed(place, asdict(card))
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRecord:
+    """``experiment.toml`` as a page tells it, also where a value is none, or of another version.
+
+    None stands for what it does not say. ``sections`` has every setting in words, by section; those
+    outside any are ``experiment``.
+    """
+
+    source: str | None = None
+    pictures: str | None = None
+    method: str | None = None
+    procedure: str | None = None
+    objective: str | None = None
+    sections: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """A line of ``log.jsonl``: images shown and seconds trained until then, and what was logged.
+
+    What is no number is None among the ``terms``, and else not-a-number.
+    """
+
+    iteration: int
+    images: float
+    seconds: float
+    terms: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run folder in memory; None stands for a file that is missing or damaged."""
+
+    folder: Path  # where it lies, as the caller wrote it
+    settings: SettingsRecord | None
+    plan: PlanRecord | None
+    card: RunCard | None
+    manifest: ManifestRecord | None
+    log: list[LogRecord]  # one entry per iteration, ascending
+    scores: list[ScoreRecord]  # in the order of writing
+    samples: dict[int, Path]  # snapshot files by iteration, ascending
+    reconstructions: dict[int, Path]  # training pictures above what the generator makes of them
+    missing: list[str]  # one sentence for each expected thing that is not there or cannot be read
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    @property
+    def state(self) -> str:
+        """A :class:`RunState`, or ``unknown``."""
+        return "unknown" if self.card is None else self.card.state
+
+    @property
+    def iteration(self) -> int:
+        """Where the run ended by its card; without an end, the last iteration of any file."""
+        reached = [] if self.card is None else [self.card.iteration]
+        if self.state not in {RunState.RUNNING, "unknown"}:
+            return reached[0]
+        logged = [entry.iteration for entry in self.log[-1:]]
+        return max(reached + logged + list(self.samples)[-1:], default=0)
+
+    def images_at(self, iteration: int) -> tuple[int, bool] | None:
+        """Return images seen by then and whether the log says so or it follows from its ratio."""
+        if iteration == 0:
+            return 0, True
+        counted = [e for e in self.log if 0 < e.images <= _LARGEST_COUNT and e.iteration > 0]
+        if not counted:
+            return None
+        near = min(counted, key=lambda entry: abs(entry.iteration - iteration))
+        images = round(near.images * iteration / near.iteration)
+        return images, near.iteration == iteration
+
+
+def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
+    """Read what is there and note what is not; ``card`` stands for the one on disk.
+
+    Raises:
+        RunError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"there is no run folder {folder}; give the folder that a run wrote")
+    missing: list[str] = []
+    settings = _checked(folder, "experiment.toml", _settings, missing)
+    plan = _checked(folder, "plan.json", read_plan, missing)
+    if card is None:
+        card = _checked(folder, "card.json", lambda run: read_run_card(run / "card.json"), missing)
+    manifest = _checked(folder, "manifest.json", read_manifest, missing)
+    scores, damaged = read_scores(folder / "metrics.jsonl")
+    if damaged:
+        more = f"; {len(damaged) - 1} more like it" if len(damaged) > 1 else ""
+        missing.append(f"a line of metrics.jsonl (the scores) cannot be read: {damaged[0]}{more}")
+    log = _log(folder / "log.jsonl")
+    if not log:
+        missing.append("log.jsonl (the curves) is missing or holds no whole line")
+    samples = _grids(folder / "samples")
+    if not samples:
+        missing.append("samples/ holds no picture")
+    return RunRecord(
+        folder=folder,
+        settings=settings,
+        plan=plan,
+        card=card,
+        manifest=manifest,
+        log=log,
+        scores=scores,
+        samples=samples,
+        reconstructions=_grids(folder / "reconstructions"),
+        missing=missing,
+    )
+
+
+def number(value: object) -> float:
+    """Return ``value`` as a float; not-a-number where it is none, or a huge integer."""
+    if not _is_number(value):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[str]) -> R | None:
+    """Return a file of the run in its schema; an absent optional file is no loss."""
+    what = f"{name} ({_EXPECTED[name]})" if name in _EXPECTED else name
+    if not (folder / name).is_file() and name == "experiment.toml":
+        missing.append(f"{what} is missing")
+        return None
+    try:
+        return read(folder)
+    except SettingsError as error:
+        missing.append(f"{what} cannot be read: {error}")
+    except RunError as error:
+        if (folder / name).exists():
+            missing.append(f"{name} cannot be read: {error}")
+        elif name in _EXPECTED:
+            missing.append(f"{what} is missing")
+    return None
+
+
+def _settings(folder: Path) -> SettingsRecord | None:
+    found = read_toml(folder / "experiment.toml")
+    named = ("source", "pictures", "method", "procedure", "objective")
+    said = {name: str(found[name]) for name in named if name in found}
+    loose = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    tables = {"experiment": loose} | {n: table for n, table in found.items() if n not in loose}
+    sections = {
+        name: {k: plain(v) for k, v in flat(table).items()} for name, table in tables.items()
+    }
+    sections = {name: section for name, section in sections.items() if section}
+    return SettingsRecord(**said, sections=sections) if found else None
+
+
+def _log(file: Path) -> list[LogRecord]:
+    """Return one entry per iteration, ascending; a resumed run's later entry replaces the old."""
+    entries = {
+        int(line["iteration"]): line
+        for line in read_jsonl(file)
+        if 0 <= number(line.get("iteration")) <= _LARGEST_COUNT
+    }
+    return [
+        LogRecord(
+            iteration=iteration,
+            images=number(line.get("images")),
+            seconds=number(line.get("seconds")),
+            terms={
+                name: number(value) if _is_number(value) else None
+                for name, value in line.items()
+                if name not in _MOMENT
+            },
+        )
+        for iteration, line in sorted(entries.items())
+    ]
+
+
+def _grids(folder: Path) -> dict[int, Path]:
+    named = [(_SNAPSHOT.fullmatch(path.name), path) for path in sorted(folder.glob("*.png"))]
+    return dict(sorted((int(match[1]), path) for match, path in named if match))

@@ -3,56 +3,38 @@
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from graftgan.checkpoints import SavedState, list_checkpoints, load_state, require_finite
-from graftgan.core.errors import CheckpointError, PlanError, RunError
-from graftgan.core.network_types import (
-    Architecture,
-    NetworkPair,
-    tensors_of,
-)
-from graftgan.core.provenance import licences_in_words
+from graftgan.core.errors import CheckpointError, PlanError, RunError, shown
+from graftgan.core.network_types import Architecture, NetworkPair, tensors_of
+from graftgan.core.provenance import Origin, licences_in_words
 from graftgan.core.settings import parse, read_toml, to_plain
-from graftgan.core.untrusted import shown
-from graftgan.experiments.experiment import (
-    DEFAULT_PLAN,
-    DEFAULT_PROCEDURE,
-    Experiment,
-)
-from graftgan.experiments.records import read_manifest
-from graftgan.experiments.run_card import RunCard, read_run_card, write_run_card
-from graftgan.networks import BACKBONES, OWN_SETTINGS, build_pair, own_fields
+from graftgan.experiments.experiment import DEFAULT_PLAN, DEFAULT_PROCEDURE, Experiment, flat
+from graftgan.experiments.records import RunCard, read_manifest, read_run_card, write_run_card
+from graftgan.networks.backbone import BACKBONES, build_pair, own_fields
+from graftgan.networks.settings import OWN_SETTINGS
 from graftgan.training.procedures import PROCEDURES
-from graftgan.transfer import (
-    AppliedPlan,
-    Filters,
-    TransferSettings,
-    apply_plan,
-    filters_in,
-    parse_plan,
-)
+from graftgan.transfer import AppliedPlan, Filters, apply_plan, filters_in, parse_plan
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What was settled about the pictures of a run when it began, and stays.
+    """What was settled when a run began, and stays, with what was taken from its source then."""
 
-    Attributes:
-        splits: Where each picture is, by name; empty: that is not known.
-        reference_checksum: Of the pictures that it is scored against; None: it is not scored.
-    """
-
-    splits: Mapping[str, str]
-    reference_checksum: str | None
+    splits: Mapping[str, str]  # where each picture is, by name, as far as that is known
+    reference_checksum: str | None  # of the pictures that it is scored against, if it is
+    regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +58,20 @@ class RunFolder:
 
         Raises:
             RunError: This is no run folder, or its settings lack what every run writes out.
-            SettingsError: They are damaged.
+            SettingsError: They are damaged, or the networks they describe are impossible.
         """
         if not self.experiment_file.is_file():
             what = "holds no experiment.toml" if self.path.is_dir() else "does not exist"
             raise RunError(f"{self.path} is not a run folder: it {what}")
         where = str(self.experiment_file)
         experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
-        _require_resolved(experiment, where)
+        whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
+        left_open = sorted(flat(to_plain(whole)).keys() - flat(to_plain(experiment)).keys())
+        if left_open:
+            raise RunError(
+                f"{where} does not say {', '.join(left_open)}, which every run writes down; "
+                f"restore the file, or start a new run with --config {where}"
+            )
         return experiment
 
     def settings_sha256(self) -> str:
@@ -101,41 +89,24 @@ class RunFolder:
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
     def card(self) -> RunCard:
-        """Read how the run stands.
-
-        Raises:
-            RunError: The card is missing or damaged.
-        """
+        """Read how the run stands; raise RunError if the card is missing or damaged."""
         return read_run_card(self.card_file)
 
     def begun(self) -> Begun:
-        """Return what was settled about the pictures; a damaged manifest knows no splits.
-
-        Raises:
-            RunError: The card is missing or damaged.
-        """
-        try:
+        """Return what was settled about the pictures alone; a damaged manifest knows no splits."""
+        splits: dict[str, str] = {}
+        with suppress(RunError):
             splits = read_manifest(self.path).splits
-        except RunError:
-            splits = {}
         return Begun(splits, self.card().reference_checksum)
-
-    def write_card(self, card: RunCard) -> None:
-        """Write how the run stands."""
-        write_run_card(self.card_file, card)
 
     def update_card(self, **entries: Any) -> RunCard:
         """Change ``entries`` of the card; return it as it is now."""
-        card = self.card().changed(**entries)
-        self.write_card(card)
+        card = replace(self.card(), **entries)
+        write_run_card(self.card_file, card)
         return card
 
     def checkpoint(self, iteration: int | None = None) -> Path:
-        """Return the folder of the checkpoint of ``iteration``, or the newest.
-
-        Raises:
-            CheckpointError: There is none.
-        """
+        """Return the checkpoint of ``iteration``, or the newest; CheckpointError: there is none."""
         found = {int(p.name): p for p in list_checkpoints(self.path)}
         if not found:
             raise CheckpointError(
@@ -152,22 +123,14 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """The networks of a run, as trained.
-
-    Attributes:
-        pair: The averaged generator and the discriminator; modulations not folded.
-        applied: The plan, in force on ``pair``.
-        iteration: Of the checkpoint they come from.
-        images_seen: Real pictures shown until then.
-        licences: Those of the pictures it was trained on, in words; empty: nothing is known.
-    """
+    """The networks of a run, as trained."""
 
     experiment: Experiment
-    pair: NetworkPair
-    applied: AppliedPlan
-    iteration: int
+    pair: NetworkPair  # the averaged generator and the discriminator; modulations not folded
+    applied: AppliedPlan  # the plan, in force on ``pair``
+    iteration: int  # of the checkpoint they come from, until which so many real pictures were shown
     images_seen: int
-    licences: str = ""
+    licences: str = ""  # those of the pictures it was trained on, in words; empty: nothing is known
 
 
 def architecture_of(experiment: Experiment) -> Architecture:
@@ -192,31 +155,6 @@ def architecture_of(experiment: Experiment) -> Architecture:
     )
 
 
-def _require_resolved(experiment: Experiment, where: str) -> None:
-    """Accept only settings in which every default is written out, as runs keep them.
-
-    Raises:
-        RunError: One is left open.
-        SettingsError: The networks they describe are impossible.
-    """
-    whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
-    left_open = sorted(set(_names_in(to_plain(whole))) - set(_names_in(to_plain(experiment))))
-    if left_open:
-        raise RunError(
-            f"{where} does not say {', '.join(left_open)}, which every run writes down; restore "
-            f"the file, or start a new run with --config {where}"
-        )
-
-
-def _names_in(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of each value in nested settings."""
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            yield from _names_in(cast("dict[str, Any]", value), f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
 def put_in_force(
     experiment: Experiment,
     pair: NetworkPair,
@@ -229,8 +167,7 @@ def put_in_force(
     ``filters`` are those that ``by_importance`` modulates; without them, all.
 
     Raises:
-        PlanError: The plan does not fit, or leaves a network with nothing to train, or something
-            in a network that the procedure does not train.
+        PlanError: The plan, or what it leaves to be trained, does not fit networks or procedure.
     """
     procedure = PROCEDURES[experiment.procedure]
     plan = parse_plan(experiment.plan or DEFAULT_PLAN)
@@ -243,39 +180,31 @@ def put_in_force(
         low_rank=transfer.low_rank(experiment.seed),
         filters=filters,
     )
-    for network in applied.trainable:
-        if network in procedure.trained:
-            warm_up = experiment.procedure == DEFAULT_PROCEDURE and not transfer.modulations_from
-            if network == "discriminator" or not warm_up:  # else only the discriminator may begin
-                _refuse_idle_start(network, applied, transfer)
-            _refuse_idle(network, applied)
-        elif applied.trainable[network]:
+    notation = applied.report.notation
+    for network, layers in applied.trainable.items():
+        if network not in procedure.trained:
+            if layers:
+                raise PlanError(
+                    f"the procedure {experiment.procedure} does not train the {network}, but the "
+                    f"plan {notation} does; freeze it: {network[0].upper()}(*,0,0)"
+                )
+            continue
+        starts = [transfer.start_of(network, layer.layer, layer.action) for layer in layers]
+        # A warm-up of the discriminator alone is fine; then only this one must not begin idle.
+        warm_up = experiment.procedure == DEFAULT_PROCEDURE and not transfer.modulations_from
+        if starts and min(starts) > 0 and (network == "discriminator" or not warm_up):
             raise PlanError(
-                f"the procedure {experiment.procedure} does not train the {network}, but the plan "
-                f"{applied.report.notation} does; freeze it: {network[0].upper()}(*,0,0)"
+                f"under the plan {notation} nothing of the {network} trains before "
+                f"modulations_from ({transfer.modulations_from}) and generator_from "
+                f"({transfer.generator_from}); lower these, reset one of its layers, or put the "
+                "generator behind --mapper miner"
+            )
+        if not layers:
+            raise PlanError(
+                f"the plan {notation} leaves the {network} with nothing to train; "
+                "let at least one of its layers be modulated or fine-tuned"
             )
     return applied
-
-
-def _refuse_idle(network: str, applied: AppliedPlan) -> None:
-    if not applied.trainable[network]:
-        raise PlanError(
-            f"the plan {applied.report.notation} leaves the {network} with nothing to train; "
-            "let at least one of its layers be modulated or fine-tuned"
-        )
-
-
-def _refuse_idle_start(network: str, applied: AppliedPlan, transfer: TransferSettings) -> None:
-    layers = applied.trainable[network]
-    if layers and all(
-        transfer.start_of(network, layer.layer, layer.action) > 0 for layer in layers
-    ):
-        raise PlanError(
-            f"under the plan {applied.report.notation} nothing of the {network} trains before "
-            f"modulations_from ({transfer.modulations_from}) and generator_from "
-            f"({transfer.generator_from}); lower these, reset one of its layers, or put the "
-            "generator behind --mapper miner"
-        )
 
 
 def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
@@ -287,10 +216,11 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     """
     folder = RunFolder(path)
     experiment = folder.experiment()
+    architecture = architecture_of(experiment)
     state = load_state(folder.checkpoint(iteration))
-    _refuse_larger(architecture_of(experiment), state, where=path)
-    pair = build_pair(architecture_of(experiment))
-    fresh = partial(build_pair, architecture_of(experiment))
+    _refuse_larger(architecture, state, where=path)
+    fresh = partial(build_pair, architecture)
+    pair = fresh()
     applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
     chosen = {"generator": "average" if "average" in state.files else "generator"}
     for role, network in pair.items():
@@ -302,22 +232,22 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
             raise CheckpointError(
                 f"{path}: the {role} does not fit its plan: {shown(error, 300)}"
             ) from None
+    used: list[Origin] = []
+    with suppress(RunError):  # the weights can do without a manifest
+        used = [picture.origin for picture in read_manifest(path).training]
+    known = any(origin.licence for origin in used)
     return TrainedRun(
         experiment=experiment,
         pair=pair,
         applied=applied,
         iteration=state.card.iteration,
         images_seen=state.card.images_seen,
-        licences=_licences(path),
+        licences=licences_in_words(used) if known else "",
     )
 
 
 def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path) -> None:
-    """Refuse settings that ask for larger networks than the checkpoint holds, before any is built.
-
-    Raises:
-        CheckpointError: They do; a damaged file could ask for networks that fit in no memory.
-    """
+    """Refuse larger networks than the checkpoint holds: damaged settings could fill the memory."""
     with torch.device("meta"):
         pair = build_pair(architecture)
     for role, network in pair.items():
@@ -328,15 +258,6 @@ def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path
                 f"{where}: experiment.toml asks for a {role} of {wanted:,} numbers, its checkpoint "
                 f"holds {stored:,}; one of them is damaged or of another run"
             )
-
-
-def _licences(path: Path) -> str:
-    """Return the licences of a run's training pictures in words, as far as its manifest knows."""
-    try:
-        used = [picture.origin for picture in read_manifest(path).training]
-    except RunError:  # the weights can do without
-        return ""
-    return licences_in_words(used) if any(origin.licence for origin in used) else ""
 
 
 def filters_of(state: SavedState) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
-"""The page of one run: the pictures first, then how they came about."""
+"""The page of one run: the pictures first, then how they came about; its curves by panel."""
 
+import json
 import math
 import shlex
 from dataclasses import dataclass
@@ -8,12 +9,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from graftgan.experiments.panels import ScoreCurve, panels_of, scores_of
-from graftgan.experiments.records import LayerRecord, PlanRecord
-from graftgan.experiments.run_card import RunCard
-from graftgan.experiments.run_record import RunRecord, SettingsRecord, read_run
+from graftgan.experiments.records import (
+    PlanRecord,
+    RunCard,
+    RunRecord,
+    ScoreRecord,
+    SettingsRecord,
+    number,
+    read_run,
+)
+from graftgan.reports.drawing import Panel, Point, curve_svg, in_words
 from graftgan.reports.grid import EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import duration, evenly, render, share, short_name, write_page
+from graftgan.reports.page import duration, evenly, plain, render, share, short_name, write_page
 from graftgan.transfer import ACTIONS
 
 _MOST_ROWS = 12
@@ -29,30 +36,48 @@ _STATES = {
     "diverged": "diverged",
     "failed": "failed",
 }
+_LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
+_SHARED = {  # panels of several curves: the vertical axis and the caption
+    _LOSSES: ("loss", "In adversarial training a lower loss is not by itself a better one."),
+    _LOGITS: (
+        "logit",
+        "A gap that keeps growing: the discriminator tells its training pictures too easily.",
+    ),
+    _SPEED: ("per second", "On the hardware named at the end."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreCurve:
+    """One score over the run, measured by one protocol throughout."""
+
+    name: str  # as the metric calls itself; numbered where the run holds several protocols of it
+    protocol: dict[str, str]  # how it was measured, as flat text by setting
+    points: list[Point]  # (iteration, value), ascending; so are the ends of its intervals
+    lows: list[Point]
+    highs: list[Point]
+    floor: float | None  # what real pictures score against each other, where that was measured
+    floor_in_words: str
+    decides: bool  # whether it chose the best checkpoint
+    last: str  # the last value in words, ``last_interval`` its interval, empty where there is none
+    last_interval: str
+    last_iteration: int
 
 
 def write_run_report(
     run: Path, destination: Path | None = None, *, card: RunCard | None = None
 ) -> Path:
-    """Write one HTML file about a run, with everything it shows inside it.
+    """Write one HTML file about a run, with everything it shows inside it; return its place.
 
     A run that is not finished, or whose folder lacks files, still gets its page, which says what
-    is missing. The same folder always gives the same bytes.
-
-    Args:
-        run: The run folder.
-        destination: The file to write; ``report.html`` in the run folder by default.
-        card: How the run stands, where that is not on disk yet.
-
-    Returns:
-        The file written.
+    is missing. The same folder always gives the same bytes. ``destination`` is ``report.html`` in
+    the folder by default; ``card`` says how the run stands, where that is not on disk yet.
 
     Raises:
         RunError: There is no such folder, or the page cannot be written.
     """
-    page = _page(read_run(run, card=card))
     destination = destination or run / "report.html"
-    write_page(page, destination)
+    write_page(_page(read_run(run, card=card)), destination)
     return destination
 
 
@@ -100,8 +125,6 @@ def _page(record: RunRecord) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Snapshot:
-    """One row of the iteration table."""
-
     iteration: int
     images: str
     strip: EmbeddedPicture
@@ -110,8 +133,6 @@ class _Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
-    """One row of a plan table."""
-
     name: str
     kind: str
     action: str
@@ -122,10 +143,8 @@ class _Layer:
     percent: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Network:
-    """One plan table."""
-
     name: str
     layers: list[_Layer]
     parameters: int
@@ -160,46 +179,35 @@ def _snapshot(
 ) -> _Snapshot:
     strip = strip_of(grid, max(1, grid.width // _COLUMNS), _COLUMNS)
     alt = f"{_COLUMNS} generated pictures at iteration {iteration:,}"
-    measured = [(score.name, score.at(iteration)) for score in scores if score.decides]
-    seen = record.images_at(iteration)
+    measured = [(score.name, dict(score.points)) for score in scores if score.decides]
+    seen, at = record.images_at(iteration), float(iteration)
     return _Snapshot(
         iteration=iteration,
         images="" if seen is None else f"{'' if seen[1] else '≈ '}{seen[0]:,} images",
         strip=embed(strip, alt=alt, exact_up_to=_STRIP_BYTES),
-        scores=[(name, value) for name, value in measured if value is not None],
+        scores=[(name, in_words(curve[at], digits=3)) for name, curve in measured if at in curve],
     )
 
 
 def _networks(plan: PlanRecord | None) -> list[_Network]:
     networks: list[_Network] = []
-    for name, layers in ({} if plan is None else plan.networks).items():
-        shown = [_layer(layer) for layer in layers]
-        parameters = sum(layer.parameters for layer in shown)
-        trainable = sum(layer.trainable for layer in shown)
-        networks.append(
-            _Network(
-                name=name,
-                layers=shown,
-                parameters=parameters,
-                trainable=trainable,
-                share=share(trainable, parameters),
+    for name, rows in ({} if plan is None else plan.networks).items():
+        layers = [
+            _Layer(
+                name=row.layer,
+                kind=row.kind,
+                action=row.action,
+                known=row.action in ACTIONS,
+                parameters=row.parameters,
+                trainable=row.trainable,
+                share=share(row.trainable, row.parameters),
+                percent=min(100.0, 100 * row.trainable / row.parameters) if row.parameters else 0.0,
             )
-        )
+            for row in rows
+        ]
+        whole, part = sum(row.parameters for row in rows), sum(row.trainable for row in rows)
+        networks.append(_Network(name, layers, whole, part, share(part, whole)))
     return networks
-
-
-def _layer(layer: LayerRecord) -> _Layer:
-    part, whole = layer.trainable, layer.parameters
-    return _Layer(
-        name=layer.layer,
-        kind=layer.kind,
-        action=layer.action,
-        known=layer.action in ACTIONS,
-        parameters=whole,
-        trainable=part,
-        share=share(part, whole),
-        percent=min(100.0, 100 * part / whole) if whole else 0.0,
-    )
 
 
 def _ending(record: RunRecord) -> str:
@@ -213,47 +221,34 @@ def _ending(record: RunRecord) -> str:
     if record.state == "running":
         return f"When this page was written, the run was going or had been killed, {where}{said}"
     if record.state in _STATES:
-        verbs = {
-            "interrupted": "stopped",
-            "stopped": "was ended by its scores",
-            "pruned": "was ended by a search",
-        }
-        verb = verbs.get(record.state, record.state)
+        verb = {"interrupted": "stopped", "stopped": "was ended by its scores"}.get(record.state)
+        verb = "was ended by a search" if record.state == "pruned" else verb or record.state
         return f"The run {verb} {where}{said}"
     return f"How the run ended is not recorded; its files reach up to {where[3:]}{said}"
 
 
 def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
-    """Return the few numbers that describe the run at a glance; those unknown are left out."""
     seen = record.images_at(record.iteration)
     seconds = math.nan if record.card is None else record.card.seconds
     if not seconds > 0:  # a session that was killed has not written them
         logged = [entry.seconds for entry in record.log if math.isfinite(entry.seconds)]
         seconds = max(logged, default=math.nan)
-    trainable, parameters = (
-        (0, 0) if record.plan is None else (record.plan.trainable, record.plan.parameters)
-    )
-    count = _picture_count(record)
+    plan, count = record.plan, _picture_count(record)
+    settings = record.settings or SettingsRecord(sections={})
+    is_adversarial = settings.procedure in (None, "", "adversarial")
     facts = {
-        **_way(record.settings),
+        "objective": settings.objective or "" if is_adversarial else "",
+        "procedure": "" if is_adversarial else settings.procedure or "",
         "pictures": "" if count is None else f"{count:,}",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",
         "time": duration(seconds) if math.isfinite(seconds) else "",
-        "weights that train": share(trainable, parameters) if parameters > 0 else "",
+        "weights that train": share(plan.trainable, plan.parameters)
+        if plan is not None and plan.parameters > 0
+        else "",
     }
     facts |= {score.name: score.last for score in scores if score.decides}
     return {name: value for name, value in facts.items() if value}
-
-
-def _way(settings: SettingsRecord | None) -> dict[str, str]:
-    """Return how the run trains; the objective is that of adversarial training alone."""
-    if settings is None:
-        return {}
-    procedure = settings.procedure or "adversarial"
-    if procedure == "adversarial":
-        return {"objective": settings.objective or ""}
-    return {"procedure": procedure}
 
 
 def _picture_count(record: RunRecord) -> int | None:
@@ -264,8 +259,14 @@ def _commands(record: RunRecord) -> list[tuple[str, str]]:
     run = shlex.quote(str(record.folder))
     folded = shlex.quote(f"{record.name}-folded")
     grafted = record.settings is None or record.settings.source is not None
+    verb = "transfer" if grafted else "pretrain"
+    title = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
+    train_on = (title, f"graftgan {verb} --resume {run}")
+    if record.state == "stopped":  # it would only be stopped again
+        command = f"graftgan transfer PICTURES --source {run}"
+        train_on = ("Train on from its best checkpoint", command)
     commands = [
-        _train_on(record, run, "transfer" if grafted else "pretrain"),
+        train_on,
         ("Make new pictures", f"graftgan sample {run} --count 64"),
         ("Walk from picture to picture", f"graftgan interpolate {run}"),
     ]
@@ -275,16 +276,99 @@ def _commands(record: RunRecord) -> list[tuple[str, str]]:
     return commands
 
 
-def _train_on(record: RunRecord, run: str, verb: str) -> tuple[str, str]:
-    if record.state == "stopped":  # it would only be stopped again
-        return "Train on from its best checkpoint", f"graftgan transfer PICTURES --source {run}"
-    title = "Train on from here" if record.state == "finished" else "Go on where the run stopped"
-    return title, f"graftgan {verb} --resume {run}"
-
-
 def _machine(card: RunCard | None) -> dict[str, str]:
     if card is None:
         return {}
     session = card.session
     said = {"command": session.command, "hardware": session.hardware, "device": session.device}
     return {name: value for name, value in said.items() if value} | dict(session.versions)
+
+
+def scores_of(record: RunRecord) -> list[ScoreCurve]:
+    """Return the scores by name and protocol; values of two protocols never share a curve.
+
+    What was measured twice counts as the run itself has it, or else as it was measured last.
+    """
+    groups: dict[tuple[str, str], dict[float, ScoreRecord]] = {}
+    for entry in record.scores:
+        if entry.iteration is not None:
+            protocol = json.dumps(dict(entry.protocol or {}), sort_keys=True)
+            entries = groups.setdefault((entry.name, protocol), {})
+            before = entries.get(float(entry.iteration))
+            if before is None or entry.is_own or not before.is_own:
+                entries[float(entry.iteration)] = entry
+    names = [name for name, _ in groups]
+    scores: list[ScoreCurve] = []
+    for i, ((name, protocol), found) in enumerate(groups.items()):
+        several = names.count(name) > 1
+        entries = dict(sorted(found.items()))
+        floor = list(entries.values())[-1].floor
+        mean = math.nan if floor is None else floor.mean
+        sure = {at: e for at, e in entries.items() if e.low is not None and e.high is not None}
+        lows = [(at, number(entry.low)) for at, entry in sure.items()]
+        highs = [(at, number(entry.high)) for at, entry in sure.items()]
+        points = [(at, number(entry.value)) for at, entry in entries.items()]
+        interval = ""
+        if lows and lows[-1][0] == points[-1][0]:
+            ends = in_words(lows[-1][1], digits=3), in_words(highs[-1][1], digits=3)
+            interval = f"{ends[0]} to {ends[1]}"
+        scores.append(
+            ScoreCurve(
+                name=f"{name}, protocol {names[: i + 1].count(name)}" if several else name,
+                protocol={key: plain(value) for key, value in json.loads(protocol).items()},
+                points=points,
+                lows=lows,
+                highs=highs,
+                floor=mean if math.isfinite(mean) else None,
+                floor_in_words=in_words(mean) if math.isfinite(mean) else "",
+                last=in_words(points[-1][1]),
+                last_interval=interval,
+                last_iteration=int(points[-1][0]),
+                decides=any(e.is_own if e.decides is None else e.decides for e in entries.values()),
+            )
+        )
+    return scores
+
+
+def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
+    """Return losses, logits, each score, speed, then whatever else was logged, each by itself."""
+    names = list(dict.fromkeys(name for entry in record.log for name in entry.terms))
+    groups: dict[str, list[str]] = {title: [] for title in _SHARED}
+    for name in names:
+        if any(entry.terms.get(name) is not None for entry in record.log):  # else text or a table
+            groups.setdefault(_group(name), []).append(name)
+    panels = {title: _panel(record, title, members) for title, members in groups.items() if members}
+    speed = panels.pop(_SPEED, None)
+    shared = [panels.pop(title) for title in _SHARED if title in panels]
+    measured = [_score_panel(score) for score in scores if len(score.points) > 1 or score.decides]
+    return [*shared, *measured, *([speed] if speed else []), *panels.values()]
+
+
+def _group(name: str) -> str:
+    last = name.rsplit(".", 1)[-1]
+    if "loss" in last:
+        return _LOSSES
+    if last in {"real", "fake"}:
+        return _LOGITS
+    return _SPEED if last.endswith("_per_second") else name
+
+
+def _panel(record: RunRecord, title: str, names: list[str]) -> Panel:
+    y_label, caption = _SHARED.get(title, ("", ""))
+    series = {  # ``null`` is how strict JSON writes not-a-number, so it is a gap
+        name: [(float(e.iteration), number(e.terms[name])) for e in record.log if name in e.terms]
+        for name in names
+    }
+    svg = curve_svg(series, title=title, x_label="iteration", y_label=y_label)
+    return Panel(svg=svg, caption=caption)
+
+
+def _score_panel(score: ScoreCurve) -> Panel:
+    lines = {score.name: score.points}
+    if score.lows and score.highs:
+        lines |= {"interval, low": score.lows, "interval, high": score.highs}
+    if score.floor is not None:
+        ends = (score.points[0][0], score.points[-1][0])
+        lines["real against real"] = [(at, score.floor) for at in ends]
+    svg = curve_svg(lines, title=score.name, x_label="iteration", y_label="score")
+    return Panel(svg=svg, caption="Measured by one protocol throughout; see Scores.")

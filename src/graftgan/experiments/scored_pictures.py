@@ -11,26 +11,27 @@ import math
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import Field
 
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import parse_json, sealed, unsealed
-from graftgan.core.settings import parse, require_counts, strict
-from graftgan.core.tensors import PictureBytes
-from graftgan.core.zip_members import unpacked
-from graftgan.metrics import pictures_sha256
+from graftgan.core.network_types import PictureBytes
+from graftgan.core.provenance import unpacked
+from graftgan.core.settings import Count, parse, strict
+from graftgan.metrics.pixels import pictures_sha256
 from graftgan.pictures import Unusable, reasons_for_failure
 
 SCORED = "scored"
 """The folder of these files in a run folder."""
 _CARD = "card.json"
 _LARGEST_CARD = 4096  # bytes
-# Of 128 pictures of 64 px that the bundled source draws, method 1 with the least effort makes 0.645
-# of the raw bytes in 0.4 ms each. Method 0: 0.693 in 0.14 ms; method 4, Pillow's own: 0.627 in
-# 2.8 ms; method 6 with the most effort: 0.635 in 129 ms; PNG: 0.663 in 0.4 ms.
+# Of pictures of 64 px this makes 0.645 of the raw bytes in 0.4 ms each; Pillow's own method 4 0.627
+# in 2.8 ms, method 6 with the most effort 0.635 in 129 ms, PNG 0.663 in 0.4 ms.
 _METHOD, _EFFORT = 1, 0
 _LITTLE = 2**28  # bytes of pixels that any file may unpack to
 _MOST_UNPACKED = 200  # times its own size that a larger one may; varied pictures unpack to twice
@@ -46,34 +47,15 @@ _REMEDY = (
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredCard:
-    """What kept pictures are.
+    """What kept pictures are."""
 
-    Attributes:
-        iteration: Of the generator that drew them; 0: the untouched start.
-        seed: Of their latents.
-        count: So many there are.
-        channels: 1 for grey, 3 for colour.
-        resolution: Their height and width in pixels.
-        truncation: Share of the way from the average picture; a run is scored with 1.
-        pictures_sha256: Of shape and pixels.
-    """
-
-    iteration: int
-    seed: int
-    count: int
-    channels: int
-    resolution: int
-    truncation: float = 1.0
-    pictures_sha256: str
-
-    def __post_init__(self) -> None:
-        counts = {"count": self.count, "resolution": self.resolution}
-        require_counts(iteration=self.iteration, **counts)
-        if self.channels not in (1, 3) or not all(counts.values()):
-            raise SettingsError(
-                "count and resolution must be at least 1 and channels 1 or 3, got "
-                f"{self.count}, {self.resolution} and {self.channels}"
-            )
+    iteration: Count  # of the generator that drew them; 0: the untouched start
+    seed: int  # of their latents
+    count: Annotated[Count, Field(ge=1)]
+    channels: Literal[1, 3]  # 1 for grey, 3 for colour
+    resolution: Annotated[Count, Field(ge=1)]  # their height and width in pixels
+    truncation: float = 1.0  # share of the way from the average picture; a run is scored with 1
+    pictures_sha256: str  # of shape and pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +83,7 @@ def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
         iteration=iteration,
         seed=seed,
         count=len(pictures),
-        channels=pictures.shape[1],
+        channels=1 if pictures.shape[1] == 1 else 3,
         resolution=pictures.shape[-1],
         pictures_sha256=pictures_sha256(pictures),
     )
@@ -133,7 +115,6 @@ def read_scored(path: Path) -> ScoredPictures:
 
 
 def _names(count: int) -> list[str]:
-    """Return the names of ``count`` pictures, in whose order they are sorted."""
     digits = max(4, len(str(count - 1)))
     return [f"{number:0{digits}d}.webp" for number in range(count)]
 
@@ -155,11 +136,7 @@ def _encoded(picture: PictureBytes) -> bytes:
 
 
 def _card_in(archive: zipfile.ZipFile, path: Path) -> ScoredCard:
-    """Return what the pictures are.
-
-    Raises:
-        Unusable: The card is missing, damaged, or of another iteration than the file's name says.
-    """
+    """Return what the pictures are; Unusable: it is damaged, or of another iteration."""
     if _CARD not in archive.namelist():
         raise Unusable(f"it has no {_CARD}")
     if archive.getinfo(_CARD).file_size > _LARGEST_CARD:
@@ -175,11 +152,7 @@ def _card_in(archive: zipfile.ZipFile, path: Path) -> ScoredCard:
 
 
 def _pictures_in(archive: zipfile.ZipFile, card: ScoredCard, size: int) -> PictureBytes:
-    """Return the pictures of an archive of ``size`` bytes.
-
-    Raises:
-        Unusable: They are not those of the card.
-    """
+    """Return the pictures of an archive of ``size`` bytes; Unusable: not those of the card."""
     shape = (card.count, card.channels, card.resolution, card.resolution)
     names = [info.filename for info in archive.infolist()]
     if len(names) != card.count + 1 or names != [_CARD, *_names(card.count)]:
@@ -195,11 +168,7 @@ def _pictures_in(archive: zipfile.ZipFile, card: ScoredCard, size: int) -> Pictu
 
 
 def _content(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return what a member holds; one that is not merely stored might hold anything unpacked.
-
-    Raises:
-        Unusable: It is compressed.
-    """
+    """Return what a member holds; a compressed one, which might hold anything, is refused."""
     entry = archive.getinfo(name)
     if entry.compress_type != zipfile.ZIP_STORED:
         raise Unusable(f"{name} is compressed")
@@ -207,11 +176,7 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _decoded(content: bytes, card: ScoredCard, name: str) -> PictureBytes:
-    """Return one picture (c, h, h).
-
-    Raises:
-        Unusable: It is of another form or size, which its first bytes say before any is decoded.
-    """
+    """Return one picture (c, h, h); its first bytes say its form and size before it is decoded."""
     sides = int.from_bytes(content[21:25], "little")
     width, height = (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
     if content[12:16] != b"VP8L" or (width, height) != (card.resolution, card.resolution):

@@ -6,17 +6,15 @@ n: generated pictures, k: training pictures, d: features.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.core.proportions import clearly_more
-from graftgan.core.randomness import Randomness, some_of
-from graftgan.core.tensors import PictureBytes
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.data_copying import data_copying_test
-from graftgan.metrics.features import Features
+from graftgan.core.network_types import PictureBytes
+from graftgan.core.randomness import Randomness, clearly_more, some_of
+from graftgan.metrics.metric import Estimate, Features, Resampling
 
 LEAST_HELD_OUT = 5
 LEAST_TRAINING = 3
@@ -31,45 +29,39 @@ _BY_CHANCE = 0.35
 _STANDARD_ERRORS = 1.960  # one-sided 95 % over two signs: 2.5 % each (Bonferroni)
 _EQUAL = 1e-4  # of the usual distance to the mean: nearer features are of equal pictures
 _ROWS = 512  # pictures compared at a time, to bound the memory
+_DIMENSIONS = 64  # principal components in which the cells are cut
+_PER_CELL = 50  # training and held-out pictures that a cell should have
+_MOST_CELLS = 10
+_LEAST_IN_CELL = 10  # generated and held-out pictures; a cell with fewer is left out
+_ROUNDS = 25  # of k-means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyReport:
     """How near generated and held-out real pictures come to the training pictures.
 
-    Attributes:
-        generated_count: Generated pictures.
-        training_count: Training pictures.
-        held_out_count: Real pictures that were not trained on.
-        generated_distance: Median distance of a generated picture to its nearest training picture.
-        held_out_distance: The same for held-out pictures.
-        near_copy_share: Share of generated pictures nearer to a training picture than half of the
-            lower 5 % quantile of the distances of held-out pictures.
-        near_copy_share_held_out: The same for held-out pictures.
-        singled_out_share: Share of generated pictures whose nearest training picture is less than
-            0.8 as far as the next one (one that is no near copy of the nearest).
-        singled_out_share_held_out: The same for held-out pictures.
-        singled_out_training: Different training pictures that generated pictures single out.
-        authentic_share: Share of generated pictures that are farther from their nearest training
-            picture than that is from the nearest other one (AuthPct of Alaa et al. 2022,
-            arXiv:2102.08921, section 4). Differs: a tie is not authentic.
-        authentic_share_held_out: The same for held-out pictures: what honest ones score.
-        c_t: C_T of Meehan et al. 2020; see ``data_copying_test``.
+    What ends in ``held_out`` is the same of held-out pictures: what honest ones score.
     """
 
     generated_count: int
     training_count: int
-    held_out_count: int
-    generated_distance: float
+    held_out_count: int  # real pictures that were not trained on
+    generated_distance: float  # median of the distances to the nearest training picture
     held_out_distance: float
+    # Of those nearer to a training picture than half of the lower 5 % quantile of the distances of
+    # held-out pictures.
     near_copy_share: Estimate
     near_copy_share_held_out: Estimate
+    # Of those whose nearest training picture is less than 0.8 as far as the next one (one that is
+    # no near copy of the nearest).
     singled_out_share: Estimate
     singled_out_share_held_out: Estimate
-    singled_out_training: int
+    singled_out_training: int  # different training pictures that generated pictures single out
+    # Of those that are farther from their nearest training picture than that is from the nearest
+    # other one (AuthPct of Alaa et al. 2022, arXiv:2102.08921, section 4). Differs: a tie is not.
     authentic_share: Estimate
     authentic_share_held_out: Estimate
-    c_t: float
+    c_t: float  # see ``data_copying_test``
 
     @property
     def copying(self) -> bool:
@@ -95,13 +87,9 @@ class CopyReport:
 
         Then they have doubles among these, and copies cannot be told by comparing with them.
         """
-        return clearly_more(
-            self.singled_out_share_held_out.value,
-            self.held_out_count,
-            _BY_CHANCE,
-            self.training_count,
-            standard_errors=_STANDARD_ERRORS,
-        )
+        held_out = (self.singled_out_share_held_out.value, self.held_out_count)
+        chance = (_BY_CHANCE, self.training_count)
+        return clearly_more(*held_out, *chance, standard_errors=_STANDARD_ERRORS)
 
     def message(self) -> str:
         """Return one line: what was counted, the verdict, and what to do about it."""
@@ -126,13 +114,8 @@ class CopyReport:
         return f"{counts}: no sign that the generator copies"
 
     def _clearly_more(self, generated: Estimate, held_out: Estimate) -> bool:
-        return clearly_more(
-            generated.value,
-            self.generated_count,
-            held_out.value,
-            self.held_out_count,
-            standard_errors=_STANDARD_ERRORS,
-        )
+        counts = (generated.value, self.generated_count, held_out.value, self.held_out_count)
+        return clearly_more(*counts, standard_errors=_STANDARD_ERRORS)
 
 
 def guarded_pictures(training: PictureBytes, *, seed: int) -> PictureBytes:
@@ -154,29 +137,20 @@ def copy_report(
 ) -> CopyReport:
     """Compare generated and held-out pictures by their distances to the training pictures.
 
-    Args:
-        generated: A few hundred suffice.
-        training: What the generator was trained on; at least 3.
-        held_out: Real pictures of the same kind that it was not trained on; at least 5, and
-            from 25 on the verdict is sensitive to a small share of copies. Those with the features
-            of a training picture are left out.
-        mirrored: The training pictures mirrored, in the same order; give them where mirroring was
-            used, since a mirrored copy is a copy too. A picture and its mirror image count as one.
-        seed: Of the cells of C_T.
-        resampling: Of the intervals; 1000 resamples by default.
-
-    Raises:
-        ScoreError: Too few pictures, or features of different networks.
+    A few hundred generated pictures suffice. There must be at least 3 training pictures and 5 held
+    out, of the same kind; from 25 on the verdict is sensitive to a small share of copies. Held-out
+    pictures with the features of a training picture are left out. ``mirrored`` are the training
+    pictures mirrored, in the same order; give them where mirroring was used, since a mirrored copy
+    is a copy too. A picture and its mirror image count as one. ``seed`` is of the cells of C_T,
+    ``resampling`` of the intervals. Raises ScoreError: too few pictures, or features of different
+    networks.
     """
     _check(generated, training, held_out, mirrored)
     resampling = resampling or Resampling()
     views = _views(training, mirrored)
     held_out = _honest(held_out, views)
-    near = _NEAR * float(
-        torch.quantile(
-            _distances_to_nearest(held_out.values, views), _LOW_QUANTILE, interpolation="lower"
-        )
-    )
+    usual = _distances_to_nearest(held_out.values, views)
+    near = _NEAR * float(torch.quantile(usual, _LOW_QUANTILE, interpolation="lower"))
     ours, theirs = (_Neighbours.find(x.values, views, same=near) for x in (generated, held_out))
     singled = ours.ratio < _SINGLED_OUT
 
@@ -216,22 +190,12 @@ def copy_gallery_indices(
     """Choose the generated pictures that look most like copies, and what they look like.
 
     Most like a copy: the smallest distance to the nearest training picture, as a share of that to
-    the next one. Training pictures nearer to each other than half their usual distance count as
-    one in this.
+    the next one. Training pictures nearer to each other than half their usual distance count as one
+    in this. ``mirrored`` is as ``copy_report`` takes it.
 
-    Args:
-        generated: (n, d).
-        training: (k, d); at least 3.
-        count: Generated pictures to choose; fewer where there are fewer.
-        neighbours: Training pictures of each, nearest first; fewer where there are fewer.
-        mirrored: The training pictures mirrored, in the same order.
-
-    Returns:
-        Indices (count,) of generated pictures, most suspicious first, and (count, neighbours) of
-        their nearest training pictures.
-
-    Raises:
-        ScoreError: Too few pictures, or features of different networks.
+    Returns indices (count,) of generated pictures, most suspicious first, and (count, neighbours)
+    of their nearest training pictures, nearest first; fewer where there are fewer. Raises
+    ScoreError: too few pictures, or features of different networks.
     """
     _check(generated, training, None, mirrored)
     views = _views(training, mirrored)
@@ -244,19 +208,12 @@ def copy_gallery_indices(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Neighbours:
-    """Of each of n pictures, all (n,): the nearest training picture and how it lies.
+    """Of each of n pictures, all (n,): the nearest training picture and how it lies."""
 
-    Attributes:
-        nearest: Its index.
-        distance: To it.
-        between: From it to its own nearest other training picture.
-        ratio: ``distance`` over the distance to the next training picture.
-    """
-
-    nearest: Tensor
+    nearest: Tensor  # its index
     distance: Tensor
-    between: Tensor
-    ratio: Tensor
+    between: Tensor  # from it to its own nearest other training picture
+    ratio: Tensor  # of the distance to that to the next training picture
 
     @classmethod
     def find(cls, pictures: Tensor, views: list[Tensor], *, same: float) -> "_Neighbours":
@@ -265,18 +222,16 @@ class _Neighbours:
         Training pictures within ``same`` of the nearest one are no next one: the set may hold
         the same picture twice. Where all are, the next one is infinitely far.
         """
-        parts = [cls._some(rows, views, same) for rows in pictures.split(_ROWS)]
+        parts: list[tuple[Tensor, ...]] = []
+        for rows in pictures.split(_ROWS):
+            distances = _distances(rows, views)
+            distance, nearest = distances.min(dim=1)
+            between = _distances(views[0][nearest], views).scatter(1, nearest[:, None], torch.inf)
+            doubles = (between <= same).scatter(1, nearest[:, None], True)
+            following = distances.masked_fill(doubles, torch.inf).amin(dim=1)
+            ratio = (distance / following).nan_to_num(nan=0.0)  # 0 / 0: exactly alike
+            parts.append((nearest, distance, between.amin(dim=1), ratio))
         return cls(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
-
-    @staticmethod
-    def _some(rows: Tensor, views: list[Tensor], same: float) -> tuple[Tensor, ...]:
-        distances = _distances(rows, views)
-        distance, nearest = distances.min(dim=1)
-        between = _distances(views[0][nearest], views).scatter(1, nearest[:, None], torch.inf)
-        doubles = (between <= same).scatter(1, nearest[:, None], True)
-        following = distances.masked_fill(doubles, torch.inf).amin(dim=1)
-        ratio = (distance / following).nan_to_num(nan=0.0)  # 0 / 0: exactly alike
-        return nearest, distance, between.amin(dim=1), ratio
 
 
 def _distances(rows: Tensor, views: list[Tensor]) -> Tensor:
@@ -289,11 +244,6 @@ def _distances_to_nearest(pictures: Tensor, views: list[Tensor]) -> Tensor:
 
 
 def _honest(held_out: Features, views: list[Tensor]) -> Features:
-    """Return the held-out pictures that are no training pictures.
-
-    Raises:
-        ScoreError: There are too few.
-    """
     distance = _distances_to_nearest(held_out.values, views)
     spread = (views[0] - views[0].mean(dim=0)).norm(dim=1).median()
     honest = (distance > _EQUAL * spread).nonzero().flatten()
@@ -334,3 +284,88 @@ def _check(
     if len({features.dimension for features in everything}) > 1:
         sizes = ", ".join(str(features.dimension) for features in everything)
         raise ScoreError(f"the pictures have {sizes} features; use one feature network for all")
+
+
+def mann_whitney_z(generated: Tensor, held_out: Tensor) -> float:
+    """Return the z-score of the Mann-Whitney U of ``generated`` (n,) over ``held_out`` (m,).
+
+    Standard normal where both are draws of one law; far below 0 where the generated values are
+    the smaller ones. Ties share their rank, and the variance is corrected for them; 0 where all
+    values are equal.
+    """
+    n, m = len(generated), len(held_out)
+    _, group, sizes = torch.unique(
+        torch.cat([generated, held_out]).double(), return_inverse=True, return_counts=True
+    )
+    sizes = sizes.double()
+    ranks = (sizes.cumsum(0) - (sizes - 1) / 2)[group]
+    excess = float(ranks[:n].sum()) - n * (n + 1) / 2 - n * m / 2
+    ties = float((sizes**3 - sizes).sum()) / ((n + m) * (n + m - 1))
+    variance = n * m / 12 * (n + m + 1 - ties)
+    return excess / sqrt(variance) if variance > 0 else 0.0
+
+
+def data_copying_test(
+    generated: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor],
+    training: Tensor,
+    *,
+    seed: int,
+) -> float:
+    """Return C_T: ``mann_whitney_z`` in each cell of the data, averaged by held-out share.
+
+    Source: Meehan, Chaudhuri and Dasgupta 2020 (arXiv:2004.05675, section 3): do generated pictures
+    lie closer to the training pictures than new real ones do? Far below 0 means copying, far above
+    0 a generator that has not reached the data. Differs: the distances are given, so they may be of
+    all features while the cells are cut by k-means in 64 principal components; there is one cell
+    for every 50 training and held-out pictures, at least one and at most 10; where no cell holds 10
+    of both kinds, all are one cell.
+
+    ``generated`` and ``held_out``, real pictures that were not trained on, are features (n, d) and
+    distances (n,) to the nearest training picture; ``training`` are features (k, d). ``seed`` is of
+    k-means.
+    """
+    cells = min(_MOST_CELLS, min(len(training), len(held_out[0])) // _PER_CELL)
+    if cells < 2:
+        return mann_whitney_z(generated[1], held_out[1])
+    training, generated_points, held_out_points = _principal(training, generated[0], held_out[0])
+    centres = k_means(training, cells, Randomness(seed).generator("copying/cells"))
+    generated_cell, held_out_cell = (
+        torch.cdist(points, centres).argmin(dim=1) for points in (generated_points, held_out_points)
+    )
+    total, weight = 0.0, 0
+    for cell in range(cells):
+        ours = generated[1][generated_cell == cell]
+        theirs = held_out[1][held_out_cell == cell]
+        if min(len(ours), len(theirs)) >= _LEAST_IN_CELL:
+            total += mann_whitney_z(ours, theirs) * len(theirs)
+            weight += len(theirs)
+    return total / weight if weight else mann_whitney_z(generated[1], held_out[1])
+
+
+def k_means(points: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return ``count`` centres (count, d) of ``points`` (n, d), float64, after 25 rounds.
+
+    Source: Lloyd 1982, started as Arthur and Vassilvitskii 2007 do. A centre without points stays.
+    """
+    first = torch.randint(len(points), (1,), generator=rng)
+    centres = points[first]
+    while len(centres) < count:
+        squared = torch.cdist(points, centres).amin(dim=1) ** 2
+        weights = squared if bool(squared.sum() > 0) else torch.ones_like(squared)
+        centres = torch.cat([centres, points[torch.multinomial(weights, 1, generator=rng)]])
+    for _ in range(_ROUNDS):
+        nearest = torch.cdist(points, centres).argmin(dim=1)
+        members = torch.nn.functional.one_hot(nearest, count).double()
+        sizes = members.sum(dim=0)[:, None]
+        centres = torch.where(sizes > 0, members.T @ points / sizes.clamp(min=1), centres)
+    return centres
+
+
+def _principal(training: Tensor, *others: Tensor) -> list[Tensor]:
+    """Return all (., d) in the at most 64 principal components of ``training``, float64."""
+    centre = training.double().mean(dim=0)
+    centred = training.double() - centre
+    _, axes = torch.linalg.eigh(centred.T @ centred)  # by growing variance
+    axes = axes[:, -min(_DIMENSIONS, axes.shape[1]) :]
+    return [(points.double() - centre) @ axes for points in (training, *others)]

@@ -6,18 +6,14 @@ their upper end. Both are compared with real pictures, which have a texture and 
 their own.
 """
 
-from collections.abc import Mapping
-
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.extractors.pixel_features import SURROUNDINGS
-from graftgan.metrics.features import Features
-from graftgan.metrics.metric import METRICS, Metric
+from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
 
 
 def _measure(
     generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
+) -> dict[str, Estimate]:
     """Return the mean logarithms less those of the reference, with a bootstrap of both sets."""
     if generated.detail is None or reference.detail is None:
         raise ScoreError("grain and sharpness are of pictures; features alone do not have them")

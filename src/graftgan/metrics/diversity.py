@@ -1,14 +1,10 @@
 """How different the generated pictures are from one another."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
-from graftgan.metrics.metric import METRICS, Metric
+from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
 
 _STEP = 0.25
 
@@ -18,11 +14,8 @@ def vendi(features: Tensor) -> float:
 
     The exponential of the entropy of the eigenvalues of K/n, K the cosine similarities.
 
-    Source: Friedman & Dieng 2022 (arXiv:2210.02410). Differs: none; for d < n the same
-    eigenvalues are taken from the (d, d) matrix.
-
-    Raises:
-        ScoreError: A row is zero, which has no direction.
+    Source: Friedman & Dieng 2022 (arXiv:2210.02410). Differs: none; for d < n the same eigenvalues
+    are taken from the (d, d) matrix. Raises ScoreError: a row is zero, which has no direction.
     """
     return float(torch.special.entr(_spectrum(features)[0]).sum().exp())
 
@@ -36,9 +29,7 @@ def intra_cluster_distance(generated_features: Tensor, real_features: Tensor) ->
 
     Source: Ojha et al. 2021 (arXiv:2104.06820), "intra-cluster LPIPS". Differs: distances are
     1 - cosine of whole-picture features, not LPIPS, so the published numbers do not compare.
-
-    Raises:
-        ScoreError: No cluster has 2 pictures, or a row is zero.
+    Raises ScoreError: no cluster has 2 pictures, or a row is zero.
     """
     rows = _directions(generated_features)
     ones = torch.ones(1, len(rows), dtype=torch.float64)
@@ -46,18 +37,13 @@ def intra_cluster_distance(generated_features: Tensor, real_features: Tensor) ->
 
 
 def pairwise_distance(features: Tensor) -> float:
-    """Return the mean cosine distance of two pictures among (n, d), n at least 2; in [0, 2].
-
-    Raises:
-        ScoreError: There are fewer than two pictures, or a row is zero.
-    """
-    ones = torch.ones(1, len(features), dtype=torch.float64)
-    return float(_pairwise_means(_directions(features), ones))
+    """Return the mean cosine distance of two of (n, d), in [0, 2]; ScoreError if n is 1."""
+    return float(_pairwise_means(features, torch.ones(1, len(features), dtype=torch.float64)))
 
 
 def _measure_vendi(
-    generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
+    generated: Features, _reference: Features, resampling: Resampling
+) -> dict[str, Estimate]:
     """Return the score with a linearised bootstrap interval (the jackknife: Tukey 1958).
 
     A resample's entropy changes by what each picture adds, found by leaving it out. (Pictures
@@ -70,56 +56,45 @@ def _measure_vendi(
     return {"Vendi": resampling.interval(value, value * changes.exp())}
 
 
+# The other intervals are exact bootstraps. A picture drawn twice is not paired with itself.
+
+
 def _measure_intra_cluster(
     generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
-    """Return the distance with an exact bootstrap interval over the generated pictures.
-
-    A picture drawn twice is not paired with itself; the real pictures are held fixed.
-    """
+) -> dict[str, Estimate]:
     rows = _directions(generated.values)
     nearest = _nearest(rows, reference.values)
-    weights = resampling.weights(len(rows), "generated")
-    ones = torch.ones(1, len(rows), dtype=torch.float64)
-    means = _cluster_means(rows, nearest, torch.cat([ones, weights]))
-    return {"intra-cluster distance": resampling.interval(float(means[0]), means[1:])}
+    means = _cluster_means(rows, nearest, resampling.whole_and_weights(len(rows), "generated"))
+    return {"intra-cluster distance": resampling.of_whole(means)}
 
 
 def _measure_pairwise(
-    generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
-    """Return the distance with an exact bootstrap interval over the generated pictures.
-
-    A picture drawn twice is not paired with itself.
-    """
+    generated: Features, _reference: Features, resampling: Resampling
+) -> dict[str, Estimate]:
     means = _pairwise(generated, resampling, "generated")
-    return {"pairwise distance": resampling.interval(float(means[0]), means[1:])}
+    return {"pairwise distance": resampling.of_whole(means)}
 
 
 def _measure_relative(
     generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
-    """Return the ratio of the mean distances of two pictures, with an exact bootstrap of both sets.
-
-    A picture drawn twice is not paired with itself.
-    """
+) -> dict[str, Estimate]:
+    """Return the ratio of the mean distances of two pictures of both sets."""
     real = _pairwise(reference, resampling, "reference")
     if float(real[0]) == 0:
         raise ScoreError("the real pictures are all the same, so nothing can be as varied as they")
-    ratios = _pairwise(generated, resampling, "generated") / real
-    return {"diversity": resampling.interval(float(ratios[0]), ratios[1:])}
+    return {"diversity": resampling.of_whole(_pairwise(generated, resampling, "generated") / real)}
 
 
 def _pairwise(features: Features, resampling: Resampling, role: str) -> Tensor:
     """Return (1 + replicates,): the mean distance of all pairs, then that of each resample."""
-    ones = torch.ones(1, len(features), dtype=torch.float64)
-    weights = torch.cat([ones, resampling.weights(len(features), role)])
-    return _pairwise_means(_directions(features.values), weights)
+    return _pairwise_means(features.values, resampling.whole_and_weights(len(features), role))
 
 
-def _pairwise_means(directions: Tensor, weights: Tensor) -> Tensor:
+def _pairwise_means(features: Tensor, weights: Tensor) -> Tensor:
     """Return (r,): the mean distance of all pairs under each row of ``weights``."""
-    return _cluster_means(directions, torch.zeros(len(directions), dtype=torch.long), weights)
+    return _cluster_means(
+        _directions(features), torch.zeros(len(features), dtype=torch.long), weights
+    )
 
 
 def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,7 +158,6 @@ def _cluster_means(directions: Tensor, nearest: Tensor, weights: Tensor) -> Tens
 
 
 def _directions(features: Tensor) -> Tensor:
-    """Return the rows at unit length, float64."""
     rows = features.double()
     norms = rows.norm(dim=1, keepdim=True)
     if not bool((norms > 0).all()):
@@ -194,24 +168,19 @@ def _directions(features: Tensor) -> Tensor:
     return rows / norms
 
 
+_OF_GENERATED = "bootstrap of the generated set"
 METRICS.register("vendi")(
     Metric(
         measure=_measure_vendi,
         better={"Vendi": "higher"},
-        settings={
-            "kernel": "cosine",
-            "interval": "linearised bootstrap of the generated set",
-        },
+        settings={"kernel": "cosine", "interval": f"linearised {_OF_GENERATED}"},
     )
 )
 METRICS.register("pairwise_distance")(
     Metric(
         measure=_measure_pairwise,
         better={"pairwise distance": "higher"},
-        settings={
-            "distance": "1 - cosine",
-            "interval": "bootstrap of the generated set",
-        },
+        settings={"distance": "1 - cosine", "interval": _OF_GENERATED},
     )
 )
 METRICS.register("diversity")(
@@ -231,7 +200,7 @@ METRICS.register("intra_cluster")(
         settings={
             "distance": "1 - cosine",
             "clusters": "nearest real picture",
-            "interval": "bootstrap of the generated set, real pictures held fixed",
+            "interval": f"{_OF_GENERATED}, real pictures held fixed",
         },
     )
 )

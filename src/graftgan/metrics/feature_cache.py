@@ -17,15 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from graftgan.core.errors import RunError
+from graftgan.core.errors import CountProgress, RunError
 from graftgan.core.files import cache_home, written_whole
-from graftgan.core.progress import CountProgress
-from graftgan.metrics.extractors.extractor import (
-    Extractor,
-    check_measurable,
-    pictures_sha256,
-)
-from graftgan.metrics.features import Features, KeyPart
+from graftgan.metrics.extractors.extractor import Extractor
+from graftgan.metrics.metric import Features, KeyPart
+from graftgan.metrics.pixels import check_measurable, pictures_sha256
 
 _FORMAT = 3  # raise it when the same key would give other numbers
 
@@ -41,18 +37,10 @@ def features_of(
     progress: CountProgress | None = None,
     store: "FeatureCache | None" = None,
 ) -> Features:
-    """Return the features of ``pictures``, extracted only if they are not in the store.
+    """Return the features of ``pictures``, extracted only if the store, or the cache, has none.
 
-    Args:
-        pictures: uint8 (n, 1 or 3, h, h).
-        extractor: What makes the features.
-        device: Where it computes.
-        batch_size: Pictures at once.
-        progress: Called with (pictures done, pictures in all) while extracting.
-        store: Where features are kept; without it, in the cache.
-
-    Raises:
-        ScoreError: The pictures cannot be measured, or the network fails.
+    The arguments are as ``Extractor.extract`` takes them. Raises ScoreError: the pictures cannot be
+    measured, or the network fails.
     """
     check_measurable(pictures)
 
@@ -60,30 +48,21 @@ def features_of(
         features = extractor.extract(
             pictures, device=device, batch_size=batch_size, progress=progress
         )
-        others = {"logits": features.logits, "detail": features.detail}
-        return {"values": features.values} | {
-            name: rows for name, rows in others.items() if rows is not None
-        }
+        rows = {name: getattr(features, name) for name in ("values", "logits", "detail")}
+        return {name: tensor for name, tensor in rows.items() if tensor is not None}
 
     sha256 = pictures_sha256(pictures)
     key = features_key(sha256, extractor)
     tensors = (store or FeatureCache()).cached_tensors(("features", *key), compute)
-    return Features(
-        values=tensors["values"],
-        logits=tensors.get("logits"),
-        detail=tensors.get("detail"),
-        sha256=sha256,
-        key=key,
-    )
+    values, logits, detail = (tensors.get(name) for name in ("values", "logits", "detail"))
+    assert values is not None
+    return Features(values=values, logits=logits, detail=detail, sha256=sha256, key=key)
 
 
 def cached_tensors(
     key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
 ) -> dict[str, Tensor]:
-    """Return what ``compute`` gives, computed only if the cache does not have it.
-
-    See :meth:`Store.cached_tensors`.
-    """
+    """Return what ``compute`` gives, computed only if the cache does not have it."""
     return FeatureCache().cached_tensors(key_parts, compute)
 
 
@@ -112,9 +91,7 @@ class FeatureCache:
     ) -> dict[str, Tensor]:
         """Return what ``compute`` gives, computed only if it is not here.
 
-        Args:
-            key_parts: All that decides the answer; begin with a word for what it is.
-            compute: Returns named tensors.
+        ``key_parts`` are all that decides the answer, beginning with a word for what it is.
         """
         if self._folder is None:
             return dict(compute())
@@ -144,7 +121,6 @@ class FeatureCache:
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """Return the entry, or None if it is not there or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118

@@ -4,15 +4,13 @@ A set's manifold is the union of balls around its pictures, each as wide as the 
 picture's k-th nearest neighbour in the set, itself not counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
-from graftgan.metrics.metric import METRICS, Metric
+from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
 
 _ROWS, _COLUMNS = 1024, 4096
 _ROUNDING = 1e-13  # squared distances below this share of the squared norms are 0
@@ -28,10 +26,7 @@ def precision_and_recall(
     generated manifold; precision and recall are the means.
 
     Source: Kynkäänniemi et al. 2019 (arXiv:1904.06991). Differs: none; as there, a ball contains
-    its border (<=).
-
-    Raises:
-        ScoreError: A set has no ``neighbours`` + 1 pictures.
+    its border (<=). Raises ScoreError: a set has no ``neighbours`` + 1 pictures.
     """
     generated_radii = _squared_radii(generated_features, neighbours)
     real_radii = _squared_radii(real_features, neighbours)
@@ -52,10 +47,8 @@ def density_and_coverage(
     covered if its ball holds a generated one (bool). The two scores are the means.
 
     Source: Naeem et al. 2020 (arXiv:2002.09797). Differs: none; as in the authors' code, a ball
-    does not contain its border (<), so that a set has a density of 1 in itself.
-
-    Raises:
-        ScoreError: The real set has no ``neighbours`` + 1 pictures.
+    does not contain its border (<), so that a set has a density of 1 in itself. Raises ScoreError:
+    the real set has no ``neighbours`` + 1 pictures.
     """
     real_radii = _squared_radii(real_features, neighbours)
     balls = torch.zeros(len(generated_features), dtype=torch.float64)
@@ -67,10 +60,12 @@ def density_and_coverage(
     return balls / neighbours, covered
 
 
+# Intervals are bootstraps over the pictures; the manifolds are held fixed.
+
+
 def _measure_precision_recall(
     generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
-    """Return both with bootstrap intervals over the pictures; the manifolds are held fixed."""
+) -> dict[str, Estimate]:
     precise, recalled = precision_and_recall(generated.values, reference.values)
     return {
         "precision": resampling.mean(precise, "generated"),
@@ -80,8 +75,7 @@ def _measure_precision_recall(
 
 def _measure_density_coverage(
     generated: Features, reference: Features, resampling: Resampling
-) -> Mapping[str, Estimate]:
-    """Return both with bootstrap intervals over the pictures; the manifolds are held fixed."""
+) -> dict[str, Estimate]:
     density, covered = density_and_coverage(generated.values, reference.values)
     return {
         "density": resampling.mean(density, "generated"),

@@ -5,16 +5,78 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from graftgan.core.errors import UnknownName
-from graftgan.core.tensors import Images, Scalar
+from graftgan.core.errors import ScoreError, UnknownName, shown
+from graftgan.core.network_types import Images, Scalar
 from graftgan.metrics.extractors.efficientnet import load_efficientnet_maps, weights_file
+from graftgan.metrics.extractors.published_weights import read_weights
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, PixelRange
-from graftgan.metrics.extractors.vgg import load_vgg16_maps
 
 _EFFICIENTNET = "efficientnet_lite0"
 _EFFICIENTNET_SIDE = 64  # pixels; its first layer halves them
+_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # a pooling between them
+
+
+class VGG16Maps(nn.Module):
+    """Images to conv1_1 to conv4_3 after ReLU (Simonyan and Zisserman 2015, arXiv:1409.1556)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for block in _CHANNELS:
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            for outputs in block:
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+                inputs = outputs
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the ten maps."""
+        maps: list[Tensor] = []
+        for layer in self.features:
+            images = layer(images)
+            if isinstance(layer, nn.ReLU):
+                maps.append(images)
+        return maps
+
+
+def load_vgg16_maps(path: Path) -> VGG16Maps:
+    """Return the network with the weights at ``path``, ready to evaluate.
+
+    They are those of torchvision's ``vgg16`` (``vgg16-397923af.pth``) or timm's
+    (``vgg16.tv_in1k``, also as safetensors), which name these layers alike.
+
+    Raises ScoreError: there is no such file, or it holds other weights.
+    """
+    if not path.is_file():
+        raise ScoreError(f"there is no weight file {path}")
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else read_weights(path)
+    except (OSError, SafetensorError) as error:
+        raise ScoreError(f"{path} is not a whole safetensors file: {shown(error, 200)}") from None
+    network = VGG16Maps()
+    wanted = network.state_dict()
+    shapes = {
+        n: tuple(t.shape) for n, t in dict[str, object](tensors).items() if isinstance(t, Tensor)
+    }
+    wrong = [
+        f"{name} is {shapes.get(name)}, expected {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if shapes.get(name) != tuple(tensor.shape)
+    ]
+    if wrong:
+        raise ScoreError(
+            f"{path} holds no weights of torchvision's vgg16: {'; '.join(wrong[:3])}"
+            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; give vgg16-397923af.pth, "
+            "without batch normalisation"
+        )
+    network.load_state_dict({name: tensors[name] for name in wanted})
+    return network.eval()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +85,21 @@ class PerceptualDistance:
 
     Being relative, it weighs each layer alike and means the same for every network, whose maps
     differ in size by orders of magnitude.
-
-    Attributes:
-        network: Images in its range to a list of maps (b, c, h, w); frozen.
-        pixels: The range it takes.
-        side: Height and width in pixels to which smaller pictures are enlarged.
     """
 
-    network: nn.Module
-    pixels: PixelRange
-    side: int = 0
+    network: nn.Module  # images in its range to a list of maps (b, c, h, w); frozen
+    pixels: PixelRange  # the range it takes
+    side: int = 0  # height and width in pixels to which smaller pictures are enlarged
 
     def __call__(self, generated: Images, real: Images) -> Scalar:
         """Return the mean over pictures and layers."""
         with torch.no_grad():
             wanted = self._maps(real)
-        found = self._maps(generated)
-        shares = [_relative(f, w) for f, w in zip(found, wanted, strict=True)]
+        shares: list[Tensor] = []
+        for found, real_maps in zip(self._maps(generated), wanted, strict=True):
+            apart = (found.float() - real_maps.float()).abs().mean(dim=(1, 2, 3))
+            size = real_maps.float().abs().mean(dim=(1, 2, 3)).clamp(min=1e-6)
+            shares.append((apart / size).mean())
         return torch.stack(shares).mean()
 
     def _maps(self, images: Images) -> list[Tensor]:
@@ -52,9 +112,8 @@ class PerceptualDistance:
 def perceptual_distance(network: str, device: torch.device | str) -> PerceptualDistance:
     """Return the distance of ``network``: efficientnet_lite0, or a file of VGG16's weights.
 
-    Raises:
-        UnknownName: ``network`` is neither.
-        ScoreError: Its weights are missing or those of another network.
+    Raises UnknownName: ``network`` is neither; ScoreError: its weights are missing or those of
+    another network.
     """
     if network == _EFFICIENTNET:
         maps = load_efficientnet_maps(weights_file())
@@ -68,9 +127,3 @@ def perceptual_distance(network: str, device: torch.device | str) -> PerceptualD
             "with the weights of torchvision's VGG16, such as vgg16-397923af.pth"
         )
     return PerceptualDistance(maps.requires_grad_(False).to(device), pixels, side)
-
-
-def _relative(found: Tensor, wanted: Tensor) -> Scalar:
-    """Return the mean over pictures of mean |found - wanted| / mean |wanted|."""
-    apart = (found.float() - wanted.float()).abs().mean(dim=(1, 2, 3))
-    return (apart / wanted.float().abs().mean(dim=(1, 2, 3)).clamp(min=1e-6)).mean()

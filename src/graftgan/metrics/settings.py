@@ -1,4 +1,4 @@
-"""What a person can set about the scores of a run."""
+"""What a person can set about scores and feature networks."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,9 +7,46 @@ from typing import Annotated
 from graftgan.core.errors import SettingsError
 from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict
-from graftgan.metrics.extractors import ExtractorSettings
-from graftgan.metrics.measure import HEADLINE
+from graftgan.metrics.extractors import EXTRACTORS
+from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
+from graftgan.metrics.extractors.views import view_of
 from graftgan.metrics.metric import METRICS
+from graftgan.metrics.score import HEADLINE
+
+_LARGEST_SIDE = 2048  # pixels: a batch of more would not fit into most memories
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractorSettings:
+    """Which network turns pictures into features, and how pictures come to it."""
+
+    extractor: Annotated[
+        str, NamesDoc("{}; or a TorchScript or ONNX file. FID is inception's.", EXTRACTORS)
+    ] = "efficientnet_lite0"
+    extractor_weights: Path | None = None
+    """The file of published weights (inception, dinov2); without it, it is found or downloaded."""
+    extractor_resize: Annotated[str | None, NamesDoc("{}; without it, clean_fid.", RESIZES)] = None
+    extractor_side: int | None = None
+    """Height and width in pixels that a network from a file takes; without it, 224."""
+    extractor_pixels: Annotated[
+        str | None, NamesDoc("What a network from a file takes: {}.", PIXEL_RANGES)
+    ] = None
+    extractor_view: str | None = None
+    """What it is shown: visible (what a person sees) or pixels (all of them, as published scores
+    have it); without it, visible, and pixels for inception."""
+
+    def __post_init__(self) -> None:
+        if self.extractor_resize is not None:
+            _ = RESIZES[self.extractor_resize]  # refuses a name that it does not know
+        if self.extractor_pixels is not None:
+            _ = PIXEL_RANGES[self.extractor_pixels]
+        if self.extractor_view is not None:
+            view_of(self.extractor_view)
+        if self.extractor_side is not None and not 1 <= self.extractor_side <= _LARGEST_SIDE:
+            raise SettingsError(
+                f"extractor_side must be from 1 to {_LARGEST_SIDE}, got {self.extractor_side}"
+            )
 
 
 @strict

@@ -15,18 +15,14 @@ from graftgan.checkpoints import (
     require_finite,
     save_source,
 )
-from graftgan.core.errors import RunError, SourceError
+from graftgan.core.errors import RunError, SourceError, shown
 from graftgan.core.files import is_there
 from graftgan.core.network_types import NetworkPair, tensors_of
 from graftgan.core.provenance import NOT_STATED
 from graftgan.core.registry import suggest
-from graftgan.core.untrusted import shown
 from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
-from graftgan.networks import blank_pair
-from graftgan.networks.normalisation_statistics import (
-    layers_on_batch_statistics,
-    use_batch_statistics,
-)
+from graftgan.networks.backbone import blank_pair
+from graftgan.networks.blocks import layers_on_batch_statistics, use_batch_statistics
 from graftgan.transfer import fold
 
 DEFAULT_SOURCE = "avatars-64"
@@ -38,10 +34,7 @@ def source_folders() -> dict[str, Path]:
 
 
 def own_source_folders() -> dict[str, Path]:
-    """Return the person's own sources by name.
-
-    They lie in ``$GRAFTGAN_SOURCES``, or in ``~/.graftgan/sources``.
-    """
+    """Return the person's own sources by name, of $GRAFTGAN_SOURCES or ~/.graftgan/sources."""
     home = os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources")
     return _sources_in(Path(home))
 
@@ -51,11 +44,7 @@ def _sources_in(home: Path) -> dict[str, Path]:
 
 
 def find_source(name: str) -> Path:
-    """Return the folder of a source, or of a run that can serve as one, also of ``RUN@4000``.
-
-    Raises:
-        SourceError: There is nothing by that name or at that path.
-    """
+    """Return the folder of a source or run, also of ``RUN@4000``; SourceError if there is none."""
     name, _ = _split_snapshot(name)
     known = source_folders()
     if name in known:
@@ -90,10 +79,8 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     """Load a source by name, by folder, or from a run folder.
 
     ``iteration`` chooses a checkpoint of a run, as ``RUN@4000`` does; without it, the newest.
-
-    Raises:
-        SourceError: There is no such source, or it is damaged.
-        CheckpointError: The run holds no usable checkpoint.
+    Raises SourceError: there is no such source, or it is damaged; CheckpointError: the run holds no
+    usable checkpoint.
     """
     folder = find_source(name)
     if iteration is None:
@@ -101,9 +88,10 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     if RunFolder(folder).experiment_file.is_file():
         run = load_run(folder, iteration=iteration)
         pair = fold(run.pair)
-        for role, network in pair.items():
-            require_finite(tensors_of(network), what=f"the {role} of {folder}")
-        prints = {role: fingerprint(tensors_of(network)) for role, network in pair.items()}
+        tensors = {role: tensors_of(network) for role, network in pair.items()}
+        for role, named in tensors.items():
+            require_finite(named, what=f"the {role} of {folder}")
+        prints = {role: fingerprint(named) for role, named in tensors.items()}
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     if iteration is not None:
         raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
@@ -129,18 +117,15 @@ def card_of_run(name: str, run: TrainedRun) -> SourceCard:
 
 def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
     """Return the layers, by role, that normalise with the batch's statistics."""
-    found = {
-        role: layers_on_batch_statistics(network.layers().items()) for role, network in pair.items()
+    return {
+        role: layers
+        for role, network in pair.items()
+        if (layers := layers_on_batch_statistics(network.layers().items()))
     }
-    return {role: layers for role, layers in found.items() if layers}
 
 
 def restore_batch_statistics(source: SourceModel) -> None:
-    """Let the layers that the card names normalise with the batch's statistics again.
-
-    Raises:
-        SourceError: The card names layers that the networks do not have.
-    """
+    """Let the layers of the card follow the batch again; SourceError if the networks lack one."""
     networks = dict(source.pair.items())
     for role, names in source.card.batch_statistics.items():
         layers = networks[role].layers() if role in networks else {}
@@ -169,27 +154,19 @@ def pack_run(
 ) -> SourceCard:
     """Write the networks of a run as a source folder, modulations folded.
 
-    Args:
-        run_path: The run folder.
-        destination: The new source folder; its name is the source's name.
-        licence: Of the pictures and so of the weights.
-        data: The pictures in words.
-        command: What makes the source again.
-        notes: Anything a user should know.
-        iteration: Of the checkpoint to take; the newest if not given.
-        half: Store 16-bit floating point, half the size.
-
-    Raises:
-        RunError: ``destination`` exists, or ``run_path`` is no run.
-        CheckpointError: There is no such checkpoint.
+    The folder's name is the source's. Its card says the ``licence`` of the pictures and so of the
+    weights, the pictures in words (``data``), the ``command`` that makes it again, and ``notes``.
+    ``iteration`` is of the checkpoint, without it the newest; ``half`` stores 16-bit floating
+    point. Raises RunError: ``destination`` exists, or ``run_path`` is no run; CheckpointError:
+    there is no such checkpoint.
     """
     if destination.exists():
         raise RunError(f"{destination} exists already; choose another name or remove it first")
     run = load_run(run_path, iteration=iteration)
     card = card_of_run(destination.name, run)
     card = replace(card, licence=licence, data=data or card.data, command=command, notes=notes)
-    pair: NetworkPair = fold(run.pair)
-    return save_source(destination, pair, card, dtype=torch.float16 if half else torch.float32)
+    dtype = torch.float16 if half else torch.float32
+    return save_source(destination, fold(run.pair), card, dtype=dtype)
 
 
 def list_sources() -> list[tuple[Path, SourceCard | SourceError]]:

@@ -1,21 +1,36 @@
-"""Pictures with the coarse styles of one latent and the fine ones of another."""
+"""Styles in use: those of one latent mixed with another's, and those of a given picture."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from torch import Tensor
 
-from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import Generator, StyledGenerator
-from graftgan.core.tensors import PictureBytes, Styles, to_pictures
-from graftgan.networks.sampling import evaluating, latents_of_seeds
+from graftgan.core.errors import Progress, SettingsError, silent
+from graftgan.core.network_types import (
+    Generator,
+    Images,
+    PictureBytes,
+    StyledGenerator,
+    Styles,
+    to_images,
+    to_pictures,
+)
+from graftgan.core.randomness import Randomness
+from graftgan.core.settings import strict
+from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
+from graftgan.networks.sampling import evaluating, latents_for, latents_of_seeds
+
+_CHUNK = 8  # pictures projected side by side
+_MEASURED = 2000  # styles, for their spread
+_START_SPREAD = 0.05  # of the styles' own, is the first noise on a style
+_NOISE_UNTIL, _RISE_UNTIL, _FALL_FROM = 0.75, 0.05, 0.75  # shares of the steps
 
 
 def styled(generator: Generator) -> StyledGenerator:
-    """Return ``generator``, which has styles.
-
-    Raises:
-        SettingsError: It has none.
-    """
+    """Return ``generator``, which has styles. Raises SettingsError: it has none."""
     if not isinstance(generator, StyledGenerator):
         raise SettingsError(
             f"{generator.architecture.backbone} draws from latents alone and has no styles; take a "
@@ -35,21 +50,12 @@ def mixed_grid(
 ) -> PictureBytes:
     """Return pictures with the styles of each column in some layers, and of each row in the rest.
 
-    Source: Karras et al. 2019, figure 3 (arXiv:1812.04948).
-
-    Args:
-        generator: With styles.
-        row_seeds: One latent for each row.
-        column_seeds: One latent for each column.
-        layers: Those that take the column's style, from 0; None: the coarse half.
-        truncation: Below 1 styles lie nearer to their mean.
-
-    Returns:
-        uint8 (rows + 1, columns + 1, c, h, w); the first row holds the columns' own pictures, the
-        first column the rows' own, and the corner is white.
-
-    Raises:
-        SettingsError: The generator has no styles or not these layers, or no seeds are given.
+    Source: Karras et al. 2019, figure 3 (arXiv:1812.04948). Each row and column has the latent of
+    its seed; ``layers``, from 0, take the column's style, without them the coarse half; with
+    ``truncation`` below 1 styles lie nearer to their mean. Pictures are uint8 (rows + 1,
+    columns + 1, c, h, w): the first row holds the columns' own, the first column the rows' own, and
+    the corner is white. Raises SettingsError: the generator has no styles or not these layers, or
+    no seeds are given.
     """
     generator = styled(generator)
     if not row_seeds or not column_seeds:
@@ -84,3 +90,145 @@ def _styles_of(generator: StyledGenerator, seeds: Sequence[int], truncation: flo
     latents = latents_of_seeds(generator.architecture, seeds)
     mean = generator.mean_style
     return torch.lerp(mean, generator.styles(latents.to(mean.device)), truncation)
+
+
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionSettings:
+    """How the styles of a picture are looked for."""
+
+    steps: int = 500
+    """Steps of Adam."""
+    space: Literal["w", "w+"] = "w"
+    """w: one style for all layers, so that what is found can be edited; w+: one for each layer,
+    which comes nearer to the picture."""
+    learning_rate: float = 0.1
+    """Largest step size; it rises at the start and falls at the end."""
+    pixel_weight: float = 1.0
+    """Weight of the mean squared difference of pixels in [-1, 1]."""
+    perceptual_weight: float = 1.0
+    """Weight of the difference by the features of a network."""
+    perceptual_network: str = "efficientnet_lite0"
+    """efficientnet_lite0, or a file with the weights of VGG16."""
+    seed: int = 0
+    """Of the noise on the styles."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SettingsError(f"steps must be at least 1, got {self.steps}")
+        if not 0 < self.learning_rate < math.inf:
+            raise SettingsError(
+                f"learning_rate must be finite and positive, got {self.learning_rate}"
+            )
+        weights = {name: getattr(self, name) for name in ("pixel_weight", "perceptual_weight")}
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise SettingsError(f"weights must be finite and not negative, got {weights}")
+        if not any(weights.values()):
+            raise SettingsError("pixel_weight and perceptual_weight must not both be 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What was found for some pictures."""
+
+    styles: Styles  # (p, n, w), with n equal styles each in the space w
+    drawn: PictureBytes  # the pictures of these styles, uint8 (p, c, h, w)
+    distances: Tensor  # the loss of each without noise (p,)
+    mean_distances: Tensor  # that of the mean style, where the search began (p,)
+
+
+def project(
+    generator: Generator,
+    pictures: PictureBytes,
+    settings: ProjectionSettings | None = None,
+    *,
+    of_class: str | None = None,
+    progress: Progress = silent,
+) -> Projection:
+    """Find the styles whose pictures are nearest to ``pictures`` (p, c, h, w).
+
+    Source: Karras et al. 2020, section 5 and appendix D (arXiv:1912.04958): from the mean style,
+    Adam on the style with noise on it that ends, at a rate that rises and falls. Differs: features
+    of this package's network and pixels, where the authors have LPIPS; the noise maps of the
+    network stay as they are. Raises SettingsError: the generator has no styles or no such class, or
+    the pictures do not fit it; ScoreError: the weights of the perceptual network are missing.
+    """
+    settings = settings or ProjectionSettings()
+    generator = styled(generator)
+    known = generator.architecture
+    wanted = (known.channels, known.resolution, known.resolution)
+    if tuple(pictures.shape[1:]) != wanted:
+        raise SettingsError(f"the model draws {wanted}, the pictures are {pictures.shape[1:]}")
+    device, network = generator.mean_style.device, settings.perceptual_network
+    perceptual = perceptual_distance(network, device) if settings.perceptual_weight else None
+    with evaluating(generator):
+        search = _Search(generator, perceptual, settings, *_mean_and_spread(generator, of_class))
+        parts = pictures.split(_CHUNK)
+        found = [
+            search.of(to_images(part.to(device)), number, len(parts), progress)
+            for number, part in enumerate(parts)
+        ]
+    return Projection(*(torch.cat(of).cpu() for of in zip(*found, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    generator: StyledGenerator
+    perceptual: PerceptualDistance | None
+    settings: ProjectionSettings
+    mean: Styles
+    spread: float
+
+    def of(
+        self, real: Images, chunk: int, chunks: int, progress: Progress
+    ) -> tuple[Styles, PictureBytes, Tensor, Tensor]:
+        """Return styles, pictures, distances, and distances at the start."""
+        settings = self.settings
+        start = self.mean.expand(len(real), -1, -1)
+        one = settings.space == "w"
+        styles = (start[:, :1] if one else start).clone().requires_grad_()
+        adam = torch.optim.Adam([styles], lr=settings.learning_rate, betas=(0.9, 0.999))
+        randomness = Randomness(settings.seed)
+        for step in range(settings.steps):
+            share = step / settings.steps
+            for group in adam.param_groups:
+                group["lr"] = settings.learning_rate * _rate(share)
+            rng = randomness.generator(f"noise on styles {chunk}", step)
+            noise = torch.randn(styles.shape, generator=rng).to(styles)
+            strength = self.spread * _START_SPREAD * max(0.0, 1 - share / _NOISE_UNTIL) ** 2
+            loss = self._distances(styles + strength * noise, real).sum()
+            (styles.grad,) = torch.autograd.grad(loss, styles)
+            adam.step()
+            progress("projecting", chunk * settings.steps + step + 1, chunks * settings.steps)
+        with torch.no_grad():
+            found = styles.detach().expand_as(start).contiguous()
+            distances = self._distances(found, real), self._distances(start, real)
+            return found, styled_pictures(self.generator, found), *distances
+
+    def _distances(self, styles: Styles, real: Images) -> Tensor:
+        """Return the loss of each picture (b,)."""
+        layers = self.mean.shape[1]
+        drawn = self.generator.synthesize(styles.expand(-1, layers, -1))
+        pixels = (drawn - real).square().mean(dim=(1, 2, 3))
+        loss = self.settings.pixel_weight * pixels
+        if self.perceptual is not None:
+            seen = [self.perceptual(d[None], r[None]) for d, r in zip(drawn, real, strict=True)]
+            loss = loss + self.settings.perceptual_weight * torch.stack(seen)
+        return loss
+
+
+@torch.no_grad()
+def _mean_and_spread(generator: StyledGenerator, of_class: str | None) -> tuple[Styles, float]:
+    """Return the mean style (1, n, w) and the root of the mean square distance from it."""
+    latents = latents_for(generator.architecture, _MEASURED, seed=0, of_class=of_class)
+    styles = generator.styles(latents.to(generator.mean_style.device))
+    mean = styles.mean(dim=0, keepdim=True)
+    apart = (styles - mean)[:, 0].square().sum(dim=1).mean()
+    return mean, float(apart.sqrt())
+
+
+def _rate(share: float) -> float:
+    """Return the rate at a share of the steps: up in a line, then down as half a cosine."""
+    rise = min(1.0, share / _RISE_UNTIL)
+    fall = min(1.0, (1 - share) / (1 - _FALL_FROM))
+    return rise * (0.5 - 0.5 * math.cos(fall * math.pi))

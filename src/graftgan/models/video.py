@@ -9,20 +9,15 @@ from PIL import Image
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.files import written_whole
-from graftgan.core.tensors import PictureBytes
+from graftgan.core.network_types import PictureBytes
 
 
 def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
     """Write pictures (n, c, h, w) as a film of ``size`` x ``size`` pixels, whole.
 
-    Returns:
-        The frames per second that it has: those asked for, or the most that its format can, 50 of
-        a GIF.
-
-    Raises:
-        SettingsError: The name ends in neither .gif nor .mp4, a number is out of range, or the
-            extra ``video`` is missing.
-        RunError: The place cannot be written.
+    Returns its frames per second: those asked for, or the most that its format can, 50 of a GIF.
+    Raises SettingsError: the name ends in neither .gif nor .mp4, a number is out of range, or the
+    extra ``video`` is missing; RunError: the place cannot be written.
     """
     if frames_per_second < 1 or size < 2:
         raise SettingsError("a film needs at least 1 frame per second and a size of 2 pixels")

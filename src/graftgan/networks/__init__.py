@@ -8,28 +8,3 @@ from graftgan.networks import dcgan as dcgan
 from graftgan.networks import mlp as mlp
 from graftgan.networks import sngan as sngan
 from graftgan.networks import stylegan as stylegan
-from graftgan.networks.backbone import (
-    BACKBONES,
-    blank_pair,
-    build_pair,
-    own_fields,
-    own_settings,
-    surrounded,
-)
-from graftgan.networks.blocks import NORMALISATIONS
-from graftgan.networks.mapper import MAPPERS, behind_mapper
-from graftgan.networks.settings import OWN_SETTINGS, NetworkSettings
-
-__all__ = [
-    "BACKBONES",
-    "MAPPERS",
-    "NORMALISATIONS",
-    "OWN_SETTINGS",
-    "NetworkSettings",
-    "behind_mapper",
-    "blank_pair",
-    "build_pair",
-    "own_fields",
-    "own_settings",
-    "surrounded",
-]

@@ -11,24 +11,14 @@ keep the size of the features, as the paper does not state its own.
 """
 
 from collections import OrderedDict
+from functools import partial
 
-import torch
 from torch import nn
 
-from graftgan.core.network_types import (
-    Architecture,
-    Discriminator,
-    Layers,
-    NetworkPair,
-    Steps,
-    in_turn,
-)
-from graftgan.core.tensors import Images, Logits
+from graftgan.core.network_types import Architecture, Discriminator, Images, Layers, Logits, in_turn
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import refuse_normalisation, refuse_resolution, start_by_fan_in
-from graftgan.networks.stacked import StackedGenerator, numbered
+from graftgan.networks.blocks import SIDES, Stacked, StackedGenerator, builder_of, start_by_fan_in
 
-RESOLUTIONS = (32, 64, 128, 256)
 _SMALLEST = 8  # pixels: where the linear layers are
 _ELU_GAIN = 1.55  # 1 / E elu(x)^2 for x ~ N(0, 1)
 
@@ -40,24 +30,15 @@ class BEGANGenerator(StackedGenerator):
         super().__init__(architecture, _decoder(architecture))
 
 
-class BEGANDiscriminator(Discriminator):
-    """An auto-encoder, whose score is how little its pictures differ from what it is shown.
-
-    The layers are those of the encoder, pixels first, and then those of the decoder.
-    """
+class BEGANDiscriminator(Stacked, Discriminator):
+    """An auto-encoder, pixels to pixels, whose score is how little it changes what it is shown."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        encoder, decoder = _encoder(architecture), _decoder(architecture)
-        self.blocks = numbered([*encoder, *decoder])
+        encoder = _encoder(architecture)
+        super().__init__(architecture, [*encoder, *_decoder(architecture)])
         self._code = len(encoder)  # so many layers lead to it
 
-    def layers(self) -> Layers:
-        """Return ``layer1`` (pixels) over the layer of the code to the last (pixels again)."""
-        return dict(self.blocks.items())
-
-    def feature_steps(self) -> Steps:
+    def feature_steps(self) -> Layers:
         """Return the encoder's layers."""
         return dict(list(self.blocks.items())[: self._code])
 
@@ -68,25 +49,6 @@ class BEGANDiscriminator(Discriminator):
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) to scores (b,): the negative of L(v) = mean |v - D(v)|."""
         return -(images - self.reconstruct(images)).abs().flatten(1).mean(dim=1)
-
-
-def build_began(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights.
-
-    Raises:
-        SettingsError: The resolution is not 32, 64, 128 or 256, or a normalisation is asked for.
-    """
-    refuse_resolution(architecture, RESOLUTIONS)
-    refuse_normalisation(architecture)
-    pair = NetworkPair(BEGANGenerator(architecture), BEGANDiscriminator(architecture))
-    for _, network in pair.items():
-        start_by_fan_in(network, rng, gain=_ELU_GAIN)
-    return pair
-
-
-BACKBONES.register("began")(
-    Backbone(build_began, normalisation="none", autoencodes=True, objective="began")
-)
 
 
 def _sizes(architecture: Architecture) -> int:
@@ -132,3 +94,14 @@ def _two_convolutions(inputs: int, outputs: int) -> OrderedDict[str, nn.Module]:
         conv2=nn.Conv2d(outputs, outputs, 3, padding=1),
         activation2=nn.ELU(),
     )
+
+
+_start = partial(start_by_fan_in, gain=_ELU_GAIN)
+BACKBONES.register("began")(
+    Backbone(
+        builder_of(BEGANGenerator, BEGANDiscriminator, _start, sides=SIDES, normalises=False),
+        normalisation="none",
+        autoencodes=True,
+        objective="began",
+    )
+)

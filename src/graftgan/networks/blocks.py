@@ -1,18 +1,39 @@
-"""Parts that several backbones share: normalisations, and the papers' start of the weights."""
+"""Parts that several backbones share: normalisations, their statistics, stacks, fresh weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import Architecture
+from graftgan.core.network_types import (
+    Architecture,
+    Discriminator,
+    Generator,
+    Images,
+    Latents,
+    LayeredNetwork,
+    Layers,
+    Logits,
+    NetworkPair,
+    in_turn,
+)
 from graftgan.core.registry import Registry
 
+SIDES = (32, 64, 128, 256)  # pixels, of the pictures of most backbones
 _LARGEST_MULTIPLE = 8  # no feature map has more than 8 x width channels
 
-Normalisation = Callable[[int], nn.Module]
-NORMALISATIONS: Registry[Normalisation] = Registry("normalisation")
+Statistics = Literal["source", "batch"]
+"""What a frozen norm, whose buffers never move, normalises with.
+
+``source``: the source's running statistics, so that the layer is a fixed function. ``batch``: the
+statistics of the batch at hand, as the papers' code did; also when sampling, since the running
+statistics are the source's and would not fit.
+"""
+NORMALISATIONS: Registry[Callable[[int], nn.Module]] = Registry("normalisation")
 
 
 @NORMALISATIONS.register("batch")
@@ -36,50 +57,166 @@ def layer_normalisation(channels: int) -> nn.Module:
     return nn.GroupNorm(1, channels)
 
 
+@NORMALISATIONS.register("spectral")
 @NORMALISATIONS.register("none")
 def no_normalisation(channels: int) -> nn.Module:
-    """Leave the features as they are."""
+    """Leave the features as they are; under ``spectral`` the kernels before them have norm 1."""
     del channels
     return nn.Identity()
 
 
-@NORMALISATIONS.register("spectral")
-def spectral_normalisation(channels: int) -> nn.Module:
-    """Leave the features as they are: the kernels before them have norm 1 (:mod:`spectral`)."""
-    del channels
-    return nn.Identity()
+class SpectralConv2d(nn.Conv2d):
+    """A convolution with a kernel of norm 1.
+
+    Source: Miyato et al. 2018, algorithm 1 (arXiv:1802.05957): one step of power iteration in each
+    pass in training mode, none in evaluation mode. Differs from torch's parametrization: the
+    parameter keeps its name and is divided where it is used, so that what a plan puts on a kernel
+    is normalised with it, and a modulation folds away as from any other layer.
+    """
+
+    def __init__(self, *arguments: int, bias: bool = True) -> None:
+        super().__init__(*arguments, bias=bias)
+        self.register_buffer("direction", torch.ones(self.out_channels))
+        self.direction: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the features (b, c, h, w)."""
+        return F.conv2d(input, _normalised(self), self.bias, self.stride, self.padding)
+
+
+class SpectralConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution with a kernel of norm 1."""
+
+    def __init__(self, *arguments: int, bias: bool = True) -> None:
+        super().__init__(*arguments, bias=bias)
+        self.register_buffer("direction", torch.ones(self.out_channels))
+        self.direction: Tensor
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Return the features (b, c, h, w)."""
+        del output_size
+        assert not isinstance(self.padding, str)
+        return F.conv_transpose2d(input, _normalised(self, 1), self.bias, self.stride, self.padding)
+
+
+class SpectralLinear(nn.Linear):
+    """A linear layer with a matrix of norm 1."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.register_buffer("direction", torch.ones(outputs))
+        self.direction: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the features (b, f)."""
+        return F.linear(input, _normalised(self), self.bias)
+
+
+def _normalised(
+    part: SpectralConv2d | SpectralConvTranspose2d | SpectralLinear, output_axis: int = 0
+) -> Tensor:
+    """Return the kernel divided by its largest singular value, as far as that is known by now.
+
+    As a matrix it has a row for each output channel. ``direction`` follows its first left singular
+    vector; in the gradient both vectors are constants.
+    """
+    with torch.autocast(part.weight.device.type, enabled=False):
+        matrix = part.weight.transpose(0, output_axis).flatten(1)
+        with torch.no_grad():
+            right = F.normalize(matrix.T @ part.direction, dim=0)
+            left = F.normalize(matrix @ right, dim=0)
+            if part.training:
+                part.direction.copy_(left)
+        return part.weight / (left @ matrix @ right)
+
+
+def hold_buffers(layer: nn.Module, statistics: Statistics) -> None:
+    """Stop every buffer of ``layer`` from moving, a spectral norm's too, in training mode too."""
+    layer.eval()
+    if statistics == "batch":
+        for norm in batch_norms([layer]):
+            use_batch_statistics(norm)
+
+
+def use_batch_statistics(norm: _BatchNorm) -> None:
+    """Normalise with the batch at hand, and leave the running statistics as they are."""
+    norm.track_running_stats = False  # torch then neither reads nor writes them in training mode
+    norm.train()
+
+
+def follow_running_statistics(network: nn.Module) -> None:
+    """Let every norm learn running statistics again: the start of a plan, whatever came before."""
+    for norm in batch_norms([network]):
+        norm.track_running_stats = True
+
+
+def evaluation_mode(network: nn.Module) -> None:
+    """Set ``network`` to evaluation, except for norms that were told to follow the batch."""
+    network.eval()
+    for norm in batch_norms([network]):
+        if not norm.track_running_stats:
+            norm.train()
+
+
+def follow_the_modes_of(model: nn.Module, copy: nn.Module) -> None:
+    """Let ``copy`` normalise as ``model`` does at this moment, without moving its own buffers."""
+    copy.eval()
+    for norm, like in zip(batch_norms([copy]), batch_norms([model]), strict=True):
+        if like.training:
+            use_batch_statistics(norm)
+
+
+def layers_on_batch_statistics(layers: Iterable[tuple[str, nn.Module]]) -> tuple[str, ...]:
+    """Return the names of the layers in which some norm follows the batch."""
+    return tuple(
+        name
+        for name, layer in layers
+        if any(not norm.track_running_stats for norm in batch_norms([layer]))
+    )
+
+
+def batch_norms(modules: Iterable[nn.Module]) -> Iterator[_BatchNorm]:
+    """Yield every norm inside ``modules`` that has running statistics."""
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, _BatchNorm) and part.running_mean is not None:
+                yield part
+
+
+class Stacked(LayeredNetwork):
+    """A network of one layer after the other, input first: ``layer1``, ``layer2``, ..."""
+
+    def __init__(self, architecture: Architecture, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.blocks = nn.ModuleDict({f"layer{n}": layer for n, layer in enumerate(layers, start=1)})
+
+    def layers(self) -> Layers:
+        """Return the layers, input first."""
+        return dict(self.blocks.items())
+
+
+class StackedGenerator(Stacked, Generator):
+    """A generator whose steps, one after the other, are all it does."""
+
+    def forward(self, latents: Latents) -> Images:
+        """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
+        return in_turn(self.steps(), latents)
+
+
+class StackedDiscriminator(Stacked, Discriminator):
+    """A discriminator whose last layer makes the score of the features."""
+
+    def forward(self, images: Images) -> Logits:
+        """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
+        score = self.blocks[f"layer{len(self.blocks)}"]
+        return score(in_turn(self.feature_steps(), images)).flatten()
 
 
 def feature_maps(architecture: Architecture) -> list[int]:
     """Return the channels of the hidden maps from the picture's side to the 4x4 side."""
     halvings = architecture.resolution.bit_length() - 3
     return [architecture.width * min(2**i, _LARGEST_MULTIPLE) for i in range(halvings)]
-
-
-def refuse_resolution(architecture: Architecture, possible: Sequence[int]) -> None:
-    """Refuse an ``architecture`` whose pictures are of another side than the ``possible`` ones.
-
-    Raises:
-        SettingsError: It is.
-    """
-    if architecture.resolution not in possible:
-        raise SettingsError(
-            f"{architecture.backbone} makes pictures of {', '.join(map(str, possible))} px, "
-            f"not {architecture.resolution} px; choose one of those as the resolution"
-        )
-
-
-def refuse_normalisation(architecture: Architecture) -> None:
-    """Refuse an ``architecture`` that asks for a normalisation where its backbone has none.
-
-    Raises:
-        SettingsError: It does.
-    """
-    norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
-    if norms != {"none"}:
-        raise SettingsError(
-            f"{architecture.backbone} has no normalisation; leave it out, or choose dcgan"
-        )
 
 
 @torch.no_grad()
@@ -113,3 +250,36 @@ def start_by_fan_in(module: nn.Module, rng: torch.Generator, *, gain: float = 2.
             part.weight.normal_(0.0, (gain / inputs) ** 0.5, generator=rng)
             if part.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
                 part.bias.zero_()
+
+
+def builder_of(
+    generator: Callable[[Architecture], Generator],
+    discriminator: Callable[[Architecture], Discriminator],
+    start: Callable[[nn.Module, torch.Generator], None] = start_by_fan_in,
+    *,
+    sides: Sequence[int] = (),
+    normalises: bool = True,
+) -> Callable[[Architecture, torch.Generator], NetworkPair]:
+    """Return what builds a pair of these networks and draws its weights with ``start``.
+
+    It raises SettingsError for pictures of none of the ``sides``, where some are given, and for a
+    normalisation where the networks have none.
+    """
+
+    def build(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+        if sides and architecture.resolution not in sides:
+            raise SettingsError(
+                f"{architecture.backbone} makes pictures of {', '.join(map(str, sides))} px, "
+                f"not {architecture.resolution} px; choose one of those as the resolution"
+            )
+        norms = {architecture.generator_normalisation, architecture.discriminator_normalisation}
+        if not normalises and norms != {"none"}:
+            raise SettingsError(
+                f"{architecture.backbone} has no normalisation; leave it out, or choose dcgan"
+            )
+        pair = NetworkPair(generator(architecture), discriminator(architecture))
+        for _, network in pair.items():
+            start(network, rng)
+        return pair
+
+    return build

@@ -2,7 +2,7 @@
 
 At 64 px: a generator of five transposed convolutions (BatchNorm and ReLU, Tanh at the end) and a
 discriminator of four convolutions (LeakyReLU 0.2, BatchNorm) with one fully connected layer. Each
-doubling of the resolution adds one layer to both.
+doubling of the resolution adds one layer to both. Weights start from N(0, 0.02).
 
 Differs from the paper: the normalisation is a setting, and the discriminator ends in a fully
 connected layer without a sigmoid, so that it serves as a critic too (papers 000/001 do the same).
@@ -11,16 +11,22 @@ connected layer without a sigmoid, so that it serves as a critic too (papers 000
 import itertools
 from collections import OrderedDict
 
-import torch
 from torch import nn
 
-from graftgan.core.network_types import Architecture, NetworkPair, Steps
+from graftgan.core.network_types import Architecture, Steps
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import NORMALISATIONS, feature_maps, refuse_resolution, start_weights
-from graftgan.networks.spectral_norm import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
-from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
-
-RESOLUTIONS = (32, 64, 128, 256)
+from graftgan.networks.blocks import (
+    NORMALISATIONS,
+    SIDES,
+    SpectralConv2d,
+    SpectralConvTranspose2d,
+    SpectralLinear,
+    StackedDiscriminator,
+    StackedGenerator,
+    builder_of,
+    feature_maps,
+    start_weights,
+)
 
 
 class DCGANGenerator(StackedGenerator):
@@ -31,8 +37,7 @@ class DCGANGenerator(StackedGenerator):
         kind = architecture.generator_normalisation
         blocks = [_up(architecture.latent_size, maps[0], kind, stride=1, padding=0)]
         blocks += [_up(a, b, kind) for a, b in itertools.pairwise(maps)]
-        transposed = SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
-        last = transposed(maps[-1], architecture.channels, 4, 2, 1)
+        last = _transposed(kind)(maps[-1], architecture.channels, 4, 2, 1)
         blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
         super().__init__(architecture, blocks)
 
@@ -58,35 +63,28 @@ class DCGANDiscriminator(StackedDiscriminator):
         super().__init__(architecture, blocks)
 
 
-def build_dcgan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights N(0, 0.02).
-
-    Raises:
-        SettingsError: The resolution is not 32, 64, 128 or 256.
-    """
-    refuse_resolution(architecture, RESOLUTIONS)
-    pair = NetworkPair(DCGANGenerator(architecture), DCGANDiscriminator(architecture))
-    for _, network in pair.items():
-        start_weights(network, rng)
-    return pair
-
-
-BACKBONES.register("dcgan")(Backbone(build_dcgan, normalisation="batch"))
-
-
-def _up(
-    inputs: int, outputs: int, normalisation: str, *, stride: int = 2, padding: int = 1
-) -> nn.Sequential:
-    transposed = SpectralConvTranspose2d if normalisation == "spectral" else nn.ConvTranspose2d
-    biased = normalisation in {"none", "spectral"}
-    conv = transposed(inputs, outputs, 4, stride, padding, bias=biased)
-    norm = NORMALISATIONS[normalisation](outputs)
+def _up(inputs: int, outputs: int, kind: str, *, stride: int = 2, padding: int = 1) -> nn.Module:
+    biased = kind in {"none", "spectral"}
+    conv = _transposed(kind)(inputs, outputs, 4, stride, padding, bias=biased)
+    norm = NORMALISATIONS[kind](outputs)
     return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=nn.ReLU(inplace=True)))
 
 
-def _down(inputs: int, outputs: int, normalisation: str) -> nn.Sequential:
-    convolution = SpectralConv2d if normalisation == "spectral" else nn.Conv2d
-    conv = convolution(inputs, outputs, 4, 2, 1, bias=normalisation in {"none", "spectral"})
-    norm = NORMALISATIONS[normalisation](outputs)
+def _transposed(kind: str) -> type[nn.ConvTranspose2d]:
+    return SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
+
+
+def _down(inputs: int, outputs: int, kind: str) -> nn.Module:
+    convolution = SpectralConv2d if kind == "spectral" else nn.Conv2d
+    conv = convolution(inputs, outputs, 4, 2, 1, bias=kind in {"none", "spectral"})
+    norm = NORMALISATIONS[kind](outputs)
     activation = nn.LeakyReLU(0.2, inplace=True)
     return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=activation))
+
+
+BACKBONES.register("dcgan")(
+    Backbone(
+        builder_of(DCGANGenerator, DCGANDiscriminator, start_weights, sides=SIDES),
+        normalisation="batch",
+    )
+)

@@ -1,4 +1,4 @@
-"""The original GAN (Goodfellow et al. 2014, arXiv:1406.2661): fully connected networks.
+"""The original GAN (Goodfellow et al. 2014, arXiv:1406.2661): fully connected, of any size.
 
 Differs from the paper: LeakyReLU 0.2 where the paper's discriminator had maxout and dropout, Tanh
 at the generator's end (pictures live in [-1, 1]), weights normal by fan-in, no normalisation. (From
@@ -8,13 +8,11 @@ DCGAN's N(0, 0.02) the features shrink from layer to layer: on MNIST the generat
 import itertools
 from collections import OrderedDict
 
-import torch
 from torch import nn
 
-from graftgan.core.network_types import Architecture, NetworkPair, Steps
+from graftgan.core.network_types import Architecture, Steps
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import refuse_normalisation, start_by_fan_in
-from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
+from graftgan.networks.blocks import StackedDiscriminator, StackedGenerator, builder_of
 
 
 class MLPGenerator(StackedGenerator):
@@ -23,9 +21,7 @@ class MLPGenerator(StackedGenerator):
     def __init__(self, architecture: Architecture) -> None:
         width = architecture.width
         sizes = [architecture.latent_size, 4 * width, 8 * width, 16 * width]
-        blocks: list[nn.Module] = [
-            _dense(a, b, nn.ReLU(inplace=True)) for a, b in itertools.pairwise(sizes)
-        ]
+        blocks = [_dense(a, b, nn.ReLU(inplace=True)) for a, b in itertools.pairwise(sizes)]
         blocks.append(_dense(sizes[-1], _pixels(architecture), nn.Tanh()))
         super().__init__(architecture, blocks)
 
@@ -42,7 +38,7 @@ class MLPDiscriminator(StackedDiscriminator):
     def __init__(self, architecture: Architecture) -> None:
         width = architecture.width
         sizes = [_pixels(architecture), 16 * width, 8 * width, 4 * width]
-        blocks: list[nn.Module] = [
+        blocks = [
             _dense(a, b, nn.LeakyReLU(0.2, inplace=True)) for a, b in itertools.pairwise(sizes)
         ]
         blocks.append(_dense(sizes[-1], 1, nn.Identity()))
@@ -54,25 +50,14 @@ class MLPDiscriminator(StackedDiscriminator):
         return {**super().feature_steps(), "layer1": lambda images: first(images.flatten(1))}
 
 
-def build_mlp(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights; any resolution goes.
-
-    Raises:
-        SettingsError: A normalisation is asked for.
-    """
-    refuse_normalisation(architecture)
-    pair = NetworkPair(MLPGenerator(architecture), MLPDiscriminator(architecture))
-    for _, network in pair.items():
-        start_by_fan_in(network, rng)
-    return pair
-
-
-BACKBONES.register("mlp")(Backbone(build_mlp, normalisation="none"))
-
-
-def _dense(inputs: int, outputs: int, activation: nn.Module) -> nn.Sequential:
+def _dense(inputs: int, outputs: int, activation: nn.Module) -> nn.Module:
     return nn.Sequential(OrderedDict(linear=nn.Linear(inputs, outputs), activation=activation))
 
 
 def _pixels(architecture: Architecture) -> int:
     return architecture.channels * architecture.resolution**2
+
+
+BACKBONES.register("mlp")(
+    Backbone(builder_of(MLPGenerator, MLPDiscriminator, normalises=False), normalisation="none")
+)

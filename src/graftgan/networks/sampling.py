@@ -12,13 +12,16 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import (
     Architecture,
     Generator,
+    Images,
+    Latents,
+    PictureBytes,
     StyledGenerator,
     class_weights,
     draw_latents,
+    to_pictures,
 )
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import Images, Latents, PictureBytes, to_pictures
-from graftgan.networks.normalisation_statistics import evaluation_mode, layers_on_batch_statistics
+from graftgan.networks.blocks import evaluation_mode, layers_on_batch_statistics
 
 CHUNK = 64  # pictures generated at once; where a layer follows the batch, every chunk is this large
 
@@ -29,20 +32,19 @@ def generate(generator: Generator, latents: Latents, *, truncation: float = 1.0)
 
     A picture depends on its latent alone, unless the generator has layers that follow the batch's
     statistics; then it also depends on the others of its 64. ``truncation`` below 1 brings pictures
-    nearer to the average one, see :func:`truncated`.
-
-    Raises:
-        SettingsError: ``truncation`` is negative or not finite.
+    nearer to the average one, see :func:`truncated`. Raises SettingsError: ``truncation`` is
+    negative or not finite.
     """
-    draw = truncated(generator, truncation)
+    draw, known = truncated(generator, truncation), generator.architecture
     device = next(generator.parameters()).device
     follows_batch = bool(layers_on_batch_statistics(generator.layers().items()))
     pictures: list[PictureBytes] = []
     with evaluating(generator):
         for chunk in latents.to(device).split(CHUNK):
             missing = CHUNK - len(chunk) if follows_batch else 0
-            filling = _filling(missing, generator.architecture, device)
-            images = draw(torch.cat([chunk, filling]))[: len(chunk)]
+            rng = Randomness(0).generator("filling of the last chunk")
+            filling = draw_latents(missing, known.latent_size, rng, device)
+            images = draw(torch.cat([chunk, known.with_labels(filling)]))[: len(chunk)]
             pictures.append(to_pictures(images).cpu())
     return torch.cat(pictures)
 
@@ -52,10 +54,7 @@ def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Im
 
     Styles are drawn towards their mean, so that 0 is the mean picture (Karras et al. 2019, appendix
     B, arXiv:1812.04948: w' = mean + truncation (w - mean), here in all layers). A generator without
-    styles takes smaller latents.
-
-    Raises:
-        SettingsError: ``truncation`` is negative or not finite.
+    styles takes smaller latents. Raises SettingsError: ``truncation`` is negative or not finite.
     """
     if not 0 <= truncation < math.inf:
         raise SettingsError(f"truncation must be finite and not negative, got {truncation}")
@@ -66,11 +65,9 @@ def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Im
             torch.lerp(generator.mean_style, generator.styles(latents), truncation)
         )
     size = generator.architecture.latent_size
-
-    def nearer(latents: Latents) -> Images:
-        return generator(torch.cat([truncation * latents[:, :size], latents[:, size:]], dim=1))
-
-    return nearer
+    return lambda latents: generator(
+        torch.cat([truncation * latents[:, :size], latents[:, size:]], dim=1)
+    )
 
 
 @contextmanager
@@ -86,11 +83,7 @@ def evaluating(generator: Generator) -> AbcGenerator[None]:
 
 
 def random_latents(count: int, size: int, *, seed: int) -> Latents:
-    """Return ``count`` latents (count, size) from N(0, I).
-
-    Raises:
-        SettingsError: ``count`` is not positive.
-    """
+    """Return ``count`` latents (count, size) from N(0, I); SettingsError if there is none."""
     if count < 1:
         raise SettingsError(f"the number of pictures must be at least 1, got {count}")
     return draw_latents(count, size, Randomness(seed).generator("samples"))
@@ -102,14 +95,11 @@ def latents_for(
     """Return ``count`` random latents as a generator of ``architecture`` takes them.
 
     With classes they are all of ``of_class``; without it one class after the other, in parts that
-    differ by one picture at most.
-
-    Raises:
-        SettingsError: The number is out of range, or there is no such class.
+    differ by one picture at most. Raises SettingsError: the number is out of range, or there is no
+    such class.
     """
-    return _labelled(
-        architecture, random_latents(count, architecture.latent_size, seed=seed), of_class
-    )
+    plain = random_latents(count, architecture.latent_size, seed=seed)
+    return _labelled(architecture, plain, of_class)
 
 
 def latents_of_seeds(
@@ -117,8 +107,7 @@ def latents_of_seeds(
 ) -> Latents:
     """Return one random latent for each seed, whatever the other seeds are.
 
-    Raises:
-        SettingsError: There is no such class, or no seed.
+    Raises SettingsError: there is no such class, or no seed.
     """
     if not seeds:
         raise SettingsError("at least one seed is needed")
@@ -128,17 +117,14 @@ def latents_of_seeds(
 
 def _labelled(architecture: Architecture, plain: Latents, of_class: str | None) -> Latents:
     """Return ``plain`` as a generator takes them: of one class, or class after class."""
-    if of_class is None:
-        return architecture.with_labels(plain, labels_in_parts(architecture, len(plain)))
-    label = architecture.label_of(of_class)
-    return architecture.with_labels(plain, torch.full((len(plain),), label))
+    labels = labels_in_parts(architecture, len(plain))
+    if of_class is not None:
+        labels = torch.full((len(plain),), architecture.label_of(of_class))
+    return architecture.with_labels(plain, labels)
 
 
 def grid_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:
-    """Return the latents of a grid of pictures.
-
-    With classes each has rows of its own, at least one, and the same latents stand in all of them.
-    """
+    """Return the latents of a grid; each class has at least one row, and the same latents in it."""
     classes = max(1, len(architecture.classes))
     each = columns * max(1, rows // classes)
     plain = random_latents(each, architecture.latent_size, seed=seed).repeat(classes, 1)
@@ -171,10 +157,7 @@ def interpolation_through_classes(
     """Return a walk of :func:`interpolation_latents` as a generator of ``architecture`` takes it.
 
     With classes all of it is of ``of_class``; without it each stop is of the next class, and on the
-    way one class turns into the other.
-
-    Raises:
-        SettingsError: There is no such class.
+    way one class turns into the other. Raises SettingsError: there is no such class.
     """
     if of_class is not None:
         labels = torch.full((len(walk),), architecture.label_of(of_class))
@@ -196,8 +179,3 @@ def _great_circle(start: Latents, end: Latents, shares: torch.Tensor) -> Latents
     towards_start = torch.sin((1 - shares) * angle) / math.sin(angle)
     towards_end = torch.sin(shares * angle) / math.sin(angle)
     return towards_start[:, None] * start + towards_end[:, None] * end
-
-
-def _filling(count: int, architecture: Architecture, device: torch.device) -> Latents:
-    rng = Randomness(0).generator("filling of the last chunk")
-    return architecture.with_labels(draw_latents(count, architecture.latent_size, rng, device))

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import all_optional, parts_of, strict
-from graftgan.networks.backbone import BACKBONES
+from graftgan.networks.backbone import BACKBONES, MAPPERS
 from graftgan.networks.blocks import NORMALISATIONS
-from graftgan.networks.mapper import MAPPERS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,22 +13,22 @@ uniform by Glorot.
 import itertools
 from collections import OrderedDict
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.core.network_types import Architecture, NetworkPair, Steps
+from graftgan.core.network_types import Architecture, Steps
 from graftgan.networks.backbone import BACKBONES, Backbone
 from graftgan.networks.blocks import (
     NORMALISATIONS,
+    SIDES,
+    SpectralConv2d,
+    SpectralLinear,
+    StackedDiscriminator,
+    StackedGenerator,
+    builder_of,
     feature_maps,
-    refuse_resolution,
-    start_by_fan_in,
 )
-from graftgan.networks.spectral_norm import SpectralConv2d, SpectralLinear
-from graftgan.networks.stacked import StackedDiscriminator, StackedGenerator
 
-RESOLUTIONS = (32, 64, 128, 256)
 _SMALLEST = 4  # pixels: where the linear layers are
 
 
@@ -51,10 +51,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """A residual block that halves the size, or keeps it.
-
-    The ``first`` takes pixels: no ReLU on them, and its shortcut halves before it convolves.
-    """
+    """A residual block that halves the size or keeps it; the ``first`` puts no ReLU on pixels."""
 
     def __init__(
         self, inputs: int, outputs: int, kind: str, *, halves: bool = True, first: bool = False
@@ -116,24 +113,6 @@ class SNGANDiscriminator(StackedDiscriminator):
         return {**steps, name: lambda features: F.relu(last(features)).sum(dim=(2, 3))}
 
 
-def build_sngan(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Build the pair with fresh weights.
-
-    Raises:
-        SettingsError: The resolution is not 32, 64, 128 or 256.
-    """
-    refuse_resolution(architecture, RESOLUTIONS)
-    pair = NetworkPair(SNGANGenerator(architecture), SNGANDiscriminator(architecture))
-    for _, network in pair.items():
-        start_by_fan_in(network, rng)
-    return pair
-
-
-BACKBONES.register("sngan")(
-    Backbone(build_sngan, normalisation="batch", discriminator_normalisation="spectral")
-)
-
-
 def _convolution(kind: str) -> type[nn.Conv2d]:
     return SpectralConv2d if kind == "spectral" else nn.Conv2d
 
@@ -144,3 +123,12 @@ def _linear(kind: str) -> type[nn.Linear]:
 
 def _doubled(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
+BACKBONES.register("sngan")(
+    Backbone(
+        builder_of(SNGANGenerator, SNGANDiscriminator, sides=SIDES),
+        normalisation="batch",
+        discriminator_normalisation="spectral",
+    )
+)

@@ -11,15 +11,16 @@ import importlib
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image
 
-from graftgan.core.errors import ImageSetError
+from graftgan.core.errors import CountProgress, ImageSetError
 from graftgan.core.files import written_whole
 from graftgan.core.registry import suggest
 
@@ -35,24 +36,18 @@ CC0_STYLES: tuple[str, ...] = (
 )
 # fmt: on
 
-CARD_NAME = "card.json"
+_CARD = "card.json"
 _CARD_FORMAT = 1  # raise it when the same arguments draw other pixels
 _CC0_URL = "creativecommons.org/publicdomain/zero/1.0"
 _PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py", "pillow")
 _OVERSAMPLING = 2  # drawn this much larger, then cropped to the figure and scaled down
 # Figures on a plain near-white backdrop: it is left out, so that they are cropped and coloured too.
-_PLAIN_BACKDROP = frozenset(
-    (
-        "clay",
-        "cutouts",
-        "line-face",
-        "lorelei-neutral",
-        "marbles",
-        "notionists-neutral",
-        "slice",
-        "stack",
-    )
-)
+# fmt: off
+_PLAIN_BACKDROP = frozenset((
+    "clay", "cutouts", "line-face", "lorelei-neutral", "marbles", "notionists-neutral", "slice",
+    "stack",
+))
+# fmt: on
 _MARGIN = 0.03  # free space around a figure, as a share of its longer side
 
 
@@ -63,49 +58,44 @@ def render_avatars(
     count: int,
     seed: int = 0,
     size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
 ) -> Path:
-    """Draw ``count`` avatars as opaque RGB PNG files and say in ``card.json`` what they are.
+    """Draw ``count`` avatars as opaque RGB PNG files into the folder, and return it.
 
-    A picture depends on its style, its number within the style, ``seed`` and ``size`` alone. The
-    folder appears whole; one that already holds exactly these avatars is used as it is.
+    Styles are names from ``CC0_STYLES``, taken in rotation; ``size`` is the side of a picture in
+    pixels. A picture depends on its style, its number within the style, ``seed`` and ``size``
+    alone. The folder appears whole, with a ``card.json`` that says what they are; one that holds
+    exactly these avatars already is used as it is. ``progress`` is called with (pictures done,
+    pictures in all).
 
-    Args:
-        destination: The folder to make.
-        styles: Names from ``CC0_STYLES``, taken in rotation.
-        count: How many pictures in all.
-        seed: Another seed draws other avatars.
-        size: Side of a picture in pixels.
-        progress: Called with (pictures done, pictures in all).
-
-    Returns:
-        ``destination``.
-
-    Raises:
-        ImageSetError: The extra ``demo`` is missing, an argument is unusable, a style is unknown
-            or not CC0, or ``destination`` holds something else.
-        RunError: ``destination`` cannot be written.
+    ImageSetError is raised where the extra ``demo`` is missing, an argument is unusable, a style is
+    unknown or not CC0, or ``destination`` holds something else; RunError: it cannot be written.
     """
-    _check_arguments(styles, count, size)
-    definitions = {style: _read_cc0_definition(style) for style in styles}
-    card = _card(definitions, count=count, seed=seed, size=size)
-    names = _names(styles, count)
-    if _already_holds(destination, card, names):
-        return destination
-    with written_whole(destination) as partial:
-        partial.mkdir()
-        _draw_all(partial, definitions, names, seed=seed, size=size, progress=progress)
-        (partial / CARD_NAME).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    return destination
-
-
-def _check_arguments(styles: Sequence[str], count: int, size: int) -> None:
     if not styles or len(set(styles)) != len(styles):
         raise ImageSetError(f"styles must name one or more different styles, got {list(styles)}")
     if count < 1:
         raise ImageSetError(f"the number of avatars must be at least 1, got {count}")
     if not 8 <= size <= 1024:
         raise ImageSetError(f"the size of an avatar must be 8 to 1024 px, got {size}")
+    definitions = {style: _read_cc0_definition(style) for style in styles}
+    card = {
+        "format": _CARD_FORMAT,
+        "what": "avatars drawn by DiceBear",
+        "styles": {style: _provenance(d["meta"]) for style, d in definitions.items()},
+        "count": count,
+        "seed": seed,
+        "size": size,
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+    places = [(styles[i % len(styles)], i // len(styles)) for i in range(count)]
+    names = [(style, number, f"{style}-{number:05d}.png") for style, number in places]
+    if _already_holds(destination, card, names):
+        return destination
+    with written_whole(destination) as partial:
+        partial.mkdir()
+        _draw_all(partial, definitions, names, seed=seed, size=size, progress=progress)
+        (partial / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return destination
 
 
 def _library(module: str) -> Any:
@@ -137,20 +127,6 @@ def _read_cc0_definition(style: str) -> dict[str, Any]:
     return definition
 
 
-def _card(
-    definitions: dict[str, dict[str, Any]], *, count: int, seed: int, size: int
-) -> dict[str, Any]:
-    return {
-        "format": _CARD_FORMAT,
-        "what": "avatars drawn by DiceBear",
-        "styles": {style: _provenance(d["meta"]) for style, d in definitions.items()},
-        "count": count,
-        "seed": seed,
-        "size": size,
-        "versions": {package: version(package) for package in _PACKAGES},
-    }
-
-
 def _provenance(meta: dict[str, Any]) -> dict[str, str | None]:
     """Return licence, creator and source as the style states them."""
     creator, source = meta.get("creator", {}), meta.get("source", {})
@@ -165,12 +141,6 @@ def _provenance(meta: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
-def _names(styles: Sequence[str], count: int) -> list[tuple[str, int, str]]:
-    """Return (style, number within the style, file name) of every picture."""
-    places = [(styles[i % len(styles)], i // len(styles)) for i in range(count)]
-    return [(style, number, f"{style}-{number:05d}.png") for style, number in places]
-
-
 def _already_holds(
     destination: Path, card: dict[str, Any], names: list[tuple[str, int, str]]
 ) -> bool:
@@ -181,20 +151,14 @@ def _already_holds(
         found = {path.name for path in destination.iterdir()}
         if not found:
             return False
-        same_card = _read_card(destination / CARD_NAME) == card
-        if same_card and found >= {name for _, _, name in names}:
-            return True
+        with suppress(OSError, ValueError):
+            known = json.loads((destination / _CARD).read_text(encoding="utf-8"))
+            if known == card and found >= {name for _, _, name in names}:
+                return True
     raise ImageSetError(
         f"{destination} already exists and is not this set of avatars; nothing was changed. "
         "Choose another folder or remove it"
     )
-
-
-def _read_card(path: Path) -> dict[str, Any] | None:
-    try:
-        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
 
 
 def _draw_all(
@@ -204,7 +168,7 @@ def _draw_all(
     *,
     seed: int,
     size: int,
-    progress: Callable[[int, int], None] | None,
+    progress: CountProgress | None,
 ) -> None:
     dicebear = _library("dicebear")
     ready = {style: dicebear.Style(definition) for style, definition in definitions.items()}

@@ -1,96 +1,57 @@
-"""Which class a picture belongs to: the folder it lies in."""
+"""Which class a picture belongs to: the folder it lies in, or the label that ``dataset.json`` has.
+
+NVIDIA's tools write such a file beside the pictures of a set.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from graftgan.core.errors import ImageSetError
+from graftgan.core.errors import ImageSetError, shown
+from graftgan.core.files import parse_json
+from graftgan.pictures.archives import read_entry, tidy_name
 from graftgan.pictures.containers import find_container
-from graftgan.pictures.stated_labels import LABELS_FILE, stated_labels
 
 _LEAST = 2  # pictures of a class to train on: with one there is nothing to learn but a copy
 _FEW = 10  # below this the person is told
+_LABELS_FILE = "dataset.json"
+_LARGEST = 40 * 2**20  # bytes; JSON takes up to 25 times as much memory
+_LARGEST_IN_SMALL = 8 * 2**20  # bytes in a zip that has fewer itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelling:
-    """Which class each picture of a set belongs to; this one, as it is made, says of none.
+    """Which class each picture of a set belongs to; this one, as it is made, says of none."""
 
-    Attributes:
-        classes: Their names, in alphabetical order.
-        labels: The number of the class of each picture to train on, int64 (n,).
-        class_of: The class by the name of the picture, for all pictures.
-        notes: How many there are of each.
-    """
-
-    classes: tuple[str, ...] = ()
-    labels: Tensor | None = None
-    class_of: Mapping[str, str] = field(default_factory=dict[str, str])
-    notes: tuple[str, ...] = ()
-
-    def entry_of(self, name: str) -> dict[str, str]:
-        """Return what a manifest says of the picture ``name``; nothing without classes."""
-        return {"class": self.class_of[name]} if self.classes else {}
+    classes: tuple[str, ...] = ()  # names in alphabetical order
+    labels: Tensor | None = None  # the number of each training picture's class, int64 (n,)
+    class_of: Mapping[str, str] = field(default_factory=dict[str, str])  # by name, of all pictures
+    notes: tuple[str, ...] = ()  # how many there are of each
 
 
 def find_classes(pictures: Path) -> tuple[str, ...]:
     """Return the classes of a folder or zip in alphabetical order, without decoding a picture.
 
-    Raises:
-        ImageSetError: There are no pictures, or they do not lie in folders.
+    ImageSetError is raised where there are no pictures, or they do not lie in folders.
     """
     with find_container(pictures).open() as contents:
         names = [member.name for member in contents.members]
-    return tuple(sorted(set(classes_by_name(names, where=pictures).values())))
-
-
-def classes_by_name(names: Sequence[str], *, where: Path) -> dict[str, str]:
-    """Return the class of each picture: the first of its folders that not all pictures share.
-
-    Where the source has a ``dataset.json``, as NVIDIA's sets do, its labels are the classes: their
-    folders are only parts of the set.
-
-    Raises:
-        ImageSetError: A picture lies in no such folder, or the file has no label for it.
-    """
-    return _classes(names, stated_labels(where, names), where)
-
-
-def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path) -> dict[str, str]:
-    if stated is not None:
-        return _as_stated(names, stated, where)
-    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
-    depth = _shared_depth(list(folders.values()))
-    loose = [name for name, parts in folders.items() if len(parts) <= depth]
-    if loose or not names:
-        shown = ", ".join(loose[:3]) + ", ..." * (len(loose) > 3)
-        some = f"{len(loose)} of its {len(names)} pictures lie in no folder of a class ({shown})"
-        wrong = some if len(loose) < len(names) else "its pictures do not lie in several folders"
-        raise ImageSetError(
-            f"{where} has no labels: {wrong}; put the pictures of each class into a folder of "
-            "its own, or leave --labels out"
-        )
-    return {name: parts[depth] for name, parts in folders.items()}
+    return tuple(sorted(set(_classes(names, _stated_labels(pictures, names), pictures).values())))
 
 
 def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path) -> Labelling:
-    """Return the labels of the pictures to train on.
+    """Return the labels of the pictures to train on, in their order.
 
     A label comes from the picture's own name, so it follows the picture through cache and split.
-
-    Args:
-        names: Every picture of the source.
-        training: Those to train on, in their order.
-        where: The source, for messages.
-
-    Raises:
-        ImageSetError: The folders give no classes, or a class has too few pictures to train on.
+    ``names`` are those of every picture of the source ``where``. ImageSetError is raised where the
+    folders give no classes, or a class has too few pictures to train on.
     """
-    stated = stated_labels(where, names)
+    stated = _stated_labels(where, names)
     class_of = _classes(names, stated, where)
     classes = tuple(sorted(set(class_of.values())))
     found = [class_of[name] for name in training]
@@ -103,29 +64,109 @@ def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path
         )
     in_all = ", ".join(f"{name} {counts[name]}" for name in classes)
     few = ", ".join(name for name in classes if counts[name] < _FEW)
-    by = f" (by {LABELS_FILE})" if stated is not None else ""
+    by = f" (by {_LABELS_FILE})" if stated is not None else ""
     notes = (f"classes{by}: {in_all}", f"fewer than {_FEW} pictures of {few}" if few else "")
     labels = torch.tensor([classes.index(name) for name in found])
     return Labelling(classes, labels, class_of, tuple(note for note in notes if note))
 
 
-def _as_stated(names: Sequence[str], stated: Mapping[str, int], where: Path) -> dict[str, str]:
-    without = [name for name in names if name not in stated]
-    if without or not names:
-        shown = ", ".join(without[:3]) + ", ..." * (len(without) > 3)
+def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path) -> dict[str, str]:
+    """Return the class of each picture: its label, or the first folder that not all share."""
+    if stated is not None:
+        without = [name for name in names if name not in stated]
+        if without or not names:
+            raise ImageSetError(
+                f"{where} has no labels for {len(without)} of its {len(names)} pictures "
+                f"({_first(without)}), which {_LABELS_FILE} does not name; complete it, or remove "
+                "it to take the folders"
+            )
+        digits = len(str(max(stated.values())))  # names then sort as the numbers do
+        return {name: f"{stated[name]:0{digits}d}" for name in names}
+    folders = {name: PurePosixPath(name).parts[:-1] for name in names}
+    levels = zip(*folders.values(), strict=False)
+    shortest = min(map(len, folders.values()), default=0)
+    depth = next((i for i, level in enumerate(levels) if len(set(level)) > 1), shortest)
+    loose = [name for name, parts in folders.items() if len(parts) <= depth]
+    if loose or not names:
+        few = f"{len(loose)} of its {len(names)} pictures lie in no folder of a class"
+        wrong = f"{few} ({_first(loose)})"
+        if len(loose) == len(names):
+            wrong = "its pictures do not lie in several folders"
         raise ImageSetError(
-            f"{where} has no labels for {len(without)} of its {len(names)} pictures ({shown}), "
-            f"which {LABELS_FILE} does not name; complete it, or remove it to take the folders"
+            f"{where} has no labels: {wrong}; put the pictures of each class into a folder of "
+            "its own, or leave --labels out"
         )
-    digits = len(str(max(stated.values())))  # names then sort as the numbers do
-    return {name: f"{stated[name]:0{digits}d}" for name in names}
+    return {name: parts[depth] for name, parts in folders.items()}
 
 
-def _shared_depth(folders: Sequence[tuple[str, ...]]) -> int:
-    """Return how many of their outermost folders all pictures share."""
-    levels = zip(*folders, strict=False)
-    return next((i for i, level in enumerate(levels) if len(set(level)) > 1), _shortest(folders))
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
 
 
-def _shortest(folders: Sequence[tuple[str, ...]]) -> int:
-    return min(map(len, folders), default=0)
+def _stated_labels(pictures: Path, names: Sequence[str]) -> Mapping[str, int] | None:
+    """Return the label of each picture by its name; None: the source has no such file.
+
+    The file lies where the set begins, which may be below a folder that holds the whole set.
+    """
+    for folder in _common_folders(names):
+        content = _content(pictures, folder + _LABELS_FILE)
+        if content is not None:
+            place = f"{folder}{_LABELS_FILE} of {pictures}"
+            return {folder + name: label for name, label in _labels(content, place).items()}
+    return None
+
+
+def _common_folders(names: Sequence[str]) -> Iterator[str]:
+    """Yield the folders that hold all of ``names``, outermost first, as ``""`` or ``"a/b/"``."""
+    yield ""
+    folder = ""
+    for level in zip(*(PurePosixPath(name).parts[:-1] for name in names), strict=False):
+        if len(set(level)) > 1:
+            return
+        folder += f"{level[0]}/"
+        yield folder
+
+
+def _content(pictures: Path, name: str) -> bytes | None:
+    """Return what is in the file of that name; None: there is none."""
+    if pictures.is_file():
+        own = max(_LARGEST_IN_SMALL, pictures.stat().st_size)
+        return read_entry(pictures, name, largest=min(_LARGEST, own))
+    file = pictures / name
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise ImageSetError(f"{file} is larger than {_LARGEST >> 20} MB; repair or remove it")
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ImageSetError(f"cannot read {file}: {reason}; repair or remove it") from None
+
+
+def _labels(content: bytes, place: str) -> dict[str, int]:
+    try:
+        data = cast("object", parse_json(content))
+    except ValueError as problem:
+        raise ImageSetError(f"{place} cannot be used: {problem}; repair or remove it") from None
+    entries = cast("dict[str, object]", data).get("labels") if isinstance(data, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise ImageSetError(
+            f"{place} has no labels; leave --labels out, or remove the file to take folders as "
+            "classes"
+        )
+    labels: dict[str, int] = {}
+    for entry in cast("list[object]", entries):
+        match entry:
+            case [str(name), int(label)] if label >= 0 and not isinstance(label, bool):
+                name = tidy_name(name)
+            case _:
+                raise ImageSetError(
+                    f"{place}: expected a name and a class number, such as ['00000/img.png', 3], "
+                    f"found {str(entry)[:80]}"
+                )
+        if labels.setdefault(name, label) != label:
+            raise ImageSetError(
+                f"{place} gives {shown(name)} two labels, {labels[name]} and {label}; repair it"
+            )
+    return labels

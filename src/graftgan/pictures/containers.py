@@ -2,30 +2,42 @@
 
 Hidden files, ``__MACOSX`` and files that are no pictures by name and by their first bytes are
 ignored. Everything else becomes a member, so that what turns out unusable is listed, not dropped.
+A folder is read with its subfolders and links, each real file once.
 """
 
+import errno
+import hashlib
+import os
 import stat
 import zipfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from graftgan.core.errors import ImageSetError
-from graftgan.pictures.archive import open_zip
-from graftgan.pictures.arrays import open_npz
-from graftgan.pictures.folder import digest, folder_source, stamp_of
-from graftgan.pictures.members import Container
+from graftgan.pictures.archives import open_npz, open_zip
+from graftgan.pictures.members import (
+    LARGEST_FILE,
+    Container,
+    Contents,
+    Member,
+    Unusable,
+    has_picture_suffix,
+    is_hidden,
+    looks_like_picture,
+    printable_name,
+    too_large_file,
+)
 
 
 def find_container(path: Path) -> Container:
-    """Look at ``path`` and say how to read it.
-
-    Raises:
-        ImageSetError: Nothing is there, or it is not a folder, zip or npz that can be opened.
-    """
+    """Look at ``path`` and say how to read it; ImageSetError: it is nothing that can be read."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            return folder_source(path)
+            return _folder(path)
         if not stat.S_ISREG(status.st_mode) or not _is_zip(path):
             raise ImageSetError(
                 f"{path} is not a folder, zip or npz of pictures (or the file is damaged); "
@@ -35,13 +47,20 @@ def find_container(path: Path) -> Container:
         raise ImageSetError(f"there is no {path}; give a folder, zip or npz of pictures") from None
     except OSError as error:
         raise ImageSetError(f"cannot read {path}: {error.strerror or error}") from None
-    stamp = stamp_of(status)
+    stamp = _stamp_of(status)
     is_npz = path.suffix.lower() == ".npz"
     if is_npz != _holds_arrays(path, otherwise=is_npz):
         what, ending = ("zip", ".zip") if is_npz else ("npz", ".npz")
         raise ImageSetError(f"{path} is in truth a whole {what}; rename it to end in {ending}")
     opener = partial(open_npz, stamp=stamp) if is_npz else open_zip
-    return Container(path, digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
+    return Container(path, _digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
+
+
+def picture_file(path: Path, name: str | None = None) -> Member:
+    """Return one picture file as a member of a set, called ``name`` or as the file is."""
+    status = _status(path)
+    size = status.st_size if status is not None else 0
+    return Member(name or path.name, partial(_read_file, path), _stamp_of(status), size)
 
 
 def _holds_arrays(path: Path, *, otherwise: bool) -> bool:
@@ -60,3 +79,125 @@ def _is_zip(path: Path) -> bool:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:  # a zip whose end is damaged; opening it says so
         return True
+
+
+def _folder(root: Path) -> Container:
+    walk = _Walk()
+    paths = {printable_name(path.relative_to(root).as_posix()): path for path in walk.through(root)}
+    members = [picture_file(paths[name], name) for name in sorted(paths)]
+    lines = [f"{member.name}\0{member.stamp}" for member in members]
+    many = "s" * (walk.repeated > 1)
+    note = f"left out {walk.repeated} link{many} to what is in the folder already"
+    notes = (note,) if walk.repeated else ()
+    return Container(root, _digest((*lines, *notes)), lambda: nullcontext(Contents(members, notes)))
+
+
+def _stamp_of(status: os.stat_result | None) -> str:
+    """Return what changes when a file does; a changed permission leaves size and time alone."""
+    return "?" if status is None else f"{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}"
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class _Walk:
+    """Goes through folders; links come last, so that a file keeps the name it has without them."""
+
+    def __init__(self) -> None:
+        self.repeated = 0  # links to files and folders that were met already
+        self._seen: set[tuple[int, int]] = set()  # device and inode of every file and folder
+        self._later: deque[Path] = deque()
+
+    def through(self, root: Path) -> Iterator[Path]:
+        """Yield what is called a picture or starts like one, and what cannot be opened."""
+        os.listdir(root)  # noqa: PTH208 - raises the error that a subfolder's is listed for
+        self._is_new(root.stat())
+        yield from self._folder(root)
+        while self._later:
+            yield from self._linked(self._later.popleft())
+
+    def _folder(self, folder: Path) -> Iterator[Path]:
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            try:
+                entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            except OSError:
+                yield here
+                continue
+            for entry in (entry for entry in entries if not is_hidden(entry.name)):
+                path = here / entry.name
+                if entry.is_symlink():
+                    self._later.append(path)
+                elif entry.is_dir():
+                    if self._is_new(path.stat()):
+                        waiting.append(path)
+                    if has_picture_suffix(entry.name):
+                        yield path  # so that it is listed
+                elif _is_picture_file(path) and self._is_new(path.lstat()):
+                    yield path
+
+    def _linked(self, path: Path) -> Iterator[Path]:
+        try:
+            status = path.stat()
+        except OSError:  # broken: it may have led to a folder of pictures
+            yield path
+            return
+        if stat.S_ISDIR(status.st_mode):
+            if self._is_new(status):
+                yield from self._folder(path)
+        elif _is_picture_file(path) and self._is_new(status):
+            yield path
+
+    def _is_new(self, status: os.stat_result) -> bool:
+        """Return whether a file or folder is met for the first time, and remember it."""
+        key = (status.st_dev, status.st_ino)
+        if status.st_ino and key in self._seen:  # a file system without inodes says 0
+            self.repeated += 1
+            return False
+        self._seen.add(key)
+        return True
+
+
+def _is_picture_file(path: Path) -> bool:
+    if has_picture_suffix(path.name):
+        return True
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return looks_like_picture(file.read(16))
+    except OSError:
+        return False
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            readable = os.access(path, os.R_OK | os.X_OK)
+            raise Unusable("a folder, not a file" if readable else "a folder without permission")
+        if not stat.S_ISREG(status.st_mode):
+            raise Unusable("not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise Unusable(too_large_file())
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Unusable("a broken link" if path.is_symlink() else "gone before reading") from None
+    except PermissionError:
+        raise Unusable("no permission to read") from None
+    except OSError as error:
+        broken = error.errno == errno.ELOOP
+        raise Unusable(
+            "a broken link" if broken else f"cannot be read ({error.strerror})"
+        ) from None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    for look in (path.stat, path.lstat):
+        try:
+            return look()
+        except OSError:
+            continue
+    return None

@@ -1,10 +1,9 @@
 """Turn the bytes of one file into square pixels of the set's size."""
 
-import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -16,17 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from graftgan.pictures.bit_depth import FULL, Deep, bits_alone, is_deep, load_deep, scale_clear
-from graftgan.pictures.colour_profiles import (
+from graftgan.core.errors import CountProgress
+from graftgan.pictures.members import (
+    Content,
+    Member,
+    Skipped,
+    Unusable,
+    jpeg_scans,
+    open_picture,
+    sha256_of,
+)
+from graftgan.pictures.pixel_values import (
+    FULL,
     Conversion,
+    Deep,
+    bits_alone,
     conversion_of,
+    is_deep,
+    load_deep,
     profile_of,
     remark_on_stated,
+    scale_clear,
 )
-from graftgan.pictures.file_kinds import jpeg_scans, open_picture
-from graftgan.pictures.members import Content, Member, Skipped, Unusable
 
-LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
+_LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
+_TOO_LARGE = f"more than {_LARGEST_PICTURE // 10**6} megapixels"
 _LARGE_FILE = 32 * 2**20  # bytes; a larger one is read and decoded with no other large one
 _LARGE_PICTURE = 100 * 2**20  # bytes that it takes to decode; the same for these
 # Decoders that take far more than the picture has: bytes a pixel, and what they may take in all.
@@ -54,47 +67,30 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A decoded picture.
+    """A decoded picture."""
 
-    Attributes:
-        image: Upright, in 8 bit and sRGB.
-        size: Width and height in the file.
-        mode: In the file, as Pillow names it.
-        remarks: What was done that a person should know of.
-        needed_bits: Of a file with 16 bit a value, the bits that its values need; None: of no such
-            file, or of one that says it itself.
-        bits: So many bits were read.
-    """
-
-    image: Image.Image
-    size: tuple[int, int]
-    mode: str
-    remarks: tuple[str, ...] = ()
-    needed_bits: int | None = None
-    bits: int = FULL
+    image: Image.Image  # upright, in 8 bit and sRGB
+    size: tuple[int, int]  # width and height in the file
+    mode: str  # in the file, as Pillow names it
+    remarks: tuple[str, ...] = ()  # what was done that a person should know of
+    needed_bits: int | None = None  # that values of 16 bit need, where the file does not say it
+    bits: int = FULL  # that were read
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One picture: its pixels (c, h, w) and what the file was.
-
-    ``sha256`` is that of the file's bytes; the others are as in :class:`Whole`.
-    """
+    """One picture: its pixels (c, h, w), the sha256 of its file, and what the file was."""
 
     name: str
     pixels: NDArray[np.uint8]
-    size: tuple[int, int]
-    mode: str
     sha256: str
-    remarks: tuple[str, ...] = ()
-    needed_bits: int | None = None
-    bits: int = FULL
+    whole: Whole
 
 
 def decode_all(
     members: Sequence[Member],
     shape: Shape,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
     *,
     bits: int | None = None,
 ) -> Generator[Decoded | Skipped, None, None]:
@@ -120,24 +116,15 @@ def decode_all(
                 progress(done, len(members))
 
 
-def decode_whole(
-    content: Content, *, mode: str = "RGB", minimum_side: int = 1, least: int | None = None
-) -> Whole:
-    """Return the upright picture in 8 bit and sRGB, and what the file has.
+def decode_whole(content: Content, *, least: int | None = None) -> Whole:
+    """Return the upright picture in 8 bit and sRGB, and what the file has; Unusable: why not.
 
-    Args:
-        content: Of the file, or its pixels.
-        mode: What it becomes, ``RGB`` or ``L``.
-        minimum_side: A smaller side is refused.
-        least: Detail beyond so many pixels in width and height may be skipped; None: none may.
-
-    Raises:
-        Unusable: With the short reason.
+    Detail beyond ``least`` pixels in width and height may be skipped; None: none may.
     """
-    image = _checked(content, minimum_side)
+    image = _checked(content, 1)
     large = _memory_for(image, content, least) > _LARGE_PICTURE
     with _one_large_picture if large else nullcontext():
-        return _whole(image, content, mode=mode, least=least, bits=None)
+        return _whole(image, content, mode="RGB", least=least, bits=None)
 
 
 def decode_large_under(lock: AbstractContextManager[object]) -> None:
@@ -163,7 +150,7 @@ def reasons_for_failure() -> Generator[None]:
     except Unusable:
         raise
     except Image.DecompressionBombError:
-        raise Unusable(_too_large()) from None
+        raise Unusable(_TOO_LARGE) from None
     except MemoryError:
         raise Unusable("too large for the memory") from None
     except Exception:  # on damaged files Pillow's decoders raise nearly anything
@@ -192,17 +179,7 @@ def _read_and_decode(
             pixels, whole = lane.submit(fit).result() if large and lane is not None else fit()
     except Unusable as reason:
         return Skipped(member.name, str(reason))
-    source = content if isinstance(content, bytes) else content.tobytes()
-    return Decoded(
-        name=member.name,
-        pixels=pixels,
-        size=whole.size,
-        mode=whole.mode,
-        sha256=hashlib.sha256(source).hexdigest(),
-        remarks=whole.remarks,
-        needed_bits=whole.needed_bits,
-        bits=whole.bits,
-    )
+    return Decoded(member.name, pixels, sha256_of(content), whole)
 
 
 def _fitted(
@@ -219,28 +196,24 @@ def _fitted(
 
 
 def _checked(content: Content, minimum_side: int) -> Image.Image:
-    """Return the picture, opened and not decoded.
-
-    Raises:
-        Unusable: It is none, or has too many pixels or too few.
-    """
-    if isinstance(content, bytes):
-        image = open_picture(content)
-        _check_size(image.size, minimum_side)
-        most = _MOST_MEMORY // _DECODER_BYTES.get(str(image.format), 1)
-        if image.width * image.height > most:
-            raise Unusable(f"more than {most // 10**6} megapixels in {image.format}; use PNG")
-        if image.format in ("JPEG", "MPO") and jpeg_scans(content) > _MOST_SCANS:
-            raise Unusable(f"a JPEG of more than {_MOST_SCANS} scans; save it again")
-        return image
-    _check_size((content.shape[1], content.shape[0]), minimum_side)
-    return Image.fromarray(content)
+    """Return the picture, opened and not decoded; too many pixels or too few are refused."""
+    if not isinstance(content, bytes):
+        _check_size((content.shape[1], content.shape[0]), minimum_side)
+        return Image.fromarray(content)
+    image = open_picture(content)
+    _check_size(image.size, minimum_side)
+    most = _MOST_MEMORY // _DECODER_BYTES.get(str(image.format), 1)
+    if image.width * image.height > most:
+        raise Unusable(f"more than {most // 10**6} megapixels in {image.format}; use PNG")
+    if image.format in ("JPEG", "MPO") and jpeg_scans(content) > _MOST_SCANS:
+        raise Unusable(f"a JPEG of more than {_MOST_SCANS} scans; save it again")
+    return image
 
 
 def _check_size(size: tuple[int, int], minimum_side: int) -> None:
     width, height = size
-    if width * height > LARGEST_PICTURE:
-        raise Unusable(_too_large())
+    if width * height > _LARGEST_PICTURE:
+        raise Unusable(_TOO_LARGE)
     if min(width, height) < minimum_side:
         raise Unusable(f"smaller than {minimum_side} px")
 
@@ -250,9 +223,9 @@ def _whole(
 ) -> Whole:
     size, found = image.size, image.mode
     profile = profile_of(image)
-    remarks: list[str] = []
+    remarks: list[str | None] = []
     if profile is None and isinstance(content, bytes):
-        remarks += filter(None, [remark_on_stated(content)])
+        remarks.append(remark_on_stated(content))
     deep: Deep | None = None
     if least is not None and image.format in ("JPEG", "MPO"):
         image.draft(None, (least, least))
@@ -267,25 +240,20 @@ def _whole(
         image.load()
         used, upright = FULL, image
     # Not from a picture that was closed: its complaint would keep all of this in memory.
-    _turn_upright(upright, image if deep is None else deep.upper)
-    converted, remark = _converted(upright, profile, mode, least, shallow=deep is None)
-    remarks += [remark] if remark is not None else []
-    needed = None if deep is None or deep.stated else deep.needed
-    return Whole(converted, size, found, tuple(remarks), needed, used)
-
-
-def _turn_upright(image: Image.Image, opened: Image.Image) -> None:
-    """Turn ``image`` as the Exif data of the file say."""
+    opened = image if deep is None else deep.upper
     with suppress(Exception):  # a damaged EXIF block must not cost a good picture
-        if image is not opened:
-            image.getexif().update(opened.getexif())
-        ImageOps.exif_transpose(image, in_place=True)
+        if upright is not opened:
+            upright.getexif().update(opened.getexif())
+        ImageOps.exif_transpose(upright, in_place=True)
+    converted, remark = _converted(upright, profile, mode, least, shallow=deep is None)
+    needed = None if deep is None or deep.stated else deep.needed
+    return Whole(converted, size, found, tuple(filter(None, [*remarks, remark])), needed, used)
 
 
 def _converted(
     image: Image.Image, profile: bytes | None, mode: str, least: int | None, *, shallow: bool
 ) -> tuple[Image.Image, str | None]:
-    """Return ``image`` in ``mode`` and sRGB; a large one a band at a time, and smaller.
+    """Return ``image`` in ``mode`` and sRGB, and a remark; a large one by bands, and smaller.
 
     One that was in 8 bit in the file, ``shallow``, and in plain colours is not made smaller.
     """
@@ -337,7 +305,3 @@ def _memory_for(image: Image.Image, content: Content, least: int | None) -> int:
         width, height = width // scale, height // scale
     plain = image.mode in ("L", "RGB")
     return own + width * height * 4 * (1 if plain else 3)
-
-
-def _too_large() -> str:
-    return f"more than {LARGEST_PICTURE // 10**6} megapixels"

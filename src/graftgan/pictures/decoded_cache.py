@@ -13,23 +13,19 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftgan.core.errors import ImageSetError
+from graftgan.core.errors import CountProgress, ImageSetError
 from graftgan.core.files import cache_home, clear_killed, partial_ending
-from graftgan.core.progress import CountProgress
-from graftgan.pictures.bit_depth import FULL, agreed_bits
 from graftgan.pictures.decode import Decoded, Shape, decode_all
-from graftgan.pictures.file_kinds import readable_extras
-from graftgan.pictures.members import Container, Member, Skipped
-from graftgan.pictures.split import content_of
+from graftgan.pictures.members import Container, Member, Skipped, readable_extras, sha256_of
+from graftgan.pictures.pixel_values import FULL, agreed_bits
 
 _FORMAT = 3  # raise it when the same file gives other pixels or the entry another layout
 _HEADER_BYTES = 128
@@ -50,7 +46,7 @@ class CachedPicture:
     @property
     def content(self) -> str:
         """What tells the picture from others; equal for equal and for mirrored ones."""
-        return content_of(self.pixels_sha256, self.mirrored_sha256)
+        return min(self.pixels_sha256, self.mirrored_sha256)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,24 +60,19 @@ class Entry:
     folder: Path | None = None  # None: not in the cache
 
 
-def cache_folder() -> Path:
-    """Return where image sets are cached."""
-    return cache_home() / "image_sets"
-
-
 def load_or_decode(
     source: Container, shape: Shape, *, memory_limit: int, progress: CountProgress | None = None
 ) -> Entry:
-    """Return the pictures of ``source``, from the cache if they are there.
+    """Return the pictures of ``source`` in ``shape``, from the cache if they are there.
 
-    Args:
-        source: Where the pictures come from.
-        shape: What they become.
-        memory_limit: Pictures of more bytes than this are mapped from the cache, not loaded.
-        progress: Called with (pictures done, pictures in all) while decoding.
+    Pictures of more than ``memory_limit`` bytes in all are mapped from the cache, not loaded.
+    ``progress`` is called with (pictures done, pictures in all) while decoding.
     """
     try:
-        folder = cache_folder() / _key(source, shape)
+        sides = (shape.resolution, shape.channels, shape.minimum_side)
+        parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
+        key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+        folder = cache_home() / "image_sets" / key
         entry = _read(folder, memory_limit)
         return entry or _write(folder, source, shape, memory_limit, progress)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
@@ -102,17 +93,17 @@ def select(entry: Entry, indices: NDArray[np.int64], *, memory_limit: int) -> ND
         return np.array(entry.pictures[indices])  # a plain array, also from a memory map
     path = entry.folder / f"selection-{hashlib.sha256(indices.tobytes()).hexdigest()[:16]}.npy"
     if not path.exists():
-        with _whole_file(path) as file:
-            file.write(_header((len(indices), *entry.pictures.shape[1:])))
-            for index in indices:
-                file.write(entry.pictures[index].tobytes())
+        clear_killed(path.parent)
+        handle, partial = tempfile.mkstemp(partial_ending(), f".{path.name}-", path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_header((len(indices), *entry.pictures.shape[1:])))
+                for index in indices:
+                    file.write(entry.pictures[index].tobytes())
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
     return np.load(path, mmap_mode="c")
-
-
-def _key(source: Container, shape: Shape) -> str:
-    sides = (shape.resolution, shape.channels, shape.minimum_side)
-    parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def _read(folder: Path, memory_limit: int) -> Entry | None:
@@ -129,7 +120,7 @@ def _read(folder: Path, memory_limit: int) -> Entry | None:
         if list(pictures.shape) != plain["shape"] or pictures.dtype != np.uint8:
             return None
         if not mapped and any(
-            _sha256(picture) != record.pixels_sha256
+            sha256_of(picture) != record.pixels_sha256
             for picture, record in zip(pictures, records, strict=True)
         ):
             return None
@@ -153,7 +144,13 @@ def _write(
     try:
         with (partial / "pictures.npy").open("wb") as file:
             entry = _decode_into(file, source, shape, progress)
-        (partial / "manifest.json").write_text(json.dumps(_plain(entry)), encoding="utf-8")
+        plain = {
+            "shape": list(entry.pictures.shape),
+            "pictures": [asdict(record) for record in entry.records],
+            "skipped": [asdict(skipped) for skipped in entry.skipped],
+            "notes": list(entry.notes),
+        }
+        (partial / "manifest.json").write_text(json.dumps(plain), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:  # another process was first, or a damaged entry is in the way
@@ -170,13 +167,13 @@ def _write(
     return written
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    return {
-        "shape": list(entry.pictures.shape),
-        "pictures": [asdict(record) for record in entry.records],
-        "skipped": [asdict(skipped) for skipped in entry.skipped],
-        "notes": list(entry.notes),
-    }
+class _Written(NamedTuple):
+    """A picture that was written, and what reading it again with other bits takes."""
+
+    record: CachedPicture
+    member: Member
+    needed_bits: int | None
+    bits: int
 
 
 def _decode_into(
@@ -203,7 +200,7 @@ def _decode_into(
                     skipped.append(outcome)
                 else:
                     file.write(outcome.pixels.tobytes())
-                    decoded.append(_Written.of(member, outcome))
+                    decoded.append(_written(member, outcome))
         _agree_on_bits(file, decoded, shape)
         notes = contents.notes
     records = tuple(written.record for written in decoded)
@@ -216,27 +213,18 @@ def _decode_into(
     return Entry(pictures, records, tuple(skipped), notes + remarks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A picture that was written, and what reading it again with other bits takes."""
-
-    record: CachedPicture
-    member: Member
-    needed_bits: int | None
-    bits: int
-
-    @classmethod
-    def of(cls, member: Member, decoded: Decoded) -> "_Written":
-        record = CachedPicture(
-            name=decoded.name,
-            size=decoded.size,
-            mode=decoded.mode,
-            sha256=decoded.sha256,
-            pixels_sha256=_sha256(decoded.pixels),
-            mirrored_sha256=_sha256(decoded.pixels[..., ::-1]),
-            remarks=decoded.remarks,
-        )
-        return cls(record, member, decoded.needed_bits, decoded.bits)
+def _written(member: Member, decoded: Decoded) -> _Written:
+    whole = decoded.whole
+    record = CachedPicture(
+        name=decoded.name,
+        size=whole.size,
+        mode=whole.mode,
+        sha256=decoded.sha256,
+        pixels_sha256=sha256_of(decoded.pixels),
+        mirrored_sha256=sha256_of(decoded.pixels[..., ::-1]),
+        remarks=whole.remarks,
+    )
+    return _Written(record, member, whole.needed_bits, whole.bits)
 
 
 def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> None:
@@ -253,7 +241,7 @@ def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> Non
                 continue
             file.seek(_HEADER_BYTES + index * outcome.pixels.nbytes)
             file.write(outcome.pixels.tobytes())
-            written[index] = _Written.of(written[index].member, outcome)
+            written[index] = _written(written[index].member, outcome)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -261,20 +249,3 @@ def _header(shape: tuple[int, ...]) -> bytes:
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
     body = text.ljust(_HEADER_BYTES - 11).encode() + b"\n"
     return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
-
-
-def _sha256(pixels: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(pixels.tobytes()).hexdigest()
-
-
-@contextmanager
-def _whole_file(path: Path) -> Generator[BinaryIO, None, None]:
-    """Open a temporary file beside ``path`` that becomes ``path`` when all went well."""
-    clear_killed(path.parent)
-    handle, name = tempfile.mkstemp(partial_ending(), f".{path.name}-", path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield cast("BinaryIO", file)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

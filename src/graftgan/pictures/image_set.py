@@ -2,63 +2,46 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from graftgan.core.errors import ImageSetError
+from graftgan.core.errors import CountProgress, ImageSetError, shown
 from graftgan.core.files import write_json
+from graftgan.core.network_types import PictureBytes
 from graftgan.core.provenance import Origin, origins_of
 from graftgan.core.settings import to_plain
-from graftgan.core.tensors import PictureBytes
-from graftgan.core.untrusted import shown
 from graftgan.pictures.classes import Labelling, label_pictures
-from graftgan.pictures.containers import find_container
+from graftgan.pictures.containers import find_container, picture_file
 from graftgan.pictures.decode import Shape, decode_all
 from graftgan.pictures.decoded_cache import CachedPicture, Entry, load_or_decode, select
-from graftgan.pictures.folder import picture_file
 from graftgan.pictures.members import Skipped
 from graftgan.pictures.near_doubles import near_doubles
-from graftgan.pictures.settings import DataSettings
-from graftgan.pictures.split import SetSplit, Split, first_of_each, joined, split, split_again
+from graftgan.pictures.split import DataSettings, Split, joined, split, split_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageSet:
-    """Pictures of one size, split into those to train on and those held out.
+    """Pictures of one size, split into those to train on and those held out."""
 
-    Attributes:
-        pictures: The training part, uint8 (n, c, h, w).
-        held_out: The part kept out of training, uint8 (m, c, h, w).
-        names: Where each training picture comes from, relative to the source.
-        held_out_names: The same for the part kept out.
-        skipped: What could not be used, and why.
-        sha256: Of the pixels, names, order and split; equal hashes train on equal pictures.
-        notes: Remarks for the person, such as that the cache could not be written.
-        labelling: The classes of the pictures, if the settings ask for them.
-        origins: Where pictures come from, by name, as far as a manifest beside them says.
-        near_doubles: The first of its near-doubles, by the name of each later one.
-    """
-
-    pictures: PictureBytes
-    held_out: PictureBytes
-    names: tuple[str, ...]
+    pictures: PictureBytes  # the training part, uint8 (n, c, h, w)
+    held_out: PictureBytes  # the part kept out of training, uint8 (m, c, h, w)
+    names: tuple[str, ...]  # of the training pictures, relative to the source
     held_out_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-    sha256: str
-    notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...]  # what could not be used, and why
+    sha256: str  # of pixels, names, order and split; equal hashes train on equal pictures
+    notes: tuple[str, ...] = ()  # for the person, such as that the cache could not be written
     source: Path
     settings: DataSettings
     seed: int
     records: tuple[CachedPicture, ...] = field(repr=False)
     splits: tuple[Split, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
+    # By name: where a picture comes from, as far as a manifest says; the first of its near-doubles.
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)
     near_doubles: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
@@ -85,13 +68,14 @@ class ImageSet:
         if self.held_out_names:
             line += f" ({len(self.names)} to train on, {len(self.held_out_names)} held out)"
         if self.skipped:
-            reasons = _counted(self.skipped)
+            counts = Counter(s.reason for s in self.skipped).most_common()
+            reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
             line += f"; {len(self.skipped)} skipped: {reasons}, see manifest.json"
         return "; ".join((line, *self.notes))
 
     def manifest(self) -> dict[str, Any]:
         """Return plain data that says where every picture came from and what became of it."""
-        first = _first_names(self.records)
+        doubles = _doubles(self.records)
         pictures = [
             {
                 "name": record.name,
@@ -99,10 +83,12 @@ class ImageSet:
                 "mode": record.mode,
                 "sha256": record.sha256,
                 "split": side,
-                **_double_of(record, first),
-                **_entry("near_double_of", self.near_doubles.get(record.name)),
-                **({"remarks": list(record.remarks)} if record.remarks else {}),
-                **self.labelling.entry_of(record.name),
+                **_without_empty(
+                    double_of=doubles.get(record.name),
+                    near_double_of=self.near_doubles.get(record.name),
+                    remarks=list(record.remarks),
+                ),
+                **({"class": self.labelling.class_of[record.name]} if self.classes else {}),
                 **self.origins.get(record.name, Origin()).as_line(),
             }
             for record, side in zip(self.records, self.splits, strict=True)
@@ -114,7 +100,7 @@ class ImageSet:
             "seed": self.seed,
             "settings": to_plain(self.settings),
             "notes": list(self.notes),
-            **({"classes": list(self.classes)} if self.classes else {}),
+            **_without_empty(classes=list(self.classes)),
             "pictures": pictures,
             "skipped": [{"name": s.name, "reason": s.reason} for s in self.skipped],
         }
@@ -127,7 +113,7 @@ def load_image_set(
     resolution: int,
     seed: int,
     splits: Mapping[str, str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
 ) -> ImageSet:
     """Turn a folder, zip or npz of pictures into a checked, hashed and split image set.
 
@@ -139,8 +125,8 @@ def load_image_set(
         settings: What to do with the pictures.
         resolution: The side of a picture in the set, in pixels.
         seed: Chooses the pictures for ``limit`` and ``held_out``.
-        splits: Where each picture of a run is that was begun before, by name, and stays; counts
-            only where the names are those of the source.
+        splits: Of a run that was begun before, by name; where names are those of the source, each
+            picture stays where it is.
         progress: Called with (pictures done, pictures in all) while decoding.
 
     Raises:
@@ -154,39 +140,42 @@ def load_image_set(
     memory_limit = settings.memory_limit_mb * 2**20
     entry = load_or_decode(source, shape, memory_limit=memory_limit, progress=progress)
     _check(pictures, entry, settings)
-    parts = split_again([record.name for record in entry.records], splits or {})
+    records = entry.records
+    parts = split_again([record.name for record in records], splits or {})
     near: dict[str, str] = {}
     if parts is None:
-        contents = [record.content for record in entry.records]
+        contents = [record.content for record in records]
         if settings.held_out or settings.limit not in (None, len(contents)):
-            contents = joined(contents, near_doubles(_tensor(entry.pictures)))
-            near = _near_doubles(entry.records, contents)
+            contents = joined(contents, near_doubles(torch.from_numpy(entry.pictures)))
+            firsts = _firsts(records, contents)
+            near = {r.name: f.name for r, f in firsts if r.content != f.content}
         parts = split(contents, settings, seed)
-    names = tuple(entry.records[i].name for i in parts.training)
+    names, held_out_names = (
+        tuple(records[i].name for i in part) for part in (parts.training, parts.held_out)
+    )
     labelling = Labelling()
     if settings.labels is not None:
         # Skipped files are members of their folder too: a class without a usable picture is an
         # error, not a class that vanishes.
-        everything = [thing.name for thing in (*entry.records, *entry.skipped)]
+        everything = [thing.name for thing in (*records, *entry.skipped)]
         labelling = label_pictures(everything, names, where=pictures)
+    digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
+    for side, indices in (("training", parts.training), ("held_out", parts.held_out)):
+        for record in (records[i] for i in indices):
+            digest.update(f"{side}\0{record.name}\0{record.pixels_sha256}\n".encode())
     return ImageSet(
-        pictures=_tensor(select(entry, parts.training, memory_limit=memory_limit)),
-        held_out=_tensor(select(entry, parts.held_out, memory_limit=memory_limit)),
+        pictures=torch.from_numpy(select(entry, parts.training, memory_limit=memory_limit)),
+        held_out=torch.from_numpy(select(entry, parts.held_out, memory_limit=memory_limit)),
         names=names,
-        held_out_names=tuple(entry.records[i].name for i in parts.held_out),
+        held_out_names=held_out_names,
         skipped=entry.skipped,
-        sha256=_set_sha256(entry, parts),
-        notes=(
-            *entry.notes,
-            *_notes_on_doubles(entry.records, labelling),
-            *_notes_on_near_doubles(near, len(entry.records)),
-            *labelling.notes,
-        ),
+        sha256=digest.hexdigest(),
+        notes=(*entry.notes, *_notes(records, near, labelling.class_of), *labelling.notes),
         source=pictures,
         settings=settings,
         seed=seed,
-        records=entry.records,
-        splits=parts.names(len(entry.records)),
+        records=records,
+        splits=parts.names(len(records)),
         labelling=labelling,
         origins=origins_of(pictures),
         near_doubles=near,
@@ -194,23 +183,18 @@ def load_image_set(
 
 
 def load_picture(path: Path, *, resolution: int, channels: int) -> PictureBytes:
-    """Return one picture file as pictures of a set are: cropped and resized, uint8 (1, c, h, w).
+    """Return one picture file as those of a set are: cropped and resized, uint8 (1, c, h, w).
 
-    Raises:
-        ImageSetError: It cannot be read as a picture.
+    ImageSetError is raised where it cannot be read as a picture.
     """
     (outcome,) = decode_all([picture_file(path)], Shape(resolution, channels, minimum_side=1))
     if isinstance(outcome, Skipped):
         raise ImageSetError(f"{path} is no picture that can be used: {outcome.reason}")
-    return _tensor(outcome.pixels[None])
+    return torch.from_numpy(outcome.pixels[None])
 
 
 def write_manifest(image_set: ImageSet, path: Path) -> None:
-    """Write the manifest of ``image_set`` as JSON; the file appears whole.
-
-    Raises:
-        RunError: The file cannot be written.
-    """
+    """Write the manifest of ``image_set`` as JSON, whole; RunError: it cannot be written."""
     write_json(path, image_set.manifest())
 
 
@@ -228,83 +212,47 @@ def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
         )
 
 
-def _tensor(pictures: NDArray[np.uint8]) -> PictureBytes:
-    return torch.from_numpy(pictures)
+def _without_empty(**facts: object) -> dict[str, object]:
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-def _first_names(records: Sequence[CachedPicture]) -> dict[str, str]:
-    """Return the name of the first picture of each content."""
-    firsts = first_of_each([record.content for record in records])
-    return {records[i].content: records[i].name for i in firsts}
-
-
-def _double_of(record: CachedPicture, first: Mapping[str, str]) -> dict[str, str]:
-    """Return what a manifest says of a picture that is equal to an earlier one, or mirrored."""
-    name = first[record.content]
-    return _entry("double_of", None if name == record.name else name)
-
-
-def _entry(key: str, name: str | None) -> dict[str, str]:
-    return {} if name is None else {key: name}
-
-
-def _near_doubles(records: Sequence[CachedPicture], contents: Sequence[str]) -> dict[str, str]:
-    """Return the name of the first of each group of near-doubles, by the names of the others.
-
-    ``contents`` are equal within a group. Pictures that are equal to its first one are left out.
-    """
+def _firsts(
+    records: Sequence[CachedPicture], contents: Sequence[str]
+) -> list[tuple[CachedPicture, CachedPicture]]:
+    """Return each record with the first one of its content."""
     first: dict[str, CachedPicture] = {}
-    for record, content in zip(records, contents, strict=True):
-        first.setdefault(content, record)
-    return {
-        record.name: first[content].name
-        for record, content in zip(records, contents, strict=True)
-        if record.content != first[content].content
-    }
+    pairs = zip(records, contents, strict=True)
+    return [(record, first.setdefault(content, record)) for record, content in pairs]
 
 
-def _notes_on_near_doubles(near: Mapping[str, str], count: int) -> tuple[str, ...]:
-    """Return what a person should know of near-doubles, in one line."""
-    if not near:
-        return ()
-    return (
-        f"{len(near)} of {count} pictures are near-doubles of others, such as compressed, cropped "
-        f"or turned ({_some(near)}), and stay on one side of the split; manifest.json lists them",
-    )
+def _doubles(records: Sequence[CachedPicture]) -> dict[str, str]:
+    """Return the first of its equals or mirror images, by the name of each later picture."""
+    firsts = _firsts(records, [record.content for record in records])
+    return {record.name: first.name for record, first in firsts if record.name != first.name}
+
+
+def _notes(
+    records: Sequence[CachedPicture], near: Mapping[str, str], class_of: Mapping[str, str]
+) -> list[str]:
+    """Return what a person should know of pictures that are in the set more than once."""
+    notes: list[str] = []
+    doubles = _doubles(records)
+    stay = "stay on one side of the split; manifest.json lists them"
+    if doubles:
+        notes.append(
+            f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored "
+            f"({_some(doubles)}), and {stay}"
+        )
+    if class_of and any(class_of[name] != class_of[first] for name, first in doubles.items()):
+        notes.append("some of these equal pictures are in different classes")
+    if near:
+        notes.append(
+            f"{len(near)} of {len(records)} pictures are near-doubles of others, such as "
+            f"compressed, cropped or turned ({_some(near)}), and {stay}"
+        )
+    return notes
 
 
 def _some(doubles: Mapping[str, str]) -> str:
-    """Return the first few pictures that are doubles, and of which, in words."""
     words = "; ".join(f"{name} = {other}" for name, other in list(doubles.items())[:3])
     return words + ", ..." * (len(doubles) > 3)
-
-
-def _notes_on_doubles(records: Sequence[CachedPicture], labelling: Labelling) -> tuple[str, ...]:
-    """Return what a person should know of pictures that are in the set more than once."""
-    first = _first_names(records)
-    doubles = [record for record in records if first[record.content] != record.name]
-    if not doubles:
-        return ()
-    some = _some({double.name: first[double.content] for double in doubles})
-    notes = [
-        f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored ({some}), and "
-        "stay on one side of the split; manifest.json lists them"
-    ]
-    classes = labelling.class_of
-    if classes and any(classes[d.name] != classes[first[d.content]] for d in doubles):
-        notes.append("some of these equal pictures are in different classes")
-    return tuple(notes)
-
-
-def _set_sha256(entry: Entry, parts: SetSplit) -> str:
-    digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
-    for side, indices in (("training", parts.training), ("held_out", parts.held_out)):
-        for record in (entry.records[i] for i in indices):
-            digest.update(f"{side}\0{record.name}\0{record.pixels_sha256}\n".encode())
-    return digest.hexdigest()
-
-
-def _counted(skipped: tuple[Skipped, ...]) -> str:
-    """Return the reasons with their counts, most frequent first."""
-    counts = Counter(s.reason for s in skipped).most_common()
-    return ", ".join(f"{count} {reason}" for reason, count in counts)

@@ -2,17 +2,17 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from graftgan.core.errors import ImageSetError, SettingsError
+from graftgan.core.errors import CountProgress, ImageSetError, SettingsError
 from graftgan.core.files import without_archive_ending, written_whole
 from graftgan.core.randomness import Randomness
 from graftgan.pictures.containers import find_container
-from graftgan.pictures.decode import Decoded, Shape, decode_all, file_of
+from graftgan.pictures.decode import Shape, decode_all, file_of
 from graftgan.pictures.members import Container, Content, Contents, Skipped
 
 _CHECKED_AT = Shape(resolution=16, channels=3, minimum_side=1)  # only whether it can be read
@@ -21,12 +21,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that equal mixes are equal files
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One set of a mix.
-
-    Attributes:
-        path: A folder, zip or npz.
-        share: Its weight among the others.
-    """
+    """One set of a mix: a folder, zip or npz, and its weight among the others."""
 
     path: Path
     share: float = 1.0
@@ -34,23 +29,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """What went into a mix.
+    """What went into a mix."""
 
-    Attributes:
-        counts: Pictures by the name of their set, which is their folder in the zip.
-        skipped: What was chosen but cannot be used; others of its set took its place.
-    """
-
-    counts: dict[str, int]
-    skipped: tuple[Skipped, ...]
+    counts: dict[str, int]  # pictures by the name of their set, which is their folder in the zip
+    skipped: tuple[Skipped, ...]  # what was chosen but is no picture; others took its place
 
 
 def parse_part(text: str) -> Part:
-    """Return the set and share of ``PATH:SHARE``, or of a path alone.
-
-    Raises:
-        SettingsError: The share is not a positive number.
-    """
+    """Return the set and share of ``PATH:SHARE`` or a path alone; SettingsError: no such share."""
     path, colon, share = text.rpartition(":")
     if not colon or Path(text).exists():
         return Part(Path(text))
@@ -69,25 +55,26 @@ def mix_sets(
     *,
     count: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
 ) -> Mixture:
-    """Write pictures of several sets, chosen by ``seed``, into one zip with a folder for each.
+    """Write pictures of several sets, chosen by ``seed``, into one new zip with a folder for each.
 
     A picture keeps its bytes; one from an npz becomes a PNG. ``mix.json`` in the zip says what it
-    is made of. The shares hold to one picture.
+    is made of. The shares hold to one picture. ``count`` are the pictures in all; without it, as
+    many as the shares allow without repeating one. ``progress`` is called with (pictures read,
+    pictures in all).
 
-    Args:
-        parts: The sets with their shares.
-        destination: The zip to write; must not exist.
-        count: Pictures in all; without it, as many as the shares allow without repeating one.
-        seed: Of the choice.
-        progress: Called with (pictures read, pictures in all).
-
-    Raises:
-        ImageSetError: A set cannot be read, or has too few usable pictures.
-        SettingsError: There is something at the destination, or there are not two sets.
+    ImageSetError is raised where a set cannot be read or has too few usable pictures, SettingsError
+    where there is something at the destination or there are not two sets.
     """
-    _check(parts, destination)
+    if len(parts) < 2:
+        raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
+    if destination.suffix.lower() != ".zip":
+        raise SettingsError(
+            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
+        )
+    if destination.exists():
+        raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
     names, sources = _names(parts), [find_container(part.path) for part in parts]
     total = sum(part.share for part in parts)
     shares = [part.share / total for part in parts]
@@ -100,7 +87,7 @@ def mix_sets(
             before = len(listed)
             with source.open() as contents:
                 for member, content, sha256 in _usable(contents, needed, name, seed, skipped):
-                    entry = f"{name}/{_file_name(member, content)}"
+                    entry = f"{name}/{member}" + ".png" * (not isinstance(content, bytes))
                     archive.writestr(zipfile.ZipInfo(entry, _LONG_AGO), file_of(content))
                     listed.append({"name": entry, "from": member, "sha256": sha256})
                     if progress is not None:
@@ -121,17 +108,6 @@ def mix_sets(
         }
         archive.writestr(zipfile.ZipInfo("mix.json", _LONG_AGO), json.dumps(known, indent=1))
     return Mixture(counts=dict(zip(names, wanted, strict=True)), skipped=tuple(skipped))
-
-
-def _check(parts: Sequence[Part], destination: Path) -> None:
-    if len(parts) < 2:
-        raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
-    if destination.suffix.lower() != ".zip":
-        raise SettingsError(
-            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
-        )
-    if destination.exists():
-        raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
 
 
 def _most(sources: Sequence[Container], shares: Sequence[float]) -> int:
@@ -155,11 +131,11 @@ def _usable(
     while found < needed and members:
         tried, members = members[: needed - found], members[needed - found :]
         for member, outcome in zip(tried, decode_all(tried, _CHECKED_AT), strict=True):
-            if isinstance(outcome, Decoded):
+            if isinstance(outcome, Skipped):
+                skipped.append(Skipped(f"{name}/{outcome.name}", outcome.reason))
+            else:
                 found += 1
                 yield member.name, member.read(), outcome.sha256
-            else:
-                skipped.append(Skipped(f"{name}/{outcome.name}", outcome.reason))
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
@@ -183,7 +159,3 @@ def _whole_numbers(shares: Sequence[float], count: int) -> list[int]:
     for place in by_rest[: count - sum(numbers)]:
         numbers[place] += 1
     return numbers
-
-
-def _file_name(member: str, content: Content) -> str:
-    return member if isinstance(content, bytes) else f"{member}.png"

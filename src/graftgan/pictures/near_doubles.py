@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.core.tensors import PictureBytes
+from graftgan.core.network_types import PictureBytes
 
 _SIDE, _KEPT = 16, 10  # pixels of a thumbnail, and frequencies of each axis that are kept of it
 _SMOOTH = 5.0  # frequency at which their weight falls: sharp detail moves with the slightest crop
@@ -30,30 +30,12 @@ _SHIFT = 1.5  # pixels of a thumbnail that its edges move by at most
 _PAIRS = 2**24  # compared at a time
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Which differences, as shares of the contrast, are those of near-doubles.
-
-    Attributes:
-        of_usual: Less than this part of what the third nearest picture differs by.
-        most: And less than this.
-        always: Or less than this.
-    """
-
-    of_usual: float
-    most: float
-    always: float
-
-    def met_by(self, apart: Tensor) -> Tensor:
-        """Return which pictures are near-doubles of n, by what k neighbours of each differ by."""
-        usual = apart.sort(dim=1).values[:, min(_NEIGHBOUR, apart.shape[1]) - 1, None]
-        return (apart < (self.of_usual * usual).clamp_max(self.most)) | (apart < self.always)
-
-
-# In sets of 12 to 5,000 pictures different cats, faces, anime faces, rooms and pictures of CIFAR-10
-# differ by more than 0.35 of the usual, digits of MNIST and drawings of DiceBear by more than 0.2.
-_PHOTOGRAPHS = _Limits(of_usual=0.35, most=0.2, always=0.02)
-_DRAWINGS = _Limits(of_usual=0.2, most=0.1, always=0.02)
+# Near-doubles differ by less than a part of the usual (what the third nearest picture differs by)
+# and than a limit, or by next to nothing; in shares of the contrast. In sets of 12 to 5,000 others
+# cats, faces, anime faces, rooms and pictures of CIFAR-10 differ by more than 0.35 of the usual,
+# digits of MNIST and drawings of DiceBear by more than 0.2.
+_PHOTOGRAPHS, _DRAWINGS = (0.35, 0.2), (0.2, 0.1)
+_ALWAYS = 0.02
 
 
 def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
@@ -78,6 +60,13 @@ def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+def _within(limits: tuple[float, float], apart: Tensor) -> Tensor:
+    """Return which pictures are near-doubles of n, by what k neighbours of each differ by."""
+    of_usual, most = limits
+    usual = apart.sort(dim=1).values[:, min(_NEIGHBOUR, apart.shape[1]) - 1, None]
+    return (apart < (of_usual * usual).clamp_max(most)) | (apart < _ALWAYS)
+
+
 def near_doubles_among(pictures: PictureBytes, others: PictureBytes) -> Tensor:
     """Return which of ``pictures`` (n) are near-doubles of some of ``others`` (k), bool (n,)."""
     found = torch.zeros(len(pictures), dtype=torch.bool)
@@ -85,15 +74,10 @@ def near_doubles_among(pictures: PictureBytes, others: PictureBytes) -> Tensor:
     return found
 
 
-def _cosines() -> Tensor:
-    """Return the orthonormal cosine transform of a row of a thumbnail, (f, 16)."""
-    frequency, place = torch.arange(_KEPT)[:, None], torch.arange(_SIDE)
-    rows = torch.cos(torch.pi * (2 * place + 1) * frequency / (2 * _SIDE)) * (2 / _SIDE) ** 0.5
-    rows[0] /= 2**0.5
-    return rows
-
-
-_COSINES = _cosines()
+# The orthonormal cosine transform of a row of a thumbnail, (f, 16).
+_FREQUENCY, _PLACE = torch.arange(_KEPT)[:, None], torch.arange(_SIDE)
+_COSINES = torch.cos(torch.pi * (2 * _PLACE + 1) * _FREQUENCY / (2 * _SIDE)) * (2 / _SIDE) ** 0.5
+_COSINES[0] /= 2**0.5
 _ODD = (-1.0) ** torch.arange(_KEPT)
 _EVEN = _ODD.abs()
 # What mirroring does to the frequencies (f, f): up and down, left and right, both.
@@ -106,24 +90,16 @@ _ABOVE = torch.ones(_KEPT, _KEPT).triu(1).bool()
 class _Thumbnails:
     """What is compared of n pictures.
 
-    Attributes:
-        luma: Without mean and of length 1, (n, 16, 16).
-        frequencies: The same smoothed, of length 1, (n, f, f).
-        invariant: The part of them that mirroring and turning leave as it is, (n, f * f): what two
-            pictures differ by here they differ by at least.
-        contrast: The standard deviation of the luma in grey levels, (n,).
-        mean: Of the luma, (n,).
-        is_drawing: Whether much of it is flat, (n,).
-        chroma: Colours less luma in 4 x 4 places, (n, c, 4, 4).
+    What two of them differ by in the part that mirroring and turning leave they differ by at least.
     """
 
-    luma: Tensor
-    frequencies: Tensor
-    invariant: Tensor
-    contrast: Tensor
-    mean: Tensor
-    is_drawing: Tensor
-    chroma: Tensor
+    luma: Tensor  # without mean and of length 1, (n, 16, 16)
+    frequencies: Tensor  # the same smoothed, of length 1, (n, f, f)
+    invariant: Tensor  # the part of them that mirroring and turning leave as it is, (n, f * f)
+    contrast: Tensor  # the standard deviation of the luma in grey levels, (n,)
+    mean: Tensor  # of the luma, (n,)
+    is_drawing: Tensor  # whether much of it is flat, (n,)
+    chroma: Tensor  # colours less luma in 4 x 4 places, (n, c, 4, 4)
 
     @classmethod
     def of(cls, pictures: PictureBytes) -> "_Thumbnails":
@@ -153,7 +129,6 @@ class _Thumbnails:
         )
 
     def some(self, which: Tensor) -> "_Thumbnails":
-        """Return those of m of the pictures."""
         return _Thumbnails(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def smooth(self, which: Tensor) -> Tensor:
@@ -192,11 +167,8 @@ def _confirmed(ours: _Thumbnails, theirs: _Thumbnails, own: Tensor, which: Tenso
     aligned = _apart_aligned(ours.smooth(a), _turned(theirs.smooth(b), view))
     sharp = (ours.luma[a] - _turned(theirs.luma[b], view)).flatten(1).norm(dim=1)
     drawn = ours.is_drawing[own] | theirs.is_drawing[which]
-    alike = torch.where(
-        drawn,
-        _DRAWINGS.met_by(sharp.view_as(own)),
-        _PHOTOGRAPHS.met_by(aligned.view_as(own)),
-    )
+    as_drawings = _within(_DRAWINGS, sharp.view_as(own))
+    alike = torch.where(drawn, as_drawings, _within(_PHOTOGRAPHS, aligned.view_as(own)))
     alike &= (ours.contrast[own] > _FLAT) & (theirs.contrast[which] > _FLAT)
     found = alike.flatten().nonzero().flatten()
     a, b, view = a[found], b[found], view[found]
@@ -228,8 +200,8 @@ def _turned(pictures: Tensor, view: Tensor) -> Tensor:
 def _apart_aligned(wanted: Tensor, other: Tensor) -> Tensor:
     """Return by what share of its contrast each of m thumbnails differs from the other, (m,).
 
-    That is what remains when the other is changed in brightness and contrast, and shifted and
-    scaled as a small crop would, to fit; by its slopes, to first order.
+    That is what remains when the other is made to fit in brightness and contrast, and shifted and
+    scaled as a small crop would be; by its slopes, to first order.
     """
     plain = (wanted - other).flatten(1).norm(dim=1)
     down, right = torch.gradient(other, dim=(1, 2))

@@ -11,27 +11,22 @@ from torch import Tensor
 
 from graftgan.checkpoints import checksum
 from graftgan.core.errors import ScoreError
-from graftgan.core.tensors import PictureBytes
-from graftgan.metrics import LEAST_HELD_OUT
-from graftgan.pictures import ImageSet, contents_of, first_of_each
+from graftgan.core.network_types import PictureBytes
+from graftgan.metrics.copying import LEAST_HELD_OUT
+from graftgan.pictures.image_set import ImageSet
 from graftgan.pictures.near_doubles import near_doubles, near_doubles_among
+from graftgan.pictures.split import contents_of, first_of_each
 
 _LEAST = 2  # pictures to score against at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reference:
-    """Real pictures to score against, each of them once.
+    """Real pictures to score against, each of them once."""
 
-    Attributes:
-        pictures: uint8 (n, c, h, w).
-        notes: What was left out, and why.
-        rewards_copying: Whether these are the training pictures themselves.
-    """
-
-    pictures: PictureBytes
-    notes: tuple[str, ...] = ()
-    rewards_copying: bool = False
+    pictures: PictureBytes  # uint8 (n, c, h, w)
+    notes: tuple[str, ...] = ()  # what was left out, and why
+    rewards_copying: bool = False  # these are the training pictures themselves
 
     @property
     def checksum(self) -> str:
@@ -75,10 +70,8 @@ def held_out_reference(images: ImageSet, *, known: str | None = None) -> Referen
     """Return the held-out pictures of a run to score against.
 
     ``known`` is the checksum of those that a run was scored against before: near-doubles that were
-    not left out then stay, since its scores would not compare.
-
-    Raises:
-        ScoreError: Hardly any is different from all training pictures.
+    not left out then stay, since its scores would not compare. ScoreError is raised where hardly
+    any is different from all training pictures.
     """
     if not len(images.held_out):
         raise ScoreError(
@@ -92,33 +85,25 @@ def held_out_reference(images: ImageSet, *, known: str | None = None) -> Referen
     left_out = len(images.held_out) - len(honest)
     if not left_out:
         return Reference(pictures=honest)
+    equal = (
+        f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
+        "training pictures, perhaps stored in another way"
+    )
     if len(honest) < _LEAST:
         raise ScoreError(
-            f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
-            "training pictures, perhaps stored in another way; too few are left to score against: "
-            "remove doubled pictures, or hold more out"
+            f"{equal}; too few are left to score against: remove doubled pictures, or hold more out"
         )
-    note = (
-        f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
-        "training pictures, perhaps stored in another way, and are not scored against"
-    )
-    return Reference(pictures=honest, notes=(note,))
+    return Reference(pictures=honest, notes=(f"{equal}, and are not scored against",))
 
 
 def reference_among(
     real: PictureBytes, training: PictureBytes | None, *, name: str, training_is_fine: bool
 ) -> Reference:
-    """Return the pictures to score against: those that were not trained on, each once.
+    """Return the pictures of ``real`` to score against: those not trained on, each once.
 
-    Args:
-        real: What was given as the reference.
-        training: What the generator was trained on; None: that is not known.
-        name: Of the reference, for messages.
-        training_is_fine: Whether a reference of training pictures alone is scored against, which
-            rewards copying, rather than refused.
-
-    Raises:
-        ScoreError: Too few pictures were not trained on.
+    ``training`` is what the generator was trained on, None where that is not known; ``name`` is the
+    reference's, for messages. With ``training_is_fine`` a reference of training pictures alone is
+    scored against, which rewards copying, rather than refused. ScoreError: too few are left.
     """
     once = distinct(real)
     twice = len(real) - len(once)

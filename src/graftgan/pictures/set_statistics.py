@@ -1,52 +1,45 @@
-"""How diverse sets of pictures are, and how much of one another they cover."""
+"""How diverse sets of pictures are, how much of one another they cover, and the page of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from graftgan.core.errors import SettingsError
+from graftgan.core.errors import Progress, SettingsError, silent
 from graftgan.core.files import without_archive_ending
+from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import PictureBytes
-from graftgan.metrics import (
-    METRICS,
-    Estimate,
-    ExtractorSettings,
-    Features,
-    Resampling,
-    build_extractor,
-    features_of,
-    precision_and_recall,
-)
-from graftgan.pictures import DataSettings, load_image_set
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.manifold import precision_and_recall
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
+from graftgan.metrics.settings import ExtractorSettings
+from graftgan.pictures.image_set import load_image_set
+from graftgan.pictures.split import DataSettings
+from graftgan.reports.drawing import in_words
+from graftgan.reports.grid import embed, picture_grid
+from graftgan.reports.page import render, write_page
 
 NEIGHBOURS = 5
 """Of the recall between sets, as Grigoryev et al. 2022 (arXiv:2202.08937) take it."""
+SET_HEADINGS = ["set", "pictures", "Vendi", "mean distance of two"]
 _EXAMPLES = 96  # pictures
+_COLUMNS = 16
+_WALL_BYTES = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatistics:
-    """What is known of one set.
+    """What is known of one set."""
 
-    Attributes:
-        name: Its name without the ending.
-        total: Its usable pictures.
-        measured: So many of them, chosen by the seed, the same number for every set.
-        vendi: The effective number of different pictures among those measured.
-        distance: The mean cosine distance of two of them.
-        recalled_by: For each other set, the share of this one's pictures that lie within it.
-        examples: Some of its pictures.
-    """
-
-    name: str
-    total: int
-    measured: int
-    vendi: Estimate
-    distance: Estimate
-    recalled_by: Mapping[str, Estimate]
+    name: str  # without the ending
+    total: int  # usable pictures
+    measured: int  # so many of them, chosen by the seed, the same number for every set
+    vendi: Estimate  # the effective number of different pictures among those measured
+    distance: Estimate  # the mean cosine distance of two of them
+    recalled_by: Mapping[str, Estimate]  # for each other set, the share that lies within it
     examples: PictureBytes
 
 
@@ -58,40 +51,33 @@ def set_statistics(
     network: ExtractorSettings | None = None,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> list[SetStatistics]:
     """Measure how diverse each set is, and what share of each lies within each other.
 
     Vendi grows with the number of pictures, so all sets are measured with as many as the smallest
-    has, at most ``count``. Recall of A by B is that of Kynkäänniemi et al. 2019
-    (arXiv:1904.06991): the share of A's pictures inside a ball around a picture of B that reaches
-    to its fifth neighbour in B.
+    has, at most ``count``, chosen by ``seed``. Pictures are compared at ``resolution`` pixels in
+    height and width, by the features of ``network``. Recall of A by B is that of Kynkäänniemi et
+    al. 2019 (arXiv:1904.06991): the share of A's pictures inside a ball around a picture of B that
+    reaches to its fifth neighbour in B.
 
-    Args:
-        paths: Folders, zips or npz files.
-        resolution: Height and width at which pictures are compared, in pixels.
-        count: At most so many pictures of each.
-        network: Makes the features.
-        seed: Of the choice and of the resamples.
-        device: Where the network computes.
-        progress: Shows how far it is.
-
-    Raises:
-        ImageSetError: A set cannot be read.
-        SettingsError: No set is given, or two have one name.
-        ScoreError: A set has too few pictures.
+    ImageSetError is raised where a set cannot be read, ScoreError where it has too few pictures,
+    SettingsError where none is given or two have one name.
     """
-    names = _different_names(paths)
+    names = [without_archive_ending(path.resolve().name) for path in paths]
+    if not paths or len(set(names)) < len(names):
+        raise SettingsError(f"give sets with different names, got: {', '.join(names) or 'none'}")
     extractor = build_extractor(network or ExtractorSettings())
     settings = DataSettings(channels=3)
     sets = [
         load_image_set(path, settings, resolution=resolution, seed=seed).pictures for path in paths
     ]
     measured = min(count, *(len(pictures) for pictures in sets))
-    chosen = {
-        name: _chosen(pictures, measured, name=name, seed=seed)
-        for name, pictures in zip(names, sets, strict=True)
-    }
+    chosen: dict[str, PictureBytes] = {}
+    for name, pictures in zip(names, sets, strict=True):
+        # In random order, even where these are all: the first are shown.
+        rng = Randomness(seed).generator(f"statistics of {name}")
+        chosen[name] = pictures[torch.randperm(len(pictures), generator=rng)[:measured]]
     features = {
         name: features_of(
             pictures,
@@ -120,19 +106,6 @@ def set_statistics(
     ]
 
 
-def _different_names(paths: Sequence[Path]) -> list[str]:
-    names = [without_archive_ending(path.resolve().name) for path in paths]
-    if not paths or len(set(names)) < len(names):
-        raise SettingsError(f"give sets with different names, got: {', '.join(names) or 'none'}")
-    return names
-
-
-def _chosen(pictures: PictureBytes, count: int, *, name: str, seed: int) -> PictureBytes:
-    """Return ``count`` pictures in random order, even where these are all: the first are shown."""
-    rng = Randomness(seed).generator(f"statistics of {name}")
-    return pictures[torch.randperm(len(pictures), generator=rng)[:count]]
-
-
 def recall_of(target: Features, within: Features, resampling: Resampling) -> Estimate:
     """Return the share of ``target`` that lies within another set, with its interval."""
     _, recalled = precision_and_recall(within.values, target.values, neighbours=NEIGHBOURS)
@@ -143,3 +116,46 @@ def _of_one(metric: str, features: Features, resampling: Resampling) -> Estimate
     """Return a number that asks for one set alone."""
     (estimate,) = METRICS[metric].measure(features, features, resampling).values()
     return estimate
+
+
+def set_rows(sets: Sequence[SetStatistics]) -> list[list[str]]:
+    """Return a row of text under ``SET_HEADINGS`` for each set."""
+    return [[s.name, f"{s.total:,}", _in_words(s.vendi), _in_words(s.distance)] for s in sets]
+
+
+def recall_rows(sets: Sequence[SetStatistics]) -> list[list[str]]:
+    """Return a row for each set: what share of it lies within each of them."""
+    return [
+        [one.name]
+        + [_in_words(one.recalled_by[o.name]) if o.name != one.name else "–" for o in sets]
+        for one in sets
+    ]
+
+
+def write_sets_report(
+    sets: Sequence[SetStatistics], destination: Path, *, protocol: Mapping[str, str]
+) -> Path:
+    """Write one HTML file about image sets and return it; RunError: it cannot be written."""
+    galleries: list[tuple[SetStatistics, object]] = []
+    for one in sets:
+        grid = picture_grid(one.examples, columns=_COLUMNS)
+        alt = f"{len(one.examples)} pictures of {one.name}"
+        galleries.append((one, embed(grid, alt=alt, exact_up_to=_WALL_BYTES)))
+    page = render(
+        "sets.html",
+        headings=SET_HEADINGS,
+        table=set_rows(sets),
+        names=[one.name for one in sets],
+        recall=recall_rows(sets) if len(sets) > 1 else [],
+        galleries=galleries,
+        protocol=dict(protocol),
+        made_by=version("graftgan"),
+    )
+    write_page(page, destination)
+    return destination
+
+
+def _in_words(estimate: Estimate) -> str:
+    interval = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (in_words(number, digits=3) for number in interval)
+    return f"{value} [{low}, {high}]"

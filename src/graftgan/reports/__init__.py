@@ -5,14 +5,18 @@ inside. Every page extends ``templates/base.html`` and is put together from the 
 ``templates/parts.html``.
 """
 
-from graftgan.reports.curves import curve_svg
-from graftgan.reports.drawing import in_words
-from graftgan.reports.grid import picture_grid, save_png, strip_of
-from graftgan.reports.neighbours import neighbour_gallery
+from graftgan.reports.drawing import curve_svg, in_words
+from graftgan.reports.grid import (
+    Thumbnail,
+    labelled_strip,
+    neighbour_gallery,
+    pairs_in_rows,
+    picture_grid,
+    save_png,
+    strip_of,
+    thumbnail,
+)
 from graftgan.reports.page import duration
-from graftgan.reports.pairs import pairs_in_rows
-from graftgan.reports.strip import labelled_strip
-from graftgan.reports.thumbnails import Thumbnail, thumbnail
 
 __all__ = [
     "Thumbnail",

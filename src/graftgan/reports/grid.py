@@ -2,29 +2,36 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
 
 from graftgan.core.files import write_bytes
-from graftgan.core.tensors import PictureBytes
+from graftgan.core.network_types import PictureBytes
 
 PAGE_WIDTH = 1024  # CSS pixels a full-width picture takes on a desktop screen
 _LARGEST_EMBEDDED = 2048  # twice the page width serves high-density screens; more is only weight
 _LOSSY_QUALITY = 90
+_GAP_SHARE = 8  # the gap is 1/8 of a picture's width
+_GAP_GRAY = 255
+_SMALLEST_CELL = 64  # pixels; narrower ones have no room for a heading
+_TEXT_HEIGHT = 12
+_MARGIN = 4
+_LINE = _TEXT_HEIGHT + 2 * _MARGIN
+SIDE = 112  # pixels of the longer side of a thumbnail
+_QUALITIES = (60, 30, 10)
+_MOST_BYTES = 4000  # above which the next lower quality is taken
 
 
 def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
     """Return ``pictures`` row by row on one grid, without padding.
 
-    Args:
-        pictures: uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device.
-        columns: Pictures per row. A last row that is not full ends in black.
-
-    Raises:
-        ValueError: The tensor is of another type or shape, is empty, or ``columns`` is below 1.
+    They are uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device; a
+    ValueError where they are not. A last row that is not full ends in black.
     """
     if pictures.ndim != 4 or pictures.dtype != torch.uint8 or pictures.shape[1] not in (1, 3):
         shape = tuple(pictures.shape)
@@ -41,14 +48,63 @@ def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
 
 
 def strip_of(grid: Image.Image, cell: int, count: int) -> Image.Image:
-    """Return the first ``count`` cells of the grid's first row; fewer where the row is shorter.
-
-    Args:
-        grid: One as :func:`picture_grid` makes it.
-        cell: Height and width of one picture, in pixels.
-        count: How many pictures to take.
-    """
+    """Return the first ``count`` pictures, of ``cell`` pixels, of the first row of a grid."""
     return grid.crop((0, 0, min(count * cell, grid.width), min(cell, grid.height)))
+
+
+def neighbour_gallery(generated: PictureBytes, neighbours: PictureBytes) -> Image.Image:
+    """Return one grid: in each row a generated picture, a white gap, its neighbours.
+
+    ``generated`` are pictures as for :func:`picture_grid`, ``neighbours`` uint8 (n, k, c, h, w),
+    the nearest first; a ValueError where they do not match.
+    """
+    if neighbours.ndim != 5 or neighbours.shape[:1] + neighbours.shape[2:] != generated.shape:
+        raise ValueError(
+            f"expected (n, c, h, w) and (n, k, c, h, w), got {tuple(generated.shape)} and "
+            f"{tuple(neighbours.shape)}"
+        )
+    if generated.dtype != neighbours.dtype or neighbours.shape[1] == 0:
+        raise ValueError(
+            f"expected uint8 pictures with at least one neighbour each, got {generated.dtype} and "
+            f"{tuple(neighbours.shape)} of {neighbours.dtype}"
+        )
+    gap = max(1, generated.shape[-1] // _GAP_SHARE)
+    first = F.pad(generated, (0, gap), value=_GAP_GRAY)
+    others = neighbours.to(generated.device).transpose(0, 1)
+    rows = torch.cat([first, *others], dim=3)  # n pictures, each as wide as a row
+    return picture_grid(rows, columns=1)
+
+
+def pairs_in_rows(pictures: PictureBytes, drawn: PictureBytes, *, columns: int = 8) -> PictureBytes:
+    """Return ``pictures``, ``columns`` in a row, each row above that of its ``drawn`` ones."""
+    rows = zip(pictures.split(columns), drawn.split(columns), strict=True)
+    filled = (F.pad(row, (0, 0) * 3 + (0, columns - len(row))) for pair in rows for row in pair)
+    return torch.cat(list(filled))  # black pictures fill the last rows
+
+
+def labelled_strip(columns: PictureBytes, headings: Sequence[str], *, title: str) -> Image.Image:
+    """Return pictures, uint8 (column, row, c, h, w), below their headings and a title, on white.
+
+    Small ones are enlarged by a whole factor, so every pixel stays what it was.
+    """
+    count, rows, *shape = columns.shape
+    if count != len(headings):
+        raise ValueError(f"{len(headings)} headings for {count} columns")
+    row_by_row = columns.transpose(0, 1).reshape(rows * count, *shape)
+    grid = picture_grid(row_by_row, columns=count).convert("RGB")
+    cell = grid.width // count
+    zoom = -(-_SMALLEST_CELL // cell)
+    grid = grid.resize((grid.width * zoom, grid.height * zoom), Image.Resampling.NEAREST)
+    top = 2 * _LINE
+    canvas = Image.new("RGB", (grid.width, grid.height + top), "white")
+    canvas.paste(grid, (0, top))
+    font = ImageFont.load_default(_TEXT_HEIGHT)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, _MARGIN), title, fill="black", font=font)
+    for number, heading in enumerate(headings):
+        middle = (number + 0.5) * cell * zoom
+        draw.text((middle, _LINE + _MARGIN), heading, fill="black", font=font, anchor="mt")
+    return canvas
 
 
 def save_png(image: Image.Image, path: Path) -> None:
@@ -60,31 +116,22 @@ def save_png(image: Image.Image, path: Path) -> None:
 class EmbeddedPicture:
     """A picture inside a page.
 
-    Attributes:
-        uri: The picture itself, as a ``data:`` address.
-        width: Native width in pixels.
-        height: Native height in pixels.
-        shown_width: Width on a desktop page, in CSS pixels: a whole multiple of the native width
-            where that fits, so that every pixel is equally large.
-        alt: What the picture shows, for those who cannot see it.
-        exact: Whether every pixel is as it was.
+    The width on a desktop page is a whole multiple of the native one where that fits, so that every
+    pixel is equally large.
     """
 
-    uri: str
-    width: int
+    uri: str  # the picture itself, as a data: address
+    width: int  # in native pixels, as is the height
     height: int
-    shown_width: int
-    alt: str
-    exact: bool
+    shown_width: int  # CSS pixels
+    alt: str  # what it shows, for those who cannot see it
+    exact: bool  # whether every pixel is as it was
 
 
 def embed(image: Image.Image, *, alt: str, exact_up_to: int) -> EmbeddedPicture:
     """Return ``image`` ready for a page, as WebP at native size.
 
-    Args:
-        image: Any picture.
-        alt: What it shows.
-        exact_up_to: Bytes a lossless file may take; a larger one becomes lossy instead.
+    A lossless file that would take more than ``exact_up_to`` bytes becomes lossy instead.
     """
     image = image.convert("RGB")
     whole = image.width <= _LARGEST_EMBEDDED
@@ -97,13 +144,38 @@ def embed(image: Image.Image, *, alt: str, exact_up_to: int) -> EmbeddedPicture:
         data = _encoded(image, "WEBP", quality=_LOSSY_QUALITY, method=4)
     zoom = max(1, PAGE_WIDTH // image.width)
     return EmbeddedPicture(
-        uri=f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}",
+        uri=_address(data),
         width=image.width,
         height=image.height,
         shown_width=min(zoom * image.width, PAGE_WIDTH),
         alt=alt,
         exact=exact,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture inside a page: a ``data:`` address, width and height in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def thumbnail(image: Image.Image) -> Thumbnail:
+    """Return the whole of ``image`` as WebP, its longer side at most ``SIDE`` pixels."""
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    content = b""
+    for quality in _QUALITIES:
+        content = _encoded(small, "WEBP", quality=quality, method=4)
+        if len(content) <= _MOST_BYTES:
+            break
+    return Thumbnail(_address(content), small.width, small.height)
+
+
+def _address(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:

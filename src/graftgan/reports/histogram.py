@@ -1,20 +1,23 @@
-"""How often each score was found, with the threshold drawn in."""
+"""How often each score was found, in intervals one of whose edges is the threshold."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graftgan.reports.bins import Bins, bins_for
 from graftgan.reports.drawing import (
     BOTTOM,
+    LARGEST,
     LEFT,
     PLOT_HEIGHT,
     RIGHT,
     TOP,
     WIDTH,
     Panel,
+    abscissa_tick,
     as_text,
     drawing,
+    height_tick,
     in_words,
     label,
     ticks,
@@ -25,9 +28,129 @@ _LEGEND, _LETTER = 22, 6.9  # pixels: height of the legend, width of a letter
 _GAP = 0.6  # bars between the intervals and what lies beyond them
 _LEAST = 2.0  # pixels of a bar that is not empty
 _ROOM = 16  # pixels above the bars for the number of the threshold
+_TOP = TOP + _LEGEND + _ROOM
+_BASE = _TOP + PLOT_HEIGHT
+_BINS = 40
+_REACH = 6  # quartile distances beyond the quartiles: what lies further off is at the ends
+_NEAR = 3  # spans of the values within which the threshold is drawn to scale
+_WIDE = 20  # times the low values that the high ones are, from where on the scale is logarithmic
+_POSITIVE = 0.95  # share that must be above 0 for that
+_BESIDE = 0.4  # of the width that is shown on each side of the threshold, if there is something
+_ENDS = 0.02  # share of the values on each side where the quartiles are one
 
 Groups = Mapping[str, Sequence[float]]
 """Scores by what became of their pictures, in the order in which they are stacked; at most 3."""
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """Equally wide intervals of a scale."""
+
+    anchor: float  # an edge, on the scale
+    first: int  # how many intervals the lowest edge is above the anchor
+    width: float  # of an interval, on the scale
+    count: int
+    logarithmic: bool  # whether the scale is one of powers of ten
+    upper: bool  # whether an interval holds its upper edge, not its lower one
+
+    def position(self, value: float) -> float:
+        """Return how many intervals ``value`` is above the lowest edge."""
+        return self._from_anchor(value) - self.first
+
+    def index(self, value: float) -> int:
+        """Return the interval that holds ``value``: -1 below all, ``count`` above all."""
+        place = self._from_anchor(value)
+        if not math.isfinite(place):
+            return -1 if place < 0 else self.count
+        whole = math.ceil(place) - 1 if self.upper else math.floor(place)
+        return min(max(whole - self.first, -1), self.count)
+
+    def edge(self, i: int) -> float:
+        """Return the lower edge of the i-th interval; that of ``count`` is the highest edge."""
+        place = self.anchor + (self.first + i) * self.width
+        return 10.0**place if self.logarithmic else place
+
+    def _from_anchor(self, value: float) -> float:
+        return (_on_scale(value, self.logarithmic) - self.anchor) / self.width
+
+
+def bins_for(values: Sequence[float], *, threshold: float, upper: bool) -> Bins:
+    """Return intervals that show most of ``values`` and, if it is not far off, the threshold.
+
+    The threshold becomes an edge then. A few values far from all others lie outside. The scale is
+    logarithmic where the high values are many times the low ones. ``values`` are finite and ascend.
+    """
+    values = [min(max(value, -LARGEST), LARGEST) for value in values] or [threshold]
+    logarithmic = _spreads_widely(values, threshold)
+    places = [_on_scale(v, logarithmic) for v in values if v > 0 or not logarithmic]
+    mark = _on_scale(min(max(threshold, -LARGEST), LARGEST), logarithmic)
+    low, high = _worth_showing(places, mark)
+    reach = _NEAR * (high - low)
+    anchor = low
+    if low - reach <= mark <= high + reach:
+        anchor, (low, high) = mark, _around(mark, (low, high), (places[0], places[-1]))
+    whole = not logarithmic and all(v == math.floor(v) for v in values if low <= v <= high)
+    width = _width(low, high, logarithmic=logarithmic, whole=whole)
+    edge = math.ceil if upper else math.floor
+    first = edge((low - anchor) / width) - upper
+    last = edge((high - anchor) / width) + (not upper)
+    return Bins(
+        anchor=anchor,
+        first=first,
+        width=width,
+        count=max(1, last - first),
+        logarithmic=logarithmic,
+        upper=upper,
+    )
+
+
+def _on_scale(value: float, logarithmic: bool) -> float:
+    if not logarithmic:
+        return value
+    return math.log10(min(max(value, 1 / LARGEST), LARGEST)) if value > 0 else -math.inf
+
+
+def _spreads_widely(values: Sequence[float], threshold: float) -> bool:
+    positive = [value for value in values if value > 0]
+    if threshold <= 0 or len(positive) < max(2, _POSITIVE * len(values)):
+        return False
+    low, high = _quantile(positive, 0.05), _quantile(positive, 0.95)
+    return high > _WIDE * min(low, threshold)
+
+
+def _worth_showing(places: Sequence[float], mark: float) -> tuple[float, float]:
+    """Return the ends of what is worth showing."""
+    lower, upper = _quantile(places, 0.25), _quantile(places, 0.75)
+    reach = _REACH * (upper - lower)
+    if reach <= 0:
+        middle = lower
+        lower, upper = _quantile(places, _ENDS), _quantile(places, 1 - _ENDS)
+        reach = 0.0 if upper > lower else 2 * abs(mark - middle)
+    inside = [place for place in places if lower - reach <= place <= upper + reach]
+    return inside[0], inside[-1]
+
+
+def _around(mark: float, shown: Ends, found: Ends) -> Ends:
+    """Return ends that show the threshold with some of what was found on both of its sides."""
+    low, high = min(shown[0], mark), max(shown[1], mark)
+    beside = _BESIDE * (high - low)
+    return min(low, max(found[0], mark - beside)), max(high, min(found[1], mark + beside))
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    return values[round(share * (len(values) - 1))]
+
+
+def _width(low: float, high: float, *, logarithmic: bool, whole: bool) -> float:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return 0.05 if logarithmic else max(1.0 if whole else 1e-9, abs(low) / 10)
+    least = (high - low) / _BINS
+    if logarithmic:
+        return least
+    power = 10.0 ** math.floor(math.log10(least))
+    width = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+    return max(1.0, width) if whole else width
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +159,6 @@ class _Layout:
     below: int
     above: int
     most: int
-
-    @property
-    def top(self) -> int:
-        return TOP + _LEGEND + _ROOM
 
     @property
     def _unit(self) -> float:
@@ -57,49 +176,32 @@ class _Layout:
         gap = min(1.0, 0.15 * self._unit)
         return self.x(i + apart) + gap / 2, self._unit - gap
 
-    def height(self, count: int) -> float:
-        """Return the height of so many pictures; a single one can still be seen."""
-        return max(_LEAST, PLOT_HEIGHT * count / self.most) if count else 0.0
-
 
 def histogram_svg(
     groups: Groups, *, title: str, x_label: str, y_label: str, threshold: float, upper: bool
 ) -> Panel:
     """Return stacked bars with a line at the threshold; the caption says what is not to scale.
 
-    Args:
-        groups: The scores; those that are not numbers are counted in the caption alone.
-        title: What it shows.
-        x_label: Name and unit of the scores.
-        y_label: Of what is counted.
-        threshold: Where the line is.
-        upper: Whether a score at the threshold belongs to those below it.
+    Scores that are not numbers are counted in the caption alone. With ``upper`` a score at the
+    threshold belongs to those below it.
     """
     finite = sorted(v for values in groups.values() for v in values if math.isfinite(v))
     bins = bins_for(finite, threshold=threshold, upper=upper)
     counts = {name: _counted(values, bins) for name, values in groups.items()}
     totals = [sum(column) for column in zip(*counts.values(), strict=True)] or [0]
     layout = _Layout(bins, below=totals[0], above=totals[-1], most=max(1, *totals))
-    parts = [
-        *_legend(groups),
-        *_axes(layout, x_label, y_label),
-        *_bars(layout, counts),
-        *_line(layout, threshold),
-    ]
-    height = layout.top + PLOT_HEIGHT + BOTTOM
+    parts = [*_legend(groups), *_axes(layout, x_label, y_label)]
+    parts += [*_bars(layout, counts), *_line(layout, threshold)]
     said = ", ".join(f"{name} {len(values):,}" for name, values in groups.items())
     spoken = f"{title}: {said}; threshold {in_words(threshold)}."
-    svg = drawing(title, parts, height=height, spoken=spoken)
+    svg = drawing(title, parts, height=_BASE + BOTTOM, spoken=spoken)
     return Panel(svg=svg, caption=_caption(layout, groups))
 
 
 def _counted(values: Sequence[float], bins: Bins) -> list[int]:
     """Return how many lie below all intervals, in each of them, and above all."""
-    found = [0] * (bins.count + 2)
-    for value in values:
-        if not math.isnan(value):
-            found[bins.index(value) + 1] += 1
-    return found
+    found = Counter(bins.index(value) for value in values if not math.isnan(value))
+    return [found[i] for i in range(-1, bins.count + 1)]
 
 
 def _legend(groups: Groups) -> Iterator[str]:
@@ -115,19 +217,16 @@ def _legend(groups: Groups) -> Iterator[str]:
 
 
 def _axes(layout: _Layout, x_label: str, y_label: str) -> Iterator[str]:
-    right, bottom = WIDTH - RIGHT, layout.top + PLOT_HEIGHT
+    right = WIDTH - RIGHT
     for value in ticks(0, layout.most, most=5):
         if value == math.floor(value):
-            y = bottom - PLOT_HEIGHT * value / layout.most
-            yield f'<path class="grid" stroke="#e4e7e8" d="M{LEFT} {y:.1f}H{right}"/>'
-            yield label(LEFT - 8, y + 4, f"{int(value):,}", anchor="end")
+            y = _BASE - PLOT_HEIGHT * value / layout.most
+            yield from height_tick(y, f"{int(value):,}")
     for value in _abscissae(layout.bins):
-        x = layout.x(layout.bins.position(value))
-        yield f'<path class="axis" stroke="#8b959c" d="M{x:.1f} {bottom}v5"/>'
-        yield label(x, bottom + 19, in_words(value), anchor="middle")
-    yield f'<path class="axis" stroke="#8b959c" d="M{LEFT} {bottom}H{right}"/>'
-    yield label((LEFT + right) / 2, bottom + 38, x_label, anchor="middle")
-    yield label(LEFT - 8, layout.top - 8, y_label, anchor="end")
+        yield from abscissa_tick(layout.x(layout.bins.position(value)), _BASE, in_words(value))
+    yield f'<path class="axis" stroke="#8b959c" d="M{LEFT} {_BASE}H{right}"/>'
+    yield label((LEFT + right) / 2, _BASE + 38, x_label, anchor="middle")
+    yield label(LEFT - 8, _TOP - 8, y_label, anchor="end")
 
 
 def _abscissae(bins: Bins) -> list[float]:
@@ -142,31 +241,27 @@ def _abscissae(bins: Bins) -> list[float]:
 
 
 def _bars(layout: _Layout, counts: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    bottom = layout.top + PLOT_HEIGHT
     for i in range(-1, layout.bins.count + 1):
         column = {name: found[i + 1] for name, found in counts.items()}
         if not any(column.values()):
             continue
         x, width = layout.bar(i)
+        low, high = in_words(layout.bins.edge(i)), in_words(layout.bins.edge(i + 1))
+        interval = f"{low} to {high}" if i >= 0 else f"below {high}"
+        if i == layout.bins.count:
+            interval = f"above {low}"
         said = ", ".join(f"{count:,} {name}" for name, count in column.items() if count)
-        yield f"<g><title>{as_text(f'{_interval(layout.bins, i)}: {said}')}</title>"
-        y = float(bottom)
+        yield f"<g><title>{as_text(f'{interval}: {said}')}</title>"
+        y = float(_BASE)
         for place, count in enumerate(column.values()):
-            height = layout.height(count)
+            # A single picture can still be seen.
+            height = max(_LEAST, PLOT_HEIGHT * count / layout.most) if count else 0.0
             y -= height
             if count:
                 look = f'class="h{place}" fill="{_COLOURS[place]}"'
                 box = f'x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}"'
                 yield f"<rect {look} {box}/>"
         yield "</g>"
-
-
-def _interval(bins: Bins, i: int) -> str:
-    if i < 0:
-        return f"below {in_words(bins.edge(0))}"
-    if i == bins.count:
-        return f"above {in_words(bins.edge(bins.count))}"
-    return f"{in_words(bins.edge(i))} to {in_words(bins.edge(i + 1))}"
 
 
 def _line(layout: _Layout, threshold: float) -> Iterator[str]:
@@ -176,17 +271,17 @@ def _line(layout: _Layout, threshold: float) -> Iterator[str]:
     x = layout.x(min(max(position, 0.0), float(layout.bins.count)))
     said = in_words(threshold)
     if inside:
-        top = layout.top - 4
+        top = _TOP - 4
         yield (
             f'<path class="threshold" stroke="#1b2126" stroke-width="1.5" stroke-dasharray="5 3" '
-            f'd="M{x:.1f} {top}V{layout.top + PLOT_HEIGHT}"/>'
+            f'd="M{x:.1f} {top}V{_BASE}"/>'
         )
     else:
         said = f"← {said}" if position < 0 else f"{said} →"
     far = 3.5 * len(said)
     x = min(max(x, LEFT + far), WIDTH - RIGHT - far)
     yield (
-        f'<text class="title" x="{x:.1f}" y="{layout.top - 8}" font-size="12" font-weight="600" '
+        f'<text class="title" x="{x:.1f}" y="{_TOP - 8}" font-size="12" font-weight="600" '
         f'fill="#1b2126" text-anchor="middle">{as_text(said)}</text>'
     )
 
@@ -195,11 +290,9 @@ def _caption(layout: _Layout, groups: Groups) -> str:
     bins = layout.bins
     found = ["The scale is logarithmic."] if bins.logarithmic else []
     values = [v for group in groups.values() for v in group if not math.isnan(v)]
-    ends = (
-        ("first", layout.below, "below", bins.edge(0), min),
-        ("last", layout.above, "above", bins.edge(bins.count), max),
-    )
-    for place, count, side, end, furthest in ends:
+    first = ("first", layout.below, "below", bins.edge(0), min)
+    last = ("last", layout.above, "above", bins.edge(bins.count), max)
+    for place, count, side, end, furthest in (first, last):
         if count:
             extreme = furthest(values)
             reach = f" ({in_words(extreme)} at the furthest)" if math.isfinite(extreme) else ""

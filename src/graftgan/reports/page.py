@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 import jinja2
 from markupsafe import Markup, escape
 
+from graftgan.core.errors import escaped
 from graftgan.core.files import without_archive_ending, write_bytes
-from graftgan.core.untrusted import escaped
 from graftgan.reports.drawing import in_words
 
 # What a terminal obeys or no one sees, without the line ends of templates: names may hold any.

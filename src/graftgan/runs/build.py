@@ -1,28 +1,40 @@
-"""Put the parts of one run together: networks under their plan, updates, the training."""
+"""Put the parts of one run together: all is checked, and nothing is trained or written yet."""
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import Architecture, NetworkPair, draw_latents
-from graftgan.core.progress import Progress, silent
+from graftgan.core.errors import Progress, SettingsError, silent
+from graftgan.core.network_types import Architecture, NetworkPair, draw_latents, to_images
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import to_images
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.run_folder import Begun, architecture_of, put_in_force
-from graftgan.metrics import build_extractor
+from graftgan.metrics.copying import LEAST_HELD_OUT
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.models.sources import open_source, settled_name
-from graftgan.networks import build_pair, surrounded
+from graftgan.networks.backbone import build_pair, surrounded
 from graftgan.pictures import ImageSet, find_classes, load_image_set
-from graftgan.pictures.reference import Reference, held_out_reference, reference_among
-from graftgan.runs.prepared import HELD_OUT, Prepared, ScoringReference
-from graftgan.training import DivergenceGuard, GeneratorAverage, Hardware, Processes, Training
+from graftgan.pictures.reference import (
+    Reference,
+    held_out_reference,
+    honest_pictures,
+    reference_among,
+)
+from graftgan.training import (
+    DivergenceGuard,
+    GeneratorAverage,
+    Hardware,
+    Processes,
+    SilentCallback,
+    Terms,
+    Training,
+)
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
     AppliedPlan,
@@ -37,24 +49,72 @@ from graftgan.transfer import (
     remember_source,
 )
 
+HELD_OUT = "held out"
+"""What pictures are, in words, that a run holds out and is scored against."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringReference:
+    """What the scores of a run are measured with: pictures, or else those held out, in words."""
+
+    extractor: Extractor
+    reference: Reference | None
+    name: str = HELD_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An experiment whose every part has been checked, before anything is written.
+
+    ``regularizer_state`` and ``procedure_cache`` are made of source and pictures before the run.
+    """
+
+    experiment: Experiment  # with every default written out
+    pair: NetworkPair  # the networks at their start, under the plan
+    plan: AppliedPlan
+    images: ImageSet
+    hardware: Hardware
+    base: dict[str, str]  # fingerprints of the source's networks, by role; empty without a source
+    scoring_reference: ScoringReference | None = None  # none: no scores are asked for
+    regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @property
+    def reference_checksum(self) -> str | None:
+        """That of the pictures the run is scored against; None: it is not scored."""
+        found = self.scoring_reference
+        return None if found is None or found.reference is None else found.reference.checksum
+
+    @property
+    def without_copy_guard(self) -> str:
+        """Why copies cannot be told in a run that is scored, and what to do; empty: they can."""
+        if self.scoring_reference is None or not self.experiment.scoring.copy_guard:
+            return ""
+        held_out, honest = len(self.images.held_out), len(honest_pictures(self.images))
+        if honest >= LEAST_HELD_OUT:
+            return ""
+        if not held_out:
+            return "it needs pictures that are not trained on: --held-out 0.2"
+        return (
+            f"it needs {LEAST_HELD_OUT} different pictures that are not trained on, and finds only "
+            f"{honest} among {held_out} held out; hold more out, or add different pictures"
+        )
+
 
 def prepare(
     experiment: Experiment,
     hardware: Hardware,
     *,
     processes: Processes | None = None,
-    regularizer_state: Mapping[str, Tensor] | None = None,
     begun: Begun | None = None,
     only_check: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
-    ``processes`` are those that train together; ``regularizer_state`` is what the
-    regularizers of a run that starts over took from the source the first time, ``begun`` what was
-    settled about its pictures then. ``only_check``
-    leaves out the probe of filters, which is a training of its own; what is returned then cannot
-    be trained.
+    ``begun`` is what was settled the first time, of a run that starts over. ``only_check`` leaves
+    out the probe of filters, which is a training of its own; what is returned then cannot be
+    trained.
 
     Raises:
         GraftganError: Something does not fit.
@@ -64,19 +124,23 @@ def prepare(
     if experiment.source is not None:
         name = settled_name(experiment.source)
         experiment, source = replace(experiment, source=name), open_source(name)
+    classes = None
+    if experiment.data.labels is not None:
+        if not PROCEDURES[experiment.procedure].takes_classes:
+            raise SettingsError(
+                f"the procedure '{experiment.procedure}' does not tell classes apart; leave "
+                "--labels out, or train with --procedure adversarial"
+            )
+        classes = find_classes(experiment.pictures)
     known = None if source is None else source.card.architecture
-    architecture = experiment.architecture(known, _classes(experiment))
+    architecture = experiment.architecture(known, classes)
     experiment = experiment.resolved(architecture, bfloat16=hardware.bfloat16)
     fresh = partial(_fresh_pair, architecture, experiment.seed)
-    if source is None:
-        pair = _fresh_pair(architecture, experiment.seed)
-    else:
-        pair = _surrounded(source.pair, experiment)
+    pair = fresh() if source is None else _surrounded(source.pair, experiment)
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
-    images = _load_pictures(experiment, experiment.pictures, progress, begun)
-    scoring_reference = _scoring_reference(experiment, images, progress, begun)
+    images, scoring_reference = _pictures(experiment, progress, begun)
     if scoring_reference is not None:
         scoring_reference.extractor.refuse_inside(pair.discriminator)
     probe = Prepared(experiment, pair, plan, images, hardware, base)
@@ -85,21 +149,37 @@ def prepare(
         filters = probed_filters(probe, processes or Processes(), progress)
         pair = copy.deepcopy(untouched)
         plan = put_in_force(experiment, pair, fresh, filters=filters)
-    if regularizer_state is None:
-        regularizer_state = regularizer_state_of(
-            experiment, untouched, pair, plan, hardware, progress
-        )
-    return Prepared(
-        experiment, pair, plan, images, hardware, base, scoring_reference, regularizer_state
-    )
+    if begun is None:
+        taken = regularizer_state_of(experiment, untouched, pair, plan, hardware, progress), {}
+    else:
+        taken = begun.regularizer_state, begun.procedure_cache
+    return Prepared(experiment, pair, plan, images, hardware, base, scoring_reference, *taken)
+
+
+def prepare_again(
+    experiment: Experiment,
+    hardware: Hardware,
+    base: dict[str, str],
+    *,
+    filters: Filters,
+    begun: Begun,
+    progress: Progress,
+) -> Prepared:
+    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
+
+    Raises:
+        GraftganError: Something does not fit.
+    """
+    fresh = partial(_fresh_pair, architecture_of(experiment), experiment.seed)
+    pair = fresh()
+    plan = put_in_force(experiment, pair, fresh, filters=filters)
+    images, scoring_reference = _pictures(experiment, progress, begun)
+    taken = begun.regularizer_state, begun.procedure_cache
+    return Prepared(experiment, pair, plan, images, hardware, base, scoring_reference, *taken)
 
 
 def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
-    """Return ``prepared`` with what its procedure makes of the source; this may take long.
-
-    Raises:
-        SourceError: The source is not there any more.
-    """
+    """Return ``prepared`` with what its procedure makes of the source; this may take long."""
     experiment = prepared.experiment
     remember = PROCEDURES[experiment.procedure].remember
     if remember is None or experiment.source is None:
@@ -120,7 +200,6 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
 
     Raises:
         SettingsError: Some layer mixes the samples of a batch, or the processes cannot share it.
-        TrainingDiverged: The probe did.
     """
     experiment, images = probe.experiment, probe.images.pictures
     transfer, size = experiment.transfer, probe.pair.architecture.latent_size
@@ -142,22 +221,13 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
     return most_important(importance, transfer.modulated_share)
 
 
-class _Progress:
-    """Report the progress of the probe."""
-
+class _Progress(SilentCallback):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def started(self, training: Training) -> None:
-        """Show nothing."""
-
-    def iterated(self, training: Training, terms: Mapping[str, Tensor]) -> None:
-        """Show the iterations done."""
+    def iterated(self, training: Training, terms: Terms) -> None:
         del terms
         self._progress("probing", training.iteration, training.iterations)
-
-    def ended(self, training: Training) -> None:
-        """Show nothing."""
 
 
 def regularizer_state_of(
@@ -168,55 +238,13 @@ def regularizer_state_of(
     hardware: Hardware,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
-    """Return what the regularizers of ``experiment`` need of the untouched ``source``.
-
-    Raises:
-        SettingsError: A regularizer would hold nothing.
-    """
+    """Return what the regularizers need of ``source``; SettingsError: one would hold nothing."""
     if not is_regularized(experiment.regularizers):
         return {}
     for _, network in source.items():
         hardware.place(network)
     setup = RegularizerSetup(experiment.regularizers, pair, plan, source, experiment.seed, progress)
     return remember_source(setup)
-
-
-def prepare_again(
-    experiment: Experiment,
-    hardware: Hardware,
-    base: dict[str, str],
-    *,
-    filters: Filters,
-    regularizer_state: Mapping[str, Tensor] | None = None,
-    procedure_cache: Mapping[str, Tensor] | None = None,
-    begun: Begun | None = None,
-    progress: Progress = silent,
-) -> Prepared:
-    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
-
-    ``filters`` are those that its networks modulate, ``regularizer_state`` what its regularizers
-    took, ``begun`` what was settled about its pictures.
-
-    Raises:
-        GraftganError: Something does not fit.
-    """
-    architecture = architecture_of(experiment)
-    pair = _fresh_pair(architecture, experiment.seed)
-    fresh = partial(_fresh_pair, architecture, experiment.seed)
-    plan = put_in_force(experiment, pair, fresh, filters=filters)
-    images = _load_pictures(experiment, experiment.pictures, progress, begun)
-    scoring_reference = _scoring_reference(experiment, images, progress, begun)
-    return Prepared(
-        experiment,
-        pair,
-        plan,
-        images,
-        hardware,
-        base,
-        scoring_reference,
-        regularizer_state or {},
-        procedure_cache or {},
-    )
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
@@ -265,28 +293,7 @@ def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:
     return build_pair(architecture, Randomness(seed).generator("fresh weights"))
 
 
-def _classes(experiment: Experiment) -> tuple[str, ...] | None:
-    """Return the classes of the pictures, if the settings ask for them.
-
-    Raises:
-        SettingsError: The procedure cannot train them.
-        ImageSetError: The folders give none.
-    """
-    if experiment.data.labels is None:
-        return None
-    if not PROCEDURES[experiment.procedure].takes_classes:
-        raise SettingsError(
-            f"the procedure '{experiment.procedure}' does not tell classes apart; leave --labels "
-            "out, or train with --procedure adversarial"
-        )
-    return find_classes(experiment.pictures)
-
-
 def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
-    """Return a source with the mapper and the classes of a resolved experiment.
-
-    What is fresh has the experiment's seed.
-    """
     rng = Randomness(experiment.seed).generator("mapper")
     return surrounded(pair, architecture_of(experiment), rng)
 
@@ -294,31 +301,24 @@ def _surrounded(pair: NetworkPair, experiment: Experiment) -> NetworkPair:
 def _load_pictures(
     experiment: Experiment, pictures: Path, progress: Progress, begun: Begun | None = None
 ) -> ImageSet:
-    resolution = experiment.network.resolution
-    assert resolution is not None  # resolved
     return load_image_set(
         pictures,
         experiment.data,
-        resolution=resolution,
+        resolution=architecture_of(experiment).resolution,
         seed=experiment.seed,
         splits=None if begun is None else begun.splits,
         progress=partial(progress, "reading pictures"),
     )
 
 
-def _scoring_reference(
-    experiment: Experiment, images: ImageSet, progress: Progress, begun: Begun | None
-) -> ScoringReference | None:
-    """Return what to score a run on ``images`` with; None where no scores are asked for.
-
-    Raises:
-        ScoreError: Hardly any picture of the reference was not trained on.
-    """
-    scoring = experiment.scoring
-    if scoring.score_every is None:
-        return None
-    extractor = build_extractor(scoring.network)
-    return ScoringReference(extractor, *reference_of(experiment, images, begun, progress))
+def _pictures(
+    experiment: Experiment, progress: Progress, begun: Begun | None
+) -> tuple[ImageSet, ScoringReference | None]:
+    images = _load_pictures(experiment, experiment.pictures, progress, begun)
+    if experiment.scoring.score_every is None:
+        return images, None
+    extractor = build_extractor(experiment.scoring.network)
+    return images, ScoringReference(extractor, *reference_of(experiment, images, begun, progress))
 
 
 def reference_of(
@@ -328,8 +328,6 @@ def reference_of(
     progress: Progress = silent,
 ) -> tuple[Reference, str]:
     """Return what a run on ``images`` is scored against, and what that is in words.
-
-    ``begun`` is what was settled about the pictures when the run began, if it did.
 
     Raises:
         ScoreError: Hardly any picture of it was not trained on.
@@ -341,6 +339,5 @@ def reference_of(
         return held_out_reference(images, known=known), HELD_OUT
     whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
     given = _load_pictures(replace(experiment, data=whole), place, progress)
-    name = place.name
-    reference = reference_among(given.pictures, images.pictures, name=name, training_is_fine=False)
-    return reference, name
+    real, name = given.pictures, place.name
+    return reference_among(real, images.pictures, name=name, training_is_fine=False), name

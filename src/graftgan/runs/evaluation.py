@@ -1,44 +1,53 @@
 """Score anything that gives pictures against a set of real ones."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from PIL import Image
 
-from graftgan.core.errors import GraftganError, ScoreError, SettingsError, SourceError
+from graftgan.core.errors import (
+    GraftganError,
+    Progress,
+    ScoreError,
+    SettingsError,
+    SourceError,
+    silent,
+)
 from graftgan.core.files import append_jsonl, make_folder
-from graftgan.core.progress import Progress, silent
+from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import Randomness, some_of
 from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict, to_plain
-from graftgan.core.tensors import PictureBytes
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
-from graftgan.metrics import (
-    HEADLINE,
+from graftgan.metrics.copying import (
     LEAST_HELD_OUT,
-    METRICS,
     CopyReport,
-    Extractor,
-    ExtractorSettings,
-    Features,
-    Floor,
-    Score,
-    build_extractor,
     copy_gallery_indices,
     copy_report,
+    guarded_pictures,
+)
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import Extractor
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.metric import METRICS, Features
+from graftgan.metrics.score import (
+    HEADLINE,
+    Floor,
+    Score,
     copy_scores,
     differences,
-    features_of,
     floors_of,
     full_name,
-    guarded_pictures,
     measure,
     protocol_of,
 )
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import find_source, open_source
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, ImageSet, load_image_set
@@ -80,16 +89,9 @@ class EvaluationSettings:
     network: ExtractorSettings = field(default_factory=ExtractorSettings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EvaluatedPictures:
-    """Pictures to be scored.
-
-    Attributes:
-        name: Of the model or folder.
-        pictures: uint8 (n, c, h, h).
-        run: The run they come from; None for anything else.
-        iteration: Of the run's checkpoint.
-    """
+    """Pictures to be scored, uint8 (n, c, h, h), of a model or folder, or a checkpoint of a run."""
 
     name: str
     pictures: PictureBytes
@@ -101,21 +103,16 @@ class EvaluatedPictures:
 class Evaluation:
     """What was found out about one candidate.
 
-    Attributes:
-        scores: Every number, with the share of near copies where copies were looked for.
-        copies: What the copy guard saw; None where it could not look.
-        gallery: The most suspicious pictures, each beside the training pictures nearest to it.
-        notes: What could not be done, and why.
-        rewards_copying: Whether the real pictures are those that were trained on.
-        source: Scores of the run's untouched source, where the run has them measured alike.
+    The gallery shows the most suspicious pictures, each beside the nearest training pictures;
+    ``source`` are the scores of the run's untouched source that are measured alike.
     """
 
     candidate: EvaluatedPictures
-    scores: list[Score]
-    copies: CopyReport | None = None
+    scores: list[Score]  # every number, with the share of near copies where copies were looked for
+    copies: CopyReport | None = None  # what the copy guard saw; None where it could not look
     gallery: Image.Image | None = None
-    notes: tuple[str, ...] = ()
-    rewards_copying: bool = False
+    notes: tuple[str, ...] = ()  # what could not be done, and why
+    rewards_copying: bool = False  # whether the real pictures are those that were trained on
     source: tuple[Score, ...] = ()
 
 
@@ -130,13 +127,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a run, a source, or pictures on disk against real pictures.
 
-    Args:
-        model: A run folder, the name or folder of a source, or a folder, zip or npz of pictures.
-        against: The real pictures: a folder, zip or npz.
-        settings: What to measure, and how.
-        of_class: Draw this class of a model with classes; None: all of them in equal parts.
-        device: Where networks compute.
-        progress: Shows how far it is.
+    The model is a run folder, the name or folder of a source, or a folder, zip or npz of pictures,
+    as the real ones are. ``of_class`` draws this class of a model with classes, else all of them
+    in equal parts.
 
     Raises:
         GraftganError: Something is missing or does not fit; the message says what.
@@ -144,18 +137,22 @@ def evaluate(
     settings = settings or EvaluationSettings()
     check_names(settings.metrics)
     extractor = build_extractor(settings.network)
-    candidate = open_candidate(model, settings, of_class=of_class)
+    candidate = _open_candidate(model, settings, of_class=of_class)
     look = FeatureReader(extractor, torch.device(device), progress or silent)
     real = reference_for(candidate, against, settings)
     generated = look.at(candidate.pictures, "generated pictures")
     standard = look.standard(real, against.name)
     scores = standard.scores_of(generated, candidate.pictures.shape[-1], settings)
+    untouched: list[Score] = []
+    if candidate.run is not None and not of_class:
+        with suppress(GraftganError):  # a file of the run is damaged
+            untouched = source_scores(candidate.run)
     evaluation = Evaluation(
         candidate=candidate,
         scores=scores,
         notes=real.notes,
         rewards_copying=real.rewards_copying,
-        source=() if of_class else _source_beside(candidate.run, scores),
+        source=tuple(s for s in untouched if any(not differences(s, own) for own in scores)),
     )
     if not settings.copies:
         return evaluation
@@ -176,11 +173,7 @@ def evaluate(
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Append the scores to ``metrics.jsonl`` in ``folder``; write the gallery, and a run's page.
-
-    Raises:
-        RunError: The folder cannot be written.
-    """
+    """Append the scores to ``metrics.jsonl`` in ``folder``; write the gallery, and a run's page."""
     candidate = evaluation.candidate
     keep_scores(folder, candidate.name, {candidate.iteration: evaluation.scores})
     if evaluation.gallery is not None:
@@ -193,9 +186,6 @@ def keep_scores(folder: Path, name: str, scores: Mapping[int, Sequence[Score]]) 
     """Append the scores of the model ``name``, by iteration, to ``metrics.jsonl`` in ``folder``.
 
     They decide nothing about a run that lies there.
-
-    Raises:
-        RunError: The folder cannot be written.
     """
     lines = [
         {"iteration": iteration, "model": name, **to_plain(score)}
@@ -245,53 +235,25 @@ def floor(
 
 
 def check_names(metrics: tuple[str, ...]) -> None:
-    """Check before anything is drawn that ``metrics`` are scores.
-
-    Raises:
-        SettingsError: There is none.
-        UnknownName: One is no metric's name.
-    """
+    """Raise SettingsError if ``metrics`` are none, or one is no metric's name."""
     if not metrics:
         raise SettingsError("metrics must name at least one score, such as kid")
     for name in metrics:
         METRICS[name]
 
 
-def open_candidate(
+def _open_candidate(
     model: str, settings: EvaluationSettings, *, of_class: str | None = None
 ) -> EvaluatedPictures:
-    """Draw from a model, or read pictures.
-
-    Raises:
-        SourceError: There is neither a model nor a file by that name.
-        SettingsError: Pictures are given without a resolution, or there is no such class.
-    """
     try:
-        folder = find_source(model)
+        run = RunFolder(find_source(model))
     except SourceError:
-        path = Path(model)
-        if not path.exists():
+        if not Path(model).exists():
             raise
-        if of_class is not None:
-            raise SettingsError(
-                f"{path} holds pictures, not a model with classes; give the folder of the class"
-            ) from None
-        if settings.resolution is None:
-            raise SettingsError(
-                f"{path} holds pictures, which can be compared at any size; choose it with "
-                "--resolution, such as 64"
-            ) from None
-        images = load_image_set(
-            path, DataSettings(), resolution=settings.resolution, seed=settings.seed
-        )
-        chosen = _at_most(images.pictures, settings.count, settings.seed)
-        return EvaluatedPictures(name=path.name, pictures=chosen)
+        return _pictures_as_candidate(Path(model), settings, of_class)
     source = open_source(model, iteration=settings.iteration)
     latents = latents_for(
-        source.card.architecture,
-        settings.count,
-        seed=settings.seed,
-        of_class=of_class,
+        source.card.architecture, settings.count, seed=settings.seed, of_class=of_class
     )
     pictures = generate(source.pair.generator, latents, truncation=settings.truncation)
     if settings.resolution not in (None, pictures.shape[-1]):
@@ -299,22 +261,53 @@ def open_candidate(
             f"{model} draws at {pictures.shape[-1]} px, and is compared at that; "
             "leave --resolution out"
         )
-    run = RunFolder(folder) if RunFolder(folder).experiment_file.is_file() else None
-    iteration = source.card.iterations if run else 0
     name = source.card.name if of_class is None else f"{source.card.name}[{of_class}]"
-    return EvaluatedPictures(name=name, pictures=pictures, run=run, iteration=iteration)
+    if not run.experiment_file.is_file():
+        return EvaluatedPictures(name, pictures)
+    return EvaluatedPictures(name, pictures, run, source.card.iterations)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+def _pictures_as_candidate(
+    path: Path, settings: EvaluationSettings, of_class: str | None
+) -> EvaluatedPictures:
+    if of_class is not None:
+        raise SettingsError(
+            f"{path} holds pictures, not a model with classes; give the folder of the class"
+        ) from None
+    if settings.resolution is None:
+        raise SettingsError(
+            f"{path} holds pictures, which can be compared at any size; choose it with "
+            "--resolution, such as 64"
+        ) from None
+    images = load_image_set(
+        path, DataSettings(), resolution=settings.resolution, seed=settings.seed
+    )
+    return EvaluatedPictures(path.name, _at_most(images.pictures, settings.count, settings.seed))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureReader:
+    """Features of pictures, from the cache where they are there, with a bar where not."""
+
+    extractor: Extractor
+    device: torch.device
+    show: Progress
+
+    def at(self, pictures: PictureBytes, what: str) -> Features:
+        """Return the features of ``pictures``, which are ``what``."""
+        return features_of(
+            pictures, self.extractor, device=self.device, progress=partial(self.show, what)
+        )
+
+    def standard(self, reference: Reference, name: str) -> "Standard":
+        """Return real pictures to score against, which are ``name``."""
+        features = self.at(reference.pictures, f"pictures of {name}")
+        return Standard(self.extractor, reference, name, features)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Standard:
-    """Real pictures to score against, as a feature network sees them.
-
-    Attributes:
-        extractor: The network.
-        reference: The pictures.
-        name: What they are, in words.
-        features: What the network makes of them.
-    """
+    """Real pictures to score against, what they are in words, and how a network sees them."""
 
     extractor: Extractor
     reference: Reference
@@ -341,32 +334,19 @@ class Standard:
         )
         floors = floors_of(self.features, metrics, count=len(generated), seed=settings.seed)
         scores = measure(generated, self.features, protocol, metrics=metrics, floors=floors)
-        if rewards_copying:
-            return [_with_warning(score, self.reference.notes[-1]) for score in scores]
-        return scores
+        if not rewards_copying:
+            return scores
+        warning = self.reference.notes[-1]
+        return [replace(score, warnings=(warning, *score.warnings)) for score in scores]
 
 
-class FeatureReader:
-    """Features of pictures, from the cache where they are there, with a bar where not."""
-
-    def __init__(self, extractor: Extractor, device: torch.device, show: Progress) -> None:
-        self._extractor, self._device, self._show = extractor, device, show
-
-    def at(self, pictures: PictureBytes, what: str) -> Features:
-        """Return the features of ``pictures``, which are ``what``."""
-        return features_of(
-            pictures,
-            self._extractor,
-            device=self._device,
-            progress=lambda done, total: self._show(what, done, total),
-        )
-
-    def standard(self, reference: Reference, name: str) -> Standard:
-        """Return real pictures to score against, which are ``name``."""
-        features = self.at(reference.pictures, f"pictures of {name}")
-        return Standard(
-            extractor=self._extractor, reference=reference, name=name, features=features
-        )
+def _trained_on(candidate: EvaluatedPictures, settings: EvaluationSettings) -> ImageSet:
+    """Return the pictures of a candidate's training, split as they were; ScoreError: unknown."""
+    if settings.training is not None:
+        return _pictures(settings.training, candidate.pictures, settings.seed)
+    if candidate.run is None:
+        raise ScoreError("--training says which pictures the model was trained on")
+    return pictures_of(candidate.run)
 
 
 def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
@@ -375,25 +355,8 @@ def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
     return load_image_set(path, settings, resolution=like.shape[-1], seed=seed)
 
 
-def _trained_on(candidate: EvaluatedPictures, settings: EvaluationSettings) -> ImageSet:
-    """Return the pictures of a candidate's training, split as they were.
-
-    Raises:
-        ScoreError: They are not known.
-    """
-    if settings.training is not None:
-        return _pictures(settings.training, candidate.pictures, settings.seed)
-    if candidate.run is None:
-        raise ScoreError("--training says which pictures the model was trained on")
-    return pictures_of(candidate.run)
-
-
 def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
-    """Return the pictures of a run, split as they were.
-
-    Args:
-        run: The run.
-        place: Where they lie now; None: where they were.
+    """Return the pictures of a run, which lie at ``place`` now, split as they were.
 
     Raises:
         ScoreError: They are not those that it was trained on.
@@ -439,19 +402,6 @@ def reference_for(
     return reference_among(real.pictures, training, name=against.name, training_is_fine=True)
 
 
-def _source_beside(run: RunFolder | None, scores: Sequence[Score]) -> tuple[Score, ...]:
-    """Return what a run has scored its untouched source, of what compares with ``scores``."""
-    try:
-        known = [] if run is None else source_scores(run)
-    except GraftganError:  # a file of the run is damaged
-        return ()
-    return tuple(one for one in known if any(not differences(one, score) for score in scores))
-
-
-def _with_warning(score: Score, warning: str) -> Score:
-    return replace(score, warnings=(warning, *score.warnings))
-
-
 def _look_for_copies(
     candidate: EvaluatedPictures,
     generated: Features,
@@ -462,9 +412,6 @@ def _look_for_copies(
     """Return what the copy guard sees, and its gallery.
 
     Honest pictures are those a run held out; without them, ``others``, which were not trained on.
-
-    Raises:
-        ScoreError: There are too few.
     """
     images = _trained_on(candidate, settings)
     guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=settings.seed))

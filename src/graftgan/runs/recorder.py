@@ -1,22 +1,21 @@
 """What the leading process writes while a run trains: log, grids, scores, checkpoints."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 
 from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.core.errors import ScoreError, TrainingDiverged
 from graftgan.core.files import append_jsonl, make_folder, remove_whole, write_bytes
-from graftgan.core.tensors import Latents, PictureBytes
+from graftgan.core.network_types import Latents, PictureBytes
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.scored_pictures import packed, scored_file
 from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid, save_png
-from graftgan.runs.prepared import Prepared
-from graftgan.runs.scorer import ScoreOutcome, best_iteration, build_scorer, score_at
+from graftgan.runs.build import Prepared
+from graftgan.runs.scorer import Line, ScoreOutcome, best_iteration, build_scorer, score_at
 from graftgan.training import (
     Callback,
     LogWriter,
@@ -40,12 +39,8 @@ _VARIED = 0.1  # share of it above which they count as varied
 class Recorder:
     """Writes into the run folder; its methods are called by the callbacks.
 
-    Args:
-        folder: Of the run.
-        prepared: The run's parts.
-        training: Where it stands.
-        resumed: The card of the checkpoint it continues from; None: it begins.
-        scored: Told of each score that decides; returns why the run should end, or nothing.
+    ``resumed`` is the card of the checkpoint that the run continues from, if it does. ``scored`` is
+    told of each score that decides, and returns why the run should end, or nothing.
 
     Attributes:
         stopped_because: Why the scores ended the run; empty: they did not.
@@ -66,10 +61,11 @@ class Recorder:
         self.is_behind = False
         self._scored = scored
         self._folder, self._prepared, self._training = folder, prepared, training
+        self._scores = folder.path / "metrics.jsonl"
         self._seed = prepared.experiment.seed
         varied = resumed is not None and resumed.varied
         self._guard = CollapseGuard(prepared.images.pictures, has_varied=varied)
-        self._scorer = build_scorer(folder.path / "metrics.jsonl", prepared)
+        self._scorer = build_scorer(self._scores, prepared)
         self._saved_at = -1 if resumed is None else resumed.iteration
         average = training.average
         self._generator = training.pair.generator if average is None else average.generator
@@ -88,13 +84,20 @@ class Recorder:
             also=event_writer(path / "tensorboard", after=self._training.iteration),
             terms=self._resumed_terms,
         )
-        self._ask_again()
+        last = score_at(self._scores, self._training.iteration)
+        if last is not None and self._training.iteration > 0:
+            self._judge(last)  # once more: a kill may have come between it and the end
         return [
             self._log,
-            SaveFirst(stop, self._save),
+            _SaveFirst(stop, self._save),
             Snapshots(
                 every=settings.grid_every,
-                latents=self._grid_latents(),
+                latents=grid_latents(
+                    self._training.pair.architecture,
+                    columns=GRID_SIDE,
+                    rows=GRID_SIDE,
+                    seed=self._seed,
+                ),
                 sample=self._sample,
                 show=self._show,
                 attempt=stop.attempt,
@@ -103,25 +106,20 @@ class Recorder:
                 every=score_every or settings.save_every,
                 act=partial(self._score, stop),
                 at_start=score_every is not None,  # what the source is worth as it comes
-                is_done=self._is_scored,
+                is_done=lambda iteration: score_at(self._scores, iteration) is not None,
             ),
             Periodically(every=settings.save_every, act=self._save),
         ]
 
     def roll_back(self) -> str:
         """Remove the checkpoints after the best one; return in words what was done."""
-        path = self._folder.path
-        best = best_iteration(path / "metrics.jsonl")
+        best = best_iteration(self._scores)
         if best is None:
             return "there is no better checkpoint to go back to"
-        for checkpoint in list_checkpoints(path):
+        for checkpoint in list_checkpoints(self._folder.path):
             if int(checkpoint.name) > best:
                 remove_whole(checkpoint)
         return f"went back to the best checkpoint, that of iteration {best}"
-
-    def _grid_latents(self) -> Latents:
-        architecture = self._training.pair.architecture
-        return grid_latents(architecture, columns=GRID_SIDE, rows=GRID_SIDE, seed=self._seed)
 
     def _score_latents(self) -> Latents:
         """Return latents for the scores, with classes as frequent as among the pictures."""
@@ -146,16 +144,6 @@ class Recorder:
         if self._is_due(iteration, every=self._prepared.experiment.training.grid_every):
             self._guard.look(pictures, iteration=iteration)
 
-    def _is_scored(self, iteration: int) -> bool:
-        return score_at(self._folder.path / "metrics.jsonl", iteration) is not None
-
-    def _ask_again(self) -> None:
-        """Judge once more by the last score: a kill may have come between it and the end."""
-        training = self._training
-        last = score_at(self._folder.path / "metrics.jsonl", training.iteration)
-        if last is not None and training.iteration > 0:
-            self._judge(last)
-
     def _score(self, stop: StopOnSignal, training: Training) -> None:
         scoring, usual = self._prepared.experiment.scoring, self._prepared.experiment.training
         if not self._is_due(training.iteration, every=scoring.score_every or usual.save_every):
@@ -164,17 +152,19 @@ class Recorder:
         if scored is None:
             self.is_behind = True
             return
+        lines, verdict, pictures = scored
         # The scores are written last of what belongs to them: a resumed run makes up for the
         # rest where they are missing.
-        if scored.pictures is not None:
-            write_bytes(scored_file(self._folder.path, training.iteration), scored.pictures)
-        self._folder.update_card(warning=scored.warning)
-        append_jsonl(self._folder.path / "metrics.jsonl", *scored.lines)
-        if scored.verdict.best:
+        if pictures is not None:
+            write_bytes(scored_file(self._folder.path, training.iteration), pictures)
+        self._folder.update_card(warning=verdict.warning or None)
+        append_jsonl(self._scores, *lines)
+        if verdict.best:
             self._save(training)
-        self._judge(scored.verdict)
+        self._judge(verdict)
 
-    def _scored_now(self) -> "_Scored":
+    def _scored_now(self) -> tuple[list[Line], ScoreOutcome, bytes | None]:
+        """Return lines, what they mean, and the file of the pictures, if it is kept."""
         generated, iteration = self._sample(self._score_latents()), self._training.iteration
         try:
             lines, verdict = self._scorer.score(iteration, generated)
@@ -183,8 +173,12 @@ class Recorder:
             raise TrainingDiverged(f"{where}: {error}") from error
         keeps = self._prepared.experiment.scoring.keep_pictures
         pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
-        warning = self._leak_warning(generated) or verdict.warning or None
-        return _Scored(lines, verdict, warning, pictures)
+        real = self._prepared.images.pictures
+        leaks = leak_report(real[:: max(1, len(real) // _LEAK_COUNT)], generated)
+        if leaks.leaking:
+            augmented = bool(POLICIES[self._prepared.experiment.augment].operations)
+            verdict = replace(verdict, warning=leaks.message(augmented=augmented))
+        return lines, verdict, pictures
 
     def _judge(self, verdict: ScoreOutcome) -> None:
         training = self._training
@@ -214,7 +208,7 @@ class Recorder:
             )
             save_state(path / "checkpoints" / f"{training.iteration:06d}", files, card)
             self._saved_at = training.iteration
-        best = best_iteration(path / "metrics.jsonl")
+        best = best_iteration(self._scores)
         prune_checkpoints(
             path,
             keep=settings.keep_checkpoints,
@@ -224,32 +218,8 @@ class Recorder:
         )
         self._folder.update_card(iteration=training.iteration, best=best)
 
-    def _leak_warning(self, generated: PictureBytes) -> str | None:
-        pictures = self._prepared.images.pictures
-        leaks = leak_report(pictures[:: max(1, len(pictures) // _LEAK_COUNT)], generated)
-        augmented = bool(POLICIES[self._prepared.experiment.augment].operations)
-        return leaks.message(augmented=augmented) if leaks.leaking else None
 
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """The scores of one iteration.
-
-    Attributes:
-        lines: For metrics.jsonl.
-        verdict: What they mean for the run.
-        warning: That the generator draws what the augmentation does, or that the pictures it is
-            compared with are no good; None: neither.
-        pictures: The file that keeps what was scored; None: it is not kept.
-    """
-
-    lines: list[dict[str, Any]]
-    verdict: ScoreOutcome
-    warning: str | None
-    pictures: bytes | None
-
-
-class SaveFirst(SilentCallback):
+class _SaveFirst(SilentCallback):
     """Saves before anything else when a signal has come, and when a training ends.
 
     Who sent the signal may not wait for scores and pictures.
@@ -259,13 +229,10 @@ class SaveFirst(SilentCallback):
         self._stop, self._save = stop, save
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Save if a signal has come."""
-        del terms
         if self._stop.stopped_by is not None:
             self._save(training)
 
     def ended(self, training: Training) -> None:
-        """Save the end."""
         self._save(training)
 
 

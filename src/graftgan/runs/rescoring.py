@@ -1,29 +1,26 @@
 """Score the pictures that runs kept under other scores: nothing is drawn, nothing is trained."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from graftgan.core.errors import ImageSetError, RunError, ScoreError
-from graftgan.core.progress import Progress, silent
+from graftgan.core.errors import ImageSetError, Progress, RunError, ScoreError, silent
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import ScoreRecord, read_scores
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
-from graftgan.experiments.scored_pictures import (
-    SCORED,
-    ScoredCard,
-    list_scored,
-    read_scored,
-    scored_file,
-)
-from graftgan.metrics import ExtractorSettings, Score, ScoreComparison, build_extractor, compare
+from graftgan.experiments.scored_pictures import SCORED, list_scored, read_scored, scored_file
+from graftgan.metrics import compare
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.score import Score, ScoreComparison
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.pictures.reference import Reference, held_out_reference, reference_among
 from graftgan.reports import in_words
-from graftgan.runs.build import reference_of
+from graftgan.runs.build import HELD_OUT, reference_of
 from graftgan.runs.evaluation import (
     DEFAULT_METRICS,
     EvaluatedPictures,
@@ -35,33 +32,21 @@ from graftgan.runs.evaluation import (
     pictures_of,
     reference_for,
 )
-from graftgan.runs.prepared import HELD_OUT
-from graftgan.runs.scorer import begins_with_source, best_iteration, best_of
+from graftgan.runs.scorer import begins_with_source, best_iteration, best_of, deciding_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
-    """What the kept pictures of a run score.
-
-    Attributes:
-        run: The run.
-        begins_with_source: Whether its iteration 0 is its untouched source.
-        scores: Every number by iteration, in the order of the metrics; oldest iteration first.
-        copying: Iterations at which the run itself saw copies of its training pictures.
-        own_best: The iteration that the run itself called best; None: it called none so.
-        own_score: The number by which it did.
-        notes: What could not be done, and why.
-        rewards_copying: Whether the real pictures are those that were trained on.
-    """
+    """What the kept pictures of a run score."""
 
     run: RunFolder
-    begins_with_source: bool
-    scores: Mapping[int, list[Score]]
-    copying: frozenset[int]
-    own_best: int | None
+    begins_with_source: bool  # whether iteration 0 of the run is its untouched source
+    scores: Mapping[int, list[Score]]  # by iteration, oldest first, in the order of the metrics
+    copying: frozenset[int]  # iterations at which the run itself saw copies
+    own_best: int | None  # the iteration that the run itself called best, if any, by own_score
     own_score: str
-    notes: tuple[str, ...]
-    rewards_copying: bool
+    notes: tuple[str, ...]  # what could not be done, and why
+    rewards_copying: bool  # whether the real pictures are those that were trained on
 
     @property
     def name(self) -> str:
@@ -76,7 +61,7 @@ class Rescoring:
     @property
     def best(self) -> int | None:
         """The best iteration by the first number, as runs choose theirs; None: there is none."""
-        return best_of(
+        scores = [
             ScoreRecord(
                 iteration=iteration,
                 name=score.name,
@@ -85,7 +70,8 @@ class Rescoring:
                 copying=iteration in self.copying,
             )
             for iteration, score in self.firsts.items()
-        )
+        ]
+        return best_of(deciding_of(scores))
 
     def verdict(self) -> str:
         """Return in words how the best iteration compares with what the run itself called best.
@@ -118,11 +104,7 @@ def _gap(worse: Score, better: Score) -> ScoreComparison:
 
 
 def runs_at(path: Path) -> list[Path]:
-    """Return the run folder ``path``, or all runs of the comparison or search in it.
-
-    Raises:
-        RunError: There is none.
-    """
+    """Return the run folder ``path``, or all runs of a study in it; raise RunError if none is."""
     if RunFolder(path).experiment_file.is_file():
         return [path]
     runs = sorted(file.parent for file in (path / "runs").glob("*/experiment.toml"))
@@ -147,16 +129,10 @@ def evaluate_again(
 ) -> Rescoring:
     """Score the pictures that a run kept at each iteration at which it was scored.
 
-    Args:
-        path: The run folder.
-        against: The real pictures: a folder, zip or npz. Without it what the run itself is scored
-            against: its reference, the pictures that it held out, or else those of its training.
-        metrics: What to measure; the first number says which iteration is the best.
-        network: What makes the features.
-        iteration: Only this one; None: all.
-        training: Where the pictures of the run lie now; without it, where they were.
-        device: Where the network computes.
-        progress: Shows how far it is.
+    Without pictures to score ``against`` it is what the run itself is scored against: its
+    reference, the pictures that it held out, or else those of its training, which lie at
+    ``training`` now. The first number says which iteration is the best; ``iteration`` is the only
+    one to be scored.
 
     Raises:
         GraftganError: Something is missing or does not fit; the message says what. What is wrong
@@ -180,9 +156,12 @@ def evaluate_again(
     for at, file in files.items():
         try:
             kept = read_scored(file)
-            _require_own(kept.card, experiment, file)
+            card, trained = kept.card, architecture_of(experiment)
+            own = (trained.channels, trained.resolution, experiment.seed)
+            if (card.channels, card.resolution, card.seed) != own:
+                raise RunError(f"{file} is of another run; put its own file back, or remove it")
             features = look.at(kept.pictures, f"pictures of iteration {at}")
-            scores[at] = standard.scores_of(features, kept.card.resolution, settings)
+            scores[at] = standard.scores_of(features, card.resolution, settings)
         except (RunError, ScoreError) as problem:
             problems.append(f"iteration {at} is left out: {problem}")
     if not scores:
@@ -190,11 +169,19 @@ def evaluate_again(
     whole, damaged = read_scores(run.path / "metrics.jsonl")
     lines = [line for line in whole if line.decides]
     if iteration is None and experiment.scoring.keep_pictures:
-        problems += _missing(run, files, lines)
+        scored = {line.iteration for line in lines if line.is_own and line.iteration is not None}
+        problems += [
+            f"iteration {at} is left out: there is no {scored_file(run.path, at)}; it was removed, "
+            "or the run did not keep pictures then"
+            for at in sorted(scored - files.keys())
+        ]
     problems += [f"a score of the run itself is left out: {problem}" for problem in damaged]
+    from_source = False
+    with suppress(RunError):  # its plan may be damaged, which is no reason not to score it
+        from_source = begins_with_source(run)
     return Rescoring(
         run=run,
-        begins_with_source=_begins_with_source(run),
+        begins_with_source=from_source,
         scores=scores,
         copying=frozenset(line.iteration or 0 for line in lines if line.copying),
         own_best=best_iteration(run.path / "metrics.jsonl"),
@@ -204,22 +191,11 @@ def evaluate_again(
     )
 
 
-def _begins_with_source(run: RunFolder) -> bool:
-    try:
-        return begins_with_source(run)
-    except RunError:  # its plan is damaged, which is no reason not to score it
-        return False
-
-
 def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
     """Append the scores to ``metrics.jsonl`` of the run, and write its page again.
 
-    Args:
-        rescoring: The scores; they decide nothing about the run.
-        folder: Where to put the lines instead; the page then stays as it is.
-
-    Raises:
-        RunError: The folder cannot be written.
+    They decide nothing about the run. With a ``folder`` the lines go there instead, and the page
+    stays as it is.
     """
     place = folder or rescoring.run.path
     keep_scores(place, rescoring.name, rescoring.scores)
@@ -228,15 +204,17 @@ def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
 
 
 def _chosen(run: RunFolder, experiment: Experiment, iteration: int | None) -> dict[int, Path]:
-    """Return the files of kept pictures by iteration, or that of ``iteration`` alone.
-
-    Raises:
-        RunError: There is none; the message says why.
-    """
+    """Return the files of kept pictures by iteration, or that of ``iteration`` alone."""
     files = list_scored(run.path)
     if not files:
+        why = (
+            f"it has not been scored yet, is of a graftgan that kept none, or its folder {SCORED} "
+            "was removed"
+        )
+        if not experiment.scoring.keep_pictures:
+            why = "it was trained with --no-keep-pictures"
         raise RunError(
-            f"{run.path} keeps no pictures that it was scored on: {_why(experiment)}; "
+            f"{run.path} keeps no pictures that it was scored on: {why}; "
             f"`graftgan evaluate {shlex.quote(str(run.path))} --against PICTURES` draws new ones"
         )
     if iteration is None:
@@ -247,37 +225,6 @@ def _chosen(run: RunFolder, experiment: Experiment, iteration: int | None) -> di
     return {iteration: files[iteration]}
 
 
-def _missing(run: RunFolder, files: Mapping[int, Path], lines: Sequence[ScoreRecord]) -> list[str]:
-    """Return of which iterations that the run scored no pictures are there, in words."""
-    scored = {line.iteration for line in lines if line.is_own and line.iteration is not None}
-    return [
-        f"iteration {at} is left out: there is no {scored_file(run.path, at)}; it was removed, or "
-        "the run did not keep pictures then"
-        for at in sorted(scored - files.keys())
-    ]
-
-
-def _why(experiment: Experiment) -> str:
-    if not experiment.scoring.keep_pictures:
-        return "it was trained with --no-keep-pictures"
-    return (
-        f"it has not been scored yet, is of a graftgan that kept none, or its folder {SCORED} was "
-        "removed"
-    )
-
-
-def _require_own(card: ScoredCard, experiment: Experiment, file: Path) -> None:
-    """Check that pictures can be those of a run.
-
-    Raises:
-        RunError: They have another size, other channels or the latents of another seed.
-    """
-    architecture = architecture_of(experiment)
-    expected = (architecture.channels, architecture.resolution, experiment.seed)
-    if (card.channels, card.resolution, card.seed) != expected:
-        raise RunError(f"{file} is of another run; put its own file back, or remove it")
-
-
 def _standard(
     run: RunFolder,
     experiment: Experiment,
@@ -285,17 +232,12 @@ def _standard(
     settings: EvaluationSettings,
     look: FeatureReader,
 ) -> Standard:
-    """Return what the kept pictures are scored against.
-
-    Raises:
-        GraftganError: The pictures cannot be read, or are not those of the run.
-    """
     if against is None:
         return look.standard(*_own_reference(run, experiment, settings.training))
     architecture = architecture_of(experiment)
     side = architecture.resolution
     like = torch.empty((0, architecture.channels, side, side), dtype=torch.uint8)
-    candidate = EvaluatedPictures(name=run.path.name, pictures=like, run=run)
+    candidate = EvaluatedPictures(run.path.name, like, run)
     return look.standard(reference_for(candidate, against, settings), against.name)
 
 

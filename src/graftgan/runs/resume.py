@@ -1,4 +1,4 @@
-"""What a run needs to continue: what it was is checked, what will be done again is dropped."""
+"""What a run needs to continue, or begins with: it is checked, what is done again is dropped."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,24 +11,27 @@ from graftgan.checkpoints import (
     SavedState,
     StateCard,
     checksum,
+    copy_matching,
     list_checkpoints,
     load_state,
     load_tensors,
 )
-from graftgan.core.errors import CheckpointError, RunError
+from graftgan.core.errors import CheckpointError, Progress, RunError
 from graftgan.core.files import remove_partial
-from graftgan.core.progress import Progress
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import read_scores
-from graftgan.experiments.run_card import RunCard, RunState
+from graftgan.experiments.records import RunCard, RunState, VAEStart, read_scores
 from graftgan.experiments.run_folder import RunFolder, filters_of
 from graftgan.experiments.scored_pictures import SCORED, list_scored
-from graftgan.runs.build import prepare, prepare_again
-from graftgan.runs.prepared import Prepared
+from graftgan.metrics.settings import ScoringSettings
+from graftgan.runs.build import Prepared, prepare, prepare_again
 from graftgan.training import Hardware, Processes, Training, forget_after, restore
+from graftgan.training.objectives import OptimizationSettings
+from graftgan.transfer import TransferSettings
 
 REGULARIZERS, PROCEDURE = "regularizers", "procedure"
 """Files of tensors that are made before a run, without their ending."""
+START = "start"
+"""Inside a run folder: that of the run which it began with."""
 _PICTURES = ("samples", "reconstructions")
 
 
@@ -51,34 +54,25 @@ def prepared_to_resume(
             f"the pictures of this run are not in {experiment.pictures} any more; if they were "
             f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
         )
-    card, begun = folder.card(), folder.begun()
-    regularizer_state = _remembered(folder.path, card, REGULARIZERS)
-    procedure_cache = _remembered(folder.path, card, PROCEDURE)
+    card = folder.card()
+    begun = replace(
+        folder.begun(),
+        regularizer_state=_remembered(folder.path, card, REGULARIZERS),
+        procedure_cache=_remembered(folder.path, card, PROCEDURE),
+    )
     if state is None:
         prepared = prepare(
-            experiment,
-            hardware,
-            processes=processes,
-            regularizer_state=regularizer_state,
-            begun=begun,
-            progress=progress,
+            experiment, hardware, processes=processes, begun=begun, progress=progress
         )
-        prepared = replace(prepared, procedure_cache=procedure_cache)
         if prepared.base != dict(card.base):
             raise RunError(
                 f"the source {experiment.source} is not the one this run was started with; "
                 "start a new run"
             )
     else:
+        base, filters = dict(card.base), filters_of(state)
         prepared = prepare_again(
-            experiment,
-            hardware,
-            dict(card.base),
-            filters=filters_of(state),
-            regularizer_state=regularizer_state,
-            procedure_cache=procedure_cache,
-            begun=begun,
-            progress=progress,
+            experiment, hardware, base, filters=filters, begun=begun, progress=progress
         )
     if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
@@ -86,7 +80,7 @@ def prepared_to_resume(
             "were changed, added or removed; put them back (manifest.json lists them), name their "
             "place with --pictures, or start a new run"
         )
-    if reference_checksum_of(prepared) != card.reference_checksum:
+    if prepared.reference_checksum != card.reference_checksum:
         if experiment.scoring.reference is None:
             raise RunError(
                 f"{folder.path} was scored against pictures of which some are near-doubles of its "
@@ -99,29 +93,31 @@ def prepared_to_resume(
     return prepared
 
 
-def lengthened(experiment: Experiment, iterations: int | None, seconds: float | None) -> Experiment:
-    """Return ``experiment`` with the new limits, where they are given."""
-    limits = {"iterations": iterations, "seconds": seconds}
-    given = {name: limit for name, limit in limits.items() if limit is not None}
-    return replace(experiment, training=replace(experiment.training, **given))
-
-
-def keeping(experiment: Experiment, keep_pictures: bool | None) -> Experiment:
-    """Return ``experiment`` with whether scored pictures are kept, where that is said."""
-    if keep_pictures is None:
-        return experiment
-    return replace(experiment, scoring=replace(experiment.scoring, keep_pictures=keep_pictures))
-
-
-def moved(
-    experiment: Experiment, pictures: Path | None, reference: Path | None = None
+def with_changes(
+    experiment: Experiment,
+    *,
+    iterations: int | None = None,
+    seconds: float | None = None,
+    pictures: Path | None = None,
+    reference: Path | None = None,
+    keep_pictures: bool | None = None,
 ) -> Experiment:
-    """Return ``experiment`` with the new places of its pictures, where they are given."""
-    if pictures is not None:
-        experiment = replace(experiment, pictures=pictures)
-    if reference is not None:
-        experiment = replace(experiment, scoring=replace(experiment.scoring, reference=reference))
-    return experiment.located()
+    """Return ``experiment`` with what may change in a run that goes on, where it is given."""
+    training, scoring = experiment.training, experiment.scoring
+    return replace(
+        experiment,
+        pictures=experiment.pictures if pictures is None else pictures,
+        training=replace(
+            training,
+            iterations=training.iterations if iterations is None else iterations,
+            seconds=training.seconds if seconds is None else seconds,
+        ),
+        scoring=replace(
+            scoring,
+            reference=scoring.reference if reference is None else reference,
+            keep_pictures=scoring.keep_pictures if keep_pictures is None else keep_pictures,
+        ),
+    ).located()
 
 
 def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float | None) -> None:
@@ -147,20 +143,8 @@ def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float |
         )
 
 
-def reference_checksum_of(prepared: Prepared) -> str | None:
-    """Return the checksum of the pictures a run is scored against; None: it is not scored."""
-    scoring_reference = prepared.scoring_reference
-    if scoring_reference is None or scoring_reference.reference is None:
-        return None
-    return scoring_reference.reference.checksum
-
-
 def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
-    """Return tensors that were made before the run; none where it needed none.
-
-    Raises:
-        CheckpointError: They are not there, or damaged.
-    """
+    """Return tensors that were made before the run; none where it needed none."""
     if name not in card.checksums:
         return {}
     file = path / f"{name}.safetensors"
@@ -212,11 +196,7 @@ def damaged_scores(path: Path) -> str:
 
 
 def newest_state(path: Path) -> SavedState | None:
-    """Return the newest checkpoint of a run; None: it has none yet.
-
-    Raises:
-        CheckpointError: It is damaged; the message says how to continue from the one before it.
-    """
+    """Return the newest checkpoint of a run; None: it has none yet; CheckpointError: damaged."""
     checkpoints = list_checkpoints(path)
     if not checkpoints:
         return None
@@ -225,11 +205,7 @@ def newest_state(path: Path) -> SavedState | None:
 
 
 def restore_state(path: Path, training: Training, state: SavedState) -> None:
-    """Put a training back to the newest checkpoint of its run.
-
-    Raises:
-        CheckpointError: It is of another network or plan; the message says how to continue.
-    """
+    """Put a training back to the newest checkpoint of its run; CheckpointError: does not fit."""
     with _blaming(list_checkpoints(path)[-1]):
         restore(training, state.files, state.card)
 
@@ -243,3 +219,64 @@ def _blaming(checkpoint: Path) -> Generator[None]:
         raise CheckpointError(
             f"{error}; remove the folder {checkpoint} to go on from the checkpoint before it"
         ) from None
+
+
+def vae_of(experiment: Experiment) -> Experiment:
+    """Return the run of the auto-encoder that a resolved ``experiment`` begins with.
+
+    It learns the same pictures with the same networks and seed, and neither scores nor averages:
+    its last decoder is what counts.
+    """
+    return replace(
+        experiment,
+        start="fresh",
+        procedure="vae",
+        plan=None,
+        augment="none",
+        optimization=OptimizationSettings(),
+        transfer=TransferSettings(),
+        training=replace(
+            experiment.training,
+            iterations=experiment.vae.vae_iterations,
+            seconds=None,
+            average_half_life_images=0,
+            checkpoint_every=None,
+            sample_every=None,
+        ),
+        scoring=ScoringSettings(keep_pictures=experiment.scoring.keep_pictures),
+    )
+
+
+def begin_with_decoder(training: Training, vae: RunFolder) -> VAEStart:
+    """Put the decoder of a finished auto-encoder into the generator and its average.
+
+    Its seconds count as seconds of the run. Return for the run's card what it has cost, and what
+    became of its tensors. CheckpointError: the decoder is not there, or does not fit.
+    """
+    newest = vae.checkpoint()
+    decoder = load_state(newest).files["generator"]
+    generators = [training.pair.generator]
+    if training.average is not None:
+        generators.append(training.average.generator)
+    receipts = [copy_matching(generator, decoder) for generator in generators]
+    for receipt in receipts:
+        receipt.require_complete(what=f"the decoder in {newest}")
+    card = vae.card()
+    training.seconds += card.seconds
+    return VAEStart(
+        kind="vae",
+        iterations=card.iteration,
+        images=card.iteration * training.batch_size,
+        seconds=card.seconds,
+        receipt=str(receipts[0]),
+    )
+
+
+def start_in_words(start: VAEStart) -> str:
+    """Return what a run began with, as a sentence for its page."""
+    return (
+        "The generator began as the decoder of a variational auto-encoder "
+        f"({start.iterations:,} iterations, {start.images:,} pictures, "
+        f"{start.seconds:.0f} seconds, which count as the run's own); its tensors: "
+        f"{start.receipt}. Its page: {START}/report.html"
+    )

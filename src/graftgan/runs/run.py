@@ -1,49 +1,55 @@
-"""The one place where the rooms meet: an experiment becomes a run folder."""
+"""The one place where the rooms meet: an experiment becomes a run folder, and a run goes on."""
 
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from graftgan.checkpoints import StateCard, checksum, save_tensors
-from graftgan.core.errors import RunError
+from graftgan.checkpoints import checksum, list_checkpoints, save_tensors
+from graftgan.core.errors import GraftganError, RunError, TrainingDiverged
 from graftgan.core.files import (
+    held,
+    refuse_busy,
     refuse_unwritable_names,
     write_json,
     write_text,
     written_whole,
 )
-from graftgan.core.locks import held, refuse_busy
+from graftgan.core.network_types import is_out_of_memory
 from graftgan.core.settings import to_toml
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_card import RunCard, RunState, Session
-from graftgan.experiments.run_folder import RunFolder, versions
+from graftgan.experiments.records import RunCard, RunState, Session, write_run_card
+from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run, versions
+from graftgan.experiments.run_page import write_run_report
+from graftgan.models.adapters.adapter import FILE_NAME, Adapter, adapter_of, save_adapter
 from graftgan.pictures import write_manifest
-from graftgan.runs.build import build_training, prepare, remarks_on, with_procedure_cache
-from graftgan.runs.initialisation import START, begin_with_decoder, start_in_words, vae_of
-from graftgan.runs.prepared import Prepared
+from graftgan.runs.build import Prepared, build_training, prepare, remarks_on, with_procedure_cache
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
     PROCEDURE,
     REGULARIZERS,
+    START,
+    begin_with_decoder,
     check_may_resume,
     clear_leftovers,
     damaged_scores,
     forget_what_is_done_again,
-    keeping,
-    lengthened,
-    moved,
     newest_state,
     prepared_to_resume,
-    reference_checksum_of,
     restore_state,
+    start_in_words,
+    vae_of,
+    with_changes,
 )
-from graftgan.runs.session import Observer, train_to_the_end, write_cut_off
 from graftgan.training import (
+    DivergenceGuard,
     Hardware,
     Processes,
+    ProgressBar,
+    ProgressLines,
+    StopOnSignal,
     Training,
     choose_hardware,
     joined_processes,
@@ -51,7 +57,39 @@ from graftgan.training import (
 )
 
 _TO_TAKE_ITS_LOCK_S = 0.5  # a process needs less, from its new folder to the lock of it
+_LOST_PROCESS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 Place = tuple[Hardware, Processes]
+
+
+class Observer:
+    """What a person sees while a run is prepared and trained. This one shows nothing.
+
+    ``stopped_by`` is the signal that asked to stop, also when the run then ended as planned; who
+    runs several should not begin another.
+    """
+
+    draws_bar = False
+    stopped_by = ""
+
+    def say(self, line: str) -> None:
+        """Show a line of progress, where no bar is drawn."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` of a work before the first iteration is done."""
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Show what is about to be trained; everything has been checked by now."""
+
+    def stopping(self, signal: str, folder: Path) -> None:
+        """Answer a signal at once, in a thread of its own; the run in ``folder`` will be saved."""
+
+    def scored(self, iteration: int, value: float) -> str:
+        """Take note of the score that decides; return why the run should end here, or nothing.
+
+        A run that is ended so is ``pruned``: it keeps its checkpoint and can be gone on with.
+        """
+        del iteration, value
+        return ""
 
 
 def run(
@@ -63,15 +101,8 @@ def run(
 ) -> RunFolder:
     """Train an experiment into a new run folder.
 
-    Args:
-        experiment: What to do.
-        destination: The run folder; must not exist, or be empty.
-        device: auto, cpu, cuda, cuda:N or mps.
-        observer: Shows what happens.
-
-    Returns:
-        The folder, with its report and, for a transfer, its adapter; also when the person stopped
-        the run early.
+    The destination must not exist, or be empty. Return it, with its report and, for a transfer, its
+    adapter; also when the person stopped the run early.
 
     Raises:
         GraftganError: Something does not fit (nothing is written then), or training diverged (the
@@ -121,159 +152,19 @@ def resume(
     experiment = folder.experiment()
     with _joined(device, experiment) as place, _alone(folder, place):
         check_may_resume(folder, iterations, seconds)
-        experiment = keeping(lengthened(experiment, iterations, seconds), keep_pictures)
-        experiment = moved(experiment, pictures, reference)
+        experiment = with_changes(
+            experiment,
+            iterations=iterations,
+            seconds=seconds,
+            pictures=pictures,
+            reference=reference,
+            keep_pictures=keep_pictures,
+        )
         return _go_on(folder, experiment, place, observer or Observer())
 
 
-def _begin(
-    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
-) -> RunFolder:
-    """Train an experiment into a new folder, among the processes that have joined."""
-    hardware, processes = place
-    prepared = prepare(experiment, hardware, processes=processes, progress=observer.progress)
-    prepared = with_procedure_cache(prepared, observer.progress)
-    training = build_training(prepared, processes)
-    recorder = _recorder(folder, prepared, training, observer)
-    if processes.leads:
-        _write_start(folder.path, prepared, processes)
-    processes.wait()
-    with _alone(folder, place):
-        return _train(folder, prepared, training, recorder, observer)
-
-
-def _go_on(
-    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
-) -> RunFolder:
-    """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
-    hardware, processes = place
-    if processes.leads:
-        clear_leftovers(folder.path)
-    processes.wait()
-    state = newest_state(folder.path)
-    prepared = prepared_to_resume(
-        folder, experiment, hardware, processes, state, progress=observer.progress
-    )
-    training = build_training(prepared, processes)
-    damaged = damaged_scores(folder.path)
-    if state is not None:
-        restore_state(folder.path, training, state)
-    resumed = None if state is None else state.card
-    if processes.leads:
-        observer.say(_where(folder.card(), resumed))
-        if damaged:
-            observer.say(f"note: {damaged}")
-    del state  # else all of it stays in memory while training
-    recorder = _recorder(folder, prepared, training, observer, resumed=resumed)
-    if processes.leads:
-        forget_what_is_done_again(folder.path, prepared, resumed)
-        write_text(folder.experiment_file, to_toml(prepared.experiment))
-        folder.update_card(
-            state=RunState.RUNNING,
-            message="",
-            remarks=folder.card().remarks + ((damaged,) if damaged else ()),
-            settings_sha256=folder.settings_sha256(),
-            session=_session(prepared, processes),
-        )
-    processes.wait()
-    return _train(folder, prepared, training, recorder, observer)
-
-
-def _where(card: RunCard, resumed: StateCard | None) -> str:
-    """Return in words where a run continues."""
-    if resumed is None:
-        return "there is no checkpoint: it starts from the beginning"
-    if card.state == RunState.FINISHED:
-        return f"it was finished at iteration {resumed.iteration}"
-    return f"it continues from iteration {resumed.iteration}"
-
-
-def _train(
-    folder: RunFolder,
-    prepared: Prepared,
-    training: Training,
-    recorder: Recorder | None,
-    observer: Observer,
-) -> RunFolder:
-    """Train to the end what stands in ``folder``, with what it begins with if it needs that."""
-    try:
-        if not _has_its_start(folder, prepared, training, observer):
-            return folder
-        return train_to_the_end(folder, prepared, training, recorder, observer)
-    except KeyboardInterrupt as stop:
-        if not training.processes.leads:
-            raise
-        stop.args = (f"stopped at once; {write_cut_off(folder)}",)
-        raise
-
-
-def _recorder(
-    folder: RunFolder,
-    prepared: Prepared,
-    training: Training,
-    observer: Observer,
-    *,
-    resumed: StateCard | None = None,
-) -> Recorder | None:
-    """Return what writes the folder, in the process that leads; nothing is written yet."""
-    if not training.processes.leads:
-        return None
-    return Recorder(folder, prepared, training, resumed=resumed, scored=observer.scored)
-
-
-@contextmanager
-def _alone(folder: RunFolder, place: Place) -> Generator[None]:
-    """Hold the folder, in the process that leads, so that no other run writes there.
-
-    Raises:
-        RunError: Another process trains in it.
-    """
-    with held(folder.path) if place[1].leads else nullcontext():
-        yield
-
-
-def _has_its_start(
-    folder: RunFolder, prepared: Prepared, training: Training, observer: Observer
-) -> bool:
-    """Train the auto-encoder that the run begins with, if it asks for one, and take its decoder.
-
-    Returns:
-        False: the person stopped it, and the card says so.
-    """
-    if prepared.experiment.start == "fresh" or training.iteration > 0:
-        return True
-    place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
-    observer.stopped_by = ""
-    if not vae.experiment_file.is_file():
-        _begin(vae, vae_of(prepared.experiment), place, observer)
-    elif vae.card().state != RunState.FINISHED:
-        asked = prepared.experiment
-        known = keeping(vae.experiment(), asked.scoring.keep_pictures)
-        with _alone(vae, place):
-            _go_on(vae, moved(known, asked.pictures), place, observer)
-    ended = vae.card()
-    # A signal may come while the last of it is written: then it is finished, and no more begins.
-    stops = training.processes.agree(bool(observer.stopped_by), prepared.hardware.device)
-    is_over = ended.state == RunState.FINISHED and not stops
-    entries: dict[str, Any]
-    if is_over:
-        start = begin_with_decoder(training, vae)
-        entries = {"start": start, "remarks": (start_in_words(start),)}
-    else:
-        why = ended.message or f"stopped by {observer.stopped_by or 'a signal'}"
-        message = f"{why} while what it begins with was trained"
-        entries = {"state": RunState.INTERRUPTED, "message": message}
-    if training.processes.leads:
-        folder.update_card(**entries)
-    return is_over
-
-
 def refuse_full(destination: Path) -> None:
-    """Check that a new run can be put at ``destination``.
-
-    Raises:
-        RunError: Something is there already.
-    """
+    """Raise RunError if something is at ``destination`` already."""
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         refuse_busy(destination)
         raise RunError(
@@ -311,12 +202,76 @@ def _joined(device: str, experiment: Experiment) -> Generator[Place]:
         yield choose_hardware(device, precision, rank=processes.rank), processes
 
 
-def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
-    """Write the folder with all that is known before the first iteration, whole.
+@contextmanager
+def _alone(folder: RunFolder, place: Place) -> Generator[None]:
+    """Hold the folder, in the process that leads, so that no other run writes there."""
+    with held(folder.path) if place[1].leads else nullcontext():
+        yield
 
-    Raises:
-        RunError: The place is taken by now, or cannot be written.
-    """
+
+def _begin(
+    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
+) -> RunFolder:
+    """Train an experiment into a new folder, among the processes that have joined."""
+    hardware, processes = place
+    prepared = prepare(experiment, hardware, processes=processes, progress=observer.progress)
+    prepared = with_procedure_cache(prepared, observer.progress)
+    training = build_training(prepared, processes)
+    recorder = None
+    if processes.leads:
+        recorder = Recorder(folder, prepared, training, scored=observer.scored)
+        _write_start(folder.path, prepared, processes)
+    processes.wait()
+    with _alone(folder, place):
+        return _train(folder, prepared, training, recorder, observer)
+
+
+def _go_on(
+    folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
+) -> RunFolder:
+    """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
+    hardware, processes = place
+    if processes.leads:
+        clear_leftovers(folder.path)
+    processes.wait()
+    state = newest_state(folder.path)
+    prepared = prepared_to_resume(
+        folder, experiment, hardware, processes, state, progress=observer.progress
+    )
+    training = build_training(prepared, processes)
+    damaged = damaged_scores(folder.path)
+    resumed = None if state is None else state.card
+    if state is not None:
+        restore_state(folder.path, training, state)
+    if processes.leads:
+        where = "there is no checkpoint: it starts from the beginning"
+        if resumed is not None:
+            is_finished = folder.card().state == RunState.FINISHED
+            where = "it was finished at" if is_finished else "it continues from"
+            where += f" iteration {resumed.iteration}"
+        observer.say(where)
+        if damaged:
+            observer.say(f"note: {damaged}")
+    del state  # else all of it stays in memory while training
+    recorder = None
+    if processes.leads:
+        scored = observer.scored
+        recorder = Recorder(folder, prepared, training, resumed=resumed, scored=scored)
+        forget_what_is_done_again(folder.path, prepared, resumed)
+        write_text(folder.experiment_file, to_toml(prepared.experiment))
+        folder.update_card(
+            state=RunState.RUNNING,
+            message="",
+            remarks=folder.card().remarks + ((damaged,) if damaged else ()),
+            settings_sha256=folder.settings_sha256(),
+            session=_session(prepared, processes),
+        )
+    processes.wait()
+    return _train(folder, prepared, training, recorder, observer)
+
+
+def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
+    """Write the folder with all that is known before the first iteration, whole."""
     made = {REGULARIZERS: prepared.regularizer_state, PROCEDURE: prepared.procedure_cache}
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
@@ -331,13 +286,13 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             iterations=prepared.experiment.training.iterations,
             base=prepared.base,
             pictures_sha256=prepared.images.sha256,
-            reference_checksum=reference_checksum_of(prepared),
+            reference_checksum=prepared.reference_checksum,
             settings_sha256=folder.settings_sha256(),
             checksums={name: checksum(t) for name, t in made.items() if t},
             remarks=tuple(remarks_on(prepared)),
             session=_session(prepared, processes),
         )
-        folder.write_card(card)
+        write_run_card(folder.card_file, card)
 
 
 def _session(prepared: Prepared, processes: Processes) -> Session:
@@ -348,3 +303,187 @@ def _session(prepared: Prepared, processes: Processes) -> Session:
         hardware=prepared.hardware.describe(),
         processes=processes.count,
     )
+
+
+def _train(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    recorder: Recorder | None,
+    observer: Observer,
+) -> RunFolder:
+    """Train to the end what stands in ``folder``, with what it begins with if it needs that."""
+    try:
+        if _has_its_start(folder, prepared, training, observer):
+            _train_to_the_end(folder, prepared, training, recorder, observer)
+    except KeyboardInterrupt as stop:
+        if training.processes.leads:
+            stop.args = (f"stopped at once; {_write_cut_off(folder)}",)
+        raise
+    return folder
+
+
+def _has_its_start(
+    folder: RunFolder, prepared: Prepared, training: Training, observer: Observer
+) -> bool:
+    """Train the auto-encoder that the run begins with, if it asks for one, and take its decoder.
+
+    Returns:
+        False: the person stopped it, and the card says so.
+    """
+    if prepared.experiment.start == "fresh" or training.iteration > 0:
+        return True
+    place, vae = (prepared.hardware, training.processes), RunFolder(folder.path / START)
+    observer.stopped_by = ""
+    if not vae.experiment_file.is_file():
+        _begin(vae, vae_of(prepared.experiment), place, observer)
+    elif vae.card().state != RunState.FINISHED:
+        asked = prepared.experiment
+        keeps = asked.scoring.keep_pictures
+        known = with_changes(vae.experiment(), keep_pictures=keeps, pictures=asked.pictures)
+        with _alone(vae, place):
+            _go_on(vae, known, place, observer)
+    ended = vae.card()
+    # A signal may come while the last of it is written: then it is finished, and no more begins.
+    stops = training.processes.agree(bool(observer.stopped_by), prepared.hardware.device)
+    if ended.state == RunState.FINISHED and not stops:
+        start = begin_with_decoder(training, vae)
+        if training.processes.leads:
+            folder.update_card(start=start, remarks=(start_in_words(start),))
+        return True
+    if training.processes.leads:
+        why = ended.message or f"stopped by {observer.stopped_by or 'a signal'}"
+        message = f"{why} while what it begins with was trained"
+        folder.update_card(state=RunState.INTERRUPTED, message=message)
+    return False
+
+
+def _train_to_the_end(
+    folder: RunFolder,
+    prepared: Prepared,
+    training: Training,
+    recorder: Recorder | None,
+    observer: Observer,
+) -> None:
+    observer.prepared(prepared)
+    stop = StopOnSignal(lambda signal: observer.stopping(signal, folder.path))
+    bar = ProgressBar(str(folder.path)) if observer.draws_bar else None
+    training.callbacks = [stop, DivergenceGuard(every=prepared.experiment.training.log_every)]
+    if recorder is not None:
+        training.callbacks += recorder.callbacks(stop)
+        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=observer.say)
+        training.callbacks.append(lines if bar is None else bar)
+    failure: Exception | None = None
+    try:
+        training.run()
+    except Exception as error:
+        failure = _explained(error, folder.path)
+    except BaseException:  # the second Ctrl-C, or whatever ends the process
+        stop.close()
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
+    try:  # signals wait until the end is written
+        if recorder is not None:
+            state, message = _outcome(training, stop, recorder, failure)
+            _write_end(folder, prepared, training, state, message)
+    finally:
+        stop.close()
+        observer.stopped_by = stop.stopped_by or ""
+    if failure is not None:
+        # Without waiting for the others: what the leader alone sees stops the leader alone.
+        raise failure
+    training.processes.wait()
+
+
+def _outcome(
+    training: Training, stop: StopOnSignal, recorder: Recorder, failure: Exception | None
+) -> tuple[RunState, str]:
+    if failure is not None:
+        diverged = isinstance(failure, TrainingDiverged)
+        return (RunState.DIVERGED if diverged else RunState.FAILED), str(failure)
+    if recorder.stopped_because:
+        return RunState.STOPPED, f"{recorder.stopped_because}; {recorder.roll_back()}"
+    if recorder.pruned_because:
+        return RunState.PRUNED, recorder.pruned_because
+    is_over = training.iteration >= training.iterations or training.time_is_up
+    if recorder.is_behind or not is_over:
+        who = stop.stopped_by or "a signal to another process"
+        return RunState.INTERRUPTED, f"stopped by {who}"
+    if training.iteration < training.iterations:
+        limit, done = training.seconds_limit, training.iteration
+        return RunState.FINISHED, f"its {limit:g} seconds were up at iteration {done}"
+    return RunState.FINISHED, ""
+
+
+def _write_end(
+    folder: RunFolder, prepared: Prepared, training: Training, state: RunState, message: str
+) -> None:
+    """Write adapter, page and, last of all, the card: a run counts as done when all is there.
+
+    After a failure, as far as the disk allows.
+    """
+    card = replace(
+        folder.card(),
+        state=state,
+        message=message,
+        iteration=training.iteration,
+        iterations=training.iterations,
+        seconds=training.seconds,
+    )
+    has_failed = state in {RunState.DIVERGED, RunState.FAILED}
+    if prepared.experiment.source is not None and not has_failed:
+        save_adapter(_adapter(folder, prepared, training), folder.path / FILE_NAME)
+    with suppress(GraftganError) if has_failed else nullcontext():
+        write_run_report(folder.path, card=card)
+    with suppress(GraftganError) if has_failed else nullcontext():
+        write_run_card(folder.card_file, card)
+
+
+def _adapter(folder: RunFolder, prepared: Prepared, training: Training) -> Adapter:
+    """Return the adapter of the newest checkpoint, which is read only where it is not at hand."""
+    if _newest(folder) != training.iteration:
+        return adapter_of(load_run(folder.path), prepared.base)
+    run = TrainedRun(
+        experiment=prepared.experiment,
+        pair=training.pair,
+        applied=prepared.plan,
+        iteration=training.iteration,
+        images_seen=training.images_seen,
+    )
+    average = training.average
+    averaged = None if average is None else average.tensors()
+    return adapter_of(run, prepared.base, averaged=averaged)
+
+
+def _newest(folder: RunFolder) -> int:
+    return max((int(path.name) for path in list_checkpoints(folder.path)), default=0)
+
+
+def _write_cut_off(folder: RunFolder) -> str:
+    """Note on the card that a run continues from its newest checkpoint; return that in words."""
+    kept = _newest(folder)
+    lost = f"what came after iteration {kept} is lost"
+    message = f"stopped at once; {lost}"
+    with suppress(GraftganError):
+        folder.update_card(state=RunState.INTERRUPTED, message=message, iteration=kept)
+    return f"{lost}; continue with graftgan transfer --resume {folder.path}"
+
+
+def _explained(error: Exception, path: Path) -> Exception:
+    """Return what the person should read: where the last good state is, what to do about memory."""
+    if isinstance(error, TrainingDiverged):
+        kept = list_checkpoints(path)
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        return TrainingDiverged(f"{error}; {last}")
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_PROCESS):
+        return RunError(
+            "another process of this run has ended; see what it said, then continue with "
+            f"graftgan transfer --resume {path}, started as before ({error})"
+        )
+    if is_out_of_memory(error):
+        return RunError(
+            f"the machine has not enough memory; lower --batch-size or --width ({error})"
+        )
+    return error

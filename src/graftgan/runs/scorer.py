@@ -1,36 +1,32 @@
 """Score the averaged generator while it trains, and decide which checkpoint is the best."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from graftgan.core.errors import RunError
 from graftgan.core.files import read_jsonl
+from graftgan.core.network_types import PictureBytes
 from graftgan.core.settings import parse, to_plain
-from graftgan.core.tensors import PictureBytes
 from graftgan.experiments.records import ScoreRecord, read_plan, read_scores
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.metrics import (
-    LEAST_HELD_OUT,
-    CopyReport,
-    Features,
+from graftgan.metrics.copying import LEAST_HELD_OUT, copy_report, guarded_pictures
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.metric import Features
+from graftgan.metrics.pixels import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.metrics.score import (
     Score,
-    SlicedWassersteinProtocol,
     check_metrics,
-    copy_report,
     copy_scores,
-    features_of,
     floors_of,
-    guarded_pictures,
     measure,
     protocol_of,
-    sliced_wasserstein,
 )
 from graftgan.pictures import ImageSet
 from graftgan.pictures.reference import distinct, honest_pictures, told_apart
-from graftgan.runs.prepared import Prepared, ScoringReference
+from graftgan.runs.build import Prepared, ScoringReference
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS
 
@@ -40,43 +36,15 @@ _REPLICATES = 200  # a rough interval will do while a run trains
 
 @dataclass(frozen=True, slots=True)
 class ScoreOutcome:
-    """What a score means for the run.
+    """What a score means for the run."""
 
-    Attributes:
-        best: Whether this is the best checkpoint so far.
-        value: The score that decides.
-        stop: Why the run should end; empty: it should go on.
-        warning: What a person should know of the pictures it compares with; empty: nothing.
-    """
-
-    best: bool
-    value: float
-    stop: str = ""
-    warning: str = ""
+    best: bool  # whether this is the best checkpoint so far
+    value: float  # the score that decides
+    stop: str = ""  # why the run should end; empty: it should go on
+    warning: str = ""  # what a person should know of the pictures; empty: nothing
 
 
 Line = dict[str, Any]
-
-
-class Scorer(Protocol):
-    """Scores, and judges by the scores so far; writes nothing."""
-
-    count: int
-    """Generated pictures it needs."""
-
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
-        """Score the pictures of an iteration: lines for the file, and what they mean."""
-        ...
-
-
-def build_scorer(file: Path, prepared: Prepared) -> Scorer:
-    """Return what scores a run: its metrics, or the sliced Wasserstein distance where it has none.
-
-    ``file`` holds the lines of the scores so far.
-    """
-    if prepared.scoring_reference is None:
-        return SlicedWassersteinScorer(file, prepared.images)
-    return MetricScorer(file, prepared, prepared.scoring_reference)
 
 
 class SlicedWassersteinScorer:
@@ -105,7 +73,7 @@ class SlicedWassersteinScorer:
             "decides": True,
             "protocol": self._protocol,
         }
-        best = _best(_deciding(self._file) + _counted(line))
+        best = best_of(_deciding(self._file, line))
         return [line], ScoreOutcome(best=best == iteration, value=value)
 
 
@@ -154,8 +122,11 @@ class MetricScorer:
             floors=self._floors,
             replicates=_REPLICATES,
         )
-        copies = self._copies(features)
-        if copies is not None:
+        copies = None
+        if self._training is not None:
+            copies = copy_report(
+                features, self._training, self._held_out, mirrored=self._mirrored, seed=self._seed
+            )
             scores += copy_scores(copies, protocol)
         copying = copies is not None and copies.copying
         lines = [
@@ -173,20 +144,13 @@ class MetricScorer:
             lines[0]["stop"] = verdict.stop
         return lines, verdict
 
-    def _copies(self, features: Features) -> CopyReport | None:
-        if self._training is None:
-            return None
-        return copy_report(
-            features, self._training, self._held_out, mirrored=self._mirrored, seed=self._seed
-        )
-
     def _features(self, pictures: PictureBytes) -> Features:
         return features_of(pictures, self._extractor, device=self._device)
 
     def _judged(self, iteration: int, line: Line) -> ScoreOutcome:
-        deciding = _deciding(self._file) + _counted(line)
-        best, value = _best(deciding), float(line["value"])
-        worse = [score for score in deciding if score.iteration > (best or 0)]
+        deciding = _deciding(self._file, line)
+        best, value = best_of(deciding), float(line["value"])
+        worse = [at for _, at, _ in deciding if at > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
             stop = f"{patience} scores in a row without a better {line['name']}"
@@ -194,31 +158,46 @@ class MetricScorer:
         return ScoreOutcome(best=best == iteration, value=value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Deciding:
-    """A score that decides, of a trained model.
+Scorer = SlicedWassersteinScorer | MetricScorer
+"""Scores, and judges by the scores so far; writes nothing. ``count``: pictures it needs."""
 
-    Attributes:
-        value: Less is better.
+
+def build_scorer(file: Path, prepared: Prepared) -> Scorer:
+    """Return what scores a run: its metrics, or the sliced Wasserstein distance where it has none.
+
+    ``file`` holds the lines of the scores so far.
     """
+    if prepared.scoring_reference is None:
+        return SlicedWassersteinScorer(file, prepared.images)
+    return MetricScorer(file, prepared, prepared.scoring_reference)
 
-    iteration: int
-    value: float
-    copying: bool
+
+Deciding = list[tuple[float, int, bool]]
+"""Scores of a trained model that decide: cost (less is better), iteration, and who copies."""
+
+
+def deciding_of(scores: Iterable[ScoreRecord]) -> Deciding:
+    """Return ``scores``, all of one name, as they count; those of an untouched source do not."""
+    return [
+        (-value if score.better == "higher" else value, at, score.copying)
+        for score in scores
+        if (at := score.iteration) and (value := score.value) is not None and isfinite(value)
+    ]
+
+
+def best_of(deciding: Deciding) -> int | None:
+    """Return the iteration with the best score; pictures that copy the training ones are none."""
+    return min(((cost, at) for cost, at, copies in deciding if not copies), default=(0, None))[1]
 
 
 def best_iteration(file: Path) -> int | None:
-    """Return the iteration with the best score that decides; None without one.
-
-    Iteration 0 is the untouched source, and pictures that copy the training ones are no result:
-    neither can be the best.
-    """
-    return _best(_deciding(file))
+    """Return the iteration with the best score in ``file`` that decides; None without one."""
+    return best_of(_deciding(file))
 
 
-def best_of(scores: Iterable[ScoreRecord]) -> int | None:
-    """Return which iteration would be the best if ``scores``, all of one name, were to decide."""
-    return _best([entry for score in scores for entry in _entry(score)])
+def _deciding(file: Path, *new: Line) -> Deciding:
+    known = [score for score in read_scores(file)[0] if score.decides]
+    return deciding_of(known + [parse(ScoreRecord, line, where="a new score") for line in new])
 
 
 def score_at(file: Path, iteration: int) -> ScoreOutcome | None:
@@ -231,13 +210,10 @@ def score_at(file: Path, iteration: int) -> ScoreOutcome | None:
 
 
 def begins_with_source(run: RunFolder) -> bool:
-    """Return whether a run draws at iteration 0 what its source draws.
+    """Return whether a run draws at iteration 0 what its source draws; RunError: it is damaged.
 
     It does not with fresh weights, with reset layers in its generator, or in a procedure that draws
     otherwise from the first.
-
-    Raises:
-        RunError: A file of the run is damaged.
     """
     experiment = run.experiment()
     actions = read_plan(run.path).actions.get("generator", {}).values()
@@ -249,48 +225,24 @@ def source_scores(run: RunFolder) -> list[Score]:
     """Return the scores of the untouched source of a run, the one that decides first.
 
     They are those of iteration 0; none where the run is not scored, or begins with something else.
-
-    Raises:
-        RunError: A file of the run is damaged.
     """
     if run.experiment().scoring.score_every is None or not begins_with_source(run):
         return []
-    file = run.path / "metrics.jsonl"
-    return [
-        score_in(line, where=f"the score at 0 in {file}")
-        for line in read_jsonl(file)
-        if line.get("iteration") == 0 and "decides" in line  # evaluate's lines do not say
-    ]
+    return scores_at(run.path / "metrics.jsonl", 0)
 
 
-def score_in(line: Mapping[str, Any], *, where: str) -> Score:
-    """Return the score that a line of ``metrics.jsonl`` holds.
-
-    Raises:
-        RunError: The line is damaged.
-    """
+def scores_at(file: Path, iteration: int | None, *, decides: bool | None = None) -> list[Score]:
+    """Return what a run scored at ``iteration``, that ``decides`` or not; RunError: damaged."""
     known = {field.name for field in fields(Score)}
-    plain = {key: value for key, value in line.items() if key in known}
-    return parse(Score, plain, where=where, error=RunError)
-
-
-def _best(deciding: list[_Deciding]) -> int | None:
-    honest = [(score.value, score.iteration) for score in deciding if not score.copying]
-    return min(honest)[1] if honest else None
-
-
-def _deciding(file: Path) -> list[_Deciding]:
-    return [entry for score in read_scores(file)[0] if score.decides for entry in _entry(score)]
-
-
-def _counted(line: Line) -> list[_Deciding]:
-    """Return a new line as it will count."""
-    return _entry(parse(ScoreRecord, line, where="a new score"))
-
-
-def _entry(score: ScoreRecord) -> list[_Deciding]:
-    """Return the score as it counts; empty where it does not."""
-    if not score.iteration or score.value is None or not isfinite(score.value):
-        return []
-    sign = -1 if score.better == "higher" else 1
-    return [_Deciding(score.iteration, sign * score.value, score.copying)]
+    return [
+        parse(
+            Score,
+            {key: value for key, value in line.items() if key in known},
+            where=f"the score at {iteration} in {file}",
+            error=RunError,
+        )
+        for line in read_jsonl(file)
+        if line.get("iteration") == iteration
+        and "decides" in line  # evaluate's lines do not say
+        and decides in (None, bool(line["decides"]))
+    ]

@@ -12,13 +12,10 @@ from typing import Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from graftgan.core.errors import RunError, SettingsError
-from graftgan.core.network_types import Architecture
+from graftgan.core.errors import RunError, SettingsError, shown
 from graftgan.core.registry import suggest
 from graftgan.core.settings import dotted_names, parse, read_record, strict, to_plain
-from graftgan.core.untrusted import shown
-from graftgan.experiments.defaults import usual_batch_size
-from graftgan.experiments.experiment import Experiment
+from graftgan.experiments.experiment import Experiment, flat, usual_batch_size
 from graftgan.experiments.methods import METHODS
 from graftgan.models.sources import open_source, settled_name
 from graftgan.studies.study_statistics import SOURCE
@@ -44,15 +41,10 @@ def comparison_fingerprint(plain: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprints:
-    """Of the settings that the results of a study were made with, whatever else is in their file.
-
-    Attributes:
-        settings_sha256: As they were when the results were written.
-        extended_sha256: As they are since; empty: the same.
-    """
+    """Of the settings that a study's results were made with, whatever else is in their file."""
 
     settings_sha256: str = ""
-    extended_sha256: str = ""
+    extended_sha256: str = ""  # of the settings since, where they were extended
 
     def know(self, found: Collection[str]) -> bool:
         """Whether one of the fingerprints ``found`` is among these."""
@@ -60,22 +52,14 @@ class Fingerprints:
 
 
 def read_fingerprints(file: Path) -> Fingerprints:
-    """Return those in ``comparison.json`` or ``search.json``.
-
-    Raises:
-        RunError: The file is missing or damaged.
-    """
+    """Return those in the results of a study; raise RunError if these are missing or damaged."""
     remedy = "restore it from a copy of the folder"
     return read_record(Fingerprints, file, error=RunError, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of a comparison.
-
-    Attributes:
-        name: Of its folder in ``runs/``.
-    """
+    """One run of a comparison; its folder in ``runs/`` has its name."""
 
     name: str
     variant: str
@@ -88,10 +72,7 @@ class Job:
 class Comparison:
     """Everything that decides the runs of a comparison.
 
-    Attributes:
-        base: What all runs share.
-        variants: By name, the settings in which a variant differs from ``base``.
-        seeds: Each variant is run once for each.
+    Each of the ``variants`` differs from ``base`` in some settings and is run once for each seed.
     """
 
     base: Experiment
@@ -105,11 +86,7 @@ class Comparison:
             raise SettingsError(f"seeds must be one or more different numbers, got {self.seeds}")
 
     def jobs(self) -> list[Job]:
-        """Return the runs: all variants with the first seed, then all with the next.
-
-        Raises:
-            SettingsError: A variant's settings are refused.
-        """
+        """Return the runs: all variants with the first seed, then all with the next."""
         folders = _folder_names(list(self.variants))
         return [
             Job(
@@ -125,11 +102,7 @@ class Comparison:
     def extended(
         self, variants: Mapping[str, Overrides], seeds: tuple[int, ...] = ()
     ) -> "Comparison":
-        """Return the comparison with further variants and seeds; the runs so far keep their names.
-
-        Raises:
-            SettingsError: One is there already.
-        """
+        """Return the comparison with further ones; SettingsError: one is there already."""
         twice = [*(self.variants.keys() & variants.keys()), *map(str, set(self.seeds) & set(seeds))]
         if twice:
             raise SettingsError(f"the comparison has {', '.join(sorted(twice))} already")
@@ -137,13 +110,10 @@ class Comparison:
 
     def located(self) -> "Comparison":
         """Return the comparison as it is written: paths absolute, the size of batches known."""
-        variants = {
-            name: {
-                key: settled_name(value) if key == "source" else value
-                for key, value in overrides.items()
-            }
-            for name, overrides in self.variants.items()
-        }
+        variants = {name: dict(overrides) for name, overrides in self.variants.items()}
+        for overrides in variants.values():
+            if "source" in overrides:
+                overrides["source"] = settled_name(overrides["source"])
         return replace(self, base=settled_base(self.base), variants=variants)
 
     def sha256(self) -> str:
@@ -183,12 +153,7 @@ class Varied:
     """How many seeds each variant is run with; or a list of them, such as ``3,5`` or ``7,``."""
 
     def around(self, base: Experiment) -> Comparison:
-        """Return the comparison of these variants of ``base``.
-
-        Raises:
-            SettingsError: Something is no setting, no value of it, or given twice.
-            PlanError: A method is no plan.
-        """
+        """Return the comparison of these variants of ``base``, as ``variants_of`` takes them."""
         vary: dict[str, list[str]] = {}
         for words in self.vary:
             name, equals, values = words.partition("=")
@@ -212,31 +177,19 @@ class Varied:
 def settled_base(experiment: Experiment) -> Experiment:
     """Return what runs begin with: every path absolute, that of its source too, batches of a size.
 
-    Without one asked for it is that which is usual for its source, or for the networks of its own
-    settings, and all runs share it.
-
-    Raises:
-        GraftganError: There is no such source, or the settings do not fit.
+    All runs share that size: the one asked for, or the usual one for source or networks.
     """
-    located = experiment.located()
+    located, size = experiment.located(), experiment.training.batch_size
     if located.source is not None:
-        located = replace(located, source=settled_name(located.source))
-    size = located.training.batch_size or usual_batch_size(_networks_of(located))
+        source = settled_name(located.source)
+        located = replace(located, source=source)
+        size = size or usual_batch_size(open_source(source).card.architecture)
+    size = size or usual_batch_size(located.architecture(None))
     return replace(located, training=located.training.in_iterations(size))
 
 
-def _networks_of(experiment: Experiment) -> Architecture:
-    if experiment.source is None:
-        return experiment.architecture(None)
-    return open_source(experiment.source).card.architecture
-
-
 def check_scored(base: Experiment, *, what: str) -> None:
-    """Check that all runs from ``base`` are scored, and none is ended by its own scores.
-
-    Raises:
-        SettingsError: They are not.
-    """
+    """Raise SettingsError if runs from ``base`` are not scored, or ended by their own scores."""
     if base.scoring.score_every is None:
         raise SettingsError(
             f"{what} needs scores: add --score-every 100, and --held-out 0.2 or a larger set of "
@@ -254,10 +207,8 @@ def variants_of(
 ) -> dict[str, dict[str, Any]]:
     """Return every combination of the methods with the values of the settings that vary.
 
-    Args:
-        base: What the variants differ from.
-        methods: As ``method_overrides`` takes them.
-        vary: Values as text, by a setting's name, dotted or its last part.
+    A method is one of ``METHODS``, a preset or a plan. ``vary`` has values as text, by a setting's
+    name, dotted or its last part.
 
     Raises:
         SettingsError: A setting or value does not exist or may not vary, or a name comes twice.
@@ -265,7 +216,7 @@ def variants_of(
     """
     axes: list[list[tuple[str, dict[str, Any]]]] = []
     if methods:
-        axes.append([(method, method_overrides(method)) for method in methods])
+        axes.append([(method, _overrides_of(method)) for method in methods])
     for name, texts in (vary or {}).items():
         setting = dotted_setting(name)
         _check_may_vary(setting, where="--vary")
@@ -289,12 +240,8 @@ def variants_of(
     return variants
 
 
-def method_overrides(method: str) -> dict[str, Any]:
-    """Return the settings that a method stands for: its row, or the plan of that name or notation.
-
-    Raises:
-        PlanError: There is neither such a method nor such a plan.
-    """
+def _overrides_of(method: str) -> dict[str, Any]:
+    """Return the settings that a method stands for: its row, or the plan that it names or is."""
     if method in METHODS:
         return {"method": method, **METHODS[method].settings}
     parse_plan(method)
@@ -327,11 +274,7 @@ LISTED = PrimitiveConstructorSpec[tuple[str, ...]](
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds: ``3`` stands for 0, 1 and 2; ``3,5`` and ``7,`` list them.
-
-    Raises:
-        SettingsError: The text is something else.
-    """
+    """Return the seeds: ``3`` is 0, 1, 2; ``3,5`` and ``7,`` list them; SettingsError: else."""
     try:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -346,22 +289,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def further_seeds(text: str, known: Sequence[int]) -> tuple[int, ...]:
-    """Return seeds to add: ``2`` stands for the next two, ``7,9`` and ``7,`` list them.
-
-    Raises:
-        SettingsError: The text is something else.
-    """
+    """Return seeds to add: ``2`` stands for the next two, ``7,9`` and ``7,`` list them."""
     seeds = parse_seeds(text)
     first = 0 if "," in text else max(known) + 1
     return tuple(first + seed for seed in seeds)
 
 
 def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
-    """Return ``experiment`` with some settings changed.
-
-    Raises:
-        SettingsError: There is no such setting, or it does not take the value.
-    """
+    """Return ``experiment`` with some settings changed; SettingsError: one is none or unfit."""
     plain = to_plain(experiment)
     for name, value in overrides.items():
         section = plain
@@ -372,23 +307,8 @@ def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
     return parse(Experiment, plain, where=", ".join(overrides) or "the base")
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested plain settings by dotted name."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
-
-
 def dotted_setting(name: str) -> str:
-    """Return the full name of a setting that is named in full, with dashes or by its last part.
-
-    Raises:
-        SettingsError: There is no such setting.
-    """
+    """Return the full name of a setting that is named in full, with dashes or by its last part."""
     known = list(dotted_names(Experiment))
     wanted = name.strip().replace("-", "_")
     matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]

@@ -10,22 +10,12 @@ from statistics import fmean
 
 from PIL import Image
 
-from graftgan.experiments.panels import ScoreCurve, scores_of
-from graftgan.experiments.run_card import RunState
-from graftgan.experiments.run_record import RunRecord, number, read_run
-from graftgan.metrics import Score
-from graftgan.reports.curves import curve_svg
-from graftgan.reports.drawing import Panel, Point, in_words
+from graftgan.experiments.records import RunRecord, RunState, number, read_run
+from graftgan.experiments.run_page import scores_of
+from graftgan.metrics.score import Score
+from graftgan.reports.drawing import Panel, Point, curve_svg, in_words
 from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
-from graftgan.reports.page import (
-    duration,
-    evenly,
-    plain,
-    render,
-    share,
-    short_name,
-    write_page,
-)
+from graftgan.reports.page import duration, evenly, plain, render, share, short_name, write_page
 from graftgan.studies.comparison_results import Results, RunResult, read_results
 from graftgan.studies.study_statistics import BEST, VariantStatistics
 
@@ -35,42 +25,54 @@ _PICTURES_A_ROW = 12  # over all variants; at least one for each
 _PAGE_BYTES = 3_000_000  # all exact pictures together; beyond its share a cell is compressed
 
 
+_HEADINGS = [
+    "variant",
+    "runs",
+    "at the end",
+    "to the best",
+    "at its best checkpoint",
+    "to the best",
+    "trains",
+    "adapter",
+    "iterations",
+    "time a run",
+]
+_RUN_HEADINGS = [
+    "run",
+    "settings",
+    "state",
+    "iteration",
+    "at the end",
+    "at its best checkpoint",
+    "of iteration",
+    "seconds",
+]
+
+
 def write_comparison_report(folder: Path, destination: Path | None = None) -> Path:
-    """Write one HTML file about a comparison, from ``comparison.json`` and its run folders.
-
-    Args:
-        folder: The folder of the comparison.
-        destination: The file to write; ``comparison.html`` in the folder by default.
-
-    Returns:
-        The file written.
+    """Write one HTML file about a comparison, ``comparison.html`` in its folder; return its place.
 
     Raises:
         RunError: There is no comparison, or the page cannot be written.
     """
-    page = _page(folder, read_results(folder))
     destination = destination or folder / "comparison.html"
-    write_page(page, destination)
+    write_page(_page(folder, read_results(folder)), destination)
     return destination
 
 
 def comparison_rows(results: Results) -> tuple[list[str], list[list[str]]]:
     """Return headings and a row of text for each variant and source, the best at the end first."""
-    headings = ["variant", "runs", "at the end", "to the best", "at its best checkpoint",
-                "to the best", "trains", "adapter", "iterations", "time a run"]  # fmt: skip
     at_best = {statistics.variant: statistics for statistics in results.at_best}
     lines: list[list[str]] = []
     for end in results.at_end:
-        name = end.variant
-        runs = [run for run in results.runs if run.variant == name]
-        best = at_best.get(name, VariantStatistics(variant=name))
-        scores = [_mean(end), _verdict(end), _mean(best), _verdict(best)]
+        best = at_best.get(end.variant, VariantStatistics(variant=end.variant))
+        scores = [_in_words(end), _verdict(end), _in_words(best), _verdict(best)]
         if end.is_source:
-            lines.append([name, str(len(end.seeds)), *scores, "–", "–", "0", "–"])
+            lines.append([end.variant, str(len(end.seeds)), *scores, "–", "–", "0", "–"])
         else:
-            costs = [_trains(runs), _megabytes(runs), _iterations(runs), _time(runs)]
-            lines.append([name, _counted(runs), *scores, *costs])
-    return headings, lines
+            runs = [run for run in results.runs if run.variant == end.variant]
+            lines.append([end.variant, _counted(runs), *scores, *_costs(runs)])
+    return _HEADINGS, lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +98,16 @@ def _page(folder: Path, results: Results) -> str:
         if run.seed in seeds[:1] and run.folder in records
     }
     headings, lines = comparison_rows(results)
+    length = f"{in_words(results.iterations)} iterations"
+    if results.seconds_limit is not None:
+        length = f"{duration(results.seconds_limit)} of training each, {length} at most"
     return render(
         "comparison.html",
         name=folder.resolve().name,
         pictures=short_name(results.shared.get("pictures"), default="pictures"),
         score=results.score,
         better=results.better,
-        length=_length(results),
+        length=length,
         seeds=", ".join(map(str, seeds)),
         first_seed=seeds[0] if seeds else 0,
         done=len(_finished(runs)),
@@ -114,16 +119,7 @@ def _page(folder: Path, results: Results) -> str:
         table=lines,
         says=results.says,
         notes=results.notes,
-        run_headings=[
-            "run",
-            "settings",
-            "state",
-            "iteration",
-            "at the end",
-            "at its best checkpoint",
-            "of iteration",
-            "seconds",
-        ],
+        run_headings=_RUN_HEADINGS,
         run_rows=[_run_row(run) for run in runs],
         shared={key: plain(value) for key, value in results.shared.items()},
         commands=_commands(folder, results),
@@ -131,30 +127,20 @@ def _page(folder: Path, results: Results) -> str:
     )
 
 
-def _length(results: Results) -> str:
-    """Return in words how long the runs are."""
-    iterations = f"{in_words(results.iterations)} iterations"
-    if results.seconds_limit is None:
-        return iterations
-    return f"{duration(results.seconds_limit)} of training each, {iterations} at most"
-
-
-def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[_Row]:
+def _picture_rows(variants: Sequence[str], first: Mapping[str, RunRecord]) -> list[_Row]:
     """Return the papers' table: the same latents of the first seed under every variant."""
+    across = max(1, len(variants))
+    count = max(1, min(_GRID_COLUMNS, _PICTURES_A_ROW // across))
     iterations = sorted({i for record in first.values() for i in record.samples})
-    count = max(1, min(_GRID_COLUMNS, _PICTURES_A_ROW // max(1, len(variants))))
-    most = max(3, min(_MOST_ROWS, _MOST_CELLS // max(1, len(variants))))
-    chosen = evenly(iterations, most=most)
+    chosen = evenly(iterations, most=max(3, min(_MOST_ROWS, _MOST_CELLS // across)))
     budget = _PAGE_BYTES // max(1, len(chosen) * len(variants))
-    width = PAGE_WIDTH // max(1, len(variants))
     found: list[_Row] = []
     for iteration in chosen:
-        cells = [
-            None
-            if variant not in first
-            else _cell(first[variant], variant, iteration, count, budget, width)
-            for variant in variants
-        ]
+        cells: list[EmbeddedPicture | None] = []
+        for variant in variants:
+            path = first[variant].samples.get(iteration) if variant in first else None
+            alt = f"{count} generated pictures of {variant} at iteration {iteration:,}"
+            cells.append(_cell(path, alt, count, budget, PAGE_WIDTH // across))
         seen = [first[v].images_at(iteration) for v in variants if v in first]
         images = {pair[0] for pair in seen if pair is not None}
         words = f"{images.pop():,} images" if len(images) == 1 else ""
@@ -163,10 +149,9 @@ def _picture_rows(variants: Sequence[str], first: dict[str, RunRecord]) -> list[
 
 
 def _cell(
-    record: RunRecord, variant: str, iteration: int, count: int, budget: int, width: int
+    path: Path | None, alt: str, count: int, budget: int, width: int
 ) -> EmbeddedPicture | None:
-    """Return the first ``count`` pictures, shown as large as fits into ``width``."""
-    path = record.samples.get(iteration)
+    """Return the first ``count`` pictures of a grid, shown as large as fits into ``width``."""
     if path is None:
         return None
     try:
@@ -175,7 +160,6 @@ def _cell(
     except (OSError, ValueError, SyntaxError):  # Pillow raises all three
         return None
     strip = strip_of(grid, max(1, grid.width // _GRID_COLUMNS), count)
-    alt = f"{count} generated pictures of {variant} at iteration {iteration:,}"
     shown = embed(strip, alt=alt, exact_up_to=budget)
     return replace(shown, shown_width=max(1, width // shown.width) * shown.width)
 
@@ -185,32 +169,17 @@ def _curves(results: Results, records: Mapping[str, RunRecord]) -> Panel | None:
     lines: dict[str, list[Point]] = {}
     for variant in results.variants:
         own = [run for run in results.runs if run.variant == variant]
-        ended = _finished(own) or own
-        curves = [_deciding(records[run.folder]) for run in ended if run.folder in records]
-        points = _mean_curve([curve for curve in curves if curve])
-        if points:
-            lines[variant] = points
+        ended = [records[run.folder] for run in _finished(own) or own if run.folder in records]
+        deciding = [next((s for s in scores_of(r) if s.decides), None) for r in ended]
+        curves = [dict(score.points) for score in deciding if score is not None and score.points]
+        common = [at for at in curves[0] if all(at in one for one in curves)] if curves else []
+        if common:
+            lines[variant] = [(at, fmean(one[at] for one in curves)) for at in sorted(common)]
     if not lines:
         return None
-    name = results.score or "score"
-    svg = curve_svg(
-        lines, title=name, x_label="iteration", y_label=f"score, {results.better} is better"
-    )
+    y_label = f"score, {results.better} is better"
+    svg = curve_svg(lines, title=results.score or "score", x_label="iteration", y_label=y_label)
     return Panel(svg=svg, caption="The mean over the seeds, of the runs that reached the end.")
-
-
-def _deciding(record: RunRecord) -> list[Point]:
-    curves: list[ScoreCurve] = [score for score in scores_of(record) if score.decides]
-    return curves[0].points if curves else []
-
-
-def _mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """Return the mean at the iterations that all curves have."""
-    values = [dict(curve) for curve in curves]
-    if not values:
-        return []
-    common = [at for at in values[0] if all(at in others for others in values)]
-    return [(at, fmean(one[at] for one in values)) for at in sorted(common)]
 
 
 def _finished(runs: Sequence[RunResult]) -> list[RunResult]:
@@ -222,18 +191,11 @@ def _counted(runs: Sequence[RunResult]) -> str:
     return str(ended) if ended == len(runs) else f"{ended} of {len(runs)}"
 
 
-def _mean(statistics: VariantStatistics) -> str:
-    return _with_interval(statistics.mean, statistics.low, statistics.high)
-
-
-def _single(score: Score | None) -> str:
-    return "–" if score is None else _with_interval(score.value, score.low, score.high)
-
-
-def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or not math.isfinite(value):
+def _in_words(score: VariantStatistics | Score | None) -> str:
+    value = score.mean if isinstance(score, VariantStatistics) else score and score.value
+    if score is None or value is None or not math.isfinite(value):
         return "–"
-    return f"{in_words(value)} [{in_words(number(low))}, {in_words(number(high))}]"
+    return f"{in_words(value)} [{in_words(number(score.low))}, {in_words(number(score.high))}]"
 
 
 def _verdict(statistics: VariantStatistics) -> str:
@@ -244,31 +206,19 @@ def _verdict(statistics: VariantStatistics) -> str:
     return f"{sign}{in_words(apart.difference, digits=3)}, {verdict}"
 
 
-def _trains(runs: Sequence[RunResult]) -> str:
-    for run in runs:
-        trains, of = run.trainable, run.parameters
-        if trains is not None and of:
-            return f"{in_words(trains)} of {in_words(of)} ({share(trains, of)})"
-    return "–"
-
-
-def _megabytes(runs: Sequence[RunResult]) -> str:
-    known = [run.adapter_bytes for run in runs if run.adapter_bytes]
-    return f"{in_words(max(known) / 1e6, digits=3)} MB" if known else "–"
-
-
-def _iterations(runs: Sequence[RunResult]) -> str:
-    """Return how many iterations the runs that ended reached, one number where all are alike."""
-    known = [run.iteration for run in _finished(runs)]
-    if not known:
-        return "–"
-    fewest, most = in_words(min(known)), in_words(max(known))
-    return fewest if fewest == most else f"{fewest} to {most}"
-
-
-def _time(runs: Sequence[RunResult]) -> str:
-    known = [run.seconds for run in _finished(runs)]
-    return duration(fmean(known)) if known else "–"
+def _costs(runs: Sequence[RunResult]) -> list[str]:
+    """Return what a variant trains, its adapter's size, and how far and long its runs went."""
+    sizes = [(run.trainable, run.parameters) for run in runs if run.trainable is not None]
+    trains, of = next(((part, of) for part, of in sizes if of), (0, 0))
+    adapters = [run.adapter_bytes for run in runs if run.adapter_bytes]
+    ended = _finished(runs)
+    reached = sorted({run.iteration for run in ended})
+    return [
+        f"{in_words(trains)} of {in_words(of)} ({share(trains, of)})" if of else "–",
+        f"{in_words(max(adapters) / 1e6, digits=3)} MB" if adapters else "–",
+        " to ".join(dict.fromkeys(map(in_words, reached[:1] + reached[-1:]))) or "–",
+        duration(fmean(run.seconds for run in ended)) if ended else "–",
+    ]
 
 
 def _run_row(run: RunResult) -> list[str]:
@@ -277,8 +227,8 @@ def _run_row(run: RunResult) -> list[str]:
         ", ".join(f"{key} {plain(value)}" for key, value in run.settings.items()),
         f"{run.state}: {run.message}" if run.message else run.state,
         in_words(run.iteration),
-        _single(run.end),
-        _single(run.best),
+        _in_words(run.end),
+        _in_words(run.best),
         "–" if run.best_iteration is None else in_words(run.best_iteration),
         in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
     ]

@@ -1,7 +1,4 @@
-"""Gather a comparison from its run folders: scores, sizes, states, and what they say.
-
-``comparison.json`` is a :class:`Results`: as it is written, so it is read back.
-"""
+"""Gather a comparison from its run folders, as ``comparison.json`` is written and read back."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,17 +7,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from graftgan.core.errors import GraftganError, RunError
-from graftgan.core.files import read_json, read_jsonl
+from graftgan.core.files import read_json
 from graftgan.core.settings import Count, FolderName, Seconds, Whole, parse, to_plain
-from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import read_plan
-from graftgan.experiments.run_card import RunState
+from graftgan.experiments.experiment import Experiment, flat
+from graftgan.experiments.records import RunState, read_plan
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.metrics import Score
-from graftgan.models.adapters import FILE_NAME
+from graftgan.metrics.score import Score
+from graftgan.models.adapters.adapter import FILE_NAME
 from graftgan.reports import in_words
-from graftgan.runs.scorer import best_iteration, score_in, source_scores
-from graftgan.studies.comparison import Comparison, Job, Overrides, flat
+from graftgan.runs.scorer import best_iteration, scores_at, source_scores
+from graftgan.studies.comparison import Comparison, Job, Overrides
 from graftgan.studies.study_statistics import (
     BETTER,
     NO_VALUE,
@@ -44,77 +40,46 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """One run of a comparison.
+    """One run of a comparison: how far it came, what it cost, what it scored."""
 
-    Attributes:
-        folder: Its name in ``runs/``.
-        settings: In which it differs from the others' base.
-        state: As on its card; ``waiting`` before it began.
-        message: Why it ended early.
-        images: Real pictures shown.
-        seconds: In the loop.
-        trainable: Numbers that the plan lets train, in both networks.
-        parameters: All numbers of both networks.
-        adapter_bytes: Size of its adapter.
-        end: Its score at the last iteration; None where it did not get there.
-        best: Its score at its best checkpoint; None before it has ended.
-        best_iteration: Where that is.
-        untouched: The score of its source as it comes; None where it began with something else.
-        base: Fingerprints of its source.
-    """
-
-    folder: FolderName
+    folder: FolderName  # its name in ``runs/``
     variant: str
     seed: Whole
-    settings: Overrides
-    state: str
-    message: str = ""
+    settings: Overrides  # in which it differs from the others' base
+    state: str  # as on its card; ``waiting`` before it began
+    message: str = ""  # why it ended early
     iteration: Count = 0
-    images: Count = 0
-    seconds: Seconds = 0.0
-    trainable: Count | None = None
+    images: Count = 0  # real pictures shown
+    seconds: Seconds = 0.0  # in the loop
+    trainable: Count | None = None  # numbers that the plan lets train, of all parameters
     parameters: Count | None = None
     adapter_bytes: Count | None = None
-    end: Score | None = None
-    best: Score | None = None
+    end: Score | None = None  # its score at the last iteration; None where it did not get there
+    best: Score | None = None  # at its best checkpoint; None before it has ended
     best_iteration: Count | None = None
-    untouched: Score | None = None
-    base: Mapping[str, str] | None = None
+    untouched: Score | None = None  # of its source as it comes; None: it began with something else
+    base: Mapping[str, str] | None = None  # fingerprints of its source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """A comparison as far as it is done; one that has not begun has its fingerprint alone.
-
-    Attributes:
-        settings_sha256: Of ``comparison.toml``.
-        command: What wrote this last.
-        score: The name of the score that decides.
-        better: ``lower`` or ``higher``.
-        iterations: Where runs end at the latest.
-        seconds_limit: How long each run trains; None: no limit, or different ones.
-        shared: Settings that are the same in all runs, by dotted name.
-        at_end: Where the variants, and among them their source, stand at the last iteration.
-        at_best: The same, each run at its best checkpoint.
-        says: What can be told from noise, in sentences.
-        notes: What limits the comparison, in sentences.
-    """
+    """A comparison as far as it is done; one that has not begun has its fingerprint alone."""
 
     format: int = FORMAT
     settings_sha256: str
-    command: str = ""
-    score: str = ""
+    command: str = ""  # what wrote this last
+    score: str = ""  # the name of the score that decides, which is better ``lower`` or ``higher``
     better: str = "lower"
-    iterations: Count = 0
-    seconds_limit: Seconds | None = None
+    iterations: Count = 0  # where runs end at the latest
+    seconds_limit: Seconds | None = None  # how long each trains; None: no limit, or different ones
     seeds: tuple[Whole, ...] = ()
     variants: Mapping[str, Overrides] = field(default_factory=dict[str, Overrides])
-    shared: Overrides = field(default_factory=dict[str, Any])
+    shared: Overrides = field(default_factory=dict[str, Any])  # the same in all runs
     runs: tuple[RunResult, ...] = ()
-    at_end: tuple[VariantStatistics, ...] = ()
-    at_best: tuple[VariantStatistics, ...] = ()
-    says: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    at_end: tuple[VariantStatistics, ...] = ()  # variants and their source, at the last iteration
+    at_best: tuple[VariantStatistics, ...] = ()  # the same, each run at its best checkpoint
+    says: tuple[str, ...] = ()  # what can be told from noise, in sentences
+    notes: tuple[str, ...] = ()  # what limits the comparison, in sentences
 
     @property
     def complete(self) -> bool:
@@ -123,22 +88,14 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """Return the results of a comparison.
-
-    Raises:
-        RunError: They are not there, or damaged.
-    """
+    """Return the results of a comparison; raise RunError if they are not there, or damaged."""
     return read_summary(Results, folder / RESULTS, what="comparison", verb="compare")
 
 
 def read_summary(cls: type[T], file: Path, *, what: str, verb: str) -> T:
-    """Return what the folder of a study says of all its runs.
+    """Return the dataclass ``cls`` that ``file`` in the folder of a study holds.
 
-    Args:
-        cls: A frozen dataclass.
-        file: Where it lies in that folder.
-        what: The folder holds, in words.
-        verb: That writes the file.
+    The error says ``what`` the folder should hold, and the ``verb`` that writes the file.
 
     Raises:
         RunError: It is not there, or damaged.
@@ -156,18 +113,10 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
     """Read every run folder; ``failures`` are messages of runs that could not go on."""
     jobs = comparison.jobs()
     runs = [_run_result(job, comparison, path, failures.get(job.name, "")) for job in jobs]
-    ends, bests = (
-        {
-            name: {
-                run.seed: score
-                for run in runs
-                if run.variant == name and (score := getattr(run, which)) is not None
-            }
-            for name in comparison.variants
-        }
-        for which in ("end", "best")
-    )
-    sources = _sources(jobs, runs)
+    own = {name: [run for run in runs if run.variant == name] for name in comparison.variants}
+    ends = {n: {r.seed: r.end for r in of if r.end is not None} for n, of in own.items()}
+    bests = {n: {r.seed: r.best for r in of if r.best is not None} for n, of in own.items()}
+    sources = _sources(jobs, own)
     at_end, at_best = variant_statistics(ends, sources), variant_statistics(bests, sources)
     scores = [score for by_seed in bests.values() for score in by_seed.values()]
     name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
@@ -234,22 +183,20 @@ def _run_result(job: Job, comparison: Comparison, path: Path, failure: str) -> R
     )
 
 
-def _sources(jobs: Sequence[Job], runs: Sequence[RunResult]) -> dict[str, SourceScores]:
-    """Return the untouched source of each variant that has one."""
+def _sources(
+    jobs: Sequence[Job], runs: Mapping[str, Sequence[RunResult]]
+) -> dict[str, SourceScores]:
+    sources = {job.variant: job.experiment.source for job in jobs if job.experiment.source}
     first: dict[str, str] = {}  # the first variant with a source names its row, if there are others
-    for job in jobs:
-        if job.experiment.source is not None:
-            first.setdefault(job.experiment.source, job.variant)
-    found: dict[str, SourceScores] = {}
-    for job in jobs:
-        if job.experiment.source is not None:
-            of = first[job.experiment.source]
-            own = [run for run in runs if run.variant == job.variant]
-            found[job.variant] = SourceScores(
-                row=SOURCE if len(first) == 1 else f"{SOURCE} ({of})",
-                scores={run.seed: run.untouched for run in own if run.untouched is not None},
-            )
-    return found
+    for variant, source in sources.items():
+        first.setdefault(source, variant)
+    return {
+        variant: SourceScores(
+            row=SOURCE if len(first) == 1 else f"{SOURCE} ({first[source]})",
+            scores={run.seed: run.untouched for run in runs[variant] if run.untouched is not None},
+        )
+        for variant, source in sources.items()
+    }
 
 
 def images_shown(experiment: Experiment, iteration: int) -> int:
@@ -259,28 +206,17 @@ def images_shown(experiment: Experiment, iteration: int) -> int:
 
 
 def deciding_score(file: Path, iteration: int | None) -> Score | None:
-    """Return the score that decides at ``iteration``.
-
-    Raises:
-        RunError: Its line is damaged.
-    """
-    found = [
-        line
-        for line in read_jsonl(file)
-        if line.get("decides") and line.get("iteration") == iteration
-    ]
-    return score_in(found[-1], where=f"the score at {iteration} in {file}") if found else None
+    """Return the score that decides at ``iteration``; raise RunError if its line is damaged."""
+    found = scores_at(file, iteration, decides=True)
+    return found[-1] if found else None
 
 
 def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
     """Return the settings that all runs have alike, with every default of those that began."""
-    all_settings: list[dict[str, Any]] = []
-    for job in jobs:
-        folder = RunFolder(path / "runs" / job.name)
-        if folder.experiment_file.is_file():
-            all_settings.append(flat(to_plain(folder.experiment())))
-    if not all_settings:
-        all_settings = [flat(to_plain(job.experiment)) for job in jobs]
+    folders = [RunFolder(path / "runs" / job.name) for job in jobs]
+    begun = [folder.experiment() for folder in folders if folder.experiment_file.is_file()]
+    experiments = begun or [job.experiment for job in jobs]
+    all_settings = [flat(to_plain(experiment)) for experiment in experiments]
     first, *others = all_settings
     return {
         name: value

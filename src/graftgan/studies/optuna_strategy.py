@@ -11,13 +11,11 @@ from typing import Any, cast
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.settings import to_plain
-from graftgan.experiments.defaults import usual_batch_size, with_defaults
+from graftgan.experiments.experiment import flat
 from graftgan.models.sources import open_source
-from graftgan.studies.comparison import flat
-from graftgan.studies.plan_search import STRATEGIES
-from graftgan.studies.search_space import Choices
-from graftgan.studies.strategy import Pause, Strategy
-from graftgan.studies.trials import FINISHED, Proposal, Trial
+from graftgan.studies.plan_search import STRATEGIES, Choices
+from graftgan.studies.strategies import Strategy
+from graftgan.studies.trials import FINISHED, Pause, Proposal, Trial
 from graftgan.transfer import ACTIONS, PRESETS
 
 STUDY = "study.db"
@@ -35,11 +33,10 @@ _MODULATION_RATE = "transfer.modulation_rate"
 class OptunaStrategy(Strategy):
     """Sample plans layer by layer with TPE, learning from all trials so far.
 
-    The parameters of the study are an action for each searched layer (``generator.layer1``) and
-    the settings of ``tune`` on a logarithmic scale; the learning-rate multiple of modulations is
-    left out of plans that modulate nothing. The presets ``combined``, ``fine_tune``, ``freeze``
-    and ``adafm`` come first, as far as the space has them. The study lies in ``study.db`` (SQLite)
-    inside the folder of the search.
+    The parameters of the study, which lies in ``study.db`` (SQLite), are an action for each
+    searched layer (``generator.layer1``) and the settings of ``tune`` on a logarithmic scale; the
+    learning-rate multiple of modulations is left out of plans that modulate nothing. The presets
+    come first, as far as the space has them.
 
     A plan that was tried before is not run again: after ten repeats in a row plans are drawn at
     random, and after fifty the space counts as exhausted. A trial that diverged or was stopped
@@ -47,11 +44,7 @@ class OptunaStrategy(Strategy):
     """
 
     def check(self) -> None:
-        """Refuse a search without Optuna or without an end.
-
-        Raises:
-            SettingsError: Optuna is missing, or nothing limits the search.
-        """
+        """Raise SettingsError without Optuna, or where nothing limits the search."""
         _optuna()
         if self.search.budget.unlimited:
             raise SettingsError(
@@ -63,8 +56,8 @@ class OptunaStrategy(Strategy):
         """Return the presets."""
         usual, found = self._usual(), list[Proposal]()
         for preset, choices in self._presets().items():
-            values = {name: usual[name] for name in self._tuned_with(choices)}
-            overrides = {"plan": self.space.plan_of(choices), **values}
+            overrides = {name: usual[name] for name in self._tuned_with(choices)}
+            overrides = {"plan": self.space.plan_of(choices), **overrides}
             found.append(Proposal(overrides=overrides, why=preset))
         return found
 
@@ -90,7 +83,12 @@ class OptunaStrategy(Strategy):
         study = self._study
         # No two processes draw the same samples, and one that goes on draws what it would have.
         seed = 1000 * self.search.base.seed + len(trials)
-        study.sampler = _sampler(seed)
+        with _quiet():
+            study.sampler = _optuna().samplers.TPESampler(
+                seed=seed,
+                n_startup_trials=_RANDOM_TRIALS,
+                constant_liar=True,  # trials under way count as bad: processes try other things
+            )
         own = [trial for trial in trials if trial.reference is not None]
         known = [trial.overrides for trial in own]
         for repeats in range(_MOST_REPEATS):
@@ -99,7 +97,8 @@ class OptunaStrategy(Strategy):
             sample = self._sample(study, {trial.reference for trial in own})
             choices, values = self._suggested(sample)
             overrides = {"plan": self.space.plan_of(choices), **values}
-            if all(map(_trains, choices.values())) and overrides not in known:
+            trains = all(set(actions.values()) != {"freeze"} for actions in choices.values())
+            if trains and overrides not in known:
                 why = str(sample.user_attrs.get("why", "sampled"))
                 return Proposal(overrides=overrides, why=why, reference=sample.number)
             study.tell(sample.number, state=_state("FAIL"))  # which the model ignores
@@ -107,8 +106,17 @@ class OptunaStrategy(Strategy):
 
     def tell(self, trial: Trial) -> None:
         """Tell the study how a trial ended; not of a failure, since it will be tried again."""
-        if trial.reference is not None and not trial.has_failed:
-            self._tell(trial.reference, trial)
+        reference, study = trial.reference, self._study
+        if reference is None or trial.has_failed:
+            return
+        with _quiet():
+            if trial.state == FINISHED and trial.cost is not None:
+                study.tell(reference, trial.cost, skip_if_finished=True)
+                return
+            # Optuna learns nothing from a divergence, but that a pruned trial was a bad one.
+            any_score = bool(study.trials[reference].intermediate_values)
+            state = _state("PRUNED" if any_score else "FAIL")
+            study.tell(reference, state=state, skip_if_finished=True)
 
     def scored(self, trial: Trial, iteration: int, cost: float) -> str:
         """Report a score to the study, and ask its pruner."""
@@ -146,8 +154,8 @@ class OptunaStrategy(Strategy):
 
     @cached_property
     def _study(self) -> Any:
-        """The study, in its file."""
-        optuna = _optuna()
+        optuna, training = _optuna(), self.search.base.training
+        every = self.search.base.scoring.score_every or training.iterations
         with _quiet():
             storage = optuna.storages.RDBStorage(
                 f"sqlite:///{(self.folder / STUDY).resolve()}",
@@ -156,7 +164,7 @@ class OptunaStrategy(Strategy):
             return optuna.create_study(
                 study_name=_NAME,
                 storage=storage,
-                pruner=_PRUNERS[self.search.pruner](optuna, self._steps()),
+                pruner=_PRUNERS[self.search.pruner](optuna, (every, training.iterations)),
                 direction="minimize",
                 load_if_exists=True,
             )
@@ -174,7 +182,6 @@ class OptunaStrategy(Strategy):
         return _optuna().trial.Trial(study, study.trials[number]._trial_id)
 
     def _suggested(self, sample: Any) -> tuple[dict[str, dict[str, str]], dict[str, float]]:
-        """Return the action of each layer and the values of the settings."""
         with _quiet():
             choices = {
                 role: {
@@ -184,31 +191,19 @@ class OptunaStrategy(Strategy):
                 for role in self.space.searched
             }
             ranges = self.search.ranges()
-            values = {
-                name: _rounded(sample.suggest_float(name, *ranges[name], log=True))
+            values = {  # three digits: more mean nothing, and make files hard to read
+                name: float(f"{sample.suggest_float(name, *ranges[name], log=True):.3g}")
                 for name in self._tuned_with(choices)
             }
         return choices, values
 
     def _tuned_with(self, choices: Choices) -> list[str]:
-        """Return the settings that matter to a plan."""
         modulates = any(
             ACTIONS[action].modulates
             for role in self.space.layers
             for action in self.space.actions(role, choices).values()
         )
         return [n for n in self.search.ranges() if modulates or n != _MODULATION_RATE]
-
-    def _tell(self, reference: int, trial: Trial) -> None:
-        study = self._study
-        with _quiet():
-            if trial.state == FINISHED and trial.cost is not None:
-                study.tell(reference, trial.cost, skip_if_finished=True)
-                return
-            # Optuna learns nothing from a divergence, but that a pruned trial was a bad one.
-            any_score = bool(study.trials[reference].intermediate_values)
-            state = _state("PRUNED" if any_score else "FAIL")
-            study.tell(reference, state=state, skip_if_finished=True)
 
     def _presets(self) -> dict[str, dict[str, dict[str, str]]]:
         names = ("combined", "fine_tune", "freeze", "adafm")
@@ -222,12 +217,7 @@ class OptunaStrategy(Strategy):
         architecture = open_source(base.source).card.architecture
         settled = replace(
             base,
-            optimization=with_defaults(
-                base.optimization,
-                architecture,
-                objective=base.played_with(architecture.backbone),
-                batch_size=base.training.batch_size or usual_batch_size(architecture),
-            ),
+            optimization=base.usual_optimization(architecture),
             augmentation=base.usual_augmentation(),
         )
         usual = flat(to_plain(settled))
@@ -235,10 +225,6 @@ class OptunaStrategy(Strategy):
             name: min(high, max(low, float(usual.get(name, low))))
             for name, (low, high) in self.search.ranges().items()
         }
-
-    def _steps(self) -> tuple[int, int]:
-        scoring, training = self.search.base.scoring, self.search.base.training
-        return scoring.score_every or training.iterations, training.iterations
 
 
 _PRUNERS: dict[str, Callable[[Any, tuple[int, int]], Any]] = {
@@ -261,11 +247,7 @@ def _first_rung(every: int, iterations: int) -> int:
 
 
 def _optuna() -> Any:
-    """Return the package, which is an extra.
-
-    Raises:
-        SettingsError: It is not installed.
-    """
+    """Return the package, which is an extra; raise SettingsError if it is not installed."""
     try:
         optuna = cast("Any", importlib.import_module("optuna"))
     except ImportError:
@@ -277,26 +259,8 @@ def _optuna() -> Any:
     return optuna
 
 
-def _sampler(seed: int) -> Any:
-    with _quiet():
-        return _optuna().samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=_RANDOM_TRIALS,
-            constant_liar=True,  # trials under way count as bad: processes try other things
-        )
-
-
 def _state(name: str) -> Any:
     return getattr(_optuna().trial.TrialState, name)
-
-
-def _trains(actions: Mapping[str, str]) -> bool:
-    return any(action != "freeze" for action in actions.values())
-
-
-def _rounded(value: float) -> float:
-    """Return a rate with three digits: more mean nothing, and make files hard to read."""
-    return float(f"{value:.3g}")
 
 
 @contextmanager

@@ -1,17 +1,18 @@
-"""A search for a plan as plain data: what is tried, how it is judged, what it may cost."""
+"""A search for a plan as plain data: what can be tried, how it is judged, what it may cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from graftgan.core.errors import SettingsError
+from graftgan.core.errors import PlanError, SettingsError
 from graftgan.core.registry import NamesDoc, Registry
 from graftgan.core.settings import parse, strict, to_plain
-from graftgan.experiments.experiment import Experiment
-from graftgan.metrics import METRICS
+from graftgan.experiments.experiment import DEFAULT_PLAN, Experiment
+from graftgan.metrics.metric import METRICS
+from graftgan.models.sources import open_source
 from graftgan.studies.comparison import (
     LISTED,
     check_scored,
@@ -20,15 +21,13 @@ from graftgan.studies.comparison import (
     overridden,
     settled_base,
 )
-from graftgan.transfer import ACTIONS
+from graftgan.transfer import ACTIONS, Plan, Split, parse_plan
+from graftgan.transfer.plan import NetworkPlan, describe
 
 if TYPE_CHECKING:
-    from graftgan.studies.strategy import Strategy
+    from graftgan.studies.strategies import Strategy
 
 STRATEGIES: "Registry[type[Strategy]]" = Registry("strategy")
-Networks = Literal["both", "discriminator", "generator"]
-Judge = Literal["end", "best"]
-PrunerName = Literal["median", "halving", "hyperband", "none"]
 
 
 @strict
@@ -52,7 +51,7 @@ class Budget:
     @property
     def unlimited(self) -> bool:
         """Whether nothing limits the search but its strategy."""
-        return self.trials is None and self.seconds is None and self.images is None
+        return self == Budget()
 
 
 @strict
@@ -63,7 +62,7 @@ class PlanSearch:
     base: Annotated[Experiment, arg(name="")]
     strategy: Annotated[str, NamesDoc("{}.", STRATEGIES)] = "gradual"
     budget: Budget = field(default_factory=Budget)
-    networks: Networks = "both"
+    networks: Literal["both", "discriminator", "generator"] = "both"
     """Whose layers are searched; the other network keeps its part of --plan."""
     actions: Annotated[
         tuple[str, ...],
@@ -76,9 +75,9 @@ class PlanSearch:
     """The grid cuts a network at every so many layers only."""
     tune: Annotated[tuple[str, ...], LISTED] = ("modulation_rate=0.3:30",)
     """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: no setting."""
-    pruner: PrunerName = "median"
+    pruner: Literal["median", "halving", "hyperband", "none"] = "median"
     """How optuna ends trials early."""
-    judge: Judge = "end"
+    judge: Literal["end", "best"] = "end"
     """A trial counts by its score at its end, or at its best checkpoint."""
     confirm_seeds: int = 0
     """Run the best trials again with so many new seeds, beyond the budget; their means choose the
@@ -113,11 +112,7 @@ class PlanSearch:
         return -value if self.better == "higher" else value
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Return the lowest and the highest value of each setting in ``tune``, by dotted name.
-
-        Raises:
-            SettingsError: A text is no range, or its setting is no positive number.
-        """
+        """Return the lowest and the highest value of each setting in ``tune``, by dotted name."""
         found: dict[str, tuple[float, float]] = {}
         for text in self.tune:
             name, _, ends = text.partition("=")
@@ -136,11 +131,7 @@ class PlanSearch:
         return found
 
     def check(self) -> None:
-        """Check what makes trials comparable, and every name.
-
-        Raises:
-            SettingsError: Something is missing or unknown.
-        """
+        """Raise SettingsError if trials would not be comparable, or a name is unknown."""
         if self.base.source is None:
             raise SettingsError("search is for transfers: it needs a --source")
         check_scored(self.base, what="a search")
@@ -149,11 +140,7 @@ class PlanSearch:
 
     @classmethod
     def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> "PlanSearch":
-        """Return the search that the table ``[search]`` of an experiment file asks for.
-
-        Raises:
-            SettingsError: The table has an unknown key, or a value that is none.
-        """
+        """Return the search that the table ``[search]`` of an experiment file asks for."""
         asked = parse(cls, {"base": {"pictures": ""}, **table}, where=where)
         return replace(asked, base=base)
 
@@ -164,3 +151,91 @@ class PlanSearch:
     def sha256(self) -> str:
         """Return a fingerprint of all settings but the budget, which may grow."""
         return comparison_fingerprint(to_plain(replace(self, budget=Budget())))
+
+
+Choices = Mapping[str, Mapping[str, str]]
+"""An action for each layer of each network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What may be searched."""
+
+    layers: Mapping[str, Mapping[str, Sequence[str]]]  # actions asked for that it can take
+    searched: tuple[str, ...]  # another network keeps its part of base
+    base: Plan
+
+    def depth(self, network: str) -> int:
+        """Return the number of layers of a network."""
+        return len(self.layers[network])
+
+    def plan(self, parts: Mapping[str, NetworkPlan]) -> str:
+        """Return the plan of these parts; a network without one keeps that of the base."""
+        return str(
+            Plan(**{role: parts.get(role, self.base.for_network(role)) for role in self.layers})
+        )
+
+    def plan_of(self, choices: Choices) -> str:
+        """Return the plan that gives every searched layer its action."""
+        return self.plan({role: describe(role, actions) for role, actions in choices.items()})
+
+    def actions(self, network: str, choices: Choices) -> Mapping[str, str]:
+        """Return the action of each layer of a network, that of the base where none is chosen."""
+        if network in choices:
+            return choices[network]
+        layers = list(self.layers[network])
+        return self.base.for_network(network).actions(layers, network=network)
+
+    def choices_of(self, plan: str) -> dict[str, dict[str, str]] | None:
+        """Return the action of each searched layer; None where the space does not have the plan."""
+        parsed = parse_plan(plan)
+        found: dict[str, dict[str, str]] = {}
+        for role in self.searched:
+            try:
+                actions = parsed.for_network(role).actions(list(self.layers[role]), network=role)
+            except PlanError:  # the network has too few layers for it
+                return None
+            if not self._has(role, actions):
+                return None
+            found[role] = actions
+        return found
+
+    def splits(self, network: str, *, step: int = 1) -> list[Split]:
+        """Return every (i,j,k) of a network with something to train and only actions asked for.
+
+        It is cut at every ``step`` layers from the picture's side, and at the ends.
+        """
+        depth = self.depth(network)
+        cuts = sorted({*range(0, depth, step), depth})
+        every = [
+            Split(first, second - first, depth - second)
+            for first in cuts
+            for second in cuts
+            if first <= second and first < depth
+        ]
+        layers = list(self.layers[network])
+        return [s for s in every if self._has(network, s.actions(layers, network=network))]
+
+    def _has(self, network: str, actions: Mapping[str, str]) -> bool:
+        return all(action in self.layers[network][layer] for layer, action in actions.items())
+
+
+def space_of(search: PlanSearch) -> Space:
+    """Return what a search may try on its source."""
+    assert search.base.source is not None  # checked
+    pair = open_source(search.base.source).pair
+    layers = {
+        role: {
+            name: tuple(a for a in search.actions if ACTIONS[a].problem(layer) is None)
+            for name, layer in network.layers().items()
+        }
+        for role, network in pair.items()
+    }
+    for role in search.roles:
+        stuck = [layer for layer, actions in layers[role].items() if not actions]
+        if stuck:
+            raise PlanError(
+                f"{', '.join(stuck)} of the {role} can take none of {', '.join(search.actions)}; "
+                "add one to --actions"
+            )
+    return Space(layers, search.roles, parse_plan(search.base.plan or DEFAULT_PLAN))

@@ -1,39 +1,159 @@
-"""Run what is not done yet of a comparison, one run after the other."""
+"""Do the runs of a study that are not done yet: the jobs of a comparison, the trials of a search.
+
+Both go on where they stopped. What goes wrong in one run is recorded, and the others go on.
+"""
 
 import os
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from graftgan.core.errors import GraftganError, RunError
-from graftgan.core.files import read_json, remove_partial, write_json, write_text
-from graftgan.core.locks import held
+from graftgan.core.files import FileLock, held, read_json, remove_partial, write_json, write_text
 from graftgan.core.settings import parse, read_toml, to_plain, to_toml
-from graftgan.experiments.run_card import RunState
+from graftgan.experiments.experiment import Experiment, flat
+from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.runs.build import prepare
-from graftgan.runs.run import new_folder, refuse_full, resume, run
+from graftgan.runs.run import Observer, new_folder, refuse_full, resume, run
 from graftgan.runs.scorer import build_scorer
-from graftgan.runs.session import Observer
+from graftgan.studies import optuna_strategy as optuna_strategy  # they register themselves
+from graftgan.studies import strategies as strategies
 from graftgan.studies.comparison import (
     Comparison,
     Job,
     Overrides,
     comparison_fingerprint,
-    flat,
+    overridden,
     read_fingerprints,
 )
 from graftgan.studies.comparison_page import write_comparison_report
-from graftgan.studies.comparison_results import ENDED, RESULTS, Results, gather
-from graftgan.training import choose_hardware
+from graftgan.studies.comparison_results import ENDED, RESULTS, Results, gather, images_shown
+from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch, space_of
+from graftgan.studies.search_page import write_search_report
+from graftgan.studies.search_result import FOUND, SearchResult, gather_result, winner_toml
+from graftgan.studies.trials import (
+    PRUNED,
+    Pause,
+    Proposal,
+    Trial,
+    TrialStore,
+    ask_to_confirm,
+    is_spent,
+    with_outcome,
+)
+from graftgan.training import Hardware, choose_hardware
 
-SETTINGS = "comparison.toml"
-WAITING = "waiting"
+WAITING, WINNER = "waiting", "winner.toml"
 _EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
 # The precision auto becomes what the machine computes in; the other changes no result.
 _MAY_DIFFER = {"training.precision", "scoring.keep_pictures"}
+_FAILURES_IN_A_ROW = 3  # then the fault lies in what all trials share, such as a full disk
+_POLL_SECONDS = 0.5
+
+S = TypeVar("S", Comparison, PlanSearch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[S]):
+    """What a comparison and a search call their things."""
+
+    cls: type[S]
+    what: str
+    verb: str
+    results: str
+    may_change: str = ""
+
+    @property
+    def settings(self) -> str:
+        return f"{self.what}.toml"
+
+    def read(self, path: Path) -> S:
+        file = path / self.settings
+        if not file.is_file():
+            raise RunError(f"{path} holds no {self.what}: there is no {self.settings}")
+        return parse(self.cls, read_toml(file), where=str(file))
+
+    def unchanged(self, path: Path) -> S:
+        """Return the study in a folder, which must be as it began or as it was extended."""
+        study = self.read(path)
+        written = {k: v for k, v in read_toml(path / self.settings).items() if k != "budget"}
+        found = {study.sha256(), comparison_fingerprint(written)}
+        if not read_fingerprints(path / self.results).know(found):
+            raise RunError(
+                f"{path / self.settings} was changed since the {self.what} began; put it back, or "
+                f"start a new {self.what}{self.may_change}"
+            )
+        return study
+
+    def is_in(self, destination: Path, study: S) -> bool:
+        """Whether ``destination`` holds this very study; refuse it if it holds something else."""
+        if not (destination / self.settings).is_file():
+            refuse_full(destination)
+            return False
+        if self.read(destination).sha256() != study.sha256():
+            raise RunError(
+                f"{destination} holds another {self.what}; choose another folder with --out, or go "
+                f"on with that one: graftgan {self.verb} --resume {destination}"
+            )
+        return True
+
+    def begin(self, destination: Path, study: S, results: object, *folders: str) -> None:
+        """Write the folder of a study of which nothing is done."""
+        with new_folder(destination) as partial:
+            for folder in folders:
+                (partial / folder).mkdir()
+            write_text(partial / self.settings, to_toml(study))
+            write_json(partial / self.results, to_plain(results))
+
+
+_COMPARISON = _Kind(Comparison, "comparison", "compare", RESULTS)
+_SEARCH = _Kind(
+    PlanSearch,
+    "search",
+    "search",
+    FOUND,
+    " (the budget alone may be changed, by --trials and its like)",
+)
+
+
+def job_state(folder: RunFolder) -> tuple[str, str]:
+    """Return how a run stands, and its message; ``waiting`` before it has a folder."""
+    if not folder.experiment_file.is_file():
+        return WAITING, ""
+    try:
+        card = folder.card()
+    except RunError as error:
+        return "failed", str(error)
+    return card.state, card.message
+
+
+def _do(
+    experiment: Callable[[], Experiment], folder: RunFolder, device: str, observer: Observer
+) -> str:
+    """Start a run or go on with it; return what went wrong, or nothing."""
+    try:
+        if folder.experiment_file.is_file():
+            resume(folder.path, device=device, observer=observer)
+        else:
+            remove_partial(folder.path.parent, folder.path.name)
+            run(experiment(), folder.path, device=device, observer=observer)
+    except Exception as error:  # recorded: one run must not cost the others
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _check(experiment: Experiment, hardware: Hardware, *, scores: bool = True) -> None:
+    """Build a run and draw nothing, so that a mistake is found before hours of work."""
+    prepared = prepare(experiment, hardware, only_check=True)
+    if scores:
+        build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
+
+
+def _is_shared() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 class ComparisonObserver(Observer):
@@ -55,33 +175,17 @@ def run_comparison(
 ) -> Results:
     """Run every variant with every seed; write table and page into ``destination``.
 
-    A folder that already holds this very comparison is gone on with; finished runs stay.
-
-    Args:
-        comparison: What to run.
-        destination: A new or empty folder, or that of this comparison.
-        device: auto, cpu, cuda, cuda:N or mps.
-        observer: Shows what happens.
+    That is a new or empty folder, or that of this very comparison, which is then gone on with.
 
     Raises:
-        GraftganError: Something does not fit, and nothing is written. What goes wrong in one of
-            the runs is recorded, and the others go on.
+        GraftganError: Something does not fit, and nothing is written.
     """
     comparison = comparison.located()
-    if (destination / SETTINGS).is_file():
-        if read_comparison(destination) != comparison:
-            raise RunError(
-                f"{destination} holds another comparison; choose another folder with --out, or go "
-                f"on with that one: graftgan compare --resume {destination}"
-            )
-        return resume_comparison(destination, device=device, observer=observer)
-    refuse_full(destination)
-    check_comparison(comparison, device=device)
-    with new_folder(destination) as partial:
-        (partial / "runs").mkdir()
-        write_text(partial / SETTINGS, to_toml(comparison))
-        write_json(partial / RESULTS, to_plain(Results(settings_sha256=comparison.sha256())))
-    return _work(comparison, destination, device, observer or ComparisonObserver())
+    if not _COMPARISON.is_in(destination, comparison):
+        check_comparison(comparison, device=device)
+        begun = Results(settings_sha256=comparison.sha256())
+        _COMPARISON.begin(destination, comparison, begun, "runs")
+    return resume_comparison(destination, device=device, observer=observer)
 
 
 def resume_comparison(
@@ -92,8 +196,9 @@ def resume_comparison(
     Raises:
         RunError: ``path`` holds no comparison, or its settings or runs are not those it began with.
     """
-    comparison = _unchanged(path)
-    return _work(comparison, path, device, observer or ComparisonObserver())
+    comparison = _COMPARISON.unchanged(path)
+    with held(path):
+        return _work(comparison, path, device, observer or ComparisonObserver())
 
 
 def extend_comparison(
@@ -103,158 +208,86 @@ def extend_comparison(
     *,
     device: str = "auto",
 ) -> Comparison:
-    """Add variants and seeds to a comparison; ``resume_comparison`` then runs what they add.
+    """Add variants and seeds to a comparison, and return it; ``resume_comparison`` then runs them.
 
-    Args:
-        path: Its folder.
-        variants: As ``variants_of`` returns them.
-        seeds: With which every variant, old and new, is run too.
-        device: Where the new variants are checked.
-
-    Returns:
-        The comparison as it now is.
+    Variants are as ``variants_of`` returns them; every one, old and new, is run with every seed.
 
     Raises:
         GraftganError: Something is there already or does not fit, and nothing is changed.
     """
     with held(path):
-        before = _unchanged(path)
-        comparison = before.extended(variants, seeds).located()
+        comparison = _COMPARISON.unchanged(path).extended(variants, seeds).located()
         if variants:
             check_comparison(replace(comparison, variants=dict(variants)), device=device)
         # A kill may leave the first of these writes: either comparison then counts as unchanged.
         known = read_json(path / RESULTS, error=RunError)
         write_json(path / RESULTS, {**known, _EXTENDED: comparison.sha256()})
-        write_text(path / SETTINGS, to_toml(comparison))
+        write_text(path / _COMPARISON.settings, to_toml(comparison))
     return comparison
 
 
 def check_comparison(comparison: Comparison, *, device: str = "auto") -> None:
-    """Build every variant once and draw nothing, so that a mistake is found before hours of work.
-
-    Raises:
-        GraftganError: Something is missing or does not fit.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """Build every variant once, and raise GraftganError if something is missing or does not fit."""
+    if _is_shared():
         raise RunError("a comparison runs in one process; start it without torchrun")
     comparison.check()
     for position, job in enumerate(comparison.jobs()[: len(comparison.variants)]):
         hardware = choose_hardware(device, job.experiment.training.precision)
-        with _naming(job.variant):
-            prepared = prepare(job.experiment, hardware, only_check=True)
-            if position == 0:
-                build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
-
-
-def job_state(folder: RunFolder) -> tuple[str, str]:
-    """Return how a run stands, and its message; ``waiting`` before it has a folder."""
-    if not folder.experiment_file.is_file():
-        return WAITING, ""
-    try:
-        card = folder.card()
-    except RunError as error:
-        return "failed", str(error)
-    return card.state, card.message
+        try:
+            _check(job.experiment, hardware, scores=position == 0)
+        except GraftganError as error:
+            raise type(error)(f"the variant '{job.variant}': {error}") from None
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Return the comparison of a folder.
-
-    Raises:
-        RunError: ``path`` holds none.
-    """
-    file = path / SETTINGS
-    if not file.is_file():
-        raise RunError(f"{path} holds no comparison: there is no {SETTINGS}")
-    return parse(Comparison, read_toml(file), where=str(file))
-
-
-def _unchanged(path: Path) -> Comparison:
-    """Return the comparison of a folder, as it began or as it was extended.
-
-    Raises:
-        RunError: ``path`` holds none, or its settings are others.
-    """
-    comparison = read_comparison(path)
-    found = {comparison.sha256(), comparison_fingerprint(read_toml(path / SETTINGS))}
-    if not read_fingerprints(path / RESULTS).know(found):
-        raise RunError(
-            f"{path / SETTINGS} was changed since the comparison began; put it back, or start a "
-            "new comparison"
-        )
-    return comparison
+    """Return the comparison of a folder; raise RunError if it holds none."""
+    return _COMPARISON.read(path)
 
 
 def _work(comparison: Comparison, path: Path, device: str, observer: ComparisonObserver) -> Results:
     """Do every run that is not done; write the results after each."""
-    with held(path):
-        return _work_alone(comparison, path, device, observer)
-
-
-def _work_alone(
-    comparison: Comparison, path: Path, device: str, observer: ComparisonObserver
-) -> Results:
-    jobs, runs = comparison.jobs(), path / "runs"
+    jobs = comparison.jobs()
+    folders = {job.name: RunFolder(path / "runs" / job.name) for job in jobs}
     for job in jobs:
-        _refuse_foreign(job, RunFolder(runs / job.name))
+        _refuse_foreign(job, folders[job.name])
     remove_partial(path)
-    remove_partial(runs)
-    failures: dict[str, str] = {}
-    results: Results | None = None
-    clock = _Clock(
-        len(jobs), [_seconds(RunFolder(runs / job.name)) for job in jobs if _is_done(runs, job)]
-    )
+    remove_partial(path / "runs")
+    done = [name for name, folder in folders.items() if job_state(folder)[0] in ENDED]
+    # Runs of this session are measured whole; of earlier ones the seconds in the loop are known.
+    earlier, measured = [folders[name].card().seconds for name in done], list[float]()
+    failures, results = dict[str, str](), None
     for number, job in enumerate(jobs, start=1):
-        folder = RunFolder(runs / job.name)
-        if _is_done(runs, job):
+        if job.name in done:
             continue
-        observer.run_starts(job, number=number, count=len(jobs), seconds_left=clock.left())
-        with clock.measuring():
-            failure = _run(job, folder, device, observer)
+        known, left = measured or earlier, len(jobs) - len(done) - len(measured)
+        seconds_left = left * sum(known) / len(known) if known else None
+        observer.run_starts(job, number=number, count=len(jobs), seconds_left=seconds_left)
+        begin, folder = time.perf_counter(), folders[job.name]
+        failure = _do(lambda job=job: job.experiment, folder, device, observer)
+        measured.append(time.perf_counter() - begin)
         state, message = job_state(folder)
         if failure and state not in ENDED:
             state, message = "failed", failure
             failures[job.name] = failure
         observer.run_ended(job, state=state, message=message)
-        results = _write(comparison, path, failures)
+        results = _write_results(comparison, path, failures)
         if state == RunState.INTERRUPTED or observer.stopped_by:
             break
-    return results or _write(comparison, path, failures)
+    return results or _write_results(comparison, path, failures)
 
 
-def _run(job: Job, folder: RunFolder, device: str, observer: Observer) -> str:
-    """Start the run or go on with it; return what went wrong, or nothing."""
-    try:
-        if job_state(folder)[0] == WAITING:
-            run(job.experiment, folder.path, device=device, observer=observer)
-        else:
-            resume(folder.path, device=device, observer=observer)
-    except Exception as error:  # recorded: one run must not cost the others
-        return str(error) or type(error).__name__
-    return ""
-
-
-def _write(comparison: Comparison, path: Path, failures: dict[str, str]) -> Results:
+def _write_results(comparison: Comparison, path: Path, failures: dict[str, str]) -> Results:
     results = gather(comparison, path, failures)
     write_json(path / RESULTS, to_plain(results))
     write_comparison_report(path)
     return results
 
 
-def _is_done(runs: Path, job: Job) -> bool:
-    return job_state(RunFolder(runs / job.name))[0] in ENDED
-
-
 def _refuse_foreign(job: Job, folder: RunFolder) -> None:
-    """Check that a folder that is there holds the run that the comparison asks for.
-
-    Raises:
-        RunError: It is another one.
-    """
+    """Raise RunError if a folder that is there holds another run than the comparison asks for."""
     if not folder.experiment_file.is_file():
         return
-    found = flat(to_plain(folder.experiment()))
-    asked = flat(to_plain(job.experiment))
+    found, asked = flat(to_plain(folder.experiment())), flat(to_plain(job.experiment))
     wrong = [
         f"{name} is {found.get(name)!r}, not {value!r}"
         for name, value in asked.items()
@@ -267,38 +300,223 @@ def _refuse_foreign(job: Job, folder: RunFolder) -> None:
         )
 
 
-def _seconds(folder: RunFolder) -> float:
-    return folder.card().seconds
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is left at most, for one process, by what trials have cost; None: nothing to go by."""
+
+    trials: int | None = None
+    seconds: float | None = None
+    images: int | None = None
 
 
-@contextmanager
-def _naming(variant: str) -> Generator[None]:
-    """Say in a message which variant it is about."""
-    try:
-        yield
-    except GraftganError as error:
-        raise type(error)(f"the variant '{variant}': {error}") from None
+class SearchObserver(Observer):
+    """What a person sees while a search runs. This one shows nothing."""
+
+    judge: Callable[[int, float], str] | None = None  # set by the search
+
+    def scored(self, iteration: int, value: float) -> str:
+        """Ask the search whether the trial should end here."""
+        return "" if self.judge is None else self.judge(iteration, value)
+
+    def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
+        """Show which trial begins, and what all that are left may cost, itself included."""
+
+    def trial_ended(self, trial: Trial, value: float | None) -> None:
+        """Show how a trial ended, and its score."""
+
+    def waits(self) -> None:
+        """Show that the trials of other processes are waited for."""
 
 
-class _Clock:
-    """Estimates the time left from the runs that are done.
+def run_search(
+    search: PlanSearch,
+    destination: Path,
+    *,
+    device: str = "auto",
+    observer: SearchObserver | None = None,
+) -> SearchResult:
+    """Search for the plan; write trials, table, page and winner into ``destination``.
 
-    Those of this session are measured whole; of earlier ones the seconds in the loop are known.
+    That is a new or empty folder, or that of this very search, which is then gone on with.
+
+    Raises:
+        GraftganError: Something does not fit (nothing is written), or three trials in a row failed.
     """
+    search = search.located()
+    if not _SEARCH.is_in(destination, search):
+        check_search(search, device=device)
+        begun = SearchResult(settings_sha256=search.sha256())
+        _SEARCH.begin(destination, search, begun, "runs", "trials")
+    return resume_search(destination, budget=search.budget, device=device, observer=observer)
 
-    def __init__(self, count: int, earlier: list[float]) -> None:
-        self._left, self._earlier = count - len(earlier), earlier
-        self._measured: list[float] = []
 
-    def left(self) -> float | None:
-        """Return the seconds left, the run about to begin included; None: nothing to go by."""
-        known = self._measured or self._earlier
-        return self._left * sum(known) / len(known) if known else None
+def resume_search(
+    path: Path,
+    *,
+    budget: Budget | None = None,
+    device: str = "auto",
+    observer: SearchObserver | None = None,
+) -> SearchResult:
+    """Go on with a search, or help another process with it: no trial is run twice.
 
-    @contextmanager
-    def measuring(self) -> Generator[None]:
-        """Measure a run."""
-        begin = time.perf_counter()
-        yield
-        self._measured.append(time.perf_counter() - begin)
-        self._left -= 1
+    What was interrupted is gone on with, what failed is tried again, then new trials follow.
+    ``budget`` is what all trials together may cost from now on; None: as before.
+
+    Raises:
+        RunError: ``path`` holds no unchanged search, or three trials in a row failed.
+    """
+    search = _SEARCH.unchanged(path)
+    if budget is not None and budget != search.budget:
+        search = replace(search, budget=budget)
+        with TrialStore(path).locked():
+            write_text(path / _SEARCH.settings, to_toml(search))
+    return _Worker(search, path, device, observer or SearchObserver()).work()
+
+
+def check_search(search: PlanSearch, *, device: str = "auto") -> list[Proposal]:
+    """Check everything before a trial; return those that are known beforehand.
+
+    Raises:
+        GraftganError: Something is missing or does not fit.
+    """
+    if _is_shared():
+        raise RunError(
+            "a trial runs in one process; start it without torchrun. Several processes can share "
+            "a search: graftgan search --resume FOLDER in each"
+        )
+    search.check()
+    strategy = STRATEGIES[search.strategy](search, space_of(search), Path(os.devnull))
+    strategy.check()
+    known = strategy.known()
+    first = overridden(search.base, known[0].overrides if known else {})
+    _check(first, choose_hardware(device, first.training.precision))
+    return known
+
+
+class _Worker:
+    """One process at work on a search; there may be others."""
+
+    def __init__(
+        self, search: PlanSearch, path: Path, device: str, observer: SearchObserver
+    ) -> None:
+        self._search, self._path, self._device, self._observer = search, path, device, observer
+        self._space = space_of(search)
+        self._strategy = STRATEGIES[search.strategy](search, self._space, path)
+        self._strategy.check()
+        self._store = TrialStore(path)
+
+    def work(self) -> SearchResult:
+        """Run trials until there are none left, one is interrupted, or too many fail."""
+        with self._store.locked():
+            self._store.tidy()
+            self._store.reopen_failed()
+            self._strategy.begin(self._store.trials())
+        try:
+            return self._take_turns()
+        finally:
+            self._strategy.end()
+
+    def _take_turns(self) -> SearchResult:
+        failures = 0
+        while True:
+            with self._store.locked():
+                claim = self._store.claim(self._ask)
+            if claim is Pause.DONE:
+                return self._write(complete=True)
+            if isinstance(claim, Pause):
+                self._observer.waits()
+                time.sleep(_POLL_SECONDS)
+                continue
+            ended = self._run(*claim)
+            if ended.is_open or self._observer.stopped_by:
+                return self._write(complete=False)
+            failures = failures + 1 if ended.has_failed else 0
+            if failures == _FAILURES_IN_A_ROW:
+                raise RunError(
+                    f"{failures} trials in a row failed, the last with: {ended.message}; when that "
+                    f"is mended, go on with graftgan search --resume {self._path}"
+                )
+
+    def _ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
+        """Ask the strategy within the budget, then for reruns."""
+        asked: Proposal | Pause = Pause.DONE
+        if not is_spent(self._search.budget, trials):
+            asked = self._strategy.ask(trials)
+        return ask_to_confirm(self._search, trials) if asked is Pause.DONE else asked
+
+    def _run(self, trial: Trial, lock: FileLock) -> Trial:
+        """Run a trial or go on with it, and record how it ended; still open: interrupted."""
+
+        def judge(iteration: int, value: float) -> str:
+            if trial.stage == "confirm":
+                return ""
+            return self._strategy.scored(trial, iteration, self._search.cost(value))
+
+        try:
+            self._observer.trial_starts(trial, self._forecast())
+            self._observer.judge = judge
+            folder, failure = RunFolder(self._path / "runs" / trial.name), ""
+            begin = time.perf_counter()
+            if job_state(folder)[0] not in ENDED | {PRUNED}:  # else killed before its record
+                failure = _do(
+                    lambda: overridden(self._search.base, trial.overrides),
+                    folder,
+                    self._device,
+                    self._observer,
+                )
+            ended = replace(trial, wall=trial.wall + time.perf_counter() - begin)
+            state = folder.card().state if folder.card_file.is_file() else ""
+            if state != RunState.INTERRUPTED or failure:
+                ended = with_outcome(ended, self._search, folder, failure=failure)
+            with self._store.locked():
+                self._store.write(ended)
+                if not ended.is_open:
+                    self._strategy.tell(ended)
+            if not ended.is_open:
+                value = None if ended.cost is None else self._search.cost(ended.cost)
+                self._observer.trial_ended(ended, value)
+                self._write(complete=False)
+            return ended
+        finally:
+            lock.release()
+
+    def _forecast(self) -> Forecast:
+        """Return what is left; the trial that begins is counted as left."""
+        trials, budget, base = self._store.trials(), self._search.budget, self._search.base
+        ended = [trial for trial in trials if not trial.is_open]
+        seconds = sum(trial.wall for trial in ended) / len(ended) if ended else None
+        images = images_shown(base, base.training.iterations)
+        if ended:
+            images = sum(trial.images for trial in ended) // len(ended)
+        limits = [self._strategy.most(), budget.trials]
+        if budget.seconds is not None and seconds:
+            limits.append(-int(-budget.seconds // seconds))
+        if budget.images is not None and images:
+            limits.append(-(-budget.images // images))
+        known = [limit for limit in limits if limit is not None]
+        if not known:
+            return Forecast()
+        again = self._search.confirm_seeds * self._search.confirm_top
+        done = sum(trial.stage == "search" for trial in ended)
+        left = max(min(known) - done, 0) + max(again - (len(ended) - done), 0)
+        return Forecast(
+            trials=left, seconds=None if seconds is None else left * seconds, images=left * images
+        )
+
+    def _write(self, *, complete: bool) -> SearchResult:
+        with self._store.locked():
+            result = gather_result(
+                self._search,
+                self._space,
+                self._store.trials(),
+                importances=self._strategy.importances(),
+                complete=complete,
+            )
+            write_json(self._path / FOUND, to_plain(result))
+            if result.winner is not None:
+                text = winner_toml(self._search, result.trials[result.winner], score=result.score)
+                write_text(self._path / WINNER, text)
+            else:  # a trial may have won until new seeds were there
+                (self._path / WINNER).unlink(missing_ok=True)
+            write_search_report(self._path)
+        return result

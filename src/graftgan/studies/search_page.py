@@ -2,20 +2,24 @@
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from PIL import Image
 
-from graftgan.experiments.records import read_scores
-from graftgan.experiments.run_record import number
-from graftgan.reports.drawing import Panel, Point, in_words
+from graftgan.experiments.records import number, read_scores
+from graftgan.reports.drawing import (
+    LineStyle,
+    Panel,
+    Point,
+    bundle_svg,
+    heatmap_svg,
+    in_words,
+    scatter_svg,
+)
 from graftgan.reports.grid import EmbeddedPicture, embed
-from graftgan.reports.heatmap import heatmap_svg
 from graftgan.reports.page import duration, plain, render, share, short_name, write_page
-from graftgan.reports.scatter import LineStyle, bundle_svg, scatter_svg
-from graftgan.studies.response_surface import Cell
 from graftgan.studies.search_result import SearchResult, Surfaces, read_search_result
 from graftgan.studies.trials import FINISHED, PRUNED, Trial
 
@@ -41,21 +45,13 @@ TRIAL_HEADINGS = [
 
 
 def write_search_report(folder: Path, destination: Path | None = None) -> Path:
-    """Write one HTML file about a search, from ``search.json`` and its run folders.
-
-    Args:
-        folder: The folder of the search.
-        destination: The file to write; ``search.html`` in the folder by default.
-
-    Returns:
-        The file written.
+    """Write one HTML file about a search, ``search.html`` in its folder, and return its place.
 
     Raises:
         RunError: There is no search, or the page cannot be written.
     """
-    page = _page(folder, read_search_result(folder))
     destination = destination or folder / "search.html"
-    write_page(page, destination)
+    write_page(_page(folder, read_search_result(folder)), destination)
     return destination
 
 
@@ -66,15 +62,12 @@ def trial_rows(result: SearchResult) -> list[list[str]]:
     """
     trials = _by_number(result)
     order = [n for n in result.ranking if n in trials]
-    others = [n for n in trials if n not in order]
-    lines = [_row(trials[n], result) for n in [*order, *others]]
+    lines = [_row(trials[n], result) for n in [*order, *(n for n in trials if n not in order)]]
     source = result.source
     if source is not None and math.isfinite(value := number(source.mean)):
-        sign = -1 if result.better == "higher" else 1
-        ahead = [n for n in order if number(trials[n].cost) < sign * value]
-        shown = _shown(value)
-        row = ["–", "", source.variant, "", "", shown, shown, "0", "–", "0", "–"]
-        lines.insert(len(ahead), row)
+        ahead = sum(number(trials[n].cost) < _value(result, value) for n in order)
+        row = ["–", "", source.variant, "", "", _shown(value), _shown(value), "0", "–", "0", "–"]
+        lines.insert(ahead, row)
     return lines
 
 
@@ -101,17 +94,16 @@ def _page(folder: Path, result: SearchResult) -> str:
         says=result.says,
         notes=result.notes,
         grid=_grid(folder, result),
-        surfaces=_surfaces(
-            result,
-            result.surface,
-            {"best score": lambda cell: cell.best, "mean score": lambda cell: cell.mean},
-        ),
-        early=_surfaces(result, result.early, {"best score there": lambda cell: cell.best}),
+        surfaces=_surfaces(result, result.surface, {"best score": "best", "mean score": "mean"}),
+        early=_surfaces(result, result.early, {"best score there": "best"}),
         early_iteration=in_words(number(result.early_iteration)),
         front=_front(result),
         front_rows=_front_rows(result),
         curves=_curves(folder, result),
-        importances=_importances(result),
+        importances=[
+            [name, f"{100 * weight:.0f} %"]
+            for name, weight in sorted(result.importances.items(), key=lambda item: -item[1])
+        ],
         confirmed=_confirmed(result),
         headings=TRIAL_HEADINGS,
         table=trial_rows(result),
@@ -122,13 +114,13 @@ def _page(folder: Path, result: SearchResult) -> str:
 
 
 def _value(result: SearchResult, cost: float | None) -> float:
-    """Return the score that a cost stands for."""
+    """Return the score that a cost stands for, and the other way round."""
     sign = -1 if result.better == "higher" else 1
     return sign * number(cost)
 
 
-def _shown(value: float, digits: int = 4) -> str:
-    return in_words(value, digits=digits) if math.isfinite(value) else "–"
+def _shown(value: float) -> str:
+    return in_words(value, digits=4) if math.isfinite(value) else "–"
 
 
 def _row(trial: Trial, result: SearchResult) -> list[str]:
@@ -154,8 +146,7 @@ def _by_number(result: SearchResult) -> dict[int, Trial]:
 
 
 def _grid(folder: Path, result: SearchResult) -> EmbeddedPicture | None:
-    """Return the last sample grid of the winner."""
-    winner = None if result.winner is None else _by_number(result).get(result.winner)
+    winner = _by_number(result).get(-1 if result.winner is None else result.winner)
     if winner is None:
         return None
     grids = sorted((folder / "runs" / winner.name / "samples").glob("*.png"))
@@ -168,19 +159,14 @@ def _grid(folder: Path, result: SearchResult) -> EmbeddedPicture | None:
     return embed(grid, alt=alt, exact_up_to=_GRID_BYTES)
 
 
-def _surfaces(
-    result: SearchResult, surfaces: Surfaces, shown: Mapping[str, Callable[[Cell], float]]
-) -> list[Panel]:
-    """Return heat maps for each network, of what is ``shown`` of each field of a surface."""
+def _surfaces(result: SearchResult, surfaces: Surfaces, shown: Mapping[str, str]) -> list[Panel]:
+    """Return heat maps for each network, of the fields ``shown`` of each cell of a surface."""
     found: list[Panel] = []
     for role, cells in surfaces.items():
         size = len(result.layers.get(role, ()))
-        for words, cost in shown.items():
-            values = {
-                (cell.freeze, cell.tune): (_value(result, cost(cell)), cell.count) for cell in cells
-            }
+        for words, of in shown.items():
             svg = heatmap_svg(
-                values,
+                {(c.freeze, c.tune): (_value(result, getattr(c, of)), c.count) for c in cells},
                 size=size,
                 title=f"{role.capitalize()}: {words}",
                 x_label="k, layers fine-tuned",
@@ -213,7 +199,6 @@ def _front(result: SearchResult) -> Panel | None:
 
 def _front_rows(result: SearchResult) -> list[list[str]]:
     trials = _by_number(result)
-    members = [trials[n] for n in result.front if n in trials]
     return [
         [
             str(trial.number),
@@ -222,7 +207,7 @@ def _front_rows(result: SearchResult) -> list[list[str]]:
             share(number(trial.trainable), number(trial.parameters)),
             _shown(_value(result, trial.cost)),
         ]
-        for trial in members
+        for trial in (trials[n] for n in result.front if n in trials)
     ]
 
 
@@ -242,53 +227,37 @@ def _curves(folder: Path, result: SearchResult) -> Panel | None:
     if not lines:
         return None
     lines.sort(key=lambda line: line[1].width)  # the winner on top
-    svg = bundle_svg(
-        lines,
-        title=result.score or "score",
-        x_label="iteration",
-        y_label=f"score, {result.better} is better",
-    )
+    y_label = f"score, {result.better} is better"
+    svg = bundle_svg(lines, title=result.score or "score", x_label="iteration", y_label=y_label)
     caption = "" if result.winner is None else "Thick: the winner. "
     caption += "Thin: trials that reached the end. Dashed: those ended early."
     return Panel(svg=svg, caption=caption)
 
 
-def _importances(result: SearchResult) -> list[list[str]]:
-    ordered = sorted(result.importances.items(), key=lambda item: -item[1])
-    return [[name, f"{100 * value:.0f} %"] for name, value in ordered]
-
-
 def _confirmed(result: SearchResult) -> list[list[str]]:
-    trials = _by_number(result)
-    found: list[list[str]] = []
+    trials, found = _by_number(result), list[list[str]]()
     for entry in result.confirmed:
-        statistics = entry.statistics
-        mean, low, high = (number(v) for v in (statistics.mean, statistics.low, statistics.high))
+        told = entry.statistics
+        mean, low, high = (number(value) for value in (told.mean, told.low, told.high))
         trial = None if entry.trial is None else trials.get(entry.trial)
-        plan = "" if trial is None else trial.plan
         interval = f"[{in_words(low)}, {in_words(high)}]" if math.isfinite(low) else ""
         found.append(
             [
                 "–" if entry.trial is None else str(entry.trial),
-                plan or statistics.variant,
+                ("" if trial is None else trial.plan) or told.variant,
                 "–" if trial is None else _shown(_value(result, trial.cost)),
                 f"{_shown(mean)} {interval}".strip(),
-                ", ".join(map(str, statistics.seeds)),
-                statistics.verdict,
+                ", ".join(map(str, told.seeds)),
+                told.verdict,
             ]
         )
     return found
 
 
 def _commands(folder: Path, result: SearchResult) -> list[tuple[str, str]]:
-    place = shlex.quote(str(folder))
+    go_on = f"graftgan search --resume {shlex.quote(str(folder))}"
     commands = [("Written by", result.command)] if result.command else []
-    commands.append(
-        (
-            "Go on, or help another process with it",
-            f"graftgan search --resume {place}",
-        )
-    )
+    commands.append(("Go on, or help another process with it", go_on))
     if result.winner is not None:
         settings = shlex.quote(str(folder / "winner.toml"))
         commands.append(("Train the winner", f"graftgan transfer PICTURES --config {settings}"))

@@ -1,42 +1,60 @@
-"""What a search has found, and the winner as an experiment.
-
-``search.json`` is a :class:`SearchResult`: as it is written, so it is read back.
-"""
+"""What a search has found, as ``search.json`` is written and read back; the winner."""
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from graftgan.core.settings import Count, to_plain, to_toml
-from graftgan.experiments.experiment import Experiment
+from graftgan.core.settings import Count, Finite, to_plain, to_toml
+from graftgan.experiments.experiment import flat
 from graftgan.reports import in_words
-from graftgan.studies.comparison import Overrides, flat, overridden
+from graftgan.studies.comparison import Overrides, overridden
 from graftgan.studies.comparison_results import read_summary
-from graftgan.studies.plan_search import Budget, PlanSearch
-from graftgan.studies.reruns import Places, candidates, confirmed, new_seeds, places
-from graftgan.studies.response_surface import Cell, early_trials, pareto_front, surface
-from graftgan.studies.search_space import Space
+from graftgan.studies.plan_search import Budget, PlanSearch, Space
 from graftgan.studies.study_statistics import WITHIN, VariantStatistics
-from graftgan.studies.trial_store import spent
-from graftgan.studies.trials import FINISHED, PRUNED, Trial, ranked
-from graftgan.transfer import PRESETS
+from graftgan.studies.trials import (
+    FINISHED,
+    PRUNED,
+    Places,
+    Trial,
+    candidates,
+    confirmed,
+    new_seeds,
+    places,
+    ranked,
+    spent,
+)
+from graftgan.transfer import ACTIONS, PRESETS
 
 FOUND = "search.json"
 FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The trials with as many layers of a network of each kind, whatever they did to the other.
+
+    ``count`` trials froze i layers, modulated j, and trained k in full; ``best`` is their lowest
+    cost, ``mean`` that of all.
+    """
+
+    freeze: Count
+    modulate: Count
+    tune: Count
+    count: Count
+    best: Finite
+    mean: Finite
+
+
 Surfaces = Mapping[str, tuple[Cell, ...]]
 """By network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """Where a trial stands by new seeds alone.
-
-    Attributes:
-        trial: Its number; None: the untouched source.
-        statistics: Of its runs with the new seeds.
-    """
+    """Where a trial, or (None) the untouched source, stands by new seeds alone."""
 
     trial: Count | None = None
     statistics: VariantStatistics
@@ -44,68 +62,38 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A search as far as it is done; one that has not begun has its fingerprint alone.
-
-    Attributes:
-        settings_sha256: Of ``search.toml`` without its budget.
-        command: What wrote this last.
-        score: The name of the score that decides.
-        better: ``lower`` or ``higher``.
-        layers: Names of the layers of each network, input first.
-        searched: The networks that were searched.
-        budget: What it may cost.
-        spent: What it has cost, without the reruns.
-        trials: All, the reruns too.
-        surface: For each searched network, the costs over (i,k).
-        early_iteration: Where all trials can still be compared; None: all have reached the end.
-        early: For each searched network, the costs over (i,k) there.
-        front: Numbers of the trials on the Pareto front of score against trained numbers.
-        importances: How much each choice matters, where the strategy can tell.
-        ranking: Numbers of the trials with a score, the best first.
-        source: Where the untouched source stands among them; None: its score is not known.
-        confirmed: The best trials by new seeds, the best first.
-        winner: The number of the trial whose settings are ``winner.toml``; None: none has a score,
-            or none beats the untouched source.
-        shared: Settings that all trials have alike.
-        says: What was found, in sentences.
-        notes: What limits it, in sentences.
-        complete: Whether nothing is left to do.
-    """
+    """A search as far as it is done; one that has not begun has its fingerprint alone."""
 
     format: int = FORMAT
-    settings_sha256: str
-    command: str = ""
+    settings_sha256: str  # of ``search.toml`` without its budget
+    command: str = ""  # what wrote this last
     strategy: str = ""
     judge: str = ""
-    score: str = ""
+    score: str = ""  # the name of the score that decides, which is better ``lower`` or ``higher``
     better: str = "lower"
     iterations: Count = 0
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     searched: tuple[str, ...] = ()
     budget: Budget = field(default_factory=Budget)
-    spent: Budget = field(default_factory=Budget)
-    trials: tuple[Trial, ...] = ()
-    surface: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])
-    early_iteration: Count | None = None
-    early: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])
-    front: tuple[Count, ...] = ()
-    importances: Mapping[str, float] = field(default_factory=dict[str, float])
-    ranking: tuple[Count, ...] = ()
-    source: VariantStatistics | None = None
-    confirmed: tuple[Confirmed, ...] = ()
-    winner: Count | None = None
-    shared: Overrides = field(default_factory=dict[str, Any])
-    says: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    complete: bool = False
+    spent: Budget = field(default_factory=Budget)  # what it has cost, without the reruns
+    trials: tuple[Trial, ...] = ()  # all, the reruns too
+    surface: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i,k), by network
+    early_iteration: Count | None = None  # where all still compare; None: all reached the end
+    early: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i,k) there
+    front: tuple[Count, ...] = ()  # of score against trained numbers
+    importances: Mapping[str, float] = field(default_factory=dict[str, float])  # shares of 1
+    ranking: tuple[Count, ...] = ()  # numbers of the trials with a score, the best first
+    source: VariantStatistics | None = None  # where it stands, if its score is known
+    confirmed: tuple[Confirmed, ...] = ()  # the best trials by new seeds, the best first
+    winner: Count | None = None  # the trial whose settings are winner.toml, if one beats the source
+    shared: Overrides = field(default_factory=dict[str, Any])  # settings that all trials have alike
+    says: tuple[str, ...] = ()  # what was found, in sentences
+    notes: tuple[str, ...] = ()  # what limits it, in sentences
+    complete: bool = False  # whether nothing is left to do
 
 
 def read_search_result(folder: Path) -> SearchResult:
-    """Return what a search has found.
-
-    Raises:
-        RunError: It is not there, or damaged.
-    """
+    """Return what a search has found; raise RunError if it is not there, or damaged."""
     return read_summary(SearchResult, folder / FOUND, what="search", verb="search")
 
 
@@ -156,19 +144,14 @@ def gather_result(
     )
 
 
-def winning_experiment(search: PlanSearch, trial: Trial) -> Experiment:
-    """Return the experiment of a trial, ready to be run."""
-    return overridden(search.base, trial.overrides)
-
-
 def winner_toml(search: PlanSearch, trial: Trial, *, score: str) -> str:
     """Return the winner's experiment file."""
-    value = "" if trial.cost is None else f", {score} {in_words(_value(search, trial.cost))}"
+    value = "" if trial.cost is None else f", {score} {in_words(search.cost(trial.cost))}"
     return (
         f"# Found by graftgan search --strategy {search.strategy}: trial {trial.number}{value}.\n"
         f"# {trial.plan}\n"
         "# Use: graftgan transfer PICTURES --config winner.toml\n"
-        f"{to_toml(winning_experiment(search, trial))}"
+        f"{to_toml(overridden(search.base, trial.overrides))}"
     )
 
 
@@ -183,11 +166,6 @@ def _winner(order: Sequence[Trial], found: Places, again: Places) -> Trial | Non
 
 def _is_measured(again: Places) -> bool:
     return any(statistics.mean is not None for _, statistics in again)
-
-
-def _value(search: PlanSearch, cost: float) -> float:
-    """Return the score that a cost stands for; the two differ in sign or not at all."""
-    return search.cost(cost)
 
 
 def _says(
@@ -207,25 +185,23 @@ def _says(
     assert best.cost is not None  # ranked
     sentences = [
         f"Of {len(order)} trials with a score, trial {best.number} has the best {where}: "
-        f"{in_words(_value(search, best.cost))} with {best.plan}."
+        f"{in_words(search.cost(best.cost))} with {best.plan}."
     ]
     preset = next((trial for trial in order if trial.why in PRESETS), best)
     if preset is not best and preset.cost is not None:
-        value = in_words(_value(search, preset.cost))
+        value = in_words(search.cost(preset.cost))
         sentences.append(f"The best preset, {preset.why} (trial {preset.number}), has {value}.")
     for number, statistics in found:
         if number is None and statistics.mean is not None:
             sentences.append(f"The untouched source has {in_words(statistics.mean)}.")
-    for number, statistics in again:
-        if statistics.mean is None or statistics.low is None or statistics.high is None:
-            continue
-        interval = f"{in_words(statistics.low)} to {in_words(statistics.high)}"
-        told = ", within noise of the best" if statistics.verdict == WITHIN else ""
-        what = "the untouched source" if number is None else f"trial {number}"
-        sentences.append(
-            f"With new seeds, {what} has {in_words(statistics.mean)} (95 % interval "
-            f"{interval}, {len(statistics.seeds)} seeds{told})."
-        )
+    for number, told in again:
+        if told.mean is not None and told.low is not None and told.high is not None:
+            what = "the untouched source" if number is None else f"trial {number}"
+            noise = ", within noise of the best" if told.verdict == WITHIN else ""
+            sentences.append(
+                f"With new seeds, {what} has {in_words(told.mean)} (95 % interval "
+                f"{in_words(told.low)} to {in_words(told.high)}, {len(told.seeds)} seeds{noise})."
+            )
     if winner is not None:
         last = f"winner.toml holds the settings of trial {winner.number}: {winner.plan}."
     else:
@@ -279,3 +255,53 @@ def _notes(
             "it passes by may be better."
         )
     return notes
+
+
+def surface(trials: Sequence[Trial], network: str) -> list[Cell]:
+    """Return a cell for each (i,k) of a network that has a trial with a score.
+
+    Layers are counted, wherever they lie: a plan that is no split falls into the cell of the split
+    with as many layers of each kind.
+    """
+    costs: dict[tuple[int, int, int], list[float]] = {}
+    for trial in trials:
+        if trial.cost is not None and network in trial.actions:
+            costs.setdefault(counts_of(trial.actions[network]), []).append(trial.cost)
+    return [Cell(*ijk, len(of), min(of), fmean(of)) for ijk, of in sorted(costs.items())]
+
+
+def early_trials(trials: Sequence[Trial], sign: int) -> tuple[int, list[Trial]]:
+    """Return the last iteration that every scored trial has reached, and the trials as they stood.
+
+    Where trials were ended early, this is where all of them can be compared. Iteration 0, which is
+    the untouched source, does not count; 0 is returned where there is no other. A score times
+    ``sign`` is a cost.
+    """
+    curves = [(trial, dict(trial.curve)) for trial in trials if len(trial.curve) > 1]
+    reached = [set(curve) - {0} for _, curve in curves]
+    last = max(set.intersection(*reached), default=0) if reached else 0
+    found = [replace(trial, cost=sign * curve[last]) for trial, curve in curves if last]
+    return last, found
+
+
+def counts_of(actions: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return how many layers are frozen, modulated, and trained in full."""
+    frozen = sum(action == "freeze" for action in actions.values())
+    modulated = sum(ACTIONS[action].modulates for action in actions.values())
+    return frozen, modulated, len(actions) - frozen - modulated
+
+
+def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that no other beats in both, fewer trained numbers first.
+
+    One trial beats another if it trains no more numbers and scores no worse, and is better in one.
+    Of trials that are equal in both, the first is kept.
+    """
+    measured = [trial for trial in trials if trial.trainable is not None]
+    front: list[Trial] = []
+    lowest = float("inf")
+    for trial in sorted(ranked(measured), key=lambda trial: trial.trainable or 0):
+        if trial.cost is not None and trial.cost < lowest:
+            front.append(trial)
+            lowest = trial.cost
+    return front

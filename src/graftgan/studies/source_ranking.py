@@ -3,26 +3,20 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from graftgan.core.errors import GraftganError, SettingsError
-from graftgan.core.progress import Progress, silent
+from graftgan.core.errors import GraftganError, Progress, SettingsError, silent
 from graftgan.core.randomness import Randomness, some_of
 from graftgan.core.settings import read_lines
 from graftgan.experiments.records import ScoreRecord, read_scores
-from graftgan.metrics import (
-    METRICS,
-    Estimate,
-    Extractor,
-    ExtractorSettings,
-    Features,
-    Resampling,
-    build_extractor,
-    features_of,
-)
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.feature_cache import features_of
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source, source_folders
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, load_image_set
@@ -34,24 +28,14 @@ _LEAST_RUNS, _LEAST_STARTS = 10, 3  # before anything is expected of a new one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedSource:
-    """What is known of one source for a target.
-
-    Attributes:
-        name: Of the source.
-        recall: Share of the target's pictures that lie within the source's samples.
-        kid: Kernel distance between the source's samples and the target.
-        vendi: Effective number of different pictures among the source's samples.
-        expected: The KID that a transfer is expected to end with, and its 95 % prediction interval;
-            None where too few finished runs are known.
-        reason: Why it stands where it stands, in one line.
-    """
+    """What is known of one source for a target."""
 
     name: str
-    recall: Estimate
-    kid: Estimate
-    vendi: Estimate
-    expected: Estimate | None = None
-    reason: str = ""
+    recall: Estimate  # share of the target's pictures that lie within the source's samples
+    kid: Estimate  # kernel distance between the source's samples and the target
+    vendi: Estimate  # effective number of different pictures among the source's samples
+    expected: Estimate | None = None  # KID after a transfer, with its 95 % prediction interval
+    reason: str = ""  # why it stands where it stands, in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +48,10 @@ class _RecordedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Sources for a target, the most promising first.
+    """Sources for a target, the most promising first, by so many samples and pictures.
 
-    Attributes:
-        candidates: Ranked.
-        unusable: By the name of a source, why it could not be looked at.
-        learnt_from: Finished runs that the expectations come from.
-        samples: Drawn from each source.
-        pictures: Of the target.
+    ``unusable`` says of other sources why they could not be looked at, ``learnt_from`` how many
+    finished runs the expectations come from.
     """
 
     candidates: tuple[RankedSource, ...]
@@ -109,30 +89,44 @@ def rank_sources(
     here: few and varied samples have balls so wide that they recall a target they look nothing
     like.
 
-    Args:
-        pictures: The target: a folder, zip or npz.
-        names: Sources by name or folder; None: all local ones.
-        learn_from: Run folders, folders of them, or recorded results, for expectations.
-        samples: Drawn from each source.
-        most_pictures: At most so many of the target are looked at.
-        network: Makes the features.
-        seed: Of latents, choice and resamples.
-        device: Where networks compute.
-        progress: Shows how far it is.
+    Of the target, a folder, zip or npz, at most ``most_pictures`` are looked at, and as many
+    ``samples`` of each source; without ``names`` all local ones. Expectations are learnt from run
+    folders, folders of them, or recorded results.
 
     Raises:
         GraftganError: The target cannot be read, or no source can be used.
     """
     names = list(source_folders()) if names is None else names
     extractor = build_extractor(network or ExtractorSettings())
-    look = _Look(pictures, extractor, most_pictures, seed, device, progress)
     experience = experience_in(learn_from, score=f"KID({extractor.name})")
+    targets: dict[tuple[int, int], Features] = {}
     found: list[RankedSource] = []
     unusable: dict[str, str] = {}
+
+    def look(images: torch.Tensor, what: str) -> Features:
+        return features_of(images, extractor, device=device, progress=partial(progress, what))
+
+    def target_for(resolution: int, channels: int) -> Features:
+        """Return the features of the pictures at the size and with the colours of a source."""
+        key = (resolution, channels)
+        if key not in targets:
+            settings = DataSettings(channels=channels)
+            whole = load_image_set(pictures, settings, resolution=resolution, seed=seed).pictures
+            rng = Randomness(seed).generator("pictures to rank sources by")
+            chosen = some_of(whole, most_pictures, rng)
+            targets[key] = look(chosen, f"pictures of {pictures.name}")
+        return targets[key]
+
     for position, name in enumerate(names):
         progress("sources", position, len(names))
         try:
-            found.append(look.at(name, samples, experience))
+            source = open_source(name)
+            architecture = source.card.architecture
+            target = target_for(architecture.resolution, architecture.channels)
+            latents = latents_for(architecture, samples, seed=seed)
+            drawn = generate(source.pair.generator, latents)
+            features = look(drawn, f"samples of {source.card.name}")
+            found.append(_ranked_source(name, features, target, Resampling(seed=seed), experience))
         except GraftganError as error:
             unusable[name] = str(error)
     progress("sources", len(names), len(names))
@@ -144,8 +138,23 @@ def rank_sources(
         unusable=unusable,
         learnt_from=len(experience),
         samples=samples,
-        pictures=look.count,
+        pictures=len(list(targets.values())[-1]),
     )
+
+
+def _ranked_source(
+    name: str,
+    features: Features,
+    target: Features,
+    resampling: Resampling,
+    experience: Sequence[Experience],
+) -> RankedSource:
+    """Return what is known of a source by its samples, before it has a place."""
+    (kid,) = METRICS["kid"].measure(features, target, resampling).values()
+    recall = recall_of(target, features, resampling)
+    (vendi,) = METRICS["vendi"].measure(features, target, resampling).values()
+    expected = expected_after(kid.value, experience)
+    return RankedSource(name=name, recall=recall, kid=kid, vendi=vendi, expected=expected)
 
 
 def experience_in(places: Iterable[Path], *, score: str) -> list[Experience]:
@@ -154,16 +163,30 @@ def experience_in(places: Iterable[Path], *, score: str) -> list[Experience]:
     A place is a run folder, a folder of run folders at any depth, or a ``.jsonl`` file of recorded
     runs. What cannot be read says nothing.
     """
-    found: list[tuple[str, float, float]] = []
+    found: list[Experience] = []
     for place in places:
         if place.is_file():
             runs, _ = read_lines(_RecordedRun, place)
-            found += _of_lines(run.scores for run in runs if "source" in run.settings)
+            for run in runs:
+                found += _of_lines(run.scores, score) if "source" in run.settings else []
             continue
         for card in sorted(place.rglob("experiment.toml")) if place.is_dir() else []:
             if (card.parent / "adapter.safetensors").is_file():  # of transfers that have ended
-                found += _of_lines([read_scores(card.parent / "metrics.jsonl")[0]])
-    return [Experience(before, after) for name, before, after in found if name == score]
+                found += _of_lines(read_scores(card.parent / "metrics.jsonl")[0], score)
+    return found
+
+
+def _of_lines(lines: Iterable[ScoreRecord], score: str) -> list[Experience]:
+    """Return what a run went through, if it has the ``score`` of its source and of its end."""
+    curve = {
+        line.iteration: line.value
+        for line in lines
+        if line.name == score
+        and line.is_own
+        and line.iteration is not None
+        and line.value is not None
+    }
+    return [Experience(curve[0], curve[max(curve)])] if 0 in curve and len(curve) > 1 else []
 
 
 def expected_after(before: float, experience: Sequence[Experience]) -> Estimate | None:
@@ -191,108 +214,24 @@ def expected_after(before: float, experience: Sequence[Experience]) -> Estimate 
     return Estimate(value, value - half, value + half)
 
 
-class _Look:
-    """Looks at one source after the other beside the same pictures."""
-
-    def __init__(
-        self,
-        pictures: Path,
-        extractor: Extractor,
-        most: int,
-        seed: int,
-        device: str,
-        progress: Progress,
-    ) -> None:
-        self._path, self._extractor, self._most = pictures, extractor, most
-        self._seed, self._device, self._progress = seed, device, progress
-        self._targets: dict[tuple[int, int], Features] = {}
-        self._resampling = Resampling(seed=seed)
-        self.count = 0
-
-    def at(self, name: str, samples: int, experience: Sequence[Experience]) -> RankedSource:
-        """Return what is to be known of the source ``name``.
-
-        Raises:
-            GraftganError: It cannot be loaded, or pictures and samples cannot be measured.
-        """
-        source = open_source(name)
-        architecture = source.card.architecture
-        target = self._target(architecture.resolution, architecture.channels)
-        drawn = generate(source.pair.generator, latents_for(architecture, samples, seed=self._seed))
-        features = self._features(drawn, f"samples of {source.card.name}")
-        kid = self._measure("kid", features, target)
-        return RankedSource(
-            name=name,
-            recall=recall_of(target, features, self._resampling),
-            kid=kid,
-            vendi=self._measure("vendi", features, target),
-            expected=expected_after(kid.value, experience),
-        )
-
-    def _target(self, resolution: int, channels: int) -> Features:
-        """Return the features of the pictures at the size and with the colours of a source."""
-        key = (resolution, channels)
-        if key not in self._targets:
-            settings = DataSettings(channels=channels)
-            whole = load_image_set(
-                self._path, settings, resolution=resolution, seed=self._seed
-            ).pictures
-            rng = Randomness(self._seed).generator("pictures to rank sources by")
-            chosen = some_of(whole, self._most, rng)
-            self._targets[key] = self._features(chosen, f"pictures of {self._path.name}")
-            self.count = len(chosen)
-        return self._targets[key]
-
-    def _features(self, pictures: torch.Tensor, what: str) -> Features:
-        return features_of(
-            pictures,
-            self._extractor,
-            device=self._device,
-            progress=lambda done, total: self._progress(what, done, total),
-        )
-
-    def _measure(self, metric: str, features: Features, target: Features) -> Estimate:
-        (estimate,) = METRICS[metric].measure(features, target, self._resampling).values()
-        return estimate
-
-
 def _ranked(found: Sequence[RankedSource]) -> tuple[RankedSource, ...]:
-    """Return the candidates in order, each with its reason."""
     nearest = min(found, key=lambda one: one.kid.value)
     level = [one for one in found if one.kid.low <= nearest.kid.high]
     behind = [one for one in found if one not in level]
     level.sort(key=lambda one: (-one.recall.value, one.kid.value))
     behind.sort(key=lambda one: one.kid.value)
-    most_diverse = max(found, key=lambda one: one.vendi.value).name
-    diverse = most_diverse if len(found) > 1 else ""
-    return tuple(
-        replace(one, reason=_reason(one, place, level, diverse))
-        for place, one in enumerate([*level, *behind])
-    )
-
-
-def _reason(one: RankedSource, place: int, level: Sequence[RankedSource], most_diverse: str) -> str:
-    if one not in level:
-        words = "farther by KID"
-    elif len(level) == 1:
-        words = "the nearest by KID"
-    elif place == 0:
-        words = f"of {len(level)} as near by KID, the one that recalls the most"
-    else:
-        words = "as near by KID as the first, within noise, and recalls no more"
-    recalled = f"; recalls {one.recall.value:.0%} of the pictures" if one.recall.value else ""
-    return f"{words}{recalled}{'; the most diverse' if one.name == most_diverse else ''}"
-
-
-def _of_lines(runs: Iterable[Sequence[ScoreRecord]]) -> list[tuple[str, float, float]]:
-    """Return (name, before, after) of each score of each run that has both."""
-    found: list[tuple[str, float, float]] = []
-    for lines in runs:
-        values: dict[str, dict[int, float]] = {}
-        for line in lines:
-            if line.iteration is not None and line.value is not None and line.is_own:
-                values.setdefault(line.name, {})[line.iteration] = line.value
-        for name, curve in values.items():
-            if 0 in curve and len(curve) > 1:
-                found.append((name, curve[0], curve[max(curve)]))
-    return found
+    most_diverse = max(found, key=lambda one: one.vendi.value).name if len(found) > 1 else ""
+    ordered: list[RankedSource] = []
+    for place, one in enumerate([*level, *behind]):
+        if one not in level:
+            words = "farther by KID"
+        elif len(level) == 1:
+            words = "the nearest by KID"
+        elif place == 0:
+            words = f"of {len(level)} as near by KID, the one that recalls the most"
+        else:
+            words = "as near by KID as the first, within noise, and recalls no more"
+        words += f"; recalls {one.recall.value:.0%} of the pictures" if one.recall.value else ""
+        words += "; the most diverse" if one.name == most_diverse else ""
+        ordered.append(replace(one, reason=words))
+    return tuple(ordered)

@@ -7,8 +7,8 @@ from statistics import fmean, stdev
 
 from graftgan.core.errors import ScoreError
 from graftgan.core.settings import Count, Whole
-from graftgan.metrics import Score, compare
-from graftgan.metrics import ScoreComparison as Difference
+from graftgan.metrics.score import Score, compare
+from graftgan.metrics.score import ScoreComparison as Difference
 
 BEST, WITHIN, WORSE, BETTER = "best", "within noise", "worse", "better"
 UNKNOWN, NO_VALUE = "cannot be compared", "no score"
@@ -19,11 +19,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceScores:
-    """The untouched source of a variant.
+    """The untouched source of a variant: its row beside the variants, which several may share.
 
-    Attributes:
-        row: What it is called where it stands beside the variants; those that share it share a row.
-        scores: Its own, by seed, from the runs of the variant; empty where these do not have it.
+    The scores are those by seed that the runs of the variant have.
     """
 
     row: str = SOURCE
@@ -34,35 +32,23 @@ class SourceScores:
 class VariantStatistics:
     """Where one variant stands, or an untouched source among them.
 
-    Attributes:
-        variant: Its name.
-        seeds: Those whose runs have a value.
-        mean: Over these seeds; None without any.
-        low: Lower end of the interval: of the mean over seeds (Student's t), or with one seed of
-            the pictures drawn from that one run (bootstrap).
-        high: Upper end.
-        difference: The variant less the best, over the seeds that both have.
-        paired: How many seeds that are; with one the interval is that of two independent runs.
-        verdict: ``best``; ``within noise``, ``worse`` or ``better`` than the best;
-            ``cannot be compared``; ``no score``; of the best, ``first, but no winner`` where no
-            variant beats its source.
-        why: What keeps it from being compared.
-        is_source: Whether it is a source, which is no variant.
-        beats_source: Whether the variant is better than its source, not within noise, over the
-            seeds that both have; None: no score of the source is known.
+    The interval is that of the mean over seeds (Student's t), or with one seed of the pictures
+    drawn from that one run (bootstrap). The verdict is ``best``; ``within noise``, ``worse`` or
+    ``better`` than the best; ``cannot be compared``; ``no score``; of the best, ``first, but no
+    winner`` where no variant beats its source.
     """
 
     variant: str
-    seeds: tuple[Whole, ...] = ()
-    mean: float | None = None
+    seeds: tuple[Whole, ...] = ()  # those whose runs have a value
+    mean: float | None = None  # over the seeds
     low: float | None = None
     high: float | None = None
-    difference: Difference | None = None
-    paired: Count = 0
+    difference: Difference | None = None  # the variant less the best, over the seeds that both have
+    paired: Count = 0  # seeds that both have; one: two independent runs
     verdict: str = NO_VALUE
-    why: str = ""
-    is_source: bool = False
-    beats_source: bool | None = None
+    why: str = ""  # what keeps it from being compared
+    is_source: bool = False  # whether it is a source, which is no variant
+    beats_source: bool | None = None  # beyond noise; None: no score of the source is known
 
 
 def variant_statistics(
@@ -70,12 +56,8 @@ def variant_statistics(
 ) -> list[VariantStatistics]:
     """Rank variants and their sources by the mean of their scores; compare each with the best.
 
-    Args:
-        scores: By variant and seed; a seed is missing where its run has no score.
-        sources: By variant, for those that began with one.
-
-    Returns:
-        The best first; variants without any score last.
+    Scores are by variant and seed, sources by variant. The best comes first; variants without any
+    score are last.
     """
     found = {name: _finite(by_seed) for name, by_seed in scores.items()}
     measured = {name: by_seed for name, by_seed in found.items() if by_seed}
@@ -84,7 +66,10 @@ def variant_statistics(
         return without
     better = next(iter(next(iter(measured.values())).values())).better
     sign = -1 if better == "higher" else 1
-    untouched = _rows(sources or {})
+    untouched: dict[str, dict[int, Score]] = {}  # from the first variant that has the seed
+    for source in (sources or {}).values():
+        by_seed = _finite(source.scores) | untouched.get(source.row, {})
+        untouched |= {source.row: by_seed} if by_seed else {}
     everything = {**untouched, **measured}  # a source comes before what is only as good
     means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in everything.items()}
     order = sorted(everything, key=lambda name: sign * means[name])
@@ -144,14 +129,6 @@ def _finite(scores: Mapping[int, Score]) -> dict[int, Score]:
     return {seed: score for seed, score in scores.items() if isfinite(score.value)}
 
 
-def _rows(sources: Mapping[str, SourceScores]) -> dict[str, dict[int, Score]]:
-    """Return the scores of each source by seed, from the first variant that has one."""
-    rows: dict[str, dict[int, Score]] = {}
-    for source in sources.values():
-        rows[source.row] = {**_finite(source.scores), **rows.get(source.row, {})}
-    return {row: by_seed for row, by_seed in rows.items() if by_seed}
-
-
 def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> bool | None:
     if not began:
         return None
@@ -165,41 +142,29 @@ def _beats(own: Mapping[int, Score], began: Mapping[int, Score], sign: int) -> b
 def _statistics(
     name: str, scores: Mapping[str, Mapping[int, Score]], best: str, sign: int
 ) -> VariantStatistics:
-    own = scores[name]
+    own, shared = scores[name], sorted(scores[name].keys() & scores[best].keys())
     if len(own) == 1:
         (only,) = own.values()
         mean, low, high = only.value, only.low, only.high
     else:
         mean, low, high = mean_interval([score.value for score in own.values()])
-    shared = sorted(own.keys() & scores[best].keys())
-    difference, verdict, why = None, BEST, ""
-    if name != best:
-        try:
-            difference = _difference(own, scores[best], shared)
-            verdict = _verdict(difference, sign)
-        except ScoreError as error:
-            verdict, why = UNKNOWN, str(error)
-    return VariantStatistics(
-        variant=name,
-        seeds=tuple(sorted(own)),
-        mean=mean,
-        low=low,
-        high=high,
-        difference=difference,
-        paired=0 if difference is None else len(shared),
-        verdict=verdict,
-        why=why,
+    found = VariantStatistics(
+        variant=name, seeds=tuple(sorted(own)), mean=mean, low=low, high=high, verdict=BEST
     )
+    if name == best:
+        return found
+    try:
+        difference = _difference(own, scores[best], shared)
+    except ScoreError as error:
+        return replace(found, verdict=UNKNOWN, why=str(error))
+    verdict = _verdict(difference, sign)
+    return replace(found, difference=difference, paired=len(shared), verdict=verdict)
 
 
 def _difference(
     one: Mapping[int, Score], best: Mapping[int, Score], shared: Sequence[int]
 ) -> Difference:
-    """Return the first less the second, paired by seed.
-
-    Raises:
-        ScoreError: They share no seed, or were measured differently.
-    """
+    """Return the first less the second, paired by seed; ScoreError: they do not compare."""
     if not shared:
         raise ScoreError("no seed has a score of both")
     pairs = [compare(one[seed], best[seed]) for seed in shared]  # refuses unlike protocols

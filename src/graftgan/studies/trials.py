@@ -1,96 +1,80 @@
-"""One run of a search, and its record on disk."""
+"""The runs of a search: their records on disk, who does which, and the best of them run again.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+Several processes may share a search, and any may be killed. The best of many noisy scores is a
+lucky one, so the best trials are run again with new seeds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
 from math import isfinite
 from pathlib import Path
 from typing import Literal
 
 from graftgan.core.errors import RunError
-from graftgan.core.files import write_json
+from graftgan.core.files import FileLock, remove_partial, write_json
 from graftgan.core.settings import Count, Seconds, read_record, to_plain
-from graftgan.experiments.records import read_plan, read_scores
-from graftgan.experiments.run_card import RunState
+from graftgan.experiments.records import RunState, read_plan, read_scores
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.metrics import Score
+from graftgan.metrics.score import Score
 from graftgan.runs.scorer import best_iteration, source_scores
 from graftgan.studies.comparison import Overrides
 from graftgan.studies.comparison_results import deciding_score, images_shown
-from graftgan.studies.plan_search import PlanSearch
+from graftgan.studies.plan_search import Budget, PlanSearch
+from graftgan.studies.study_statistics import (
+    SourceScores,
+    VariantStatistics,
+    nothing_wins,
+    variant_statistics,
+)
 
 Stage = Literal["search", "confirm"]
 OPEN, FINISHED, PRUNED, FAILED = "open", "finished", "pruned", "failed"
 
 
+class Pause(Enum):
+    """Why there is nothing to try."""
+
+    WAIT = "trials under way must end first"
+    DONE = "there is nothing left to try"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What to try next.
+    """What to try next."""
 
-    Attributes:
-        overrides: The settings in which it differs from the base.
-        why: In a few words, for the table.
-        reference: What the strategy itself calls it.
-        stage: What it is for.
-        of: The trial that it repeats with another seed.
-    """
-
-    overrides: Overrides
-    why: str
-    reference: int | None = None
-    stage: Stage = "search"
-    of: int | None = None
+    overrides: Overrides  # the settings in which it differs from the base
+    why: str  # in a few words, for the table
+    reference: int | None = None  # what the strategy itself calls it
+    stage: Stage = "search"  # what it is for
+    of: int | None = None  # the trial that it repeats with another seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One run of a search.
+    """One run of a search: what was proposed, and what came of it."""
 
-    Attributes:
-        number: Counts up from 0; names its folder in ``runs/``.
-        overrides: The settings in which it differs from the base.
-        why: Why it is tried.
-        reference: What the strategy calls it.
-        stage: Whether it searches, or confirms another trial.
-        of: The trial that it confirms.
-        state: ``open`` until it has ended; then as on the card of its run, or ``failed``.
-        message: Why it ended early.
-        plan: In the notation, every layer spelled out.
-        actions: By network and layer.
-        cost: The score it counts by, less is better; None where it has none.
-        end: Its score at the end; None where it did not get there.
-        best: Its score at its best checkpoint.
-        best_iteration: Where that is.
-        untouched: The score of its source as it comes; None where it began with something else.
-        curve: Iterations with the score that decides, as it went.
-        iteration: Reached.
-        images: Real pictures shown.
-        seconds: In the training loop.
-        wall: In all that it took, over the sessions that ended orderly.
-        trainable: Numbers that the plan lets train.
-        parameters: All numbers of both networks.
-    """
-
-    number: Count
+    number: Count  # counts up from 0; names its folder in ``runs/``
     overrides: Overrides
     why: str
     reference: Count | None = None
     stage: Stage = "search"
     of: Count | None = None
-    state: str = OPEN
-    message: str = ""
-    plan: str = ""
+    state: str = OPEN  # ``open`` until it has ended; then as on the card of its run, or ``failed``
+    message: str = ""  # why it ended early
+    plan: str = ""  # in the notation, every layer spelled out
     actions: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    cost: float | None = None
-    end: Score | None = None
-    best: Score | None = None
+    cost: float | None = None  # the score it counts by, less is better; None where it has none
+    end: Score | None = None  # its score at the end; None where it did not get there
+    best: Score | None = None  # its score at its best checkpoint, ``best_iteration``
     best_iteration: Count | None = None
-    untouched: Score | None = None
-    curve: tuple[tuple[Count, float], ...] = ()
-    iteration: Count = 0
-    images: Count = 0
-    seconds: Seconds = 0.0
-    wall: Seconds = 0.0
-    trainable: Count | None = None
+    untouched: Score | None = None  # of its source as it comes; None: it began with something else
+    curve: tuple[tuple[Count, float], ...] = ()  # scores that decide
+    iteration: Count = 0  # reached
+    images: Count = 0  # real pictures shown
+    seconds: Seconds = 0.0  # in the training loop
+    wall: Seconds = 0.0  # in all that it took, over the sessions that ended orderly
+    trainable: Count | None = None  # numbers that the plan lets train, of all parameters
     parameters: Count | None = None
 
     @property
@@ -109,38 +93,66 @@ class Trial:
         return self.state == OPEN
 
 
-def read_trials(folder: Path) -> list[Trial]:
-    """Return every trial, in the order of their numbers.
+class TrialStore:
+    """Hands out trials, under the lock of the whole search.
 
-    Raises:
-        RunError: A record is damaged.
+    Each has a record and a lock. A record that is open while nobody holds its lock belongs to a
+    process that was stopped or killed: the next process resumes it.
     """
-    files = sorted(folder.glob("[0-9]*.json"))
-    remedy = "restore it, or remove it and its folder in runs/ to try another in its place"
-    return [read_record(Trial, file, error=RunError, remedy=remedy) for file in files]
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._trials = path, path / "trials"
 
-def write_trial(folder: Path, trial: Trial) -> None:
-    """Write the record of a trial, whole."""
-    write_json(folder / f"{trial.name}.json", to_plain(trial))
+    def locked(self) -> FileLock:
+        """Return the lock of the whole search, to be held for moments only."""
+        return FileLock(self._path / "search.lock")
+
+    def trials(self) -> list[Trial]:
+        """Return every trial, in the order of their numbers; raise RunError if one is damaged."""
+        files = sorted(self._trials.glob("[0-9]*.json"))
+        remedy = "restore it, or remove it and its folder in runs/ to try another in its place"
+        return [read_record(Trial, file, error=RunError, remedy=remedy) for file in files]
+
+    def write(self, trial: Trial) -> None:
+        """Write a record, whole."""
+        write_json(self._trials / f"{trial.name}.json", to_plain(trial))
+
+    def claim(
+        self, ask: Callable[[Sequence[Trial]], Proposal | Pause]
+    ) -> tuple[Trial, FileLock] | Pause:
+        """Return a trial that was left, or the next one; its lock is held."""
+        trials = self.trials()
+        for trial in trials:
+            lock = FileLock(self._trials / f"{trial.name}.lock")
+            if trial.is_open and lock.acquire(wait=False):
+                return trial, lock
+        asked = ask(trials)
+        if isinstance(asked, Pause):
+            return asked
+        proposed = {field.name: getattr(asked, field.name) for field in fields(asked)}
+        trial = Trial(number=len(trials), **proposed)
+        lock = FileLock(self._trials / f"{trial.name}.lock")
+        lock.acquire(wait=True)
+        self.write(trial)
+        return trial, lock
+
+    def reopen_failed(self) -> None:
+        """Let trials that failed be tried again."""
+        for trial in self.trials():
+            if trial.has_failed:
+                self.write(replace(trial, state=OPEN, message=""))
+
+    def tidy(self) -> None:
+        """Remove what killed writers left."""
+        remove_partial(self._path)
+        remove_partial(self._trials)
 
 
 def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: str) -> Trial:
-    """Return the trial with what its run folder says.
-
-    Args:
-        trial: Which has run.
-        search: Says how it is judged.
-        run: Its folder; may be missing where it failed at once.
-        failure: What went wrong; empty: nothing did.
-
-    Raises:
-        RunError: A file of the run is damaged.
-    """
+    """Return the trial with what its run folder says, and the ``failure``, if there was one."""
     if not run.experiment_file.is_file():
         return replace(trial, state=FAILED, message=failure)
-    card, experiment = run.card(), run.experiment()
-    plan = read_plan(run.path)
+    card, plan = run.card(), read_plan(run.path)
     file, iteration = run.path / "metrics.jsonl", card.iteration
     best_at = best_iteration(file)
     state = FAILED if failure and card.state != RunState.DIVERGED else card.state.value
@@ -164,11 +176,28 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
             if line.decides and line.iteration is not None and line.value is not None
         ),
         iteration=iteration,
-        images=images_shown(experiment, iteration),
+        images=images_shown(run.experiment(), iteration),
         seconds=card.seconds,
         trainable=plan.trainable,
         parameters=plan.parameters,
     )
+
+
+def spent(trials: Sequence[Trial]) -> Budget:
+    """Return what the trials of the search have cost; those under way count as begun."""
+    own = [trial for trial in trials if trial.stage == "search"]
+    return Budget(
+        trials=len(own) or None,
+        seconds=sum(trial.wall for trial in own) or None,
+        images=sum(trial.images for trial in own) or None,
+    )
+
+
+def is_spent(budget: Budget, trials: Sequence[Trial]) -> bool:
+    """Return whether no further trial may begin."""
+    done = spent(trials)
+    limits = [(getattr(budget, n), getattr(done, n) or 0) for n in ("trials", "seconds", "images")]
+    return any(limit is not None and so_far >= limit for limit, so_far in limits)
 
 
 def finished_costs(trials: Sequence[Trial]) -> dict[str, float]:
@@ -181,3 +210,66 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials of the search that have a score, the best first."""
     scored = [(t.cost, t.number, t) for t in trials if t.stage == "search" and t.cost is not None]
     return [trial for _, _, trial in sorted(scored, key=lambda entry: entry[:2])]
+
+
+Places = list[tuple[int | None, VariantStatistics]]
+"""Numbers of trials, None for their untouched source, and where they stand; the best first."""
+
+
+def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pause:
+    """Return the next rerun; those of all candidates with the first seed come first."""
+    if any(trial.is_open and trial.stage == "search" for trial in trials):
+        return Pause.WAIT  # its score may change which are the best
+    begun = {(t.of, t.overrides["seed"]) for t in trials if t.stage == "confirm"}
+    for seed in new_seeds(search):
+        for trial in candidates(search, trials):
+            if (trial.number, seed) not in begun:
+                return Proposal(
+                    overrides={**trial.overrides, "seed": seed},
+                    why=f"trial {trial.number} with seed {seed}",
+                    stage="confirm",
+                    of=trial.number,
+                )
+    return Pause.WAIT if any(trial.is_open for trial in trials) else Pause.DONE
+
+
+def new_seeds(search: PlanSearch) -> range:
+    """Return the seeds of the reruns; the trials were chosen by another."""
+    first = search.base.seed + 1
+    return range(first, first + search.confirm_seeds)
+
+
+def candidates(search: PlanSearch, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that are, or would be, run again; none where none beats the source."""
+    if not search.confirm_seeds or nothing_wins([s for _, s in places(search, trials)]):
+        return []
+    return ranked(trials)[: search.confirm_top]
+
+
+def places(search: PlanSearch, trials: Sequence[Trial]) -> Places:
+    """Return where the trials of the search stand by their one score."""
+    return _places(search, {trial.number: [trial] for trial in ranked(trials)})
+
+
+def confirmed(search: PlanSearch, trials: Sequence[Trial]) -> Places:
+    """Return where the candidates stand by their new seeds alone."""
+    numbers = [trial.number for trial in candidates(search, trials)]
+    return _places(search, {n: [trial for trial in trials if trial.of == n] for n in numbers})
+
+
+def _places(search: PlanSearch, runs: Mapping[int, Sequence[Trial]]) -> Places:
+    """Return where trials stand by the scores of their ``runs``, one for each seed."""
+    scores: dict[str, dict[int, Score]] = {}
+    sources: dict[str, SourceScores] = {}
+    for number, of in runs.items():
+        seeds = {int(run.overrides.get("seed", search.base.seed)): run for run in of}
+        ends = {s: run.end if search.judge == "end" else run.best for s, run in seeds.items()}
+        began = {s: run.untouched for s, run in seeds.items()}
+        scores[str(number)] = {s: score for s, score in ends.items() if score is not None}
+        sources[str(number)] = SourceScores(
+            scores={s: score for s, score in began.items() if score is not None}
+        )
+    return [
+        (None if statistics.is_source else int(statistics.variant), statistics)
+        for statistics in variant_statistics(scores, sources)
+    ]

@@ -1,54 +1,30 @@
 """Run updates in order, keep averages, tell callbacks, resume exactly."""
 
-from graftgan.training.adversarial_updates import AdversarialLosses
-from graftgan.training.average import GeneratorAverage
-from graftgan.training.callbacks import (
-    DivergenceGuard,
-    LogWriter,
-    Periodically,
-    ProgressBar,
-    ProgressLines,
-    SilentCallback,
-    Snapshots,
-    forget_after,
-)
-from graftgan.training.hardware import Hardware, choose_hardware, keep_freed_memory
-from graftgan.training.loop import Callback, Training
-from graftgan.training.processes import Processes, joined_processes
-from graftgan.training.settings import CodeSettings, TrainingSettings, VAESettings
-from graftgan.training.state import Counters, restore, state_of
-from graftgan.training.stop_signals import StopOnSignal
-from graftgan.training.tensorboard import event_writer
-from graftgan.training.updates import StepContext, Terms, Update, gradients_only_for
-
-__all__ = [
-    "AdversarialLosses",
-    "Callback",
-    "CodeSettings",
-    "Counters",
-    "DivergenceGuard",
-    "GeneratorAverage",
-    "Hardware",
-    "LogWriter",
-    "Periodically",
-    "Processes",
-    "ProgressBar",
-    "ProgressLines",
-    "SilentCallback",
-    "Snapshots",
-    "StepContext",
-    "StopOnSignal",
-    "Terms",
-    "Training",
-    "TrainingSettings",
-    "Update",
-    "VAESettings",
-    "choose_hardware",
-    "event_writer",
-    "forget_after",
-    "gradients_only_for",
-    "joined_processes",
-    "keep_freed_memory",
-    "restore",
-    "state_of",
-]
+from graftgan.training.callbacks import DivergenceGuard as DivergenceGuard
+from graftgan.training.callbacks import LogWriter as LogWriter
+from graftgan.training.callbacks import Periodically as Periodically
+from graftgan.training.callbacks import ProgressBar as ProgressBar
+from graftgan.training.callbacks import ProgressLines as ProgressLines
+from graftgan.training.callbacks import Snapshots as Snapshots
+from graftgan.training.callbacks import StopOnSignal as StopOnSignal
+from graftgan.training.callbacks import event_writer as event_writer
+from graftgan.training.callbacks import forget_after as forget_after
+from graftgan.training.hardware import Hardware as Hardware
+from graftgan.training.hardware import Processes as Processes
+from graftgan.training.hardware import choose_hardware as choose_hardware
+from graftgan.training.hardware import joined_processes as joined_processes
+from graftgan.training.hardware import keep_freed_memory as keep_freed_memory
+from graftgan.training.loop import Callback as Callback
+from graftgan.training.loop import GeneratorAverage as GeneratorAverage
+from graftgan.training.loop import SilentCallback as SilentCallback
+from graftgan.training.loop import StepContext as StepContext
+from graftgan.training.loop import Terms as Terms
+from graftgan.training.loop import Training as Training
+from graftgan.training.loop import Update as Update
+from graftgan.training.loop import gradients_only_for as gradients_only_for
+from graftgan.training.loop import restore as restore
+from graftgan.training.loop import state_of as state_of
+from graftgan.training.settings import CodeSettings as CodeSettings
+from graftgan.training.settings import ReconstructionSettings as ReconstructionSettings
+from graftgan.training.settings import TrainingSettings as TrainingSettings
+from graftgan.training.settings import VAESettings as VAESettings

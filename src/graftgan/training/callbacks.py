@@ -1,31 +1,41 @@
-"""Callbacks that write, draw and guard while a run trains."""
+"""Callbacks that write, draw, guard and listen to signals while a run trains."""
 
+import io
+import os
+import platform
+import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from graftgan.core.errors import TrainingDiverged
-from graftgan.core.files import append_jsonl, as_checked_jsonl, read_jsonl, write_text
-from graftgan.core.tensors import Latents, PictureBytes
-from graftgan.training.loop import Training
-from graftgan.training.updates import Terms
+from graftgan.core.files import (
+    append_bytes,
+    append_jsonl,
+    as_checked_jsonl,
+    make_folder,
+    read_jsonl,
+    write_text,
+)
+from graftgan.core.network_types import Latents, PictureBytes
+from graftgan.training.loop import SilentCallback, Terms, Training, copied_state_of, restore
 
-
-class SilentCallback:
-    """A callback that does nothing; the others override what they need."""
-
-    def started(self, training: Training) -> None:
-        """Before the first iteration."""
-
-    def iterated(self, training: Training, terms: Terms) -> None:
-        """After each iteration."""
-
-    def ended(self, training: Training) -> None:
-        """After the last iteration."""
+T = TypeVar("T")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""What asks a run to stop; Windows knows the first two."""
+SLOW_S = 2.0
+"""An iteration of so many seconds is not waited for. Copying the state that it is undone with takes
+about a hundredth of that, so faster iterations go without."""
 
 
 class LogWriter(SilentCallback):
@@ -79,11 +89,7 @@ class DivergenceGuard(SilentCallback):
         self._every = every
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Look at the losses.
-
-        Raises:
-            TrainingDiverged: One is not finite.
-        """
+        """Look at the losses; raise TrainingDiverged if one is not finite."""
         if training.iteration % self._every == 0 or training.iteration == training.iterations:
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
             # All processes stop together: one alone would leave the others waiting for it.
@@ -111,25 +117,19 @@ class ProgressBar(SilentCallback):
 
     def started(self, training: Training) -> None:
         """Show the bar."""
-        self._task = self._bar.add_task(
-            self._description,
-            total=training.iterations,
-            completed=training.iteration,
-            speed="",
-        )
+        end, done = training.iterations, training.iteration
+        self._task = self._bar.add_task(self._description, total=end, completed=done, speed="")
         self._begin, self._images = time.perf_counter(), training.images_seen
         self._bar.start()
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Move the bar."""
-        del terms
         elapsed = time.perf_counter() - self._begin
         speed = (training.images_seen - self._images) / max(elapsed, 1e-9)
         self._bar.update(self._task, completed=training.iteration, speed=f"{speed:.0f} images/s")
 
     def ended(self, training: Training) -> None:
         """Leave the bar as it stands."""
-        del training
         self.close()
 
     def close(self) -> None:
@@ -150,7 +150,6 @@ class ProgressLines(SilentCallback):
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Say a line if it is due."""
-        del terms
         if training.iteration % self._every == 0:
             done = training.iteration - self._iteration
             pace = (training.seconds - self._seconds) / done
@@ -189,7 +188,6 @@ class Snapshots(SilentCallback):
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Draw if it is due."""
-        del terms
         if training.iteration % self._every == 0:
             pictures = self._attempt(self._draw)
             if pictures is not None:
@@ -233,7 +231,6 @@ class Periodically(SilentCallback):
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Act if it is due."""
-        del terms
         if training.iteration % self._every == 0:
             self._do(training)
 
@@ -250,10 +247,163 @@ class Periodically(SilentCallback):
 def forget_after(path: Path, iteration: int) -> None:
     """Drop the lines of a JSONL file that lie after ``iteration``, and damaged ones."""
     if path.exists():
-        kept = [entry for entry in read_jsonl(path) if _is_until(entry.get("iteration"), iteration)]
+        said = [(entry.get("iteration"), entry) for entry in read_jsonl(path)]
+        kept = [entry for at, entry in said if isinstance(at, int) and at <= iteration]
         write_text(path, as_checked_jsonl(kept))
 
 
-def _is_until(said: object, iteration: int) -> bool:
-    """Whether a line is of ``iteration`` or an earlier one; a damaged line is not."""
-    return isinstance(said, int) and said <= iteration
+def event_writer(folder: Path, *, after: int) -> Callable[[Mapping[str, float]], None] | None:
+    """Return what writes a line of the log as events; None without the extra ``tensorboard``.
+
+    torch's own writer does so in a thread, which prints a traceback when the disk is full. Events
+    of iterations ``after`` this one, of an earlier session, are hidden by TensorBoard.
+    """
+    try:
+        protocol = import_module("tensorboard.compat.proto.event_pb2")
+        summaries = import_module("tensorboard.compat.proto.summary_pb2")
+        records = import_module("tensorboard.summary.writer.record_writer")
+    except ImportError:
+        return None
+    now = time.time()
+    path = folder / f"events.out.tfevents.{now:.0f}.{platform.node()}.{os.getpid()}.0"
+
+    def append(*events: Any) -> None:
+        buffer = io.BytesIO()
+        writer = records.RecordWriter(buffer)
+        for event in events:
+            writer.write(event.SerializeToString())
+        make_folder(folder)
+        append_bytes(path, buffer.getvalue())
+
+    session = protocol.SessionLog(status=protocol.SessionLog.START)
+    begins = [
+        protocol.Event(wall_time=now, file_version="brain.Event:2"),
+        protocol.Event(wall_time=now, step=after + 1, session_log=session),
+    ]
+
+    def write(line: Mapping[str, float]) -> None:
+        named = [(name, value) for name, value in line.items() if name != "iteration"]
+        values = [summaries.Summary.Value(tag=name, simple_value=value) for name, value in named]
+        summary = summaries.Summary(value=values)
+        event = protocol.Event(wall_time=time.time(), step=int(line["iteration"]), summary=summary)
+        append(*begins, event)
+        begins.clear()
+
+    return write
+
+
+class Abandoned(BaseException):
+    """A signal has cut short what may be done later. No error: nothing should catch it as one."""
+
+
+class StopOnSignal(SilentCallback):
+    """Stops a training after the iteration in which the first signal comes.
+
+    Work that a resumed run can do as well, such as scoring, is abandoned at once, and so is an
+    iteration of several seconds on a CPU in one process: it is undone, and the training stands
+    where it began. A second Ctrl-C does not wait for anything; any other second signal changes
+    nothing, since a closed terminal or a cluster may send several. ``answer`` is called at once
+    with the name of the first signal, in a thread of its own: the main one may be within a
+    computation that takes seconds.
+    """
+
+    def __init__(self, answer: Callable[[str], None] = lambda name: None) -> None:
+        self.stopped_by: str | None = None
+        self._ear = _Ear(answer)
+        self._before: dict[int, Any] = {}
+        self._training: Training | None = None
+        self._attempts = False
+        self._seconds = SLOW_S  # of the last iteration; of the first nobody knows
+
+    def started(self, training: Training) -> None:
+        """Watch for signals."""
+        self._training = training
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets only the main thread handle signals
+        if training.processes.count == 1 and training.hardware.device.type == "cpu":
+            training.attempt = self._attempt_iteration
+        self._ear.open()
+        for number in STOPPING:
+            # nohup lets a closed terminal be ignored, and so do we
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._request)
+
+    def close(self) -> None:
+        """Put the old handlers back, once the end of the run is written too."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+        self._ear.close()
+
+    def attempt(self, work: Callable[[], T]) -> T | None:
+        """Return what ``work`` returns; None where a signal came before or meanwhile."""
+        if self.stopped_by is not None:
+            return None
+        try:
+            try:
+                self._attempts = True
+                return work()
+            finally:
+                self._attempts = False
+        except Abandoned:
+            return None
+
+    def _attempt_iteration(self, iterate: Callable[[], Terms]) -> Terms | None:
+        begin = time.monotonic()
+        terms = iterate() if self._seconds < SLOW_S else self._undoable(iterate)
+        self._seconds = time.monotonic() - begin
+        return terms
+
+    def _undoable(self, iterate: Callable[[], Terms]) -> Terms | None:
+        assert self._training is not None
+        files, card = copied_state_of(self._training)
+        terms = self.attempt(iterate)
+        if terms is None:
+            restore(self._training, files, card)
+        return terms
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        assert self._training is not None
+        if self.stopped_by is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.stopped_by = signal.Signals(number).name
+        self._training.stop_requested = True
+        if self._attempts:
+            raise Abandoned
+
+
+class _Ear:
+    """Hears signals while the main thread is busy, and answers the first."""
+
+    def __init__(self, answer: Callable[[str], None]) -> None:
+        self._answer = answer
+        self._before = -1
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Listen until ``close``."""
+        self._heard, self._rings = socket.socketpair()
+        self._rings.setblocking(False)  # as signal.set_wakeup_fd wants it
+        self._before = signal.set_wakeup_fd(self._rings.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop to listen; an answer that is under way is finished."""
+        if self._thread is None:
+            return
+        signal.set_wakeup_fd(self._before)
+        self._rings.close()
+        self._thread.join()
+        self._heard.close()
+        self._thread = None
+
+    def _listen(self) -> None:
+        has_answered = False
+        while numbers := self._heard.recv(16):
+            for number in numbers:
+                if number in STOPPING and not has_answered:
+                    has_answered = True
+                    self._answer(signal.Signals(number).name)

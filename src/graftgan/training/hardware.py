@@ -1,25 +1,29 @@
-"""Where a run computes, and in which number format."""
+"""Where a run computes: the device, the number format, and the processes that train one model.
+
+Processes are those of torch.distributed under ``torchrun``. Gradients are averaged by one flat
+all-reduce after each backward pass, not by the DistributedDataParallel wrapper: a GAN's
+discriminator runs forward two or three times before one backward, its gradient penalty
+differentiates twice (which that wrapper does not support), and a plan leaves most layers without
+gradients.
+"""
 
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from graftgan.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A device with the number format it computes in.
-
-    Attributes:
-        device: Where weights and pictures live.
-        bfloat16: Whether convolutions and matrix products run in bfloat16 autocast.
-    """
+    """A device, and whether convolutions and matrix products run in bfloat16 autocast on it."""
 
     device: torch.device
     bfloat16: bool
@@ -52,20 +56,23 @@ class Hardware:
 def choose_hardware(device: str = "auto", precision: str = "auto", *, rank: int = 0) -> Hardware:
     """Return the hardware for ``device`` (auto, cpu, cuda, cuda:N or mps) and ``precision``.
 
-    Raises:
-        SettingsError: The device is not on this machine.
+    Raises SettingsError where the device is not on this machine.
     """
-    name = _best_device() if device == "auto" else device
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    name = next(kind for kind in there if there[kind]) if device == "auto" else device
     try:
         place = torch.device(name)
     except RuntimeError:
-        raise SettingsError(f"no device '{name}'; choose auto, cpu, cuda, cuda:N or mps") from None
-    if place.type not in {"cpu", "cuda", "mps"}:
+        place = None
+    if place is None or place.type not in there:
         raise SettingsError(f"no device '{name}'; choose auto, cpu, cuda, cuda:N or mps")
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("this machine or this build of torch has no CUDA; use --device cpu")
-    if place.type == "mps" and not torch.backends.mps.is_available():
-        raise SettingsError("this machine or this build of torch has no MPS; use --device cpu")
+    if not there[place.type]:
+        kind = place.type.upper()
+        raise SettingsError(f"this machine or this build of torch has no {kind}; use --device cpu")
     if place.type == "cuda":
         place = _numbered(place, rank)
     fast = precision == "bfloat16" or (precision == "auto" and _computes_bfloat16(place))
@@ -96,31 +103,93 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, 2**31 - 1)
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return _cpu_computes_bfloat16()
-    return False
-
-
-def _cpu_computes_bfloat16() -> bool:
-    """Ask for AVX512-BF16 or AMX; AVX2-only machines emulate bfloat16 slowly."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    mkldnn = torch.ops.mkldnn
-    return capability == "AVX512" and bool(mkldnn._is_mkldnn_bf16_supported()) and _has_bf16_flag()
-
-
-def _has_bf16_flag() -> bool:
-    try:
+    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    try:  # ask for AVX512-BF16 or AMX; machines without them emulate bfloat16 slowly
         with open("/proc/cpuinfo", encoding="utf-8") as handle:  # noqa: PTH123 - a device file
             flags = next((line for line in handle if line.startswith("flags")), "")
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among its equals: its number of so many; 0 alone writes files."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and draws the progress bar."""
+        return self.rank == 0
+
+    @torch.no_grad()
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes."""
+        self._average([p.grad for p in parameters if p.grad is not None])
+
+    @torch.no_grad()
+    def average_buffers(self, module: nn.Module) -> None:
+        """Replace floating-point buffers, such as running statistics, by their means.
+
+        In float64, where the mean of equal float32 numbers is that number for any count: a frozen
+        layer's buffers stay bit-equal.
+        """
+        self._average([b for b in module.buffers() if b.is_floating_point()], torch.float64)
+
+    @torch.no_grad()
+    def share(self, module: nn.Module) -> None:
+        """Give every process the parameters and buffers of process 0."""
+        self.share_tensors(module.state_dict().values())
+
+    def share_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the numbers of process 0."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def agree(self, flag: bool, device: torch.device) -> bool:
+        """Return whether ``flag`` is set in any process."""
+        if self.count == 1:
+            return flag
+        votes = torch.tensor(int(flag), device=device)
+        dist.all_reduce(votes)
+        return bool(votes.item())
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def _average(self, tensors: list[Tensor], dtype: torch.dtype | None = None) -> None:
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([t.reshape(-1) for t in tensors]).to(dtype or tensors[0].dtype)
+        dist.all_reduce(flat)
+        flat /= self.count
+        sizes = [t.numel() for t in tensors]
+        for tensor, part in zip(tensors, flat.split(sizes), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def joined_processes(device_type: str) -> Generator[Processes]:
+    """Join the processes that ``torchrun`` started; alone without it."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Processes()
+        return
+    if device_type == "cuda":  # as `choose_hardware` numbers them; NCCL wants to know at once
+        torch.cuda.set_device(int(os.environ["RANK"]) % torch.cuda.device_count())
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield Processes(rank=dist.get_rank(), count=count)
+    finally:
+        dist.destroy_process_group()

@@ -1,21 +1,219 @@
-"""The loop: every update in order, the average, then the callbacks. No method is named here."""
+"""The loop: every update in order, the average, then the callbacks; and what a checkpoint holds.
 
+No method is named here. A GAN is two updates.
+"""
+
+import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import abc
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn import Parameter
 
-from graftgan.core.network_types import Generator, NetworkPair
+from graftgan.checkpoints import StateCard
+from graftgan.core.errors import CheckpointError, TrainingDiverged, shown
+from graftgan.core.network_types import Generator, NetworkPair, PictureBytes, Scalar, tensors_of
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import PictureBytes
-from graftgan.training.average import GeneratorAverage
-from graftgan.training.hardware import Hardware
-from graftgan.training.processes import Processes
-from graftgan.training.updates import StepContext, Terms, Update
+from graftgan.training.hardware import Hardware, Processes
+
+Terms = dict[str, Scalar]
+Files = dict[str, Mapping[str, Tensor]]
+
+_COUNT = "step"  # the one number that optimizers keep of a whole parameter
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """When a turn of ``update`` happens: its number, the share of the run done; its randomness."""
+
+    update: str
+    turn: int
+    progress: float
+    randomness: Randomness
+
+    def generator(self, stream: str) -> torch.Generator:
+        """Return the random numbers of this turn for ``stream``."""
+        return self.randomness.generator(f"{self.update}.{stream}", self.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An optimizer with the loss it minimises, over ``parameters`` that the plan chose.
+
+    Attributes:
+        name: In the log and in checkpoints.
+        losses: Returns the terms of the loss for a step; their sum is minimised. Names that
+            start with ``_`` are only reported.
+        repeats: Turns in one iteration.
+        starts: For each parameter the share of the run after which it moves; empty: all at once.
+        before: Called before each turn, for constraints on the weights.
+        after: Called after each step, for what follows from the weights.
+        rate_at: The share of the run done, in [0, 1], to the multiple of all learning rates.
+        late: Layers with the share of the run after which they learn. Until then their running
+            statistics stand still too, in the turns of whichever network runs them.
+    """
+
+    name: str
+    parameters: Sequence[Parameter]
+    optimizer: torch.optim.Optimizer
+    losses: Callable[[StepContext], Terms]
+    repeats: int = 1
+    before: Callable[[], None] = lambda: None
+    starts: Sequence[float] = ()
+    after: Callable[[], None] = lambda: None
+    rate_at: Callable[[float], float] = lambda progress: 1.0
+    late: Sequence[tuple[nn.Module, float]] = ()
+
+    def moving(self, progress: float) -> Sequence[Parameter]:
+        """Return the parameters that move once ``progress`` of the run is done."""
+        if not any(self.starts):
+            return self.parameters
+        pairs = zip(self.parameters, self.starts, strict=True)
+        return [parameter for parameter, start in pairs if start <= progress]
+
+    def turn(
+        self,
+        context: StepContext,
+        trainable: Collection[Parameter],
+        average_gradients: Callable[[Sequence[Parameter]], None],
+    ) -> Terms:
+        """Take one step; return the detached terms of its loss.
+
+        Before any of its parameters moves nothing is computed, and there are no terms.
+        """
+        moving = self.moving(context.progress)
+        if not moving:
+            return {}
+        self.before()
+        share = self.rate_at(context.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * group.setdefault("initial_lr", group["lr"])
+        for layer, start in self.late:
+            layer.train(start <= context.progress)
+        with gradients_only_for(moving, trainable):
+            terms = self.losses(context)
+            total = torch.stack([t for n, t in terms.items() if not n.startswith("_")]).sum()
+            total.backward()
+        average_gradients(self.parameters)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.after()
+        return {name: term.detach() for name, term in terms.items()}
+
+
+@contextmanager
+def gradients_only_for(
+    active: Collection[Parameter], trainable: Collection[Parameter]
+) -> abc.Generator[None]:
+    """Let gradients reach ``active`` alone; what the plan froze is not in ``trainable``."""
+    chosen = {id(p) for p in active}
+    for parameter in trainable:
+        parameter.requires_grad_(id(parameter) in chosen)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as tensors named ``<parameter>.<quantity>``."""
+    state: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": t for i, entry in state.items() for name, t in entry.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` returned; rates stay those of ``optimizer``.
+
+    Raises CheckpointError where a tensor fits no parameter, or other quantities are kept of one.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        if not index.isdecimal() or int(index) >= len(parameters):
+            raise CheckpointError(
+                f"the checkpoint's optimizer state {shown(key)} belongs to no parameter"
+            )
+        like = parameters[int(index)]
+        if tensor.shape != (() if name == _COUNT else like.shape):
+            raise CheckpointError(
+                f"the checkpoint's optimizer state {shown(key)} is {tuple(tensor.shape)}, its "
+                f"parameter {tuple(like.shape)}; the run was saved under another plan"
+            )
+        if tensor.shape == like.shape:
+            # Files hold rows in their logical order, and fused optimizers pair numbers by their
+            # place in memory: with channels-last weights each would meet another one's average.
+            tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    one = Parameter(torch.zeros(1))  # what the optimizer keeps of it is kept of every parameter
+    one.grad = torch.zeros(1)
+    like = type(optimizer)([one], **optimizer.defaults)
+    like.step()
+    wanted = {name for name, kept in like.state[one].items() if isinstance(kept, Tensor)}
+    for index, entry in state.items():
+        if set(entry) != wanted:
+            raise CheckpointError(
+                f"the checkpoint's optimizer state of parameter {index} holds "
+                f"{shown(', '.join(sorted(entry)))}, where {', '.join(sorted(wanted))} is expected"
+            )
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+class GeneratorAverage:
+    """An exponential average of a generator's weights and running statistics.
+
+    Source: Karras et al. 2018 (arXiv:1710.10196, section 6); half-life in images with a ramp-up as
+    Karras et al. 2020 (arXiv:2006.06676): beta = 0.5 ^ (batch / half-life), half-life at most
+    ``ramp_up`` times the images seen. A fixed decay of 0.999 lags behind a short transfer. Buffers
+    of ``live`` that are ``settled`` are taken over as they are.
+    """
+
+    def __init__(
+        self,
+        live: Generator,
+        *,
+        half_life_images: int,
+        ramp_up: float,
+        settled: Collection[Tensor] = (),
+    ) -> None:
+        self.generator = copy.deepcopy(live).requires_grad_(False)
+        self._half_life_images = half_life_images
+        self._ramp_up = ramp_up
+        frozen = {name for name, p in live.named_parameters() if not p.requires_grad}
+        new, old = tensors_of(live), tensors_of(self.generator)
+        moving = [name for name in new if name not in frozen]
+        chosen = {id(buffer) for buffer in settled}
+        copied = {name for name, buffer in live.named_buffers() if id(buffer) in chosen}
+        copied |= {name for name in moving if not new[name].is_floating_point()}
+        real = [name for name in moving if name not in copied]
+        self._new, self._old = [new[n] for n in real], [old[n] for n in real]
+        self._copies = [(old[name], new[name]) for name in copied]
+
+    @torch.no_grad()
+    def update(self, *, batch_size: int, images_seen: int) -> None:
+        """Move the average towards the live generator after a batch."""
+        share = 1.0 - self.decay(batch_size=batch_size, images_seen=images_seen)
+        if self._old:
+            torch._foreach_lerp_(self._old, self._new, share)  # pyright: ignore[reportPrivateUsage]
+        for old, new in self._copies:
+            old.copy_(new)
+
+    def decay(self, *, batch_size: int, images_seen: int) -> float:
+        """Return the weight of the old average after ``images_seen`` images."""
+        half_life = min(self._half_life_images, self._ramp_up * images_seen)
+        return 0.5 ** (batch_size / half_life) if half_life > 0 else 0.0
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the averaged tensors by name."""
+        return tensors_of(self.generator)
 
 
 class Callback(Protocol):
@@ -23,15 +221,16 @@ class Callback(Protocol):
 
     def started(self, training: "Training") -> None:
         """Before the first iteration, also of a resumed run."""
-        ...
 
     def iterated(self, training: "Training", terms: Terms) -> None:
         """After each iteration; ``terms`` are on the device, reading them waits for it."""
-        ...
 
     def ended(self, training: "Training") -> None:
         """After the last iteration, or an early stop."""
-        ...
+
+
+class SilentCallback(Callback):
+    """A callback that does nothing; others override what they need."""
 
 
 @dataclass(slots=True)
@@ -39,15 +238,11 @@ class Training:
     """A training in progress.
 
     Attributes:
-        pair: The networks.
         updates: Whose turns make an iteration, in order.
         average: The running average of the generator; None: the live generator is what counts.
-        iterations: Where the run ends.
         batch_size: Pictures in a batch, over all processes.
-        iteration: Iterations done.
         images_seen: Real pictures shown so far.
-        seconds: Time spent in the loop, over all sessions.
-        seconds_limit: The run also ends once ``seconds`` has reached this.
+        seconds: Time spent in the loop, over all sessions; at ``seconds_limit`` the run ends.
         extra_modules: What trains along beside the pair, by name.
         reconstruction_grid: Draws from a generator the training pictures beside their
             reconstructions; None: it has none.
@@ -113,12 +308,8 @@ class Training:
         progress = self.progress
         for update in self.updates:
             for repeat in range(update.repeats):
-                context = StepContext(
-                    update=update.name,
-                    turn=self.iteration * update.repeats + repeat,
-                    progress=progress,
-                    randomness=self.randomness,
-                )
+                turn = self.iteration * update.repeats + repeat
+                context = StepContext(update.name, turn, progress, self.randomness)
                 terms = update.turn(context, trainable, self.processes.average_gradients)
                 report |= {f"{update.name}.{name.lstrip('_')}": t for name, t in terms.items()}
         self.iteration += 1
@@ -130,7 +321,71 @@ class Training:
             self.average.update(batch_size=self.batch_size, images_seen=generated)
         return report
 
-    def _should_stop(self) -> bool:
-        # One clock decides: the leader's, which also writes how the run ended.
+    def _should_stop(self) -> bool:  # one clock decides: the leader's, which also writes the end
         wanted = self.stop_requested or (self.processes.leads and self.time_is_up)
         return self.processes.agree(wanted, self.hardware.device)
+
+
+def state_of(training: Training) -> tuple[Files, StateCard]:
+    """Return the tensors, by file name, and the plain numbers of a training.
+
+    Random streams are functions of (seed, iteration), so they need no place here. Raises
+    TrainingDiverged where a weight is not finite; such a state is never saved.
+    """
+    files, card = _state_of(training)
+    for role, tensors in files.items():
+        for name, tensor in tensors.items() if role != "training" else ():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise TrainingDiverged(
+                    f"{role}/{name} holds not-a-number at iteration {training.iteration}; "
+                    "lower the learning rates or take --precision float32"
+                )
+    return files, card
+
+
+def copied_state_of(training: Training) -> tuple[Files, StateCard]:
+    """Return copies of what ``state_of`` returns, finite or not, for :func:`restore`."""
+    files, card = _state_of(training)
+    return {role: {key: t.clone() for key, t in own.items()} for role, own in files.items()}, card
+
+
+def _state_of(training: Training) -> tuple[Files, StateCard]:
+    files: Files = {name: tensors_of(network) for name, network in training.pair.items()}
+    if training.average is not None:
+        files["average"] = training.average.tensors()
+    if training.extra_modules:
+        files["extra_modules"] = tensors_of(nn.ModuleDict(training.extra_modules))
+    files["training"] = {
+        f"{update.name}.{key}": tensor
+        for update in training.updates
+        for key, tensor in optimizer_tensors(update.optimizer).items()
+    }
+    names = ("iteration", "images_seen", "seconds")
+    return files, StateCard(**{name: getattr(training, name) for name in names})
+
+
+def restore(training: Training, files: Mapping[str, Mapping[str, Tensor]], card: StateCard) -> None:
+    """Put a training back to a saved state; raise CheckpointError for another network or plan."""
+    for name, network in training.pair.items():
+        _load(network, files, name)
+    if training.average is not None:
+        _load(training.average.generator, files, "average")
+    if training.extra_modules:
+        _load(nn.ModuleDict(training.extra_modules), files, "extra_modules")
+    if "training" not in files:
+        raise CheckpointError("the checkpoint holds no optimizer state (training.safetensors)")
+    for update in training.updates:
+        prefix, tensors = f"{update.name}.", files["training"].items()
+        own = {n.removeprefix(prefix): t for n, t in tensors if n.startswith(prefix)}
+        restore_optimizer(update.optimizer, own)
+    training.iteration, training.images_seen = card.iteration, card.images_seen
+    training.seconds = card.seconds
+
+
+def _load(module: nn.Module, files: Mapping[str, Mapping[str, Tensor]], name: str) -> None:
+    try:
+        module.load_state_dict(files[name], strict=True)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint's {name} does not fit this run: {shown(error, 300)}"
+        ) from None

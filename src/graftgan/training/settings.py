@@ -1,11 +1,12 @@
 """How long and how a run trains."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.settings import strict
+from graftgan.transfer import require_range
 
 _TICK = 4000  # pictures
 
@@ -47,31 +48,20 @@ class TrainingSettings:
     """Iterations between two lines of the log."""
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "keep_checkpoints", "log_every"):
-            _at_least_one(name, getattr(self, name))
-        for name in (
-            "batch_size",
-            "kimg",
-            "snap",
-            "sample_every",
-            "checkpoint_every",
-            "keep_every",
-        ):
-            if getattr(self, name) is not None:
-                _at_least_one(name, getattr(self, name))
+        require_range(self, "at least 1", "iterations", "keep_checkpoints", "log_every")
+        require_range(self, "at least 1", "batch_size", "kimg", "snap")
+        require_range(self, "at least 1", "sample_every", "checkpoint_every", "keep_every")
         if (self.keep_every or 0) % (self.checkpoint_every or 1):
             raise SettingsError(
                 f"keep_every ({self.keep_every}) must be a multiple of checkpoint_every "
                 f"({self.checkpoint_every}): only what is written can stay"
             )
-        if self.seconds is not None and not 0 < self.seconds < math.inf:
-            raise SettingsError(f"seconds must be finite and positive, got {self.seconds}")
+        require_range(self, "finite and positive", "seconds")
         if self.batch_size is not None and self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
         if self.average_half_life_images < 0:
             raise SettingsError("average_half_life_images must not be negative")
-        if not 0 < self.average_ramp_up <= 1:
-            raise SettingsError(f"average_ramp_up must be in (0, 1], got {self.average_ramp_up}")
+        require_range(self, "in (0, 1]", "average_ramp_up")
 
     def in_iterations(self, batch_size: int) -> "TrainingSettings":
         """Return the settings for batches of ``batch_size``, with pictures turned to iterations."""
@@ -114,16 +104,9 @@ class CodeSettings:
     """Weight of the squared scores of real codes, which keeps the critic's scores near zero."""
 
     def __post_init__(self) -> None:
-        _at_least_one("encoder_iterations", self.encoder_iterations)
-        if not 0 < self.encoder_learning_rate < math.inf:
-            raise SettingsError(
-                "encoder_learning_rate must be finite and positive, got "
-                f"{self.encoder_learning_rate}"
-            )
-        if not 0 <= self.critic_drift < math.inf:
-            raise SettingsError(
-                f"critic_drift must be finite and not negative, got {self.critic_drift}"
-            )
+        require_range(self, "at least 1", "encoder_iterations")
+        require_range(self, "finite and positive", "encoder_learning_rate")
+        require_range(self, "finite and not negative", "critic_drift")
 
 
 @strict
@@ -140,15 +123,43 @@ class VAESettings:
     reconstructions and worse samples."""
 
     def __post_init__(self) -> None:
-        _at_least_one("vae_iterations", self.vae_iterations)
-        if not 0 < self.vae_learning_rate < math.inf:
-            raise SettingsError(
-                f"vae_learning_rate must be finite and positive, got {self.vae_learning_rate}"
-            )
-        if not 0 <= self.kl_weight < math.inf:
-            raise SettingsError(f"kl_weight must be finite and not negative, got {self.kl_weight}")
+        require_range(self, "at least 1", "vae_iterations")
+        require_range(self, "finite and positive", "vae_learning_rate")
+        require_range(self, "finite and not negative", "kl_weight")
 
 
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise SettingsError(f"{name} must be at least 1, got {value}")
+@strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconstructionSettings:
+    """How pictures are reconstructed from a latent each; only for the procedure reconstruction."""
+
+    pixel_distance: Literal["l1", "laplacian"] = "l1"
+    """l1, or laplacian: the same on each level of a Laplacian pyramid."""
+    perceptual_weight: float = 1.0
+    """Weight of the distance between feature maps; 0: none."""
+    perceptual_network: str = "efficientnet_lite0"
+    """Whose feature maps: efficientnet_lite0 (from pip), or a file of torchvision's VGG16."""
+    latent_rate: float = 0.05
+    """Step size of the latents."""
+    latent_radius: float = 0.0
+    """Latents start at random in a ball of this radius and stay in it; 0: at 0, and are free."""
+    latent_noise: float = 0.0
+    """Standard deviation of the noise on latents while training."""
+    latent_prior_weight: float = 0.0
+    """Weight of the distance between a batch's latents and N(0, I)."""
+    modulation_prior_weight: float = 0.0
+    """Weight of the squared distance of learnt scales from 1 and learnt shifts from 0."""
+    sampled_spread: float = 0.0
+    """Samples come from N(0, spread^2 I); 0: from a Gaussian fitted to the latents."""
+    rate_drop: float = 1.0
+    """What all learning rates are multiplied with after 30, 60 and 90 % of the run."""
+
+    def __post_init__(self) -> None:
+        require_range(self, "finite and not negative", *(field.name for field in fields(self)))
+        for name in ("latent_rate", "rate_drop"):
+            if getattr(self, name) == 0:
+                raise SettingsError(f"{name} must be positive")
+
+    def rate_at(self, progress: float) -> float:
+        """Return the multiple of all learning rates when ``progress`` of the run is done."""
+        return self.rate_drop ** sum(progress >= share for share in (0.3, 0.6, 0.9))

@@ -4,72 +4,37 @@ To add an action: a file that registers it in ``ACTIONS``, and its import here. 
 in ``PRESETS``. To add a loss that holds the target to the source: a file in ``regularizers/``.
 """
 
-from graftgan.transfer.actions import ACTIONS, Action
-from graftgan.transfer.apply import (
-    AppliedPlan,
-    LayerReport,
-    PlanReport,
-    TrainableLayer,
-    apply_plan,
-    resolve,
-)
-from graftgan.transfer.fisher import refuse_mixed_samples
-from graftgan.transfer.folding import fold
-from graftgan.transfer.importance import (
-    Filters,
-    filter_importance,
-    filters_in,
-    most_important,
-    needs_probe,
-)
-from graftgan.transfer.modulation import LowRank, Modulation, factors_in, modulations_in
-from graftgan.transfer.plan import PRESETS, Plan, Rules, Split, parse_plan
-from graftgan.transfer.regularizers import (
-    REGULARIZERS,
-    Regularizer,
-    RegularizerSettings,
-    RegularizerSetup,
-    RegularizerTerm,
-    build_regularizers,
-    is_regularized,
-    remember_source,
-)
-from graftgan.transfer.settings import TransferSettings
-from graftgan.transfer.weighted_mean import mix_networks
-
-__all__ = [
-    "ACTIONS",
-    "PRESETS",
-    "REGULARIZERS",
-    "Action",
-    "AppliedPlan",
-    "Filters",
-    "LayerReport",
-    "LowRank",
-    "Modulation",
-    "Plan",
-    "PlanReport",
-    "Regularizer",
-    "RegularizerSettings",
-    "RegularizerSetup",
-    "RegularizerTerm",
-    "Rules",
-    "Split",
-    "TrainableLayer",
-    "TransferSettings",
-    "apply_plan",
-    "build_regularizers",
-    "factors_in",
-    "filter_importance",
-    "filters_in",
-    "fold",
-    "is_regularized",
-    "mix_networks",
-    "modulations_in",
-    "most_important",
-    "needs_probe",
-    "parse_plan",
-    "refuse_mixed_samples",
-    "remember_source",
-    "resolve",
-]
+from graftgan.transfer.actions import ACTIONS as ACTIONS
+from graftgan.transfer.actions import Action as Action
+from graftgan.transfer.importance import Filters as Filters
+from graftgan.transfer.importance import filter_importance as filter_importance
+from graftgan.transfer.importance import filters_in as filters_in
+from graftgan.transfer.importance import most_important as most_important
+from graftgan.transfer.importance import refuse_mixed_samples as refuse_mixed_samples
+from graftgan.transfer.modulation import LowRank as LowRank
+from graftgan.transfer.modulation import Modulation as Modulation
+from graftgan.transfer.modulation import factors_in as factors_in
+from graftgan.transfer.modulation import fold as fold
+from graftgan.transfer.modulation import modulations_in as modulations_in
+from graftgan.transfer.plan import PRESETS as PRESETS
+from graftgan.transfer.plan import AppliedPlan as AppliedPlan
+from graftgan.transfer.plan import Plan as Plan
+from graftgan.transfer.plan import PlanReport as PlanReport
+from graftgan.transfer.plan import Rules as Rules
+from graftgan.transfer.plan import Split as Split
+from graftgan.transfer.plan import TrainableLayer as TrainableLayer
+from graftgan.transfer.plan import apply_plan as apply_plan
+from graftgan.transfer.plan import needs_probe as needs_probe
+from graftgan.transfer.plan import parse_plan as parse_plan
+from graftgan.transfer.plan import resolve as resolve
+from graftgan.transfer.regularizers import REGULARIZERS as REGULARIZERS
+from graftgan.transfer.regularizers import Regularizer as Regularizer
+from graftgan.transfer.regularizers import RegularizerSetup as RegularizerSetup
+from graftgan.transfer.regularizers import RegularizerTerm as RegularizerTerm
+from graftgan.transfer.regularizers import build_regularizers as build_regularizers
+from graftgan.transfer.regularizers import is_regularized as is_regularized
+from graftgan.transfer.regularizers import remember_source as remember_source
+from graftgan.transfer.settings import RegularizerSettings as RegularizerSettings
+from graftgan.transfer.settings import TransferSettings as TransferSettings
+from graftgan.transfer.settings import require_range as require_range
+from graftgan.transfer.weighted_mean import mix_networks as mix_networks

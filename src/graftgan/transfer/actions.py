@@ -5,7 +5,7 @@ runs, nothing in the layer is trainable. To add one: register it in ``ACTIONS``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import STYLE_PART
 from graftgan.core.registry import Registry
-from graftgan.networks.normalisation_statistics import Statistics, hold_buffers
+from graftgan.networks.blocks import Statistics, hold_buffers
 from graftgan.transfer.modulation import (
     USUAL_LOW_RANK,
     AdaFM,
@@ -25,6 +25,7 @@ from graftgan.transfer.modulation import (
     KernelModulation,
     LoRA,
     LowRank,
+    Modulation,
     TunedFilters,
 )
 
@@ -39,7 +40,6 @@ class Context:
         statistics: What frozen and modulated layers normalise with.
         fresh: Returns the same layer with fresh weights, for ``reset``.
         low_rank: How ``lora`` is done.
-        rng: Random numbers that belong to this layer.
         modulated: For ``by_importance``, the filters of each kernel that are modulated; None: all.
     """
 
@@ -70,7 +70,6 @@ class Action:
         summary: One line for help, tables and pages.
         modulates: Whether the source's weights stay and a modulation of them is learnt.
         keeps_source: Whether the layer starts as the source's.
-        colours: In tables and on pages.
     """
 
     apply: Callable[[nn.Module, Context], list[Parameter]]
@@ -82,111 +81,16 @@ class Action:
     colours: ActionColours = ActionColours()
 
 
-ACTIONS: Registry[Action] = Registry("action")
+def convolutions(layer: nn.Module) -> Iterator[Convolution]:
+    """Yield the parts of ``layer`` with a kernel to modulate."""
+    for part in layer.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            yield part
 
 
-def _freeze(layer: nn.Module, context: Context) -> list[Parameter]:
-    hold_buffers(layer, context.statistics)
-    return []
-
-
-def _fine_tune(layer: nn.Module, context: Context) -> list[Parameter]:
-    del context
-    return list(layer.parameters())
-
-
-def _reset(layer: nn.Module, context: Context) -> list[Parameter]:
-    layer.load_state_dict(context.fresh().state_dict())
-    return list(layer.parameters())
-
-
-def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
-    if context.statistics == "source":
-        hold_buffers(layer, "source")
-    chosen: list[Parameter] = []
-    for part in list(convolutions(layer)):
-        modulation = AdaFM(part.weight, output_axis(part))
-        parametrize.register_parametrization(part, "weight", modulation)
-        chosen += [modulation.gamma, modulation.beta]
-    return chosen
-
-
-def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
-    if context.statistics == "source":
-        hold_buffers(layer, "source")
-    chosen: list[Parameter] = []
-    for part in list(convolutions(layer)):
-        modulation = LoRA(part.weight, output_axis(part), context.low_rank, context.rng)
-        parametrize.register_parametrization(part, "weight", modulation)
-        chosen += [modulation.A, modulation.B]
-    return chosen
-
-
-def _by_importance(layer: nn.Module, context: Context) -> list[Parameter]:
-    """Modulate some filters and tune the others (Zhao et al. 2022, arXiv:2210.16559).
-
-    Biases train: the authors' shift of a modulated filter's bias reaches what training it reaches.
-    """
-    if context.statistics == "source":
-        hold_buffers(layer, "source")
-    chosen: list[Parameter] = []
-    for part in list(convolutions(layer)):
-        weight, axis = part.weight, output_axis(part)
-        filters = torch.arange(weight.shape[axis], device=weight.device)
-        modulated = _modulated(part, filters, context).to(weight.device)
-        tuned = filters[~torch.isin(filters, modulated)]
-        if len(modulated):
-            modulation = KernelModulation(weight, axis, modulated)
-            parametrize.register_parametrization(part, "weight", modulation)
-            chosen += [modulation.v, modulation.u]
-        if len(tuned):
-            own = TunedFilters(weight, axis, tuned)
-            parametrize.register_parametrization(part, "weight", own)
-            chosen.append(own.kernels)
-        if isinstance(part.bias, Parameter):
-            chosen.append(part.bias)
-    return chosen
-
-
-def _modulated(part: Convolution, filters: Tensor, context: Context) -> Tensor:
-    """Return which of its ``filters`` a kernel has modulated.
-
-    Raises:
-        CheckpointError: It is not known, or they are not filters of this kernel.
-    """
-    if context.modulated is None:
-        return filters
-    known = context.modulated.get(part)
-    if known is None or not set(known.tolist()) <= set(filters.tolist()):
-        raise CheckpointError(
-            "the weights do not say which filters of a layer under by_importance are modulated; "
-            "they are damaged, or were saved under another plan"
-        )
-    return known
-
-
-def _filter_scale_shift(layer: nn.Module, context: Context) -> list[Parameter]:
-    """Scale and shift the layer's output channels (Noguchi and Harada 2019, arXiv:1904.01774).
-
-    Theirs is gamma * h + beta on the output h = w x + b; here gamma w x + (b + beta), which reaches
-    the same functions and folds into weight and bias. Where styles scale the channels, it is they
-    that are scaled and shifted: the norm of a demodulated kernel would undo a scale of its own.
-    """
-    if context.statistics == "source":
-        hold_buffers(layer, "source")
-    chosen: list[Parameter] = []
-    for target in _output_affines(layer):
-        assert target.bias is not None
-        scale = ChannelScale(target.weight, output_axis(target))
-        shift = ChannelShift(target.bias)
-        parametrize.register_parametrization(target, "weight", scale)
-        parametrize.register_parametrization(target, "bias", shift)
-        chosen += [scale.gamma, shift.beta]
-    return chosen
-
-
-def _always(layer: nn.Module) -> None:
-    del layer
+def output_axis(part: nn.Module) -> int:
+    """Return the axis of a kernel along which its filters lie."""
+    return 1 if isinstance(part, nn.ConvTranspose2d) else 0
 
 
 def _needs_kernel(layer: nn.Module) -> str | None:
@@ -196,82 +100,6 @@ def _needs_kernel(layer: nn.Module) -> str | None:
 
 def _needs_output_affine(layer: nn.Module) -> str | None:
     return None if _output_affines(layer) else "has no affine output to scale and shift"
-
-
-ACTIONS.register("freeze")(
-    Action(
-        _freeze,
-        _always,
-        True,
-        "keep weights and buffers as the source's, bit for bit",
-        colours=ActionColours("cyan", "#3c6e9e", "#7fb0dd"),
-    )
-)
-ACTIONS.register("adafm")(
-    Action(
-        _adafm,
-        _needs_kernel,
-        False,
-        "keep the kernels, learn a scale and shift for each",
-        modulates=True,
-        colours=ActionColours("yellow", "#7a4fb5", "#b99aea"),
-    )
-)
-ACTIONS.register("filter_scale_shift")(
-    Action(
-        _filter_scale_shift,
-        _needs_output_affine,
-        False,
-        "learn a scale and shift per channel",
-        modulates=True,
-        colours=ActionColours("magenta", "#0a7f78", "#56c4bb"),
-    )
-)
-ACTIONS.register("lora")(
-    Action(
-        _lora,
-        _needs_kernel,
-        False,
-        "keep the kernels, learn a change of low rank for each",
-        modulates=True,
-        colours=ActionColours("blue", "#a8326e", "#e58ab8"),
-    )
-)
-ACTIONS.register("by_importance")(
-    Action(
-        _by_importance,
-        _needs_kernel,
-        False,
-        "probe, then modulate the filters that matter and fine-tune the others",
-        colours=ActionColours("bright_magenta", "#7a5a10", "#d3b05a"),
-    )
-)
-ACTIONS.register("fine_tune")(
-    Action(
-        _fine_tune,
-        _always,
-        False,
-        "train everything from the source's weights",
-        colours=ActionColours("green", "#b9530c", "#ee9a57"),
-    )
-)
-ACTIONS.register("reset")(
-    Action(
-        _reset,
-        _always,
-        False,
-        "train everything from fresh weights",
-        keeps_source=False,
-        colours=ActionColours("red", "#b32d4c", "#f08099"),
-    )
-)
-
-
-def convolutions(layer: nn.Module) -> Iterator[Convolution]:
-    """Yield the parts of ``layer`` with a kernel to modulate."""
-    for part in layer.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            yield part
 
 
 def _output_affines(layer: nn.Module) -> list[Convolution | _BatchNorm | nn.GroupNorm]:
@@ -290,6 +118,137 @@ def _output_affines(layer: nn.Module) -> list[Convolution | _BatchNorm | nn.Grou
     return []
 
 
-def output_axis(part: nn.Module) -> int:
-    """Return the axis of a kernel along which its filters lie."""
-    return 1 if isinstance(part, nn.ConvTranspose2d) else 0
+def _modulate(part: nn.Module, name: str, modulation: Modulation) -> list[Parameter]:
+    """Put ``modulation`` on a tensor of ``part``; return what it learns."""
+    parametrize.register_parametrization(part, name, modulation)
+    return list(modulation.parameters())
+
+
+def _kernels(layer: nn.Module, context: Context) -> list[Convolution]:
+    """Return the parts with a kernel, of a layer that normalises as the modulated ones do."""
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    return list(convolutions(layer))
+
+
+def _freeze(layer: nn.Module, context: Context) -> list[Parameter]:
+    hold_buffers(layer, context.statistics)
+    return []
+
+
+def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
+    chosen: list[Parameter] = []
+    for part in _kernels(layer, context):
+        chosen += _modulate(part, "weight", AdaFM(part.weight, output_axis(part)))
+    return chosen
+
+
+def _scale_and_shift(layer: nn.Module, context: Context) -> list[Parameter]:
+    """Scale and shift the layer's output channels (Noguchi and Harada 2019, arXiv:1904.01774).
+
+    Theirs is gamma * h + beta on the output h = w x + b; here gamma w x + (b + beta), which reaches
+    the same functions and folds into weight and bias. Where styles scale the channels, it is they
+    that are scaled and shifted: the norm of a demodulated kernel would undo a scale of its own.
+    """
+    if context.statistics == "source":
+        hold_buffers(layer, "source")
+    chosen: list[Parameter] = []
+    for target in _output_affines(layer):
+        assert target.bias is not None
+        shift = ChannelShift(target.bias)
+        chosen += _modulate(target, "weight", ChannelScale(target.weight, output_axis(target)))
+        chosen += _modulate(target, "bias", shift)
+    return chosen
+
+
+def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
+    chosen: list[Parameter] = []
+    for part in _kernels(layer, context):
+        modulation = LoRA(part.weight, output_axis(part), context.low_rank, context.rng)
+        chosen += _modulate(part, "weight", modulation)
+    return chosen
+
+
+def _by_importance(layer: nn.Module, context: Context) -> list[Parameter]:
+    """Modulate some filters and tune the others (Zhao et al. 2022, arXiv:2210.16559).
+
+    Biases train: the authors' shift of a modulated filter's bias reaches what training it reaches.
+    """
+    chosen: list[Parameter] = []
+    for part in _kernels(layer, context):
+        weight, axis = part.weight, output_axis(part)
+        filters = torch.arange(weight.shape[axis], device=weight.device)
+        modulated = _modulated(part, filters, context).to(weight.device)
+        tuned = filters[~torch.isin(filters, modulated)]
+        if len(modulated):
+            chosen += _modulate(part, "weight", KernelModulation(weight, axis, modulated))
+        if len(tuned):
+            chosen += _modulate(part, "weight", TunedFilters(weight, axis, tuned))
+        if isinstance(part.bias, Parameter):
+            chosen.append(part.bias)
+    return chosen
+
+
+def _modulated(part: Convolution, filters: Tensor, context: Context) -> Tensor:
+    """Return which of its ``filters`` a kernel has modulated."""
+    if context.modulated is None:
+        return filters
+    known = context.modulated.get(part)
+    if known is None or not set(known.tolist()) <= set(filters.tolist()):
+        raise CheckpointError(
+            "the weights do not say which filters of a layer under by_importance are modulated; "
+            "they are damaged, or were saved under another plan"
+        )
+    return known
+
+
+def _fine_tune(layer: nn.Module, context: Context) -> list[Parameter]:
+    return list(layer.parameters())
+
+
+def _reset(layer: nn.Module, context: Context) -> list[Parameter]:
+    layer.load_state_dict(context.fresh().state_dict())
+    return list(layer.parameters())
+
+
+def _any(layer: nn.Module) -> str | None:
+    """Say nothing: every layer can take it."""
+
+
+ACTIONS: Registry[Action] = Registry("action")
+
+_COLOURS = {
+    "freeze": ActionColours("cyan", "#3c6e9e", "#7fb0dd"),
+    "adafm": ActionColours("yellow", "#7a4fb5", "#b99aea"),
+    "filter_scale_shift": ActionColours("magenta", "#0a7f78", "#56c4bb"),
+    "lora": ActionColours("blue", "#a8326e", "#e58ab8"),
+    "by_importance": ActionColours("bright_magenta", "#7a5a10", "#d3b05a"),
+    "fine_tune": ActionColours("green", "#b9530c", "#ee9a57"),
+    "reset": ActionColours("red", "#b32d4c", "#f08099"),
+}
+_ROWS = {
+    "freeze": Action(_freeze, _any, True, "keep weights and buffers as the source's, bit for bit"),
+    "adafm": Action(
+        _adafm, _needs_kernel, False, "keep the kernels, learn a scale and shift for each", True
+    ),
+    "filter_scale_shift": Action(
+        _scale_and_shift,
+        _needs_output_affine,
+        False,
+        "learn a scale and shift per channel",
+        True,
+    ),
+    "lora": Action(
+        _lora, _needs_kernel, False, "keep the kernels, learn a change of low rank for each", True
+    ),
+    "by_importance": Action(
+        _by_importance,
+        _needs_kernel,
+        False,
+        "probe, then modulate the filters that matter and fine-tune the others",
+    ),
+    "fine_tune": Action(_fine_tune, _any, False, "train everything from the source's weights"),
+    "reset": Action(_reset, _any, False, "train everything from fresh weights", keeps_source=False),
+}
+for _name, _row in _ROWS.items():
+    ACTIONS.register(_name)(replace(_row, colours=_COLOURS[_name]))

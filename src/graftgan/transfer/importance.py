@@ -1,30 +1,55 @@
-"""Which filters matter: what ``by_importance`` decides after a probe, and what is kept of it.
+"""How much numbers matter: their Fisher information, and what ``by_importance`` decides by it.
 
-Source: Zhao et al. 2022 (arXiv:2210.16559, section 4). In the probe every filter is modulated; how
+Source: Zhao et al. 2022 (arXiv:2210.16559, section 4). In a probe every filter is modulated; how
 much a filter matters is the Fisher information of its modulation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.core.network_types import LayeredNetwork, NetworkPair
-from graftgan.core.progress import Progress, silent
-from graftgan.core.tensors import Images, Latents, Scalar
-from graftgan.transfer.apply import AppliedPlan
-from graftgan.transfer.fisher import mean_squared_gradients
+from graftgan.core.errors import Progress, SettingsError, silent
+from graftgan.core.network_types import Images, Latents, NetworkPair, Scalar
+from graftgan.networks.blocks import layers_on_batch_statistics
 from graftgan.transfer.modulation import KernelModulation
 
-ACTION = "by_importance"
+S = TypeVar("S")
 Filters = Mapping[str, Tensor]  # network.module -> the filters of its kernel that are modulated
 _INSIDE = ".parametrizations.weight."
 
 
-def needs_probe(plan: AppliedPlan) -> bool:
-    """Return whether some layer is treated by the importance of its filters."""
-    return any(ACTION in layers.values() for layers in plan.decisions.values())
+def mean_squared_gradients(
+    log_likelihood: Callable[[S], Scalar],
+    parameters: Sequence[Tensor],
+    samples: Sequence[S],
+    *,
+    what: str = "measuring",
+    progress: Progress = silent,
+) -> list[Tensor]:
+    """Return E[(d log_likelihood(sample) / d parameter)^2], the diagonal of the Fisher information.
+
+    The gradient of each sample is squared before the mean. Squaring the mean over a batch instead
+    gives about a share of 1 / batch of it; a mean without a square is no Fisher information.
+    """
+    sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
+    for number, sample in enumerate(samples, start=1):
+        gradients = torch.autograd.grad(log_likelihood(sample), parameters)
+        for total, gradient in zip(sums, gradients, strict=True):
+            total += gradient.double().square()
+        progress(what, number, len(samples))
+    return [(total / len(samples)).float() for total in sums]
+
+
+def refuse_mixed_samples(pair: NetworkPair, *, what: str, instead: str) -> None:
+    """Raise SettingsError where networks mix the samples of a batch: ``what`` looks at each."""
+    if any(layers_on_batch_statistics(network.layers().items()) for _, network in pair.items()):
+        raise SettingsError(
+            f"{what} looks at one sample at a time, and this source normalises with the statistics "
+            f"of a batch; take {instead}"
+        )
 
 
 def filter_importance(
@@ -34,13 +59,8 @@ def filter_importance(
 
     It is the Fisher information of the filter's own number v plus the mean over those of u that the
     filters share. The likelihood is that of the logistic loss: for the generator sigmoid(D(G(z))),
-    for the discriminator sigmoid(D(x)) (1 - sigmoid(D(G(z)))). ``pair`` is spent by it.
-
-    Args:
-        pair: The networks at the end of the probe, every filter modulated.
-        latents: What to draw, (n, z).
-        real: Pictures of the target, (n, c, h, w).
-        progress: Told how far it is.
+    for the discriminator sigmoid(D(x)) (1 - sigmoid(D(G(z)))). ``pair`` is at the end of the probe,
+    and is spent by it; ``latents`` (n, z) are drawn, ``real`` (n, c, h, w) is of the target.
     """
     for _, network in pair.items():
         network.eval().requires_grad_(False)
@@ -57,13 +77,13 @@ def filter_importance(
     likelihoods = {"discriminator": of_discriminator, "generator": of_generator}
     found: dict[str, Tensor] = {}
     for role, network in pair.items():
-        kernels = _modulations(network)
+        parts = network.named_modules()
+        kernels = {n.partition(_INSIDE)[0]: p for n, p in parts if isinstance(p, KernelModulation)}
         factors = [p for kernel in kernels.values() for p in (kernel.v, kernel.u)]
         for factor in factors:
             factor.requires_grad_(True)
         if factors:
-            what = f"measuring the {role}'s filters"
-            numbers: Sequence[int] = range(len(latents))
+            what, numbers = f"measuring the {role}'s filters", range(len(latents))
             squares = iter(
                 mean_squared_gradients(
                     likelihoods[role], factors, numbers, what=what, progress=progress
@@ -98,11 +118,3 @@ def filters_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif inside and rest.endswith(".tuned"):  # alone in a kernel of which nothing is modulated
             found.setdefault(kernel, tensor[:0])
     return found
-
-
-def _modulations(network: LayeredNetwork) -> dict[str, KernelModulation]:
-    return {
-        name.partition(_INSIDE)[0]: part
-        for name, part in network.named_modules()
-        if isinstance(part, KernelModulation)
-    }

@@ -1,22 +1,28 @@
 """Modulations of a fixed kernel, as parametrizations: they fit any layer and fold away."""
 
+import copy
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from graftgan.core.network_types import NetworkPair
 
 
 class Modulation(nn.Module):
-    """What stands on a weight, keeps it, and folds into it."""
+    """What stands on a weight, keeps it, and folds into it.
 
-    def factors(self) -> list[nn.Parameter]:
-        """Return what it multiplies with, which no clipping of weights may touch."""
-        return []
+    Attributes:
+        factors: Names of what it multiplies with, which no clipping of weights may touch.
+        scales: Names of its scales and shifts, each with the value that changes nothing.
+    """
 
-    def scales(self) -> list[tuple[nn.Parameter, float]]:
-        """Return its scales and shifts, each with the value that changes nothing."""
-        return []
+    factors: ClassVar[Sequence[str]] = ()
+    scales: ClassVar[Mapping[str, float]] = {}
 
 
 class AdaFM(Modulation):
@@ -30,6 +36,9 @@ class AdaFM(Modulation):
     each would be twice the weights and say no more than they; there one pair serves a whole unit.
     """
 
+    factors = ("gamma",)
+    scales: ClassVar = {"gamma": 1.0, "beta": 0.0}
+
     def __init__(self, weight: Tensor, output_axis: int) -> None:
         super().__init__()
         shape = [*weight.shape[:2], *(1 for _ in weight.shape[2:])]
@@ -37,14 +46,6 @@ class AdaFM(Modulation):
             shape[1 - output_axis] = 1
         self.gamma = nn.Parameter(weight.new_ones(shape))
         self.beta = nn.Parameter(weight.new_zeros(shape))
-
-    def factors(self) -> list[nn.Parameter]:
-        """Return what it multiplies with."""
-        return [self.gamma]
-
-    def scales(self) -> list[tuple[nn.Parameter, float]]:
-        """Return what changes nothing at these values."""
-        return [(self.gamma, 1.0), (self.beta, 0.0)]
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the modulated kernel."""
@@ -54,19 +55,14 @@ class AdaFM(Modulation):
 class ChannelScale(Modulation):
     """One learnable scale for each output channel: W' = gamma * W."""
 
+    factors = ("gamma",)
+    scales: ClassVar = {"gamma": 1.0}
+
     def __init__(self, weight: Tensor, channel_axis: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(weight.new_ones(weight.shape[channel_axis]))
         self._shape = [1] * weight.dim()
         self._shape[channel_axis] = -1
-
-    def factors(self) -> list[nn.Parameter]:
-        """Return what it multiplies with."""
-        return [self.gamma]
-
-    def scales(self) -> list[tuple[nn.Parameter, float]]:
-        """Return what changes nothing at these values."""
-        return [(self.gamma, 1.0)]
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the scaled tensor."""
@@ -76,13 +72,11 @@ class ChannelScale(Modulation):
 class ChannelShift(Modulation):
     """One learnable shift for each output channel: b' = b + beta."""
 
+    scales: ClassVar = {"beta": 0.0}
+
     def __init__(self, bias: Tensor) -> None:
         super().__init__()
         self.beta = nn.Parameter(torch.zeros_like(bias))
-
-    def scales(self) -> list[tuple[nn.Parameter, float]]:
-        """Return what changes nothing at these values."""
-        return [(self.beta, 0.0)]
 
     def forward(self, bias: Tensor) -> Tensor:
         """Return the shifted bias."""
@@ -115,6 +109,8 @@ class LoRA(Modulation):
     at zero, which gives W back exactly, and A at N(0, 1 / columns).
     """
 
+    factors = ("A", "B")
+
     def __init__(
         self, weight: Tensor, output_axis: int, low_rank: LowRank, rng: torch.Generator
     ) -> None:
@@ -126,10 +122,6 @@ class LoRA(Modulation):
         start = torch.randn(rank, columns, generator=rng) / math.sqrt(columns)
         self.A = nn.Parameter(start.to(weight))
         self.B = nn.Parameter(weight.new_zeros(rows, rank))
-
-    def factors(self) -> list[nn.Parameter]:
-        """Return what it multiplies with."""
-        return [self.A, self.B]
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the adapted kernel."""
@@ -148,6 +140,8 @@ class KernelModulation(Modulation):
     exactly, and u is 1, so that the first step scales whole filters.
     """
 
+    factors = ("v", "u")
+
     def __init__(self, weight: Tensor, output_axis: int, filters: Tensor) -> None:
         super().__init__()
         self._axis = output_axis
@@ -155,10 +149,6 @@ class KernelModulation(Modulation):
         self.modulated: Tensor
         self.v = nn.Parameter(weight.new_zeros(len(filters)))
         self.u = nn.Parameter(weight.new_ones(weight.numel() // weight.shape[output_axis]))
-
-    def factors(self) -> list[nn.Parameter]:
-        """Return what it multiplies with."""
-        return [self.v, self.u]
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the kernel with its modulated filters."""
@@ -185,11 +175,27 @@ class TunedFilters(Modulation):
 
 def factors_in(module: nn.Module) -> list[nn.Parameter]:
     """Return what modulations in ``module`` multiply with: scales, and low-rank factors."""
-    parts = (part for part in module.modules() if isinstance(part, Modulation))
-    return [factor for part in parts for factor in part.factors()]
+    parts = [part for part in module.modules() if isinstance(part, Modulation)]
+    return [part.get_parameter(name) for part in parts for name in part.factors]
 
 
 def modulations_in(module: nn.Module) -> list[tuple[nn.Parameter, float]]:
     """Return the scales and shifts in ``module``, each with the value that changes nothing."""
-    parts = (part for part in module.modules() if isinstance(part, Modulation))
-    return [scale for part in parts for scale in part.scales()]
+    parts = [part for part in module.modules() if isinstance(part, Modulation)]
+    return [(part.get_parameter(n), value) for part in parts for n, value in part.scales.items()]
+
+
+def fold(pair: NetworkPair) -> NetworkPair:
+    """Return a copy whose modulations are worked into the weights; its outputs are the same."""
+    folded = copy.deepcopy(pair)
+    modules = [module for _, network in folded.items() for module in network.modules()]
+    for module in filter(parametrize.is_parametrized, modules):
+        # A deep copy shares its class with the original, and removing a parametrization takes the
+        # attribute away from the class: the original would lose it too.
+        shared = type(module)
+        own = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
+        module.__class__ = own  # pyright: ignore[reportAttributeAccessIssue]
+        for name, chain in list(module.parametrizations.items()):  # pyright: ignore
+            if any(isinstance(part, Modulation) for part in chain):
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    return folded

@@ -1,4 +1,4 @@
-"""Plans: for each network, what happens to each layer. Pure data, readable and writable as text.
+"""Plans: for each network, what happens to each layer; as text, and put in force.
 
 Three ways to say it, one network after the other, in any mix:
 
@@ -14,16 +14,28 @@ pattern finds them, so that every plan means for the backbone's own layers what 
 them. They train, unless a rule names them: ``G[mapper=freeze, *=fine_tune]``.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import cache, partial
+from typing import Any
 
-from graftgan.core.errors import PlanError
-from graftgan.core.network_types import ADDED_LAYERS
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from graftgan.core.errors import PlanError, shown
+from graftgan.core.network_types import ADDED_LAYERS, LayeredNetwork, NetworkPair
+from graftgan.core.randomness import Randomness
 from graftgan.core.registry import suggest
-from graftgan.core.untrusted import shown
-from graftgan.transfer.actions import ACTIONS
+from graftgan.networks.blocks import (
+    Statistics,
+    follow_running_statistics,
+    layers_on_batch_statistics,
+)
+from graftgan.transfer.actions import ACTIONS, Context
+from graftgan.transfer.modulation import USUAL_LOW_RANK, LowRank
 
 _NETWORK = {"D": "discriminator", "G": "generator"}
 _PART = re.compile(r"([DG])\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])")
@@ -31,25 +43,17 @@ _PART = re.compile(r"([DG])\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The papers' (i,j,k): how many layers are frozen, modulated and fine-tuned.
-
-    ``None`` stands for "all the others" and is allowed once.
-    """
+    """The papers' (i,j,k): frozen, modulated and fine-tuned layers. One may be None: all others."""
 
     freeze: int | None
     modulate: int | None
     tune: int | None
 
     def actions(self, layers: Sequence[str], *, network: str) -> dict[str, str]:
-        """Return the action of each layer.
-
-        Raises:
-            PlanError: The numbers do not add up to the number of layers.
-        """
-        own = _counted(layers)
-        given = [n for n in (self.freeze, self.modulate, self.tune) if n is not None]
-        rest = len(own) - sum(given)
-        counts = [rest if n is None else n for n in (self.freeze, self.modulate, self.tune)]
+        """Return the action of each layer; raise PlanError if the numbers do not add up."""
+        own, asked = _counted(layers), (self.freeze, self.modulate, self.tune)
+        given = [n for n in asked if n is not None]
+        counts = [len(own) - sum(given) if n is None else n for n in asked]
         if sum(counts) != len(own) or min(counts) < 0:
             letter = network[0].upper()
             raise PlanError(
@@ -58,9 +62,8 @@ class Split:
                 f"{len(own)}"
             )
         from_picture = ["freeze"] * counts[0] + ["adafm"] * counts[1] + ["fine_tune"] * counts[2]
-        ordered = own if network == "discriminator" else list(reversed(own))
-        chosen = dict(zip(ordered, from_picture, strict=True))
-        return _in_order(layers, chosen)
+        ordered = own if network == "discriminator" else own[::-1]
+        return _in_order(layers, dict(zip(ordered, from_picture, strict=True)))
 
     def text(self, network: str) -> str:
         """Return the notation, ``*`` for "all the others"."""
@@ -75,12 +78,7 @@ class Rules:
     rules: tuple[tuple[str, str], ...]
 
     def actions(self, layers: Sequence[str], *, network: str) -> dict[str, str]:
-        """Return the action of each layer.
-
-        Raises:
-            PlanError: A pattern matches nothing or comes too late, an action is unknown, or a layer
-            has no rule; lists every problem.
-        """
+        """Return the action of each layer; raise PlanError with every problem of the rules."""
         chosen: dict[str, str] = {}
         problems: list[str] = []
         for pattern, action in self.rules:
@@ -91,8 +89,8 @@ class Rules:
                 problems.append(f"'{pattern}={action}' comes too late: all its layers have a rule")
             for layer in matching:
                 chosen.setdefault(layer, action)
-        missing = [layer for layer in _counted(layers) if layer not in chosen]
         problems += _unknown_actions(self.rules)
+        missing = [layer for layer in _counted(layers) if layer not in chosen]
         problems += [f"{layer} of the {network} has no rule" for layer in missing]
         if problems:
             raise PlanError(f"{'; '.join(problems)}; its layers are {', '.join(layers)}")
@@ -105,6 +103,7 @@ class Rules:
 
 
 NetworkPlan = Split | Rules
+Decisions = Mapping[str, Mapping[str, str]]  # network -> layer -> action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,26 +121,23 @@ class Plan:
         return self.discriminator if network == "discriminator" else self.generator
 
 
-_TUNE_ALL = Split(0, 0, None)
-
 PRESETS: dict[str, Plan] = {
-    "fine_tune": Plan(discriminator=_TUNE_ALL, generator=_TUNE_ALL),
-    "freeze": Plan(discriminator=Split(None, 0, 2), generator=Split(None, 0, 2)),
-    "adafm": Plan(discriminator=Split(0, None, 0), generator=Split(0, None, 0)),
-    "lora": Plan(discriminator=Rules((("*", "lora"),)), generator=Rules((("*", "lora"),))),
-    "combined": Plan(discriminator=Split(1, None, 2), generator=Split(1, None, 2)),
-    "scratch": Plan(discriminator=Rules((("*", "reset"),)), generator=Rules((("*", "reset"),))),
+    name: Plan(discriminator=both, generator=both)
+    for name, both in {
+        "fine_tune": Split(0, 0, None),
+        "freeze": Split(None, 0, 2),
+        "adafm": Split(0, None, 0),
+        "lora": Rules((("*", "lora"),)),
+        "combined": Split(1, None, 2),
+        "scratch": Rules((("*", "reset"),)),
+    }.items()
 }
 """Named plans. On five layers ``combined`` is D(1,2,2) G(1,2,2), the best of paper 001, and
 ``freeze`` is D(3,0,2) G(3,0,2), its best plan with freezing alone."""
 
 
 def parse_plan(text: str) -> Plan:
-    """Read a plan from a preset's name or the notation.
-
-    Raises:
-        PlanError: The text is no plan; says what was expected.
-    """
+    """Read a plan from a preset's name or the notation; raise PlanError for other text."""
     stripped = text.strip()
     if stripped in PRESETS:
         return PRESETS[stripped]
@@ -222,3 +218,185 @@ def _matching(pattern: str, layers: Sequence[str]) -> list[str]:
     stem, first, last = span.group(1), int(span.group(2)), int(span.group(3))
     wanted = {f"{stem}{number}" for number in range(first, last + 1)}
     return [layer for layer in layers if layer in wanted] if wanted <= set(layers) else []
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What a plan did to one layer: numbers in it before, and those that training may change."""
+
+    layer: str
+    action: str
+    kind: str
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What a plan did, layer by layer, before the first iteration."""
+
+    notation: str
+    statistics: Statistics
+    networks: Mapping[str, tuple[LayerReport, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in both networks."""
+        return sum(row.parameters for rows in self.networks.values() for row in rows)
+
+    @property
+    def trainable(self) -> int:
+        """Numbers that training may change."""
+        return sum(row.trainable for rows in self.networks.values() for row in rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for ``plan.json``."""
+        return {
+            "notation": self.notation,
+            "frozen_statistics": self.statistics,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "networks": {
+                network: [asdict(row) for row in rows] for network, rows in self.networks.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainableLayer:
+    """The parameters of one layer that training may change, with the action that chose them."""
+
+    layer: str
+    action: str
+    parameters: list[Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPlan:
+    """A plan in force, with the layers of each network that have something to train."""
+
+    report: PlanReport
+    decisions: Decisions
+    trainable: Mapping[str, tuple[TrainableLayer, ...]]
+
+
+def needs_probe(plan: AppliedPlan) -> bool:
+    """Return whether some layer is treated by the importance of its filters."""
+    return any("by_importance" in layers.values() for layers in plan.decisions.values())
+
+
+def resolve(plan: Plan, pair: NetworkPair) -> Decisions:
+    """Decide the action of every layer, and check that each layer can take it.
+
+    Raises PlanError with everything that does not fit. The networks are untouched.
+    """
+    decisions: dict[str, dict[str, str]] = {}
+    problems: list[str] = []
+    for network, module in pair.items():
+        layers = module.layers()
+        try:
+            decided = plan.for_network(network).actions(list(layers), network=network)
+        except PlanError as error:
+            problems.append(str(error))
+            continue
+        for layer, action in decided.items():
+            problem = ACTIONS[action].problem(layers[layer])
+            if problem is not None:
+                problems.append(f"{layer} of the {network} cannot take {action}: it {problem}")
+        decisions[network] = decided
+    if problems:
+        raise PlanError("; ".join(problems))
+    return decisions
+
+
+def apply_plan(
+    plan: Plan,
+    pair: NetworkPair,
+    *,
+    fresh: Callable[[], NetworkPair],
+    statistics: Statistics,
+    low_rank: LowRank = USUAL_LOW_RANK,
+    filters: Mapping[str, Tensor] | None = None,
+) -> AppliedPlan:
+    """Put ``plan`` in force on ``pair``, in place; it owns trainability from here on.
+
+    Args:
+        plan: What to do.
+        pair: The source's networks.
+        fresh: Returns the same networks with fresh weights; called for ``reset`` alone.
+        statistics: What frozen and modulated layers normalise with.
+        low_rank: How ``lora`` is done.
+        filters: For ``by_importance``, the filters of each kernel, as ``network.module``, that are
+            modulated; None: all of them, as in the probe that finds out.
+
+    Raises:
+        PlanError: The plan does not fit; the networks are untouched.
+        CheckpointError: ``filters`` are not those of these networks.
+    """
+    decisions = resolve(plan, pair)
+    if statistics == "source":
+        _refuse_without_statistics(decisions, pair)
+    built = cache(lambda: dict(fresh().items()))
+    reports: dict[str, tuple[LayerReport, ...]] = {}
+    trainable: dict[str, tuple[TrainableLayer, ...]] = {}
+    for network, module in pair.items():
+        module.train().requires_grad_(False)
+        follow_running_statistics(module)
+        modulated = None
+        if filters is not None:
+            parts: dict[str, nn.Module] = dict(module.named_modules(prefix=network))
+            modulated = {part: filters[path] for path, part in parts.items() if path in filters}
+        rows: list[LayerReport] = []
+        chosen: list[TrainableLayer] = []
+        for name, layer in module.layers().items():
+            action, size = decisions[network][name], _numbers(layer.parameters())
+            rng = Randomness(low_rank.seed).generator(f"modulation of {network} {name}")
+            context = Context(
+                statistics, partial(_layer, built, network, name), low_rank, rng, modulated
+            )
+            parameters = ACTIONS[action].apply(layer, context)
+            # Modulations bring parameters of their own; all others of the layer stay frozen.
+            for parameter in layer.parameters():
+                parameter.requires_grad_(any(parameter is own for own in parameters))
+            rows.append(LayerReport(name, action, _kind(layer), size, _numbers(parameters)))
+            if parameters:
+                chosen.append(TrainableLayer(name, action, parameters))
+        reports[network], trainable[network] = tuple(rows), tuple(chosen)
+    in_full = Plan(**{network: describe(network, d) for network, d in decisions.items()})
+    report = PlanReport(str(in_full), statistics, reports)
+    return AppliedPlan(report, decisions, trainable)
+
+
+def _layer(fresh: Callable[[], Mapping[str, LayeredNetwork]], network: str, name: str) -> nn.Module:
+    return fresh()[network].layers()[name]
+
+
+def _refuse_without_statistics(decisions: Decisions, pair: NetworkPair) -> None:
+    """Refuse to normalise with running statistics that the source itself does not use."""
+    unusable = [
+        f"{layer} of the {network}"
+        for network, module in pair.items()
+        for layer in layers_on_batch_statistics(module.layers().items())
+        if decisions[network][layer] not in {"fine_tune", "reset"}
+    ]
+    if unusable:
+        raise PlanError(
+            f"the source normalises {', '.join(unusable)} with the batch's statistics and has no "
+            "running ones that fit; take --frozen-statistics batch, or fine_tune these layers"
+        )
+
+
+def _numbers(parameters: Iterable[Parameter]) -> int:
+    return sum(math.prod(p.shape) for p in parameters)
+
+
+def _kind(layer: nn.Module) -> str:
+    """Return the layer's first kernel in words, such as ``ConvTranspose2d 100-512, 4x4``."""
+    for part in layer.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            height, width = part.kernel_size
+            name = "ConvTranspose2d" if isinstance(part, nn.ConvTranspose2d) else "Conv2d"
+            return f"{name} {part.in_channels}-{part.out_channels}, {height}x{width}"
+        if isinstance(part, nn.Linear):
+            return f"Linear {part.in_features}-{part.out_features}"
+    return type(layer).__name__

@@ -1,14 +1,36 @@
 """The details of a transfer, beside its plan."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import ADDED_LAYERS, CLASS_LAYER
-from graftgan.core.settings import strict
-from graftgan.networks.normalisation_statistics import Statistics
+from graftgan.core.settings import check_parts, parts_of, strict
+from graftgan.networks.blocks import Statistics
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
+from graftgan.transfer.regularizers import REGULARIZERS
+
+_RANGES: Mapping[str, Callable[[float], bool]] = {
+    "finite and positive": lambda value: 0 < value < math.inf,
+    "finite and not negative": lambda value: 0 <= value < math.inf,
+    "at least 1": lambda value: value >= 1,
+    "at most 1": lambda value: value <= 1,
+    "below 1": lambda value: value < 1,
+    "in [0, 1)": lambda value: 0 <= value < 1,
+    "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in (0, 1]": lambda value: 0 < value <= 1,
+}
+_PARTS = parts_of({name: known.settings for name, known in REGULARIZERS.items()})
+
+
+def require_range(settings: object, wanted: str, *names: str) -> None:
+    """Raise SettingsError where a number among these settings is not ``wanted``, in words."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not _RANGES[wanted](value):
+            raise SettingsError(f"{name} must be {wanted}, got {value}")
 
 
 @strict
@@ -39,23 +61,12 @@ class TransferSettings:
     """Pictures on which the probe's filters are measured."""
 
     def __post_init__(self) -> None:
-        for name in ("modulation_rate", "class_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SettingsError(
-                    f"{name} must be finite and positive, got {getattr(self, name)}"
-                )
-        for name in ("modulations_from", "generator_from"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.lora_rank < 1:
-            raise SettingsError(f"lora_rank must be at least 1, got {self.lora_rank}")
-        if not 0 <= self.modulated_share <= 1:
-            raise SettingsError(f"modulated_share must be in [0, 1], got {self.modulated_share}")
-        for name in ("probe_iterations", "probe_samples"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.lora_scale < math.inf:
-            raise SettingsError(f"lora_scale must be finite and positive, got {self.lora_scale}")
+        require_range(self, "finite and positive", "modulation_rate", "class_rate")
+        require_range(self, "in [0, 1)", "modulations_from", "generator_from")
+        require_range(self, "at least 1", "lora_rank")
+        require_range(self, "in [0, 1]", "modulated_share")
+        require_range(self, "at least 1", "probe_iterations", "probe_samples")
+        require_range(self, "finite and positive", "lora_scale")
 
     def rate_of(self, action: str, *, layer: str = "") -> float:
         """Return the multiple of the learning rate for a ``layer`` under ``action``."""
@@ -67,10 +78,19 @@ class TransferSettings:
         """Return the share of the run after which ``layer``, which is under ``action``, learns."""
         way = ACTIONS[action]
         own = network == "generator" and layer not in ADDED_LAYERS and way.keeps_source
-        return max(
-            self.modulations_from if way.modulates else 0.0, self.generator_from if own else 0.0
-        )
+        modulations = self.modulations_from if way.modulates else 0.0
+        return max(modulations, self.generator_from if own else 0.0)
 
     def low_rank(self, seed: int) -> LowRank:
         """Return how ``lora`` is done in a run of ``seed``."""
         return LowRank(rank=self.lora_rank, scale=self.lora_scale, seed=seed)
+
+
+@strict
+@dataclass(frozen=True, kw_only=True)
+class RegularizerSettings(*_PARTS):  # pyright: ignore[reportUntypedBaseClass]
+    """Losses that hold the networks to the source; a weight of 0 leaves one out."""
+
+    def __post_init__(self) -> None:
+        require_range(self, "finite and not negative", *(field.name for field in fields(self)))
+        check_parts(self, _PARTS)

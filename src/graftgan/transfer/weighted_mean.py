@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import LayeredNetwork
-from graftgan.networks.normalisation_statistics import batch_norms, use_batch_statistics
+from graftgan.networks.blocks import batch_norms, use_batch_statistics
 
 N = TypeVar("N", bound=LayeredNetwork)
 
@@ -23,19 +23,23 @@ def mix_networks(parts: Sequence[tuple[N, float]]) -> N:
     weights really have (see ``docs/adapters.md``). A counter is the largest of those that take
     part, and a norm follows the batch where one of theirs does.
 
-    Args:
-        parts: Networks whose modulations are folded, with weights that sum to 1. One of weight 0
-            takes no part; one that is alone is returned as it is, bit for bit.
-
-    Raises:
-        CheckpointError: The networks are of different architectures.
+    ``parts`` are networks whose modulations are folded, with weights that sum to 1. One of weight 0
+    takes no part; one that is alone is returned as it is, bit for bit. Raises CheckpointError where
+    the architectures differ.
     """
     taking_part = [(network, weight) for network, weight in parts if weight != 0]
     first = taking_part[0][0]
     mixed = copy.deepcopy(first)
     if len(taking_part) == 1:
         return mixed
-    _require_one_architecture([network for network, _ in taking_part])
+    described = [network.architecture.as_dict() for network, _ in taking_part]
+    for name in described[0]:
+        found = list(dict.fromkeys(str(each[name]) for each in described))
+        if len(found) > 1:
+            raise CheckpointError(
+                f"networks of different architectures cannot be mixed: {name} is "
+                f"{' and '.join(found)}; take one of them alone, with weight 1"
+            )
     states = [network.state_dict() for network, _ in taking_part]
     weights = [weight for _, weight in taking_part]
     variances = {id(norm.running_var) for norm in batch_norms([mixed])}
@@ -44,7 +48,8 @@ def mix_networks(parts: Sequence[tuple[N, float]]) -> N:
         if not place.is_floating_point():
             place.copy_(values.amax(0))
         elif id(place) in variances:
-            place.copy_(_geometric_mean(values, weights))
+            smallest = torch.finfo(values.dtype).tiny  # a dead channel's variance may be 0
+            place.copy_(_mean(values.double().clamp_min(smallest).log(), weights).exp())
         else:
             place.copy_(_mean(values.double(), weights))
     norms = (batch_norms([network]) for network, _ in taking_part)
@@ -54,21 +59,5 @@ def mix_networks(parts: Sequence[tuple[N, float]]) -> N:
     return mixed
 
 
-def _require_one_architecture(networks: Sequence[LayeredNetwork]) -> None:
-    described = [network.architecture.as_dict() for network in networks]
-    for name in described[0]:
-        found = list(dict.fromkeys(str(each[name]) for each in described))
-        if len(found) > 1:
-            raise CheckpointError(
-                f"networks of different architectures cannot be mixed: {name} is "
-                f"{' and '.join(found)}; take one of them alone, with weight 1"
-            )
-
-
 def _mean(values: Tensor, weights: Sequence[float]) -> Tensor:
     return torch.tensordot(values.new_tensor(weights), values, dims=1)
-
-
-def _geometric_mean(values: Tensor, weights: Sequence[float]) -> Tensor:
-    smallest = torch.finfo(values.dtype).tiny  # a dead channel's variance may be 0
-    return _mean(values.double().clamp_min(smallest).log(), weights).exp()

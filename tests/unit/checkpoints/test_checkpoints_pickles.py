@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from graftgan.checkpoints import read_official, read_torch_file
-from graftgan.checkpoints.limits import MOST_STEPS
+from graftgan.checkpoints.pickle_machine import MOST_STEPS
 from graftgan.core.errors import CheckpointError
 from graftgan.models.convert import import_source
 

@@ -17,7 +17,7 @@ from graftgan.checkpoints import (
 )
 from graftgan.core.errors import CheckpointError, GraftganError, RunError, SourceError
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks import BACKBONES, build_pair
+from graftgan.networks.backbone import BACKBONES, build_pair
 from hostile_json import RAW, as_bytes, damaged
 from tiny_networks import assert_same_tensors, everything_in, tiny_architecture, tiny_pair
 

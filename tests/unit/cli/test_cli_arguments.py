@@ -1,10 +1,11 @@
 """A mistake in the flags becomes one line, whatever the width of the screen."""
 
+import sys
 from dataclasses import dataclass
 
 import pytest
 
-from graftgan.cli.arguments import call_subcommand, parse_flags
+from graftgan.cli.terminal import parse_flags, subverbs, verb
 from graftgan.core.errors import SettingsError
 
 
@@ -49,4 +50,23 @@ def test_help_is_printed_and_ends_well(capsys):
 
 def test_an_unknown_subcommand_is_named():
     with pytest.raises(SettingsError, match="fodl"):
-        call_subcommand({"fold": fold}, ["fodl", "x"], prog="graftgan adapter", description="")
+        subverbs(__name__, fold=fold)(["fodl", "x"])
+
+
+def test_a_verb_is_named_as_its_file_and_shown_with_its_docstring(capsys):
+    with pytest.raises(SettingsError, match=f"see graftgan {__name__.rpartition('.')[2]} --help"):
+        verb(fold)([])
+    with pytest.raises(SystemExit):
+        verb(fold)(["--help"])
+    assert "A mistake in the flags becomes one line" in capsys.readouterr().out
+
+
+def test_what_a_verb_prints_to_standard_error_is_kept(capsys):
+    def complain(code: int) -> int:
+        """Complain."""
+        print("oh", file=sys.stderr)
+        return code
+
+    assert verb(complain)(["--code", "3"]) == 3
+    assert subverbs(__name__, complain=complain)(["complain", "--code", "4"]) == 4
+    assert capsys.readouterr().err == "oh\noh\n"

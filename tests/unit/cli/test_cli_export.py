@@ -8,9 +8,9 @@ import torch
 
 from graftgan.checkpoints import read_card
 from graftgan.cli import main
-from graftgan.models.export import load_generator
+from graftgan.models.export.single_files import load_generator
 from graftgan.models.sources import open_source
-from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.networks.blocks import evaluation_mode
 from tiny_adapters import saved_adapter, saved_source
 from tiny_networks import latents
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graftgan.cli.stylegan_flags import in_our_words
+from graftgan.cli.transfer import in_our_words
 from graftgan.core.errors import SettingsError
 from graftgan.transfer import parse_plan, resolve
 from tiny_networks import tiny_architecture, tiny_pair

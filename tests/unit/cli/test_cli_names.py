@@ -13,10 +13,10 @@ from graftgan.core.errors import GraftganError, ImageSetError, RunError, Setting
 from graftgan.core.files import write_json
 from graftgan.core.provenance import Origin, licences_in_words
 from graftgan.core.settings import read_toml
-from graftgan.experiments.run_card import read_run_card
+from graftgan.experiments.records import read_run_card
 from graftgan.experiments.run_page import write_run_report
 from graftgan.models.convert import import_source
-from graftgan.models.export import ready_form
+from graftgan.models.export.form import ready_form
 from graftgan.pictures import DataSettings, load_image_set
 from graftgan.runs.run import resume
 

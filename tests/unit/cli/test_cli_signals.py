@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_up_verb import words
 
-from graftgan.cli.interrupts import Interrupted, exit_code, raised_as_exceptions
+from graftgan.cli.ending import Interrupted, exit_code, raised_as_exceptions
 
 SLOW = """
     import time

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from graftgan.core.errors import RunError
-from graftgan.core.locks import LOCK, FileLock, held
+from graftgan.core.files import LOCK, FileLock, held
 
 HOLD = """
 import sys
 from pathlib import Path
-from graftgan.core.locks import held
+from graftgan.core.files import held
 sys.argv = ["graftgan", "transfer", "pictures"]
 with held(Path({folder!r})):
     print("held", flush=True)

@@ -5,8 +5,8 @@ import torch
 
 from graftgan.core import errors
 from graftgan.core.errors import GraftganError, SettingsError, UnknownName
+from graftgan.core.network_types import to_images, to_pictures
 from graftgan.core.registry import NamesDoc, Registry, suggest
-from graftgan.core.tensors import to_images, to_pictures
 
 
 def colours() -> Registry[int]:

@@ -22,7 +22,7 @@ from graftgan.core.settings import (
     to_toml,
 )
 from graftgan.experiments.experiment import Experiment
-from graftgan.networks import NORMALISATIONS
+from graftgan.networks.blocks import NORMALISATIONS
 from graftgan.training import TrainingSettings
 from graftgan.training.augment import POLICIES
 from graftgan.training.objectives import OBJECTIVES

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.cli.training_verb import StartRun, parse_start
-from graftgan.cli.transfer import DEFAULTS
+from graftgan.cli.transfer import DEFAULTS, StartRun, parse_start
 from graftgan.core.errors import SettingsError, UnknownName
 from graftgan.core.settings import dotted_names, parse, to_toml
 from graftgan.experiments.experiment import Experiment
@@ -17,7 +16,7 @@ from tiny_networks import tiny_architecture
 
 def started(*words: str) -> Experiment:
     return parse_start(
-        lambda experiment: StartRun(experiment=experiment),
+        lambda experiment, table, where: StartRun(experiment=experiment),
         ["pictures", *words],
         DEFAULTS,
         prog="graftgan x",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graftgan.core.errors import RunError
-from graftgan.experiments.run_card import RunCard, RunState, Session, read_run_card, write_run_card
+from graftgan.experiments.records import RunCard, RunState, Session, read_run_card, write_run_card
 
 CARD = RunCard(
     state=RunState.INTERRUPTED,

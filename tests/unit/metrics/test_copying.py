@@ -8,10 +8,16 @@ from torch import Tensor
 
 from graftgan.core.errors import ScoreError
 from graftgan.metrics import copying
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.copying import CopyReport, copy_gallery_indices, copy_report, guarded_pictures
-from graftgan.metrics.data_copying import data_copying_test, k_means, mann_whitney_z
-from graftgan.metrics.features import Features
+from graftgan.metrics.copying import (
+    CopyReport,
+    copy_gallery_indices,
+    copy_report,
+    data_copying_test,
+    guarded_pictures,
+    k_means,
+    mann_whitney_z,
+)
+from graftgan.metrics.metric import Estimate, Features, Resampling
 
 SEEDS = range(5)
 FEW_RESAMPLES = Resampling(replicates=50)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics import METRICS, Features, Resampling
 from graftgan.metrics.extractors.pixel_features import colours_of, detail_of
 from graftgan.metrics.extractors.views import low_passed
+from graftgan.metrics.metric import METRICS, Features, Resampling
 
 
 def drawings(count: int = 40, *, side: int = 32, seed: int = 0) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
 from graftgan.metrics.diversity import intra_cluster_distance, vendi
-from graftgan.metrics.features import Features
-from graftgan.metrics.metric import METRICS
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

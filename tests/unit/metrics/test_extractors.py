@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from graftgan.core.errors import ScoreError, SettingsError, UnknownName
 from graftgan.core.settings import parse
-from graftgan.metrics.extractors import EXTRACTORS, Extractor, ExtractorSettings, build_extractor
+from graftgan.metrics.extractors import EXTRACTORS, build_extractor
 from graftgan.metrics.extractors.efficientnet import (
     DIMENSION,
     SIDE,
     load_efficientnet,
     weights_file,
 )
-from graftgan.metrics.extractors.extractor import pictures_sha256
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
+from graftgan.metrics.pixels import pictures_sha256
+from graftgan.metrics.settings import ExtractorSettings
 
 
 class Convolution(nn.Module):

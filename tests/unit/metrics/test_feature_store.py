@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.extractors import Extractor
-from graftgan.metrics.extractors.extractor import pictures_sha256
+from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 from graftgan.metrics.feature_cache import FeatureCache, cached_tensors, features_key, features_of
+from graftgan.metrics.pixels import pictures_sha256
 
 
 class Counting(nn.Module):

@@ -5,10 +5,12 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
-from graftgan.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
-from graftgan.metrics.metric import METRICS
+from graftgan.metrics.inception_scores import (
+    FrechetStatistics,
+    frechet_distance,
+    frechet_statistics,
+)
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
 
 def features(values: Tensor) -> Features:

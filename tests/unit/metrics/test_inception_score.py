@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
-from graftgan.metrics.inception_score import inception_score
-from graftgan.metrics.metric import METRICS
+from graftgan.metrics.inception_scores import inception_score
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
 
 def score(logits: Tensor | None, resampling: Resampling | None = None) -> Estimate:

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from graftgan.core.errors import UnknownName
-from graftgan.metrics.extractors.inception import Inception
-from graftgan.metrics.extractors.inception_weights import inception_extractor
+from graftgan.metrics.extractors.inception import Inception, inception_extractor
 
 
 def test_the_resize_protocol_brings_its_range(tmp_path: Path):

@@ -5,11 +5,9 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics import kernel
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
-from graftgan.metrics.kernel import kernel_distance
-from graftgan.metrics.metric import METRICS
+from graftgan.metrics import inception_scores
+from graftgan.metrics.inception_scores import kernel_distance
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:
@@ -46,7 +44,7 @@ def test_it_is_the_mean_over_different_pairs():
 def test_the_blocks_leave_no_trace(block: int, monkeypatch: pytest.MonkeyPatch):
     generated, real = normal(17, 5, seed=1) + 0.5, normal(8, 5, seed=2)
     whole = kid(generated, real)
-    monkeypatch.setattr(kernel, "_BLOCK", block)
+    monkeypatch.setattr(inception_scores, "_BLOCK", block)
     parts = kid(generated, real)
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=1e-12)

@@ -6,10 +6,8 @@ from torch import Tensor
 
 from graftgan.core.errors import ScoreError
 from graftgan.metrics import manifold
-from graftgan.metrics.bootstrap import Estimate, Resampling
-from graftgan.metrics.features import Features
 from graftgan.metrics.manifold import density_and_coverage, precision_and_recall
-from graftgan.metrics.metric import METRICS
+from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
 
 def normal(count: int, dimension: int, seed: int) -> Tensor:

@@ -8,16 +8,8 @@ import torch
 
 from graftgan.core.errors import ScoreError, UnknownName
 from graftgan.core.settings import parse, to_plain
-from graftgan.metrics import (
-    METRICS,
-    Features,
-    Score,
-    ScoreProtocol,
-    compare,
-    floors_of,
-    full_name,
-    measure,
-)
+from graftgan.metrics.metric import METRICS, Features
+from graftgan.metrics.score import Score, ScoreProtocol, compare, floors_of, full_name, measure
 
 PROTOCOL = ScoreProtocol(
     extractor="inception",

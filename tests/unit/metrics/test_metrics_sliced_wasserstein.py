@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from graftgan.metrics import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.metrics.pixels import SlicedWassersteinProtocol, sliced_wasserstein
 from tiny_networks import tiny_pictures
 
 PROTOCOL = SlicedWassersteinProtocol(side=4, directions=4000, count=64, seed=0)

@@ -8,14 +8,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graftgan.core.errors import ScoreError, UnknownName
-from graftgan.metrics import PerceptualDistance, perceptual_distance
 from graftgan.metrics.extractors.efficientnet import (
     load_efficientnet,
     load_efficientnet_maps,
     weights_file,
 )
 from graftgan.metrics.extractors.resize import PIXEL_RANGES
-from graftgan.metrics.extractors.vgg import VGG16Maps, load_vgg16_maps
+from graftgan.metrics.perceptual import (
+    PerceptualDistance,
+    VGG16Maps,
+    load_vgg16_maps,
+    perceptual_distance,
+)
 
 # Where torchvision's vgg16 has its convolutions.
 PLACES = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)}

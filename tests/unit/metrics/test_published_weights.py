@@ -14,19 +14,13 @@ import torch
 from torch import nn
 
 from graftgan.core.errors import CheckpointError, ScoreError
-from graftgan.metrics import full_name
-from graftgan.metrics.extractors import (
-    EXTRACTORS,
-    Extractor,
-    ExtractorSettings,
-    build_extractor,
-    dinov2_extractor,
-    inception_extractor,
-)
-from graftgan.metrics.extractors.dinov2 import DINOV2, DinoV2
-from graftgan.metrics.extractors.inception import Inception
-from graftgan.metrics.extractors.inception_weights import INCEPTION
+from graftgan.metrics.extractors import EXTRACTORS, build_extractor
+from graftgan.metrics.extractors.dinov2 import DINOV2, DinoV2, dinov2_extractor
+from graftgan.metrics.extractors.extractor import Extractor
+from graftgan.metrics.extractors.inception import INCEPTION, Inception, inception_extractor
 from graftgan.metrics.extractors.published_weights import PublishedWeights
+from graftgan.metrics.score import full_name
+from graftgan.metrics.settings import ExtractorSettings
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several reads
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

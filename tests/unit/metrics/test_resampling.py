@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from graftgan.metrics import bootstrap as module
-from graftgan.metrics.bootstrap import Estimate, Resampling
+from graftgan.metrics import metric as module
+from graftgan.metrics.metric import Estimate, Resampling
 
 
 def test_every_resample_draws_as_many_pictures_as_there_are():

@@ -11,13 +11,8 @@ from torch import Tensor
 
 import oracles
 from graftgan.core.errors import ScoreError, UnknownName
-from graftgan.metrics.extractors.resize import (
-    PIXEL_RANGES,
-    RESIZES,
-    check_pictures,
-    pixel_range,
-    resize_protocol,
-)
+from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
+from graftgan.metrics.pixels import check_pictures
 
 GREY_LEVEL = 2e-4  # of 255: float32 rounding in two matrix products
 SIDES = [(32, 299), (37, 160), (64, 299), (299, 299), (512, 299), (300, 160), (200, 7), (2, 50)]
@@ -142,6 +137,6 @@ def test_other_pictures_are_refused(pictures: Tensor):
 
 def test_unknown_names_get_help():
     with pytest.raises(UnknownName, match="did you mean 'clean_fid'"):
-        resize_protocol("cleanfid")
+        _ = RESIZES["cleanfid"]
     with pytest.raises(UnknownName, match="did you mean 'imagenet'"):
-        pixel_range("image_net")
+        _ = PIXEL_RANGES["image_net"]

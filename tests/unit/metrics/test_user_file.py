@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.extractors import ExtractorSettings, build_extractor, user_extractor
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.extractors.extractor import user_extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
+from graftgan.metrics.settings import ExtractorSettings
 
 
 class Means(nn.Module):

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import UnknownName
-from graftgan.metrics import ExtractorSettings, build_extractor
+from graftgan.metrics.extractors import build_extractor
 from graftgan.metrics.extractors.views import FAINT, VIEWS, low_passed, view_of, visible
+from graftgan.metrics.settings import ExtractorSettings
 
 
 def levels(*shape: int, seed: int = 0) -> Tensor:

@@ -7,8 +7,7 @@ import torch
 
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.core.network_types import StyledGenerator
-from graftgan.models.projection import ProjectionSettings, project
-from graftgan.models.styles import mixed_grid, styled_pictures
+from graftgan.models.styles import ProjectionSettings, mixed_grid, project, styled_pictures
 from graftgan.networks.sampling import generate, latents_for, latents_of_seeds
 from graftgan.pictures import load_picture
 from tiny_networks import draw_pictures, latents, tiny_architecture, tiny_pair

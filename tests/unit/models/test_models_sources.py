@@ -18,7 +18,7 @@ from graftgan.models.sources import (
     settled_name,
     source_folders,
 )
-from graftgan.networks.normalisation_statistics import use_batch_statistics
+from graftgan.networks.blocks import use_batch_statistics
 from graftgan.runs.run import run
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, latents, tiny_architecture, tiny_pair

@@ -13,7 +13,7 @@ from graftgan.core.network_types import Architecture, StyleArchitecture
 from graftgan.core.settings import parse, read_toml, to_toml
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import architecture_of
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 
 
 def asked(backbone: str | None = "stylegan2", **network: int) -> Experiment:

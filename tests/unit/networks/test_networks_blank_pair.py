@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graftgan.core.network_types import tensors_of
-from graftgan.networks import BACKBONES, blank_pair, build_pair
+from graftgan.networks.backbone import BACKBONES, blank_pair, build_pair
 from tiny_networks import latents, tiny_architecture
 
 

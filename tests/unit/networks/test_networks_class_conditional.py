@@ -8,10 +8,11 @@ import torch
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import ADDED_LAYERS, Architecture, NetworkPair, class_weights
-from graftgan.networks import build_pair, surrounded
-from graftgan.networks.class_conditional import (
+from graftgan.networks.backbone import (
     ConditionalDiscriminator,
     ConditionalGenerator,
+    build_pair,
+    surrounded,
     with_classes,
 )
 from tiny_networks import latents, tiny_architecture, tiny_images, tiny_pair

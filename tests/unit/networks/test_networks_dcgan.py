@@ -6,7 +6,7 @@ from torch import nn
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import Architecture
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 
 
 def pair_of(resolution: int, **changes: object):

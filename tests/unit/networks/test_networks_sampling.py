@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import StyledGenerator
-from graftgan.core.tensors import to_pictures
-from graftgan.networks.normalisation_statistics import use_batch_statistics
+from graftgan.core.network_types import StyledGenerator, to_pictures
+from graftgan.networks.blocks import use_batch_statistics
 from graftgan.networks.sampling import CHUNK, generate, interpolation_latents, random_latents
 from tiny_networks import latents, tiny_architecture, tiny_pair
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from graftgan.networks import build_pair
-from graftgan.networks.spectral_norm import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
+from graftgan.networks.backbone import build_pair
+from graftgan.networks.blocks import SpectralConv2d, SpectralConvTranspose2d, SpectralLinear
 from graftgan.transfer import apply_plan, fold, parse_plan
 from tiny_networks import latents, tiny_architecture, tiny_pair
 

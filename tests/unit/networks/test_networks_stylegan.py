@@ -11,19 +11,18 @@ from torch import Tensor
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import PROJECTION_LAYER, class_weights, tensors_of
-from graftgan.networks import build_pair
-from graftgan.networks.stylegan.discriminator import with_deviation
-from graftgan.networks.stylegan.linear import ScaledLinear
-from graftgan.networks.stylegan.low_pass import binomial_filter, lowpass_filter
-from graftgan.networks.stylegan.mapping import ClassDirections, Mapping
-from graftgan.networks.stylegan.modulated_conv import modulated
-from graftgan.networks.stylegan.resample import (
+from graftgan.networks.backbone import build_pair
+from graftgan.networks.stylegan.layers import ClassDirections, ScaledLinear, StyleMapping
+from graftgan.networks.stylegan.operators import (
+    binomial_filter,
     convolved_down,
     convolved_up,
     filtered_leaky,
+    lowpass_filter,
+    modulated,
     resample,
 )
-from graftgan.networks.stylegan.stylegan2 import StyleGAN2Generator
+from graftgan.networks.stylegan.stylegan2 import StyleGAN2Generator, with_deviation
 from tiny_networks import latents, tiny_architecture, tiny_images
 
 RNG = torch.Generator().manual_seed(0)
@@ -176,7 +175,7 @@ def test_the_deviation_is_that_within_groups():
 
 
 def test_the_mean_style_follows_in_training_alone():
-    mapping = Mapping(4, 5, 2).train()
+    mapping = StyleMapping(4, 5, 2).train()
     with torch.no_grad():
         styles = mapping(torch.randn(8, 4, generator=RNG))
     torch.testing.assert_close(mapping.w_avg, 0.002 * styles.mean(dim=0), rtol=1e-4, atol=1e-7)

@@ -19,7 +19,7 @@ from PIL import Image
 from graftgan.core import files
 from graftgan.pictures import DataSettings, ImageSet, load_image_set
 from graftgan.pictures import decoded_cache as cache_module
-from graftgan.pictures import file_kinds as kinds
+from graftgan.pictures import members as kinds
 
 
 def load(folder: Path, *, resolution: int = 16, **settings: float) -> ImageSet:

@@ -18,9 +18,9 @@ from data_pngs import png_16, with_chunk
 from PIL import Image, ImageCms
 
 from graftgan.pictures import DataSettings, ImageSet, load_image_set
-from graftgan.pictures import bit_depth as depth
-from graftgan.pictures import file_kinds as kinds
-from graftgan.pictures.bit_depth import agreed_bits
+from graftgan.pictures import members as kinds
+from graftgan.pictures import pixel_values as depth
+from graftgan.pictures.pixel_values import agreed_bits
 
 
 def load(path: Path, **settings: object) -> ImageSet:

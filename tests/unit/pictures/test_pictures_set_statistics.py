@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from graftgan.cli import data
+from graftgan.cli import main
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.metrics.diversity import pairwise_distance
 from graftgan.pictures.set_statistics import set_statistics
@@ -60,7 +60,7 @@ def test_a_mix_is_more_diverse_and_covers_its_parts(sets: list[Path]):
 
 def test_the_verb_writes_table_and_page(sets: list[Path], tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    assert data.main(["stats", *map(str, sets), "--resolution", "32", "--device", "cpu"]) == 0
+    assert main(["data", "stats", *map(str, sets), "--resolution", "32", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     for name in ("red", "mixed", "blue"):
         assert name in said

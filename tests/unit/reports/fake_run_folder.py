@@ -8,7 +8,7 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from graftgan.experiments.run_card import RunCard, RunState, Session, write_run_card
+from graftgan.experiments.records import RunCard, RunState, Session, write_run_card
 
 CELL = 16
 SETTINGS = {

@@ -9,10 +9,10 @@ from fake_run_folder import write_json, write_lines, write_run
 
 from graftgan.core.errors import RunError
 from graftgan.core.settings import to_plain
-from graftgan.metrics import ScoreComparison
-from graftgan.studies import Results, RunResult, VariantStatistics
+from graftgan.metrics.score import ScoreComparison
 from graftgan.studies.comparison_page import comparison_rows, write_comparison_report
-from graftgan.studies.comparison_results import read_results
+from graftgan.studies.comparison_results import Results, RunResult, read_results
+from graftgan.studies.study_statistics import VariantStatistics
 from plain_scores import score
 
 HOSTILE = "<script>alert(1)</script>"

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from graftgan.cli import converge
 from graftgan.core.errors import RunError
 from graftgan.core.files import write_text
 from graftgan.experiments.convergence import Reached, convergence_of, stable_from
-from graftgan.experiments.run_card import VAEStart, write_run_card
+from graftgan.experiments.records import VAEStart, write_run_card
 
 LENGTH = 1000
 
@@ -94,7 +95,7 @@ def write_run(path: Path, *, late: int = 0, start: VAEStart | None = None) -> Pa
         path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in [sliced, *scores])
     )
     write_text(path / "experiment.toml", 'pictures = "p"\n')
-    write_run_card(path / "card.json", CARD.changed(start=start))
+    write_run_card(path / "card.json", replace(CARD, start=start))
     return path
 
 

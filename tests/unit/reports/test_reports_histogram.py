@@ -8,9 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from graftgan.experiments.panels import Panel
-from graftgan.reports.bins import bins_for
-from graftgan.reports.histogram import Groups, histogram_svg
+from graftgan.reports.drawing import Panel
+from graftgan.reports.histogram import Groups, bins_for, histogram_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(1)</script>"

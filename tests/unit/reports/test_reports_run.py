@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 
 from graftgan.core.errors import RunError
 from graftgan.core.files import read_jsonl
-from graftgan.experiments.run_card import RunState, write_run_card
+from graftgan.experiments.records import RunState, write_run_card
 from graftgan.experiments.run_page import write_run_report
 from graftgan.reports.page import duration, share
 
@@ -241,7 +242,7 @@ def test_a_score_shows_its_interval_and_its_floor(run: Path) -> None:
 
 
 def test_hostile_text_stays_text_everywhere(run: Path) -> None:
-    card = CARD.changed(state=RunState.INTERRUPTED, message=f"m {HOSTILE}")
+    card = replace(CARD, state=RunState.INTERRUPTED, message=f"m {HOSTILE}")
     write_run_card(run / "card.json", card)
     skipped = [{"name": f"n {HOSTILE}", "reason": f"r {HOSTILE}"}]
     write_json(run / "manifest.json", {"pictures": [], "skipped": skipped})
@@ -354,7 +355,7 @@ def test_a_resumed_run_counts_each_iteration_once(run: Path) -> None:
     ],
 )
 def test_a_run_that_did_not_finish_says_where_and_why(run: Path, state: str, words: str) -> None:
-    card = CARD.changed(state=RunState(state), iteration=420, message="the disk was full")
+    card = replace(CARD, state=RunState(state), iteration=420, message="the disk was full")
     write_run_card(run / "card.json", card)
     assert words in Page(write_run_report(run)).text
 
@@ -368,7 +369,7 @@ def test_an_edited_card_is_not_believed(run: Path) -> None:
 
 
 def test_a_page_can_be_written_before_the_card_is(run: Path) -> None:
-    card = CARD.changed(state=RunState.STOPPED, message="it was good enough")
+    card = replace(CARD, state=RunState.STOPPED, message="it was good enough")
     text = Page(write_run_report(run, card=card)).text
     assert "was ended by its scores at iteration 900 of 900: it was good enough" in text
 

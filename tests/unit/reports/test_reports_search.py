@@ -10,12 +10,11 @@ from fake_run_folder import write_json, write_lines, write_run
 
 from graftgan.core.errors import RunError
 from graftgan.core.settings import to_plain
-from graftgan.reports.heatmap import heatmap_svg
-from graftgan.reports.scatter import LineStyle, bundle_svg, scatter_svg
-from graftgan.studies import SearchResult, Trial, VariantStatistics
-from graftgan.studies.response_surface import Cell
+from graftgan.reports.drawing import LineStyle, bundle_svg, heatmap_svg, scatter_svg
 from graftgan.studies.search_page import trial_rows, write_search_report
-from graftgan.studies.search_result import Confirmed, read_search_result
+from graftgan.studies.search_result import Cell, Confirmed, SearchResult, read_search_result
+from graftgan.studies.study_statistics import VariantStatistics
+from graftgan.studies.trials import Trial
 from plain_scores import score
 
 HOSTILE = "<script>alert(1)</script>"

@@ -14,7 +14,7 @@ from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings
 from graftgan.training.augment import AugmentationSettings
 from graftgan.training.objectives import OBJECTIVES, OptimizationSettings
-from graftgan.training.procedures.procedure import meaningless_alone
+from graftgan.training.procedures.reconstruction import meaningless_alone
 from tiny_networks import (
     assert_same_tensors,
     draw_pictures,

@@ -9,7 +9,7 @@ import torch
 
 from graftgan.core.errors import ImageSetError, SettingsError
 from graftgan.experiments.experiment import Experiment, NetworkSettings
-from graftgan.networks.normalisation_statistics import use_batch_statistics
+from graftgan.networks.blocks import use_batch_statistics
 from graftgan.networks.sampling import (
     CHUNK,
     generate,
@@ -20,8 +20,7 @@ from graftgan.networks.sampling import (
     random_latents,
 )
 from graftgan.pictures import DataSettings
-from graftgan.runs.build import prepare
-from graftgan.runs.prepared import Prepared
+from graftgan.runs.build import Prepared, prepare
 from graftgan.training import Processes, TrainingSettings
 from graftgan.training.procedures import real_batches, real_classes
 from tiny_networks import CPU, draw_pictures, latents, tiny_architecture, tiny_pair

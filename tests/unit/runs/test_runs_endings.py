@@ -14,19 +14,17 @@ import pytest
 from feature_networks import save_brightness
 from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.core.errors import CheckpointError, RunError
-from graftgan.core.files import append_jsonl, read_jsonl, written_whole
-from graftgan.core.locks import held
+from graftgan.core.files import append_jsonl, held, read_jsonl, written_whole
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_card import RunState
+from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.scored_pictures import list_scored, scored_file
-from graftgan.metrics import ScoringSettings
-from graftgan.models.adapters import load_adapter
+from graftgan.metrics.settings import ScoringSettings
+from graftgan.models.adapters.adapter import load_adapter
 from graftgan.pictures import DataSettings
 from graftgan.runs.recorder import Recorder
-from graftgan.runs.run import resume, run
+from graftgan.runs.run import Observer, resume, run
 from graftgan.runs.scorer import MetricScorer
-from graftgan.runs.session import Observer
 from graftgan.training import TrainingSettings
 from tiny_networks import assert_same_tensors, draw_pictures, tiny_home
 
@@ -118,7 +116,7 @@ def killed_in(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["graftgan.runs.session.save_adapter", "graftgan.runs.session.write_run_report"],
+    ["graftgan.runs.run.save_adapter", "graftgan.runs.run.write_run_report"],
     ids=["before the adapter", "before the page"],
 )
 @pytest.mark.parametrize("change", [lambda e: e, patient], ids=["finished", "stopped"])

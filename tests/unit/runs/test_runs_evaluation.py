@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from graftgan.cli.score_tables import score_table
+from graftgan.cli.evaluate import score_table
 from graftgan.core.errors import ImageSetError, ScoreError, SettingsError, SourceError, UnknownName
 from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.runs.evaluation import EvaluationSettings, evaluate, floor, write_evaluation
 from graftgan.runs.run import run
 from graftgan.training import TrainingSettings

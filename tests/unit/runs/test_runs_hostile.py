@@ -11,7 +11,7 @@ from torch import Tensor
 from graftgan.checkpoints import load_state, save_state
 from graftgan.core.errors import CheckpointError, GraftganError
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_card import RunState
+from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder, load_run
 from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings

@@ -12,8 +12,7 @@ from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.runs.run import resume, run
-from graftgan.runs.session import Observer
+from graftgan.runs.run import Observer, resume, run
 from graftgan.training import Training, TrainingSettings
 from tiny_networks import assert_same_tensors, draw_pictures, tiny_run
 

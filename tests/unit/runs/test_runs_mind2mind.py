@@ -16,15 +16,19 @@ from graftgan.core.network_types import Generator, Layers, draw_latents, in_turn
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
 from graftgan.models.sources import open_source
-from graftgan.networks import BACKBONES, build_pair
-from graftgan.runs.build import build_training, prepare, with_procedure_cache
-from graftgan.runs.prepared import Prepared
-from graftgan.runs.run import resume, run
-from graftgan.runs.session import Observer
+from graftgan.networks.backbone import BACKBONES, build_pair
+from graftgan.runs.build import Prepared, build_training, prepare, with_procedure_cache
+from graftgan.runs.run import Observer, resume, run
 from graftgan.training import CodeSettings, Processes, TrainingSettings
 from graftgan.training.objectives import OptimizationSettings
-from graftgan.training.procedures.code_networks import Decoder, Head, head_and_decoder
-from graftgan.training.procedures.encoder import CodedSource, train_encoder, unexplained
+from graftgan.training.procedures.codes import (
+    CodedSource,
+    Decoder,
+    Head,
+    head_and_decoder,
+    train_encoder,
+    unexplained,
+)
 from tiny_networks import (
     CPU,
     assert_same_tensors,

@@ -21,14 +21,14 @@ from graftgan.core.randomness import Randomness
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
 from graftgan.experiments.run_folder import load_run
-from graftgan.models.adapters import fold_adapter, load_adapter
+from graftgan.models.adapters.adapter import load_adapter
+from graftgan.models.adapters.bank import fold_adapter
 from graftgan.models.sources import open_source
-from graftgan.networks import behind_mapper, build_pair
+from graftgan.networks.backbone import behind_mapper, build_pair
 from graftgan.networks.sampling import generate, interpolation_latents
 from graftgan.runs.build import build_training, prepare
 from graftgan.runs.run import run
 from graftgan.training import (
-    AdversarialLosses,
     Processes,
     StepContext,
     Training,
@@ -37,6 +37,7 @@ from graftgan.training import (
 )
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES
+from graftgan.training.procedures.adversarial import AdversarialLosses
 from graftgan.transfer import TransferSettings
 from tiny_networks import CPU, draw_pictures, tiny_architecture, tiny_pair
 

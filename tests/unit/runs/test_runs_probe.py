@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import list_checkpoints, load_tensors
-from graftgan.cli.screen import ScreenObserver
+from graftgan.cli.terminal import ScreenObserver
 from graftgan.core.errors import CheckpointError
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
 from graftgan.experiments.run_folder import RunFolder, load_run
-from graftgan.models.adapters import fold_adapter, load_adapter, save_adapter
+from graftgan.models.adapters.adapter import load_adapter, save_adapter
+from graftgan.models.adapters.bank import fold_adapter
 from graftgan.runs.build import prepare
 from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings
@@ -96,7 +97,7 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_elsewhere(
     screen.isatty = lambda: terminal
     now = [100.0]
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("graftgan.cli.screen.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("graftgan.cli.terminal.time.monotonic", lambda: now[0])
     observer = ScreenObserver()
     observer.say = lines.append
     for done in range(1, 61):

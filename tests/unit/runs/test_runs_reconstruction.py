@@ -13,22 +13,20 @@ from torch import Tensor
 
 from graftgan.checkpoints import SourceCard, list_checkpoints, load_tensors, save_source
 from graftgan.core.errors import GraftganError, PlanError, SettingsError
-from graftgan.core.network_types import Generator, tensors_of
+from graftgan.core.network_types import Generator, tensors_of, to_pictures
 from graftgan.core.settings import parse, to_toml
-from graftgan.core.tensors import to_pictures
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.methods import with_method
 from graftgan.experiments.run_folder import load_run
 from graftgan.experiments.run_page import write_run_report
-from graftgan.models.adapters import load_adapter
-from graftgan.networks.mapper import AffineMap, MappedGenerator
+from graftgan.models.adapters.adapter import load_adapter
+from graftgan.networks.backbone import AffineMap, MappedGenerator
 from graftgan.networks.sampling import generate
-from graftgan.runs.build import build_training, prepare
-from graftgan.runs.prepared import Prepared
+from graftgan.runs.build import Prepared, build_training, prepare
 from graftgan.runs.run import run
 from graftgan.training import Processes, StepContext, Training, TrainingSettings
-from graftgan.training.objectives import gaussian_of
 from graftgan.training.procedures import PROCEDURES
+from graftgan.training.procedures.reconstruction import gaussian_of
 from tiny_networks import (
     CPU,
     assert_same_tensors,

@@ -9,18 +9,17 @@ import pytest
 
 from feature_networks import save_brightness
 from graftgan.checkpoints import SourceCard, save_source
-from graftgan.cli.score_tables import again_table
+from graftgan.cli.evaluate import again_table
 from graftgan.core.errors import RunError, ScoreError, SettingsError, UnknownName
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.experiments.convergence import convergence_of
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.panels import scores_of
-from graftgan.experiments.records import read_scores
+from graftgan.experiments.records import read_run, read_scores
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.experiments.run_record import read_run
+from graftgan.experiments.run_page import scores_of
 from graftgan.experiments.scored_pictures import list_scored, packed, read_scored, scored_file
-from graftgan.metrics import ScoringSettings
 from graftgan.metrics.score import ScoreProtocol
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, random_latents
 from graftgan.pictures import DataSettings

@@ -16,13 +16,12 @@ from graftgan.core.errors import RunError, ScoreError, SettingsError, TrainingDi
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings, contents_of, load_image_set
-from graftgan.runs.build import prepare
+from graftgan.runs.build import Prepared, ScoringReference, prepare
 from graftgan.runs.evaluation import pictures_of
-from graftgan.runs.prepared import Prepared, ScoringReference
 from graftgan.runs.resume import damaged_scores
-from graftgan.runs.run import resume, run
+from graftgan.runs.run import Observer, resume, run
 from graftgan.runs.scorer import (
     MetricScorer,
     ScoreOutcome,
@@ -32,7 +31,6 @@ from graftgan.runs.scorer import (
     score_at,
     source_scores,
 )
-from graftgan.runs.session import Observer
 from graftgan.training import TrainingSettings
 from tiny_networks import CPU, draw_pictures, image_set, tiny_home, tiny_pictures
 
@@ -226,7 +224,7 @@ def test_a_resumed_run_scores_as_an_uninterrupted_one(experiment: Experiment, tm
 @pytest.fixture
 def scorer(experiment: Experiment, tmp_path: Path, network: Path) -> MetricScorer:
     """Scores against 30 held-out pictures; the run is trained on 30 others."""
-    from graftgan.metrics import build_extractor
+    from graftgan.metrics.extractors import build_extractor
 
     settings = replace(experiment.scoring.network, extractor=str(network))
     images = replace(image_set(distinct(30, seed=1)), held_out=distinct(30, seed=2))

@@ -17,14 +17,13 @@ from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder, load_run
 from graftgan.experiments.scored_pictures import list_scored
 from graftgan.models.sources import open_source
-from graftgan.networks import BACKBONES
+from graftgan.networks.backbone import BACKBONES
 from graftgan.networks.sampling import generate
-from graftgan.runs import session as session
-from graftgan.runs.initialisation import START
-from graftgan.runs.run import resume, run
-from graftgan.runs.session import Observer
+from graftgan.runs import run as composer
+from graftgan.runs.resume import START
+from graftgan.runs.run import Observer, resume, run
 from graftgan.training import TrainingSettings, VAESettings
-from graftgan.training.objectives import kl_to_standard_normal
+from graftgan.training.procedures.reconstruction import kl_to_standard_normal
 from graftgan.transfer import TransferSettings
 from tiny_networks import assert_same_tensors, draw_pictures, latents
 
@@ -179,7 +178,7 @@ def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     straight = run(experiment, tmp_path / "straight", device="cpu")
-    report = session.write_run_report
+    report = composer.write_run_report
 
     def signalled(path: Path, **named: Any) -> Path:
         if path.name == START:
@@ -187,7 +186,7 @@ def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too
         return report(path, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "write_run_report", signalled)
+        patch.setattr(composer, "write_run_report", signalled)
         folder = run(experiment, tmp_path / "stopped", device="cpu")
     card = folder.card()
     assert (card.state, card.iteration) == ("interrupted", 0)

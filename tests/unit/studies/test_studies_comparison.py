@@ -9,10 +9,15 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.core.settings import parse, read_toml, to_toml
 from graftgan.experiments.experiment import Experiment
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
-from graftgan.studies import Comparison, parse_seeds, split_list, variants_of
-from graftgan.studies.comparison import settled_base
+from graftgan.studies.comparison import (
+    Comparison,
+    parse_seeds,
+    settled_base,
+    split_list,
+    variants_of,
+)
 from graftgan.training import TrainingSettings
 from tiny_networks import tiny_architecture, tiny_pair
 

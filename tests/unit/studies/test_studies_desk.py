@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graftgan.studies.strategy import Pause
-from graftgan.studies.trial_store import TrialStore
-from graftgan.studies.trials import FAILED, Proposal, Trial
+from graftgan.studies.trials import FAILED, Pause, Proposal, Trial, TrialStore
 
 
 @pytest.fixture

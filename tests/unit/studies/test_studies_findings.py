@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from graftgan.experiments.experiment import Experiment
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
-from graftgan.studies import Pause, PlanSearch, SearchResult, Trial
-from graftgan.studies.reruns import ask_to_confirm
-from graftgan.studies.search_result import gather_result, winner_toml, winning_experiment
-from graftgan.studies.search_space import Space
+from graftgan.studies.comparison import overridden
+from graftgan.studies.plan_search import PlanSearch, Space
+from graftgan.studies.search_result import SearchResult, gather_result, winner_toml
+from graftgan.studies.trials import Pause, Trial, ask_to_confirm
 from graftgan.transfer import parse_plan
 from plain_scores import score
 
@@ -81,7 +81,7 @@ def test_nothing_with_a_score_has_no_winner():
 
 def test_the_winner_is_the_experiment_of_its_trial():
     search = PlanSearch(base=BASE)
-    experiment = winning_experiment(search, TRIALS[1])
+    experiment = overridden(search.base, TRIALS[1].overrides)
     assert experiment.plan == "D(0,0,2) G(1,0,1)"
     assert experiment.transfer.modulation_rate == 2.0
     text = winner_toml(search, TRIALS[1], score="KID")

@@ -14,20 +14,13 @@ from graftgan.core.files import read_jsonl
 from graftgan.core.settings import read_toml
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
 from graftgan.runs.run import resume, run
-from graftgan.studies import (
-    Comparison,
-    Job,
-    extend_comparison,
-    further_seeds,
-    resume_comparison,
-    run_comparison,
-)
 from graftgan.studies import queue as room
-from graftgan.studies.comparison import comparison_fingerprint
+from graftgan.studies.comparison import Comparison, Job, comparison_fingerprint, further_seeds
 from graftgan.studies.comparison_results import gather
+from graftgan.studies.queue import extend_comparison, resume_comparison, run_comparison
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, tiny_home
 

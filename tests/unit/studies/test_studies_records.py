@@ -8,11 +8,10 @@ import pytest
 
 from graftgan.core.errors import RunError
 from graftgan.core.settings import to_plain
-from graftgan.studies import Trial
 from graftgan.studies.comparison import Fingerprints, read_fingerprints
 from graftgan.studies.comparison_results import deciding_score
 from graftgan.studies.source_ranking import Experience, experience_in
-from graftgan.studies.trials import read_trials, write_trial
+from graftgan.studies.trials import Trial, TrialStore
 from hostile_json import RAW, as_bytes, damaged
 from plain_scores import score
 
@@ -36,20 +35,26 @@ TRIAL = Trial(
 )
 
 
-def test_a_trial_comes_back(tmp_path: Path):
-    write_trial(tmp_path, TRIAL)
-    assert read_trials(tmp_path) == [TRIAL]
+@pytest.fixture
+def store(tmp_path: Path) -> TrialStore:
+    (tmp_path / "trials").mkdir()
+    return TrialStore(tmp_path)
 
 
-def test_a_damaged_trial_is_one_clear_error(tmp_path: Path):
-    write_trial(tmp_path, TRIAL)
-    path = tmp_path / "0003.json"
+def test_a_trial_comes_back(store: TrialStore):
+    store.write(TRIAL)
+    assert store.trials() == [TRIAL]
+
+
+def test_a_damaged_trial_is_one_clear_error(tmp_path: Path, store: TrialStore):
+    store.write(TRIAL)
+    path = tmp_path / "trials/0003.json"
     data = json.loads(path.read_text())
     refused: dict[str, str] = {}
     for what, changed in damaged(data):
         path.write_bytes(as_bytes(changed))
         try:
-            read_trials(tmp_path)
+            store.trials()
         except RunError as error:
             refused[what] = str(error)
     assert len(refused) >= 200
@@ -61,7 +66,7 @@ def test_a_damaged_trial_is_one_clear_error(tmp_path: Path):
     for content in RAW.values():
         path.write_bytes(content)
         with pytest.raises(RunError, match=r"0003\.json"):
-            read_trials(tmp_path)
+            store.trials()
 
 
 def test_fingerprints_are_read_whatever_else_is_damaged(tmp_path: Path):

@@ -12,9 +12,10 @@ from graftgan.checkpoints import SourceCard, save_source
 from graftgan.cli import rank, transfer
 from graftgan.core.errors import SettingsError
 from graftgan.core.files import write_text
-from graftgan.metrics import Estimate, ExtractorSettings
+from graftgan.metrics.metric import Estimate
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import DEFAULT_SOURCE, open_source
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 from graftgan.networks.sampling import generate, random_latents
 from graftgan.studies.source_ranking import (
     Experience,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graftgan.metrics import Score
+from graftgan.metrics.score import Score
 from graftgan.studies.study_statistics import (
     SOURCE,
     SourceScores,

@@ -9,13 +9,13 @@ import pytest
 
 from graftgan.core.errors import SettingsError
 from graftgan.experiments.experiment import Experiment
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
-from graftgan.studies import STRATEGIES, Budget, Pause, PlanSearch, Strategy, Trial
-from graftgan.studies.grid_strategy import MOST_UNASKED
 from graftgan.studies.optuna_strategy import _first_rung
-from graftgan.studies.response_surface import counts_of
-from graftgan.studies.search_space import Space
+from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch, Space
+from graftgan.studies.search_result import counts_of
+from graftgan.studies.strategies import MOST_UNASKED, Strategy
+from graftgan.studies.trials import Pause, Trial
 from graftgan.transfer import parse_plan
 
 BASE = Experiment(

@@ -7,12 +7,11 @@ import pytest
 
 from graftgan.core.errors import SettingsError
 from graftgan.experiments.experiment import Experiment
-from graftgan.metrics import ScoringSettings
+from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
-from graftgan.studies import Budget, Pause, PlanSearch, Trial
-from graftgan.studies.reruns import ask_to_confirm, confirmed
-from graftgan.studies.response_surface import Cell, early_trials, pareto_front, surface
-from graftgan.studies.trial_store import is_spent, spent
+from graftgan.studies.plan_search import Budget, PlanSearch
+from graftgan.studies.search_result import Cell, early_trials, pareto_front, surface
+from graftgan.studies.trials import Pause, Trial, ask_to_confirm, confirmed, is_spent, spent
 from plain_scores import score
 
 TUNED, FROZEN, SCALED = "fine_tune", "freeze", "adafm"

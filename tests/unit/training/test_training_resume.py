@@ -9,7 +9,7 @@ from graftgan.checkpoints import load_state
 from graftgan.core.errors import CheckpointError, TrainingDiverged
 from graftgan.core.network_types import tensors_of
 from graftgan.training import Training, restore, state_of
-from graftgan.training.updates import optimizer_tensors
+from graftgan.training.loop import optimizer_tensors
 from tiny_networks import assert_same_tensors, everything_in, save_training, tiny_run
 
 

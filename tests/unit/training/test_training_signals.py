@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from graftgan.training import StopOnSignal, Training, state_of, stop_signals
-from graftgan.training.stop_signals import STOPPING
+from graftgan.training import StopOnSignal, Training, callbacks, state_of
+from graftgan.training.callbacks import STOPPING
 from tiny_networks import tiny_run
 
 
@@ -152,7 +152,7 @@ def test_a_run_in_a_thread_trains_without_signals():
 def test_a_slow_iteration_is_undone_wherever_the_signal_meets_it(
     forwards: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stop_signals, "SLOW_S", 0.0)  # every iteration counts as slow
+    monkeypatch.setattr(callbacks, "SLOW_S", 0.0)  # every iteration counts as slow
     settings = {"iterations": 4, "augment": "ada"}
     unbroken = tiny_run(**settings).training
     unbroken.run()
@@ -191,11 +191,11 @@ def test_a_slow_iteration_is_undone_wherever_the_signal_meets_it(
 
 
 def test_a_fast_iteration_is_not_copied(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stop_signals, "SLOW_S", 600.0)  # also beside other work
+    monkeypatch.setattr(callbacks, "SLOW_S", 600.0)  # also beside other work
     copies: list[int] = []
-    copied = stop_signals.copied_state_of
+    copied = callbacks.copied_state_of
     monkeypatch.setattr(
-        stop_signals,
+        callbacks,
         "copied_state_of",
         lambda training: copies.append(training.iteration) or copied(training),
     )

@@ -12,7 +12,7 @@ from graftgan.checkpoints import load_tensors, save_tensors
 from graftgan.core.errors import CheckpointError
 from graftgan.core.randomness import Randomness
 from graftgan.training import Processes, StepContext, Update, gradients_only_for
-from graftgan.training.updates import optimizer_tensors, restore_optimizer
+from graftgan.training.loop import optimizer_tensors, restore_optimizer
 from tiny_networks import everything_in, tiny_run
 
 CONTEXT = StepContext(update="player", turn=0, progress=0.0, randomness=Randomness(0))

@@ -7,7 +7,7 @@ import torch
 
 from graftgan.core.errors import GraftganError, PlanError, SettingsError
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks.normalisation_statistics import (
+from graftgan.networks.blocks import (
     layers_on_batch_statistics,
     use_batch_statistics,
 )

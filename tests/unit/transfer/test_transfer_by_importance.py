@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from graftgan.core.errors import CheckpointError, SettingsError
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.networks.blocks import evaluation_mode
 from graftgan.transfer import TransferSettings, apply_plan, filters_in, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from graftgan.transfer.modulation import KernelModulation, TunedFilters, factors_in

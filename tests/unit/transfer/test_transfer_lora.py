@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.networks.blocks import evaluation_mode
 from graftgan.transfer import LowRank, TransferSettings, apply_plan, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from graftgan.transfer.modulation import LoRA, factors_in

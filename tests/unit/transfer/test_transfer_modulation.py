@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from graftgan.checkpoints import copy_matching
 from graftgan.core.network_types import NetworkPair, tensors_of
-from graftgan.networks.normalisation_statistics import evaluation_mode
+from graftgan.networks.blocks import evaluation_mode
 from graftgan.transfer import apply_plan, fold, parse_plan
 from graftgan.transfer.actions import ACTIONS, Context
 from tiny_networks import assert_same_tensors, everything_in, latents, tiny_images, tiny_pair

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from graftgan.core.errors import CheckpointError, SettingsError
 from graftgan.core.network_types import Discriminator
-from graftgan.networks.normalisation_statistics import use_batch_statistics
-from graftgan.training import AdversarialLosses, Hardware, StepContext, Training
+from graftgan.networks.blocks import use_batch_statistics
+from graftgan.training import Hardware, StepContext, Training
 from graftgan.training.objectives import OBJECTIVES
+from graftgan.training.procedures.adversarial import AdversarialLosses
 from graftgan.transfer import (
     REGULARIZERS,
     RegularizerSettings,
@@ -21,9 +22,9 @@ from graftgan.transfer import (
     is_regularized,
     remember_source,
 )
-from graftgan.transfer.fisher import mean_squared_gradients
+from graftgan.transfer.importance import mean_squared_gradients
 from graftgan.transfer.modulation import Modulation
-from graftgan.transfer.regularizers.ewc import fisher_of_generator
+from graftgan.transfer.regularizers.source_penalties import fisher_of_generator
 from tiny_networks import TinyRun, everything_in, linear_pair, tiny_pair, tiny_run
 
 EVERY = {

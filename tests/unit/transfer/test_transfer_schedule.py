@@ -10,7 +10,7 @@ from graftgan.checkpoints import load_state
 from graftgan.core.errors import PlanError, SettingsError
 from graftgan.experiments.methods import METHODS
 from graftgan.training import Training, restore
-from graftgan.training.updates import optimizer_tensors
+from graftgan.training.loop import optimizer_tensors
 from graftgan.transfer import TransferSettings
 from tiny_networks import TinyRun, assert_same_tensors, everything_in, save_training, tiny_run
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.core.network_types import NetworkPair
-from graftgan.networks.normalisation_statistics import evaluation_mode, layers_on_batch_statistics
+from graftgan.networks.blocks import evaluation_mode, layers_on_batch_statistics
 from graftgan.transfer import apply_plan, parse_plan
 from tiny_networks import assert_same_tensors, latents, tiny_images, tiny_pair
 

@@ -8,6 +8,7 @@ as in clean-fid. What is not in the papers is as published: the position embeddi
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.core.progress import CountProgress
+from graftgan.core.errors import CountProgress
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.published_weights import PublishedWeights, fill, read_weights
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
@@ -48,15 +49,11 @@ def dinov2_extractor(
 ) -> Extractor:
     """Return the extractor "dinov2": features (n, 384), no logits.
 
-    Args:
-        weights: Their file; without it they are searched, then downloaded.
-        expected_sha256: Of the file. Other weights than the published ones make an extractor named
-            "dinov2_<first 8 digits>".
-        progress: Called with (bytes done, bytes in all) while downloading.
-
-    Raises:
-        ScoreError: The weights are missing and cannot be downloaded, or are not those expected.
-        CheckpointError: The file holds the tensors of another network.
+    Without the file ``weights`` it is searched, then downloaded, and ``progress`` called with
+    (bytes done, bytes in all). Other weights than the published ones make an extractor named
+    "dinov2_<first 8 digits of their sha256>". Raises ScoreError: the weights are missing and cannot
+    be downloaded, or are not those expected; CheckpointError: the file holds the tensors of another
+    network.
     """
     path = DINOV2.find(weights, expected_sha256=expected_sha256, progress=progress)
     return Extractor(
@@ -72,21 +69,14 @@ def dinov2_extractor(
 
 
 def load_dinov2(tensors: Mapping[str, Tensor]) -> "DinoV2":
-    """Return the network with published ``tensors``, ready to evaluate.
-
-    Raises:
-        CheckpointError: The tensors are not those of this network.
-    """
+    """Return the network, ready to evaluate; CheckpointError if these are not its ``tensors``."""
     network = DinoV2()
     fill(network, tensors, what="DINOv2 ViT-S/14")
     return network
 
 
 class DinoV2(nn.Module):
-    """Images (b, 3, h, h), ImageNet-normalised, to normalised class tokens (b, 384).
-
-    h is a multiple of 14.
-    """
+    """ImageNet-normalised images (b, 3, h, h), h a multiple of 14, to class tokens (b, 384)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,13 +84,14 @@ class DinoV2(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + _PUBLISHED_GRID**2, DIMENSION))
         # Stands for hidden patches in training. Unused here, but part of the file.
         self.mask_token = nn.Parameter(torch.zeros(1, DIMENSION))
-        self.patch_embed = _Patches()
+        patches = nn.Conv2d(3, DIMENSION, _PATCH, stride=_PATCH)
+        self.patch_embed = nn.Sequential(OrderedDict(proj=patches, rows=nn.Flatten(2)))
         self.blocks = nn.Sequential(*(_Block() for _ in range(_DEPTH)))
         self.norm = nn.LayerNorm(DIMENSION, eps=_EPSILON)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the class tokens."""
-        patches = self.patch_embed(images)
+        patches = self.patch_embed(images).transpose(1, 2)  # (b, (h / 14)², 384)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], dim=1)
         tokens = tokens + resized_positions(self.pos_embed, images.shape[-1] // _PATCH)
         return self.norm(self.blocks(tokens)[:, 0])
@@ -123,17 +114,6 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return torch.cat([positions[:, :1], maps.flatten(2).transpose(1, 2)], dim=1)
 
 
-class _Patches(nn.Module):
-    """Images (b, 3, h, h) to one vector a patch, row by row: (b, (h / 14)², 384)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, DIMENSION, _PATCH, stride=_PATCH)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.proj(images).flatten(2).transpose(1, 2)
-
-
 class _Block(nn.Module):
     """Attention between the tokens, then a perceptron on each; (b, t, 384) to the same."""
 
@@ -143,7 +123,9 @@ class _Block(nn.Module):
         self.attn = _Attention()
         self.ls1 = _LayerScale()
         self.norm2 = nn.LayerNorm(DIMENSION, eps=_EPSILON)
-        self.mlp = _Perceptron()
+        wide = nn.Linear(DIMENSION, _WIDENING * DIMENSION)
+        narrow = nn.Linear(_WIDENING * DIMENSION, DIMENSION)
+        self.mlp = nn.Sequential(OrderedDict(fc1=wide, activation=nn.GELU(), fc2=narrow))
         self.ls2 = _LayerScale()
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -152,8 +134,6 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Scaled dot products in six heads."""
-
     def __init__(self) -> None:
         super().__init__()
         self.qkv = nn.Linear(DIMENSION, 3 * DIMENSION)
@@ -168,23 +148,9 @@ class _Attention(nn.Module):
 
 
 class _LayerScale(nn.Module):
-    """A learnt factor for each channel of a branch."""
-
     def __init__(self) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(DIMENSION))
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens * self.gamma
-
-
-class _Perceptron(nn.Module):
-    """Four times as wide within, with GELU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(DIMENSION, _WIDENING * DIMENSION)
-        self.fc2 = nn.Linear(_WIDENING * DIMENSION, DIMENSION)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(tokens)))

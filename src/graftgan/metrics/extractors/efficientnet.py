@@ -26,11 +26,7 @@ _STAGES = (1, 3, 5, 8, 11)  # the blocks at which the first five stages end
 
 
 def efficientnet_extractor() -> Extractor:
-    """Return the extractor "efficientnet_lite0": features (n, 1280) and logits (n, 1000).
-
-    Raises:
-        ScoreError: One of its two packages is not installed.
-    """
+    """Return "efficientnet_lite0": features (n, 1280), logits (n, 1000); ScoreError: no package."""
     path = weights_file()
     return Extractor(
         name="efficientnet_lite0",
@@ -51,12 +47,7 @@ def weights_file() -> Path:
 
 
 def load_efficientnet(path: Path, *, folded: bool = True) -> nn.Module:
-    """Return the network with the weights at ``path``, ready to evaluate.
-
-    Args:
-        path: The package's weight file.
-        folded: Whether batch normalisation goes into the convolutions: faster, the same answer.
-    """
+    """Return the network, its normalisations ``folded`` into the convolutions: the same, sooner."""
     both = _FeaturesAndLogits(_network(path, folded=folded)).eval()
     return both.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -109,7 +100,6 @@ class _Maps(nn.Module):
 
 
 def _fold(network: Any) -> None:
-    """Fold each batch normalisation of ``network`` into the convolution before it."""
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in network._blocks:
         names = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))

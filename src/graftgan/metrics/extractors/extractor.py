@@ -1,77 +1,57 @@
-"""A feature network with all that decides what it answers: pictures in, features out."""
+"""A feature network with all that decides what it answers: registered, or from a file."""
 
 import hashlib
+import importlib
 import itertools
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graftgan.core.errors import ScoreError, SettingsError
-from graftgan.core.progress import CountProgress
+from graftgan.core.errors import CountProgress, ScoreError, SettingsError
 from graftgan.metrics.extractors.pixel_features import detail_of, glance
-from graftgan.metrics.extractors.resize import PixelRange, ResizeProtocol, check_pictures
+from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES, PixelRange, ResizeProtocol
 from graftgan.metrics.extractors.views import VIEWS, View
-from graftgan.metrics.features import Features
+from graftgan.metrics.metric import Features
+from graftgan.metrics.pixels import check_measurable, check_pictures, pictures_sha256
 
+SUFFIXES = (".pt", ".pth", ".torchscript", ".onnx")  # of a user's file
 _TELLING = 1000  # numbers of a tensor, from which on equal ones are no chance
 _ALIKE = 1e-5  # of a cosine: two rows of weights in float32 that point in one direction
 _MOST = 0.5  # share of the rows: channels that are as good as zero point nowhere
 
-"""Called with (done, in all)."""
-
-
-class Description(TypedDict):
-    """What a score's protocol says of its extractor."""
-
-    extractor: str
-    weights_sha256: str
-    view: str
-    resize: str
-    side: int
-    pixels: str
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extractor:
-    """A feature network and how pictures come to it.
+    """A feature network and how pictures come to it."""
 
-    Attributes:
-        name: Of the network with these weights.
-        weights_sha256: Of the file its weights came from.
-        resize: How pictures come to its size.
-        side: Height and width it takes, in pixels.
-        pixels: The range it takes.
-        dimension: Numbers that the network gives for a picture.
-        has_logits: Whether it answers with features and logits, or with features alone.
-        network: (b, 3, side, side), float32, to features (b, d), or to (features, logits (b, k)).
-        view: What of a picture is shown to it.
-    """
-
-    name: str
-    weights_sha256: str
+    name: str  # of the network with these weights
+    weights_sha256: str  # of the file that they came from
     resize: ResizeProtocol
-    side: int
+    side: int  # height and width it takes, in pixels
     pixels: PixelRange
-    dimension: int
-    has_logits: bool
-    network: nn.Module
-    view: View = VIEWS["pixels"]
+    dimension: int  # numbers that the network gives for a picture
+    has_logits: bool  # whether it answers with features and logits, or with features alone
+    network: nn.Module  # (b, 3, side, side), float32, to features (b, d), or with logits (b, k)
+    view: View = VIEWS["pixels"]  # what of a picture is shown to it
 
-    def describe(self) -> Description:
+    def describe(self) -> dict[str, Any]:
         """Return what a score's protocol holds of it."""
-        return Description(
-            extractor=self.name,
-            weights_sha256=self.weights_sha256,
-            view=self.view.name,
-            resize=self.resize.name,
-            side=self.side,
-            pixels=self.pixels.name,
-        )
+        return {
+            "extractor": self.name,
+            "weights_sha256": self.weights_sha256,
+            "view": self.view.name,
+            "resize": self.resize.name,
+            "side": self.side,
+            "pixels": self.pixels.name,
+        }
 
     def extract(
         self,
@@ -83,15 +63,11 @@ class Extractor:
     ) -> Features:
         """Return the features of ``pictures``, computed in float32 whatever the surroundings.
 
-        Args:
-            pictures: uint8 (n, 1 or 3, h, h), on any device.
-            device: Where the network computes; it stays there.
-            batch_size: Pictures at once.
-            progress: Called with (pictures done, pictures in all).
-
-        Raises:
-            ScoreError: Fewer than two pictures, or each of a single colour, or of another shape or
-                type; or the network fails or answers with another shape or not-a-number.
+        Pictures are uint8 (n, 1 or 3, h, h), on any device; the network computes, and stays, on
+        ``device``, ``batch_size`` pictures at once. ``progress`` is called with (pictures done,
+        pictures in all). Raises ScoreError: fewer than two pictures, or each of a single colour, or
+        of another shape or type; or the network fails or answers with another shape or
+        not-a-number.
         """
         check_measurable(pictures)
         device = torch.device(device)
@@ -120,10 +96,7 @@ class Extractor:
         """Check that no weights of the network stand in a ``discriminator`` whose run it scores.
 
         Tensors of 1,000 numbers and more are compared, up to a factor for each output channel, as a
-        normalisation leaves it that was folded into its convolution.
-
-        Raises:
-            SettingsError: Some do.
+        normalisation leaves it that was folded into its convolution. Raises SettingsError: some do.
         """
         theirs: dict[torch.Size, list[tuple[str, Tensor]]] = {}
         for name, tensor in _telling_tensors(discriminator):
@@ -142,9 +115,7 @@ class Extractor:
         """Return the features (n, d) of uint8 ``pictures`` (n, 3, h, h) on the CPU, n >= 1.
 
         For those who look at pictures one by one; a score takes :meth:`extract`, which checks them.
-
-        Raises:
-            ScoreError: The network fails.
+        Raises ScoreError: the network fails.
         """
         with torch.inference_mode():
             return self._answer(self.network.eval(), pictures)[0]
@@ -169,11 +140,7 @@ class Extractor:
 
 
 def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
-    """Return features (b, d) and logits (b, k) or None of ``images`` (b, 3, side, side).
-
-    Raises:
-        ScoreError: The network fails, or answers with something else.
-    """
+    """Return features (b, d), and logits (b, k) or None, of ``images``; ScoreError if it fails."""
     try:
         answer: object = network(images)
     except torch.OutOfMemoryError:
@@ -188,37 +155,19 @@ def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Te
             f"{''.join(reason)}"
         ) from error
     parts = list(answer) if isinstance(answer, (tuple, list)) else [answer]
-    rows = [_as_rows(part, len(images)) for part in parts[:2]]
-    if not rows or any(part is None for part in rows):
+    rows = [
+        part.flatten(1)
+        for part in parts[:2]
+        if isinstance(part, Tensor) and part.ndim >= 2 and len(part) == len(images)
+        if all(length == 1 for length in part.shape[2:])  # (b, d) or (b, d, 1, 1)
+    ]
+    if not rows or len(rows) < len(parts[:2]):
+        shapes = [tuple(p.shape) if isinstance(p, Tensor) else type(p).__name__ for p in parts]
         raise ScoreError(
             f"the feature network '{name}' must give features of ({len(images)}, d), or a tuple of "
-            f"features and logits, got {_shapes(parts)}"
+            f"features and logits, got {', '.join(map(str, shapes))}"
         )
-    features, logits = rows[0], rows[1] if len(rows) == 2 else None
-    assert features is not None
-    return features, logits
-
-
-def check_measurable(pictures: Tensor) -> None:
-    """Raise ScoreError if nothing can be learnt from ``pictures``, or they are none."""
-    check_pictures(pictures)
-    if len(pictures) < 2:
-        raise ScoreError(f"a score needs at least 2 pictures, got {len(pictures)}")
-    # A chunk at a time: most sets are decided by the first.
-    chunks = pictures.split(256)
-    if all(bool((chunk == chunk[:, :, :1, :1]).all()) for chunk in chunks):
-        raise ScoreError(
-            f"all {len(pictures)} pictures are one-colour pictures, so there is nothing to "
-            "measure; look at the samples, the generator may have collapsed"
-        )
-
-
-def pictures_sha256(pictures: Tensor) -> str:
-    """Return the sha256 of the shape and bytes of uint8 ``pictures``, in their order."""
-    digest = hashlib.sha256(repr(tuple(pictures.shape)).encode())
-    for chunk in pictures.split(256):
-        digest.update(chunk.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+    return rows[0], rows[1] if len(rows) == 2 else None
 
 
 def _telling_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -244,20 +193,6 @@ def _weight_rows(tensor: Tensor) -> Tensor:
     return tensor.detach().float().cpu().reshape(channels, -1)
 
 
-def _as_rows(part: object, count: int) -> Tensor | None:
-    """Return ``part``, (count, d) or (count, d, 1, 1), as (count, d); None if it is no such."""
-    if not isinstance(part, Tensor) or part.ndim < 2 or len(part) != count:
-        return None
-    return part.flatten(1) if all(length == 1 for length in part.shape[2:]) else None
-
-
-def _shapes(parts: list[object]) -> str:
-    return ", ".join(
-        str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__
-        for part in parts
-    )
-
-
 @contextmanager
 def _full_float32(device: torch.device) -> Generator[None]:
     """Switch autocast and TF32 off, and put things back afterwards."""
@@ -275,3 +210,79 @@ def _full_float32(device: torch.device) -> Generator[None]:
     finally:
         setattr(matrices, switch, before[0])
         setattr(convolutions, switch, before[1])
+
+
+def user_extractor(
+    path: Path, *, resize: str = "clean_fid", side: int = 224, pixels: str = "imagenet"
+) -> Extractor:
+    """Return the extractor of a TorchScript or ONNX file: "<stem>_<first 8 digits of its sha256>".
+
+    The network takes images (b, 3, side, side), float32, and gives features (b, d) or (b, d, 1, 1),
+    or a tuple of those and logits (b, k). Raises ScoreError: the file is missing, unreadable, or no
+    network like that; UnknownName: there is no such resize protocol or pixel range.
+    """
+    protocol, levels = RESIZES[resize], PIXEL_RANGES[pixels]
+    if not path.is_file():
+        raise ScoreError(f"there is no feature network {path}")
+    network = _load(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"{path.stem}_{sha256[:8]}"
+    with torch.inference_mode():
+        features, logits = answer_of(network, torch.zeros(2, 3, side, side), name)
+    return Extractor(
+        name=name,
+        weights_sha256=sha256,
+        resize=protocol,
+        side=side,
+        pixels=levels,
+        dimension=features.shape[1],
+        has_logits=logits is not None,
+        network=network,
+    )
+
+
+def _load(path: Path) -> nn.Module:
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return _OnnxNetwork(path)
+    if suffix not in SUFFIXES:
+        endings = ", ".join(SUFFIXES)
+        raise ScoreError(f"{path} is no feature network: its name must end in {endings}")
+    try:
+        with warnings.catch_warnings():
+            # Torch prefers its own export format, which is bound to one of its versions.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network: nn.Module = torch.jit.load(path, map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ScoreError(
+            f"{path} is not a TorchScript file ({reason}); a file of weights alone does not do: "
+            "save the network with torch.jit.trace(network.eval(), images).save(path)"
+        ) from None
+    return network.eval()
+
+
+class _OnnxNetwork(nn.Module):
+    """Runs an ONNX file on the CPU, wherever its images come from."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        try:
+            runtime = cast("Any", importlib.import_module("onnxruntime"))
+        except ImportError:
+            raise ScoreError(
+                f"{path.name} needs onnxruntime, which is missing; run 'pip install onnxruntime'"
+            ) from None
+        try:
+            self._session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the package's own exceptions have no common base
+            raise ScoreError(f"{path} is not an ONNX file that can be run: {error}") from None
+        self._input = self._session.get_inputs()[0].name
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        array = np.ascontiguousarray(images.cpu().numpy())
+        try:
+            answer = self._session.run(None, {self._input: array})
+        except Exception as error:  # likewise
+            raise RuntimeError(str(error)) from None
+        return tuple(torch.from_numpy(rows) for rows in answer)

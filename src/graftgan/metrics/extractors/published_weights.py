@@ -13,10 +13,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from graftgan.core.errors import CheckpointError, RunError, ScoreError
+from graftgan.core.errors import CheckpointError, CountProgress, RunError, ScoreError, shown
 from graftgan.core.files import cache_home, written_whole
-from graftgan.core.progress import CountProgress
-from graftgan.core.untrusted import shown
 
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 20  # bytes
@@ -24,23 +22,14 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedWeights:
-    """The published weight file of one extractor.
+    """The published weight file of one extractor."""
 
-    Attributes:
-        extractor: The extractor's name with these weights.
-        network: As messages call the network.
-        distance: What only the Fréchet distance with these weights is called.
-        url: Where the file is; the last part is its name on disk too.
-        sha256: Of the file.
-        variable: Of the environment; it may hold the file's path.
-    """
-
-    extractor: str
-    network: str
-    distance: str
-    url: str
-    sha256: str
-    variable: str
+    extractor: str  # the extractor's name with these weights
+    network: str  # as messages call the network
+    distance: str  # what only the Fréchet distance with these weights is called
+    url: str  # where the file is; the last part is its name on disk too
+    sha256: str  # of the file
+    variable: str  # of the environment; it may hold the file's path
 
     @property
     def file_name(self) -> str:
@@ -60,13 +49,9 @@ class PublishedWeights:
     ) -> Path:
         """Return a checked file: ``given``, the variable's, the cache's, or a download.
 
-        Args:
-            given: The file; without it, it is searched, then downloaded.
-            expected_sha256: Of other weights than the published ones, which are never downloaded.
-            progress: Called with (bytes done, bytes in all) while downloading.
-
-        Raises:
-            ScoreError: There is none and it cannot be downloaded, or it has another sha256.
+        Other weights than the published ones have ``expected_sha256`` and are never downloaded.
+        ``progress`` is called with (bytes done, bytes in all) while downloading. Raises ScoreError:
+        there is none and it cannot be downloaded, or it has another sha256.
         """
         expected = expected_sha256 or self.sha256
         variable = os.environ.get(self.variable)
@@ -86,7 +71,6 @@ class PublishedWeights:
         return self._cached(progress)
 
     def _cached(self, progress: CountProgress | None) -> Path:
-        """Return the checked file in the cache, which is downloaded if it is not there."""
         try:
             path = cache_home() / "weights" / self.file_name
         except RuntimeError as error:  # no home folder
@@ -141,11 +125,7 @@ class PublishedWeights:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a published ``.pth`` file; no code in it is run.
-
-    Raises:
-        ScoreError: The file holds no tensors by name.
-    """
+    """Return the tensors of a ``.pth`` file, running no code; ScoreError where it has none."""
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch has no common base for what can be wrong with a file
@@ -154,11 +134,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
-    """Load ``tensors`` into ``network``, all and no others, and make it ready to evaluate.
-
-    Raises:
-        CheckpointError: They are not those of this network, which the message calls ``what``.
-    """
+    """Load all ``tensors`` and no others; CheckpointError if they are not those of ``what``."""
     try:
         network.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -5,34 +5,23 @@ each way has a name that goes into the score's protocol. All of them treat rows 
 separately and linearly: a matrix times the picture times its transpose.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from graftgan.core.errors import ScoreError, UnknownName
-from graftgan.core.registry import suggest
-from graftgan.core.untrusted import shown
-
-T = TypeVar("T")
+from graftgan.core.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class PixelRange:
-    """What grey levels 0..255 become: ``(level - shift) / scale``, in the three colours.
+    """What grey levels 0..255 become: ``(level - shift) / scale``, in the three colours."""
 
-    Attributes:
-        name: As it stands in a score's protocol.
-        shift: Grey levels.
-        scale: Grey levels.
-    """
-
-    name: str
-    shift: tuple[float, float, float]
-    scale: tuple[float, float, float]
+    name: str  # as it stands in a score's protocol
+    shift: tuple[float, ...]  # grey levels, of each colour
+    scale: tuple[float, ...]
 
     def apply(self, levels: Tensor) -> Tensor:
         """Return ``levels`` (n, 3, h, w), float32, in this range."""
@@ -42,66 +31,23 @@ class PixelRange:
 
 @dataclass(frozen=True, slots=True)
 class ResizeProtocol:
-    """One library's way to resize, with the pixel range its Inception takes.
+    """One library's way to resize, with the pixel range its Inception takes."""
 
-    Attributes:
-        name: As it stands in a score's protocol.
-        matrix: (side_in, side_out) to the (side_out, side_in) matrix, in float64.
-        clips: Whether what overshoots grey levels 0..255 is cut off.
-        pixels: The range that goes with it.
-    """
-
-    name: str
-    matrix: Callable[[int, int], Tensor]
-    clips: bool
+    name: str  # as it stands in a score's protocol
+    matrix: Callable[[int, int], Tensor]  # of (side_in, side_out): (side_out, side_in), float64
+    clips: bool  # whether what overshoots grey levels 0..255 is cut off
     pixels: PixelRange
 
     def apply(self, levels: Tensor, side: int) -> Tensor:
-        """Return grey levels (n, 3, side, side), float32, where they lie.
-
-        Args:
-            levels: (n, c, h, h) on 0 to 255; grey ones, of c = 1, become three colours.
-            side: Pixels.
-        """
+        """Return grey levels (n, c, h, h) on 0 to 255 as (n, 3, side, side), float32."""
         matrix = _matrix_on(self.name, levels.shape[-1], side, levels.device)
         # Columns before rows, as Pillow does: rounding then falls alike.
         levels = matrix @ (levels.float() @ matrix.T)
         return (levels.clamp(0, 255) if self.clips else levels).expand(-1, 3, -1, -1)
 
 
-def check_pictures(pictures: Tensor) -> None:
-    """Raise ScoreError if ``pictures`` are not square uint8 ones (n, 1 or 3, h, h)."""
-    shape = tuple(pictures.shape)
-    fits = len(shape) == 4 and shape[1] in (1, 3) and shape[2] == shape[3] and shape[2] > 0
-    if not fits or pictures.dtype != torch.uint8:
-        raise ScoreError(
-            f"pictures to measure are uint8 of (count, 1 or 3, side, side), got {pictures.dtype} "
-            f"of {shape}"
-        )
-
-
-def resize_protocol(name: str) -> ResizeProtocol:
-    """Return the protocol of that name.
-
-    Raises:
-        UnknownName: There is none.
-    """
-    return _named(RESIZES, name, "resize protocol")
-
-
-def pixel_range(name: str) -> PixelRange:
-    """Return the pixel range of that name.
-
-    Raises:
-        UnknownName: There is none.
-    """
-    return _named(PIXEL_RANGES, name, "pixel range")
-
-
-def _named(things: Mapping[str, T], name: str, kind: str) -> T:
-    if name not in things:
-        raise UnknownName(f"no {kind} named '{shown(name)}'; {suggest(name, things)}")
-    return things[name]
+PIXEL_RANGES: Registry[PixelRange] = Registry("pixel range")
+RESIZES: Registry[ResizeProtocol] = Registry("resize protocol")
 
 
 @lru_cache(maxsize=16)
@@ -110,10 +56,7 @@ def _matrix_on(name: str, side_in: int, side_out: int, device: torch.device) -> 
 
 
 def _half_pixel_bilinear(side_in: int, side_out: int) -> Tensor:
-    """Return torch's bilinear interpolation: pixel centres at .5, no antialias.
-
-    Source: torch.nn.functional.interpolate(mode="bilinear", align_corners=False).
-    """
+    """Return the matrix of torch's F.interpolate(mode="bilinear", align_corners=False)."""
     # The step and the position are rounded to float32, as torch rounds them: exact ones lie up to
     # 3e-5 pixels beside, which is a hundredth of a grey level at an edge.
     step = torch.tensor(side_in / side_out, dtype=torch.float32).double()
@@ -123,10 +66,7 @@ def _half_pixel_bilinear(side_in: int, side_out: int) -> Tensor:
 
 
 def _corner_bilinear(side_in: int, side_out: int) -> Tensor:
-    """Return TensorFlow 1's bilinear interpolation: pixel centres at 0, no antialias.
-
-    Source: resize_bilinear of TensorFlow 1 with align_corners=False, as in the FID's graph.
-    """
+    """Return that of TensorFlow 1's resize_bilinear, pixel centres at 0, as in the FID's graph."""
     step = torch.tensor(side_in / side_out, dtype=torch.float32)
     return _bilinear(torch.arange(side_out, dtype=torch.float32) * step, side_in)
 
@@ -142,10 +82,7 @@ def _bilinear(positions: Tensor, side_in: int) -> Tensor:
 
 
 def _antialiased_bicubic(side_in: int, side_out: int) -> Tensor:
-    """Return Pillow's bicubic filter: as wide as the pixels it makes, normalised at the edges.
-
-    Source: Keys 1981 with a = -1/2, applied as Pillow's Image.resize(..., BICUBIC) does.
-    """
+    """Return that of Pillow's bicubic filter (Keys 1981, a = -1/2), normalised at the edges."""
     step = side_in / side_out
     width = max(step, 1.0)
     centres = (torch.arange(side_out, dtype=torch.float64) + 0.5) * step
@@ -157,36 +94,21 @@ def _antialiased_bicubic(side_in: int, side_out: int) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _alike(name: str, shift: float, scale: float) -> PixelRange:
-    """Return a range with the same numbers for every colour."""
-    return PixelRange(name, (shift, shift, shift), (scale, scale, scale))
+for _pixels in (
+    PixelRange(  # the mean and standard deviation of ImageNet, as torchvision's networks take
+        "imagenet", (255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225)
+    ),
+    PixelRange("zero_one", (0.0,) * 3, (255.0,) * 3),
+    PixelRange("minus_one_one", (127.5,) * 3, (127.5,) * 3),
+    PixelRange("bytes", (0.0,) * 3, (1.0,) * 3),
+    PixelRange("tensorflow_inception", (128.0,) * 3, (128.0,) * 3),
+    PixelRange("tensorflow_lite", (127.0,) * 3, (128.0,) * 3),
+):
+    PIXEL_RANGES.register(_pixels.name)(_pixels)
 
-
-PIXEL_RANGES: Mapping[str, PixelRange] = {
-    pixels.name: pixels
-    for pixels in (
-        PixelRange(  # the mean and standard deviation of ImageNet, as torchvision's networks take
-            "imagenet",
-            (255 * 0.485, 255 * 0.456, 255 * 0.406),
-            (255 * 0.229, 255 * 0.224, 255 * 0.225),
-        ),
-        _alike("zero_one", 0.0, 255.0),
-        _alike("minus_one_one", 127.5, 127.5),
-        _alike("bytes", 0.0, 1.0),
-        _alike("tensorflow_inception", 128.0, 128.0),
-        _alike("tensorflow_lite", 127.0, 128.0),
-    )
-}
-
-RESIZES: Mapping[str, ResizeProtocol] = {
-    protocol.name: protocol
-    for protocol in (
-        ResizeProtocol(
-            "clean_fid", _antialiased_bicubic, True, PIXEL_RANGES["tensorflow_inception"]
-        ),
-        ResizeProtocol("pytorch_fid", _half_pixel_bilinear, False, PIXEL_RANGES["minus_one_one"]),
-        ResizeProtocol(
-            "torch_fidelity", _corner_bilinear, False, PIXEL_RANGES["tensorflow_inception"]
-        ),
-    )
-}
+for _resize in (
+    ResizeProtocol("clean_fid", _antialiased_bicubic, True, PIXEL_RANGES["tensorflow_inception"]),
+    ResizeProtocol("pytorch_fid", _half_pixel_bilinear, False, PIXEL_RANGES["minus_one_one"]),
+    ResizeProtocol("torch_fidelity", _corner_bilinear, False, PIXEL_RANGES["tensorflow_inception"]),
+):
+    RESIZES.register(_resize.name)(_resize)

@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.core.errors import UnknownName
+from graftgan.core.errors import UnknownName, shown
 from graftgan.core.registry import suggest
-from graftgan.core.untrusted import shown
 
 COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
 SIGMA = 1.5  # pixels: the low-pass of all of it at the end

@@ -1,20 +1,23 @@
-"""An adapter: only the tensors a plan changed, bound to their base by hash."""
+"""An adapter: only the tensors a plan changed, bound to their base by hash, in one file."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from graftgan.checkpoints import as_stored
-from graftgan.core.errors import CheckpointError, RunError
-from graftgan.core.network_types import Architecture, LayeredNetwork, NetworkPair
-from graftgan.core.settings import strict
-from graftgan.core.untrusted import shown
-from graftgan.experiments.run_folder import TrainedRun
-from graftgan.networks import build_pair, surrounded
-from graftgan.networks.normalisation_statistics import Statistics
+from graftgan.checkpoints import as_stored, checksum, load_note, load_tensors, save_tensors
+from graftgan.core.errors import CheckpointError, RunError, SettingsError, shown
+from graftgan.core.files import written_whole
+from graftgan.core.network_types import Architecture, NetworkPair
+from graftgan.core.settings import parse, strict, to_plain
+from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
+from graftgan.networks.backbone import build_pair, surrounded
+from graftgan.networks.blocks import Statistics
 from graftgan.transfer import (
     ACTIONS,
     AppliedPlan,
@@ -25,35 +28,25 @@ from graftgan.transfer import (
     parse_plan,
 )
 
+FORMAT = 1
+FILE_NAME = "adapter.safetensors"
 _OF_G = "generator."
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterNote:
-    """Where an adapter comes from, and what is needed to put it back on its base.
+    """Where an adapter comes from, and what is needed to put it back on its base."""
 
-    Attributes:
-        base: The source's name or folder when the adapter was made.
-        base_fingerprints: sha256 of the base's networks, by role.
-        plan: The plan's notation.
-        statistics: What frozen and modulated layers normalise with.
-        iteration: Of the checkpoint it comes from.
-        images_seen: Real pictures shown until then.
-        pictures: Name of the image set.
-        lora_rank: Rank of the factors under ``lora``.
-        lora_scale: What their product is multiplied with.
-    """
-
-    base: str
-    base_fingerprints: Mapping[str, str]
+    base: str  # the source's name or folder when the adapter was made
+    base_fingerprints: Mapping[str, str]  # sha256 of the base's networks, by role
     architecture: Architecture
-    plan: str
-    statistics: Statistics
-    iteration: int
-    images_seen: int
+    plan: str  # in the notation
+    statistics: Statistics  # that frozen and modulated layers normalise with
+    iteration: int  # of the checkpoint it comes from
+    images_seen: int  # real pictures shown until then
     objective: str
-    pictures: str
+    pictures: str  # name of the image set
     lora_rank: int = LowRank().rank
     lora_scale: float = LowRank().scale
 
@@ -87,30 +80,26 @@ def adapter_of(
     *,
     averaged: Mapping[str, Tensor] | None = None,
 ) -> Adapter:
-    """Return the adapter of a transferred run.
+    """Return the adapter of a run under its plan, from a source of those fingerprints.
 
-    Args:
-        run: Its networks, under their plan.
-        base_fingerprints: Those of its source.
-        averaged: Tensors of the averaged generator, by name, where ``run`` holds the live one.
-
-    Raises:
-        RunError: The run started from fresh weights, so it has no base.
+    ``averaged`` are the tensors of the averaged generator, by name, where ``run`` holds the live
+    one. Raises RunError: the run started from fresh weights, so it has no base.
     """
     if run.experiment.source is None:
         raise RunError("a run from fresh weights changed everything: pack it as a source instead")
+    experiment, report = run.experiment, run.applied.report
     note = AdapterNote(
         base=run.experiment.source,
         base_fingerprints=dict(base_fingerprints),
         architecture=run.pair.architecture,
-        plan=run.applied.report.notation,
-        statistics=run.applied.report.statistics,
+        plan=report.notation,
+        statistics=report.statistics,
         iteration=run.iteration,
         images_seen=run.images_seen,
-        objective=run.experiment.resolved_objective,
-        pictures=run.experiment.pictures.name,
-        lora_rank=run.experiment.transfer.lora_rank,
-        lora_scale=run.experiment.transfer.lora_scale,
+        objective=experiment.resolved_objective,
+        pictures=experiment.pictures.name,
+        lora_rank=experiment.transfer.lora_rank,
+        lora_scale=experiment.transfer.lora_scale,
     )
     tensors = changed_tensors(run.pair, run.applied)
     if averaged is not None:
@@ -127,22 +116,18 @@ def put_on(
 ) -> NetworkPair:
     """Return the base's networks with the adapter worked in; their modulations are folded.
 
-    ``pair`` is changed on the way; give a copy to use it again. ``what`` names the adapter in
-    error messages.
-
-    Raises:
-        CheckpointError: The networks are not the adapter's base, or the adapter is damaged.
-        PlanError: The adapter's plan does not fit.
+    ``pair`` is changed on the way; give a copy to use it again. ``what`` names the adapter in error
+    messages. Raises CheckpointError: the networks are not the adapter's base, or the adapter is
+    damaged; PlanError: its plan does not fit.
     """
     note = adapter.note
     if dict(fingerprints) != dict(note.base_fingerprints):
         raise CheckpointError(
             f"{what} belongs to another base than the one given: it was made on '{note.base}', "
-            f"{_short_prints(note.base_fingerprints)}, and this is "
-            f"{_short_prints(fingerprints)}; name its own base"
+            f"{_short(note.base_fingerprints)}, and this is {_short(fingerprints)}; name its own "
+            "base"
         )
-    rng = torch.Generator().manual_seed(0)
-    pair = surrounded(pair, note.architecture, rng)
+    pair = surrounded(pair, note.architecture, torch.Generator().manual_seed(0))
     if pair.architecture != note.architecture:
         raise CheckpointError(
             f"{what} is damaged: its note describes other networks than those of its base"
@@ -156,12 +141,11 @@ def put_on(
         filters=filters_in(adapter.tensors),
     )
     places = changed_tensors(pair, applied)
+    shapes = {name: tensor.shape for name, tensor in adapter.tensors.items()}
     wrong = sorted(
         name
-        for name in places.keys() | adapter.tensors.keys()
-        if name not in places
-        or name not in adapter.tensors
-        or places[name].shape != adapter.tensors[name].shape
+        for name in places.keys() | shapes.keys()
+        if name not in places or shapes.get(name) != places[name].shape
     )
     if wrong:
         raise CheckpointError(f"{what} does not fit its plan: {', '.join(map(shown, wrong[:6]))}")
@@ -171,28 +155,98 @@ def put_on(
 
 
 def changed_tensors(pair: NetworkPair, applied: AppliedPlan) -> dict[str, Tensor]:
-    """Return what the plan in force on ``pair`` lets change, as ``<role>.<name>``.
-
-    These are the parameters that train, and the buffers that move.
-    """
-    return {
-        f"{role}.{name}": tensor
-        for role, network in pair.items()
-        for name, tensor in _changed(network, applied, role).items()
-    }
-
-
-def _changed(network: LayeredNetwork, applied: AppliedPlan, role: str) -> dict[str, Tensor]:
-    moving_layers = {
-        id(buffer)
-        for name, layer in network.layers().items()
-        if not ACTIONS[applied.decisions[role][name]].holds_buffers
-        for buffer in layer.buffers()
-    }
-    trained = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
-    buffers = {n: b for n, b in network.named_buffers() if id(b) in moving_layers}
-    return {**trained, **buffers}
+    """Return what the plan lets train or move, as ``<role>.<name>``, sharing memory."""
+    found: dict[str, Tensor] = {}
+    for role, network in pair.items():
+        moving = {
+            id(buffer)
+            for name, layer in network.layers().items()
+            if not ACTIONS[applied.decisions[role][name]].holds_buffers
+            for buffer in layer.buffers()
+        }
+        trained = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
+        buffers = {n: b for n, b in network.named_buffers() if id(b) in moving}
+        found |= {f"{role}.{name}": tensor for name, tensor in (trained | buffers).items()}
+    return found
 
 
-def _short_prints(fingerprints: Mapping[str, str]) -> str:
+def _short(fingerprints: Mapping[str, str]) -> str:
     return f"generator sha256 {fingerprints.get('generator', 'unknown')[:12]}"
+
+
+def save_adapter(adapter: Adapter, path: Path) -> None:
+    """Write an adapter as one safetensors file, whole."""
+    plain = to_plain(adapter.note)
+    note = {"kind": "adapter", "format": FORMAT, "checksum": checksum(adapter.tensors), **plain}
+    with written_whole(path) as partial:
+        save_tensors(partial, adapter.tensors, note=note)
+
+
+def load_adapter(path: Path) -> Adapter:
+    """Read an adapter file, or a run folder's; CheckpointError: it is damaged, or no adapter."""
+    if path.is_dir():
+        path = path / FILE_NAME
+        if not path.is_file():
+            raise CheckpointError(
+                f"there is no {path}; a transfer writes it when it ends or is interrupted"
+            )
+    note: dict[str, Any] = load_note(path)
+    if note.pop("kind", None) != "adapter" or note.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path} is not an adapter of format {FORMAT}")
+    tensors = load_tensors(path)
+    if note.pop("checksum", None) != checksum(tensors):
+        raise CheckpointError(
+            f"the adapter {path} is damaged: its tensors are not as they were written; make it "
+            "again from its run with `graftgan adapter save`"
+        )
+    try:
+        return Adapter(parse(AdapterNote, note, where="its note"), tensors)
+    except SettingsError as error:
+        raise CheckpointError(f"the adapter {path} is damaged: {error}") from None
+
+
+def save_adapter_of_run(
+    run: Path, destination: Path, *, iteration: int | None = None, half: bool = False
+) -> Adapter:
+    """Write the adapter of a run's checkpoint, or an adapter file once more, as a file of its own.
+
+    ``run`` is the run folder, or an adapter file; ``iteration`` is of the checkpoint, without it
+    the newest; ``half`` stores 16-bit floating point. Raises SettingsError: ``destination`` is no
+    .safetensors file; RunError: it exists, or the run started from fresh weights; CheckpointError:
+    there is no such checkpoint, or the adapter is damaged.
+    """
+    if destination.suffix != ".safetensors":
+        raise SettingsError(
+            f"'{destination}' is no adapter file: its name must end in .safetensors"
+        )
+    if destination.exists():
+        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    if not run.is_file():
+        trained = load_run(run, iteration=iteration)
+        adapter = adapter_of(trained, RunFolder(run).card().base)
+    elif iteration is None:
+        adapter = load_adapter(run)
+    else:
+        raise SettingsError(f"{run} is one adapter: give its run folder to choose an iteration")
+    chosen = adapter.in_half() if half else adapter
+    save_adapter(chosen, destination)
+    return chosen
+
+
+def adapter_files(folder: Path) -> Iterator[Path]:
+    """Yield every adapter file below ``folder``, hidden folders left out.
+
+    That is every ``adapter.safetensors``, whole or damaged, and what a note calls an adapter.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(place) / name for name in sorted(files)):
+            if path.name == FILE_NAME or (path.suffix == ".safetensors" and _says_adapter(path)):
+                yield path
+
+
+def _says_adapter(path: Path) -> bool:
+    try:
+        return load_note(path).get("kind") == "adapter"
+    except CheckpointError:
+        return False

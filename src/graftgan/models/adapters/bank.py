@@ -1,19 +1,20 @@
-"""One base and many domains: adapters that are put on when pictures are drawn."""
+"""One base and many domains: adapters put on when pictures are drawn, mixed, or folded in."""
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from graftgan.checkpoints import SourceModel
-from graftgan.core.errors import SettingsError, SourceError, UnknownName
-from graftgan.core.network_types import Generator, NetworkPair
+from graftgan.checkpoints import SourceCard, SourceModel, save_source
+from graftgan.core.errors import RunError, SettingsError, SourceError, UnknownName
+from graftgan.core.network_types import Generator, Latents, NetworkPair, PictureBytes
 from graftgan.core.registry import suggest
-from graftgan.models.adapters.adapter import Adapter, AdapterNote, put_on
-from graftgan.models.adapters.adapter_file import load_adapter
-from graftgan.models.sources import open_source
+from graftgan.models.adapters.adapter import Adapter, AdapterNote, load_adapter, put_on
+from graftgan.models.sources import batch_statistics_of, open_source
+from graftgan.networks.sampling import generate
 from graftgan.transfer import mix_networks
 
 Weights = Mapping[str, float]  # name of an adapter -> how much of it
@@ -36,28 +37,19 @@ class AdapterBank:
     """
 
     def __init__(self, base: str | SourceModel) -> None:
-        """Load the base once.
+        """Load the base once: a source's name or folder, a run folder, or a loaded source.
 
-        Args:
-            base: A source's name or folder, a run folder, or a loaded source.
-
-        Raises:
-            SourceError: There is no such source, or it is damaged.
+        Raises SourceError: there is no such source, or it is damaged.
         """
         self.base = open_source(base) if isinstance(base, str) else base
         self.notes: dict[str, AdapterNote] = {}
         self._pairs: dict[str, NetworkPair] = {}
 
     def add(self, name: str, adapter: Adapter | Path) -> None:
-        """Check an adapter against the base and keep it as ``name``.
+        """Check an adapter, its file or its run folder against the base and keep it as ``name``.
 
-        Args:
-            name: What to call it.
-            adapter: A loaded adapter, an adapter file or its run folder.
-
-        Raises:
-            SettingsError: The name is taken.
-            CheckpointError: The adapter is damaged or belongs to another base.
+        Raises SettingsError: the name is taken; CheckpointError: the adapter is damaged or belongs
+        to another base.
         """
         if name in self.notes:
             raise SettingsError(f"'{name}' is in the bank already; name each adapter once")
@@ -69,9 +61,7 @@ class AdapterBank:
     def pair(self, weights: str | Weights) -> NetworkPair:
         """Return new networks of one adapter, or of a mix; an empty mix is the base.
 
-        Raises:
-            UnknownName: No adapter has that name.
-            SettingsError: A weight is out of range.
+        Raises UnknownName: no adapter has that name; SettingsError: a weight is out of range.
         """
         parts = self._parts(weights)
         return NetworkPair(
@@ -82,9 +72,7 @@ class AdapterBank:
     def generator(self, weights: str | Weights) -> Generator:
         """Return a new generator of one adapter, or of a mix; an empty mix is the base's.
 
-        Raises:
-            UnknownName: No adapter has that name.
-            SettingsError: A weight is out of range.
+        Raises UnknownName: no adapter has that name; SettingsError: a weight is out of range.
         """
         return mix_networks([(pair.generator, weight) for pair, weight in self._parts(weights)])
 
@@ -108,17 +96,12 @@ class AdapterBank:
 def with_adapter(
     source: str | SourceModel, adapters: Sequence[tuple[Adapter | Path, float]]
 ) -> NetworkPair:
-    """Return a source's networks with adapters put on, each with its weight.
+    """Return the networks of a source, which stays as it is, with adapters put on by weight.
 
-    Args:
-        source: A source's name or folder, a run folder, or a loaded source, which stays as it is.
-        adapters: Loaded adapters, adapter files or run folders. ``[(a, 1.0)]`` is the target of
-            ``a``; where the weights sum to less than 1, the source has the rest.
-
-    Raises:
-        SourceError: There is no such source.
-        CheckpointError: An adapter is damaged or belongs to another base.
-        SettingsError: A weight is out of range.
+    ``[(a, 1.0)]`` is the target of ``a``, which is an adapter, its file or its run folder; where
+    the weights sum to less than 1, the source has the rest. Raises SourceError: there is no such
+    source; CheckpointError: an adapter is damaged or belongs to another base; SettingsError: a
+    weight is out of range.
     """
     bank = AdapterBank(source)
     weights: dict[str, float] = {}
@@ -130,16 +113,11 @@ def with_adapter(
 
 
 def open_bank(adapters: Sequence[Path], *, base: str | None = None) -> AdapterBank:
-    """Return a bank of adapter files, named by their paths, on the base of the first.
+    """Return a bank of adapter files or run folders, named by their paths, on their base.
 
-    Args:
-        adapters: Adapter files or run folders.
-        base: The base, where it is not what it was when the first adapter was made.
-
-    Raises:
-        SourceError: The base is not found.
-        CheckpointError: An adapter is damaged, or they belong to different bases.
-        SettingsError: An adapter is named twice.
+    ``base`` says where it is, if not where it was when the first adapter was made. Raises
+    SourceError: the base is not found; CheckpointError: an adapter is damaged, or they belong to
+    different bases; SettingsError: an adapter is named twice.
     """
     loaded = [(str(path), load_adapter(path)) for path in adapters]
     try:
@@ -159,3 +137,95 @@ def _share_unchanged(pair: NetworkPair, base: NetworkPair) -> None:
         for name, tensor in network.state_dict(keep_vars=True).items():
             if name in originals and torch.equal(tensor, originals[name]):
                 tensor.data = originals[name]
+
+
+def fold_adapter(
+    path: Path, destination: Path, *, source: str | None = None, half: bool = False
+) -> SourceCard:
+    """Write base plus adapter as a source folder of its own; as ``mix_adapters`` of this alone."""
+    return mix_adapters({path: 1.0}, destination, source=source, half=half)
+
+
+def mix_adapters(
+    weights: Mapping[Path, float],
+    destination: Path,
+    *,
+    source: str | None = None,
+    half: bool = False,
+) -> SourceCard:
+    """Write base + the sum of weight x (adapted - base) as a source folder of its own.
+
+    ``weights`` are those of adapter files or run folders; ``source`` is the base's name or folder,
+    where it is not what it was when they were made; ``half`` stores 16-bit floating point. Raises
+    RunError: ``destination`` exists; CheckpointError: an adapter is damaged, or they belong to
+    different bases; SettingsError: there is no adapter, or a weight is out of range; SourceError:
+    the base is not found.
+    """
+    if destination.exists():
+        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    if not weights:
+        raise SettingsError("a mix needs at least one adapter")
+    bank = open_bank(list(weights), base=source)
+    mixed = mixed_model(bank, {str(path): weight for path, weight in weights.items()})
+    card = replace(mixed.card, name=destination.name)
+    dtype = torch.float16 if half else torch.float32
+    return save_source(destination, mixed.pair, card, dtype=dtype)
+
+
+def mixed_model(bank: AdapterBank, weights: Weights) -> SourceModel:
+    """Return the networks of a mix of at least one adapter, with a card that says what it is.
+
+    The card has the base's name, and no fingerprints yet. Raises UnknownName: no adapter has that
+    name; SettingsError: a weight is out of range.
+    """
+    pair, base = bank.pair(weights), bank.base.card
+    notes = [bank.notes[adapter] for adapter in weights]
+    card = SourceCard(
+        name=base.name,
+        architecture=pair.architecture,
+        data=f"{_each(n.pictures for n in notes)}, grafted on {base.name} ({base.data})",
+        licence=f"that of {base.name} ({base.licence}) and of the pictures",
+        objective=_each(note.objective for note in notes),
+        iterations=max(note.iteration for note in notes),
+        images_seen=sum(note.images_seen for note in notes),
+        batch_statistics=batch_statistics_of(pair),
+        notes="; ".join(
+            f"plan {note.plan}"
+            if weight == 1
+            else f"{weight:g} of {note.pictures} (plan {note.plan})"
+            for note, weight in zip(notes, weights.values(), strict=True)
+        ),
+    )
+    return SourceModel(card, pair)
+
+
+def _each(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(words))
+
+
+def slide(
+    bank: AdapterBank,
+    start: Weights,
+    end: Weights,
+    *,
+    positions: Sequence[float],
+    latents: Latents,
+    truncation: float = 1.0,
+) -> PictureBytes:
+    """Return the pictures of ``latents`` (n, z) at each position, as (position, n, c, h, w).
+
+    At 0 stands ``start``, ``{}`` for the source, at 1 ``end``; below and above lies what is beyond
+    them. With ``truncation`` below 1 pictures lie nearer to the average one. Raises UnknownName: no
+    adapter of the bank has a name in ``start`` or ``end``; SettingsError: a weight is out of range.
+    """
+    generators = (bank.generator(between(start, end, position)) for position in positions)
+    return torch.stack([generate(g, latents, truncation=truncation) for g in generators])
+
+
+def between(start: Weights, end: Weights, position: float) -> dict[str, float]:
+    """Return the weights at ``position`` on the line through ``start`` (0) and ``end`` (1)."""
+    names = dict.fromkeys((*start, *end))
+    return {
+        name: (1 - position) * start.get(name, 0.0) + position * end.get(name, 0.0)
+        for name in names
+    }

@@ -1,17 +1,86 @@
-"""The adapters in some folders, each with its base, or with what is wrong with it."""
+"""The adapters in some folders: how large each is, and whether its base is there."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from graftgan.core.errors import GraftganError
-from graftgan.models.adapters.adapter import AdapterNote
-from graftgan.models.adapters.adapter_file import adapter_files, load_adapter
-from graftgan.models.adapters.sizes import AdapterSize, adapter_size
+from torch import Tensor
+
+from graftgan.core.errors import CheckpointError, GraftganError
+from graftgan.core.network_types import Architecture, is_out_of_memory, tensors_of
+from graftgan.models.adapters.adapter import (
+    AdapterNote,
+    adapter_files,
+    changed_tensors,
+    load_adapter,
+)
 from graftgan.models.sources import open_source
-from graftgan.transfer import filters_in
+from graftgan.networks.backbone import blank_pair
+from graftgan.transfer import Filters, LowRank, apply_plan, filters_in, parse_plan
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSize:
+    """Numbers and bytes of an adapter and of the pair it belongs to."""
+
+    parameters: int  # numbers in both networks
+    trainable: int  # numbers that the plan lets train
+    pair_bytes: int  # of all tensors of both networks, in 32 bit
+    full_bytes: int  # of the adapter's tensors, in 32 bit
+    half_bytes: int  # the same in 16 bit
+
+    @property
+    def trained_share(self) -> float:
+        """Trainable share of the pair's parameters."""
+        return self.trainable / self.parameters
+
+
+def adapter_size(
+    plan: str,
+    architecture: Architecture,
+    *,
+    low_rank: LowRank | None = None,
+    filters: Filters | None = None,
+) -> AdapterSize:
+    """Return the size of the adapters of a plan, a preset's name or the notation; trains nothing.
+
+    ``low_rank`` is how its ``lora`` is done, if not as usual, ``filters`` are those that its
+    ``by_importance`` modulates, if not all. Raises PlanError: the text is no plan, or does not fit
+    the networks; CheckpointError: ``filters`` are not theirs, or they are too large.
+    """
+    try:
+        pair = blank_pair(architecture)
+        everything = [t for _, network in pair.items() for t in tensors_of(network).values()]
+        pair_bytes = sum(_bytes(tensor, 4) for tensor in everything)
+        applied = apply_plan(
+            parse_plan(plan),
+            pair,
+            fresh=partial(blank_pair, architecture),
+            statistics="source",
+            low_rank=low_rank or LowRank(),
+            filters=filters,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            "the networks that it names take more memory than there is; no adapter of a run does"
+        ) from None
+    changed = changed_tensors(pair, applied).values()
+    return AdapterSize(
+        parameters=applied.report.parameters,
+        trainable=applied.report.trainable,
+        pair_bytes=pair_bytes,
+        full_bytes=sum(_bytes(tensor, 4) for tensor in changed),
+        half_bytes=sum(_bytes(tensor, 2) for tensor in changed),
+    )
+
+
+def _bytes(tensor: Tensor, of_a_number: int) -> int:
+    return tensor.numel() * (of_a_number if tensor.is_floating_point() else tensor.itemsize)
+
 
 BaseState = Literal["here", "not found", "another"]
 Fingerprints = Mapping[str, str] | None
@@ -19,32 +88,23 @@ Fingerprints = Mapping[str, str] | None
 
 @dataclass(frozen=True, slots=True)
 class ListedAdapter:
-    """One adapter file.
-
-    Attributes:
-        file_bytes: Size of the file.
-        precision: Number formats of its tensors.
-        base_state: Whether its base is found under the name it had, and is still the same.
-    """
+    """One adapter file."""
 
     note: AdapterNote
     size: AdapterSize
-    file_bytes: int
-    precision: str
-    base_state: BaseState
+    file_bytes: int  # size of the file
+    precision: str  # number formats of its tensors
+    base_state: BaseState  # whether its base is found under the name it had, and is still the same
 
 
 def list_adapters(places: Sequence[Path]) -> dict[Path, ListedAdapter | GraftganError]:
-    """Return every adapter in some files and folders, or what is wrong with it, by its file.
-
-    Args:
-        places: Adapter files, run folders, or folders with some below them.
-    """
+    """Return every adapter in files, run folders and folders, or what is wrong with it, by file."""
     fingerprints_of = cache(_fingerprints_of)  # several adapters share a base
-    files = [
-        path for place in places for path in (adapter_files(place) if place.is_dir() else [place])
-    ]
-    return {path: _listed_or_error(path, fingerprints_of) for path in files}
+    return {
+        path: _listed_or_error(path, fingerprints_of)
+        for place in places
+        for path in (adapter_files(place) if place.is_dir() else [place])
+    }
 
 
 def _listed_or_error(
@@ -52,18 +112,17 @@ def _listed_or_error(
 ) -> ListedAdapter | GraftganError:
     try:
         adapter = load_adapter(path)
-        note = adapter.note
+        note, here = adapter.note, fingerprints_of(adapter.note.base)
+        same = here is not None and dict(here) == dict(note.base_fingerprints)
+        filters = filters_in(adapter.tensors)
         return ListedAdapter(
             note=note,
             size=adapter_size(
-                note.plan,
-                note.architecture,
-                low_rank=note.low_rank,
-                filters=filters_in(adapter.tensors),
+                note.plan, note.architecture, low_rank=note.low_rank, filters=filters
             ),
             file_bytes=path.stat().st_size,
             precision=adapter.precision,
-            base_state=_state(note, fingerprints_of(note.base)),
+            base_state="not found" if here is None else "here" if same else "another",
         )
     except GraftganError as error:
         return error
@@ -74,9 +133,3 @@ def _fingerprints_of(base: str) -> Fingerprints:
         return open_source(base).card.fingerprints
     except GraftganError:
         return None
-
-
-def _state(note: AdapterNote, here: Fingerprints) -> BaseState:
-    if here is None:
-        return "not found"
-    return "here" if dict(here) == dict(note.base_fingerprints) else "another"

@@ -1,13 +1,12 @@
 """Files of other programs become source folders.
 
-``making.py`` writes the source, ``official.py`` reads StyleGAN's pickles, and ``state_dicts.py``
-what torch saved, in any of the ``LAYOUTS``. To add one: a file that registers a ``Layout``, and its
-import here.
+``import_source.py`` writes the source, ``official_networks.py`` reads StyleGAN's pickles, and
+``layouts.py`` what torch saved, in any of the ``LAYOUTS``. To add one: a file that registers a
+``Layout``, and its import here.
 """
 
-from graftgan.models.convert import lucidrains as lucidrains
 from graftgan.models.convert import pytorch_dcgan as pytorch_dcgan
-from graftgan.models.convert import rosinality as rosinality
+from graftgan.models.convert import stylegan2_pytorch as stylegan2_pytorch
 from graftgan.models.convert.import_source import import_source
 from graftgan.models.convert.layouts import LAYOUTS, Layout
 

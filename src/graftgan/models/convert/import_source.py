@@ -6,14 +6,12 @@ from pathlib import Path
 import torch
 
 from graftgan.checkpoints import SourceCard, is_torch_file, match, require_finite, save_source
-from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.errors import Progress, RunError, SettingsError, silent
 from graftgan.core.files import refuse_unwritable_names
 from graftgan.core.network_types import NetworkPair
-from graftgan.core.progress import Progress, silent
-from graftgan.models.convert.converted import Found
-from graftgan.models.convert.known_layouts import pair_of_state_dicts
+from graftgan.models.convert.layouts import Found, pair_of_state_dicts
 from graftgan.models.convert.official_networks import pair_of_official
-from graftgan.networks import blank_pair
+from graftgan.networks.backbone import blank_pair
 
 
 def import_source(
@@ -26,22 +24,16 @@ def import_source(
 ) -> SourceCard:
     """Write the generator and the discriminator of another program's file as a source folder.
 
-    What kind of file it is says its content, not its ending. Nothing in it is run. The networks are
-    built from what is stored, and every tensor has to find its place in them.
+    The file is a pickle of StyleGAN2-ADA or StyleGAN3 with ``G_ema`` and ``D``, or what torch saved
+    in one of the ``LAYOUTS``; its content says which, not its ending. Nothing in it is run. The
+    networks are built from what is stored, and every tensor has to find its place in them. The
+    folder's name is the source's. ``discriminator`` is the file of the discriminator, where it has
+    one of its own; ``licence`` is of the weights, without it what is known of it. ``progress`` is
+    called with (what is done, done, in all).
 
-    Args:
-        file: A pickle of StyleGAN2-ADA or StyleGAN3 with ``G_ema`` and ``D``, or what torch saved
-            in one of the ``LAYOUTS``.
-        destination: The new source folder; its name is the source's name.
-        discriminator: The file of the discriminator, where it has one of its own.
-        licence: Of the weights; None: what is known of it.
-        progress: Called with (what is done, done, in all).
-
-    Raises:
-        RunError: There is something at the destination.
-        SettingsError: A pickle holds its discriminator, and one was given; or no backbone makes
-            pictures of that size.
-        CheckpointError: A file cannot be used; the message says why.
+    Raises RunError: there is something at the destination; SettingsError: a pickle holds its
+    discriminator, and one was given, or no backbone makes pictures of that size; CheckpointError: a
+    file cannot be used; the message says why.
     """
     refuse_unwritable_names(destination)
     if destination.exists():

@@ -1,36 +1,53 @@
-"""How other programs name what they save, as rows of a registry."""
+"""How other programs save networks, as rows of a registry, and files of ``torch.save`` so read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from torch import Tensor
 
-from graftgan.core.errors import CheckpointError
+from graftgan.checkpoints import read_torch_file, tensors_in
+from graftgan.core.errors import CheckpointError, shown
+from graftgan.core.network_types import Architecture
 from graftgan.core.registry import Registry
-from graftgan.models.convert.converted import Found
+
+LICENCE = "that of the file, which does not say"
+_SHOWN = 6  # names of a file that nothing is known of
+_DEPTH = 4  # dictionaries within dictionaries
+_AVERAGED = ("ema", "average", "avg")  # in the name of the generator that draws best
+_ADVICE = {
+    "generator": "name the file of the generator first",
+    "discriminator": "give the file that holds it with --discriminator, or take a file that was "
+    "saved in training",
+}
 
 NamedTensors = dict[str, Tensor]
 Parts = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A pair of networks with the names that they have here."""
+
+    architecture: Architecture
+    tensors: dict[str, NamedTensors]  # by role, then by name
+    remark: str  # on where they come from, for the card
+    licence: str = LICENCE  # of the weights, as far as it is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How one program saves its networks.
+    """How one program saves its networks."""
 
-    Attributes:
-        title: What a person knows it by.
-        parts: From the dictionary in a file to the state dicts in it by role, as many as it has;
-            none: it is a file of another program.
-        pair: From the tensors of generator and discriminator to what they are here. It may rely on
-            nothing but their being tensors, and raises ``CheckpointError`` where they do not fit.
-        refusal: Why no such file can be used, and what can; empty: they can.
-    """
-
-    title: str
+    title: str  # what a person knows it by
+    # From the dictionary in a file to the state dicts in it by role, as many as it has; none: it is
+    # a file of another program.
     parts: Callable[[Mapping[str, Any]], Parts]
+    # From the tensors of generator and discriminator to what they are here. It may rely on nothing
+    # but their being tensors, and raises CheckpointError where they do not fit.
     pair: Callable[[NamedTensors, NamedTensors], Found] | None = None
-    refusal: str = ""
+    refusal: str = ""  # why no such file can be used, and what can; empty: they can
 
 
 LAYOUTS: Registry[Layout] = Registry("layout")
@@ -42,11 +59,7 @@ def renamed(tensors: NamedTensors, names: Mapping[str, str]) -> NamedTensors:
 
 
 def shape_of(tensors: NamedTensors, name: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a tensor that tells how large a network is.
-
-    Raises:
-        CheckpointError: It is missing or has not as many ``dimensions``.
-    """
+    """Return the shape of a tensor of so many ``dimensions``; CheckpointError if there is none."""
     if name not in tensors:
         raise CheckpointError(f"{name} is missing")
     shape = tuple(tensors[name].shape)
@@ -55,3 +68,99 @@ def shape_of(tensors: NamedTensors, name: str, dimensions: int) -> tuple[int, ..
             f"{name} is of shape {shape}, where {dimensions} lengths are expected"
         )
     return shape
+
+
+def pair_of_state_dicts(file: Path, discriminator: Path | None = None) -> Found:
+    """Return the generator in ``file`` and the discriminator in it, or in a file of its own.
+
+    Raises CheckpointError: a file cannot be read safely, is in no known layout or in another one
+    than the first, lacks a network, or does not hold what its layout says.
+    """
+    layout, parts = _recognised(file)
+    critics = parts
+    if discriminator is not None:
+        other, critics = _recognised(discriminator)
+        if other is not layout:
+            raise CheckpointError(
+                f"{file} is of {layout.title} and {discriminator} of {other.title}; "
+                "a generator needs the discriminator it was trained with"
+            )
+    places = {"generator": (file, parts), "discriminator": (discriminator or file, critics)}
+    for role, (place, held) in places.items():
+        if role not in held:
+            raise CheckpointError(
+                f"{place} ({layout.title}) holds no {role}, which a transfer needs; {_ADVICE[role]}"
+            )
+    generator, critic = (
+        tensors_in(held[role], what=f"the {role} in {place}")
+        for role, (place, held) in places.items()
+    )
+    assert layout.pair is not None
+    try:
+        return layout.pair(generator, critic)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file} ({layout.title}) cannot be used: {error}") from None
+
+
+def _recognised(file: Path) -> tuple[Layout, Parts]:
+    content = read_torch_file(file)
+    for depth in range(_DEPTH):
+        for layout in LAYOUTS.values():
+            parts = _parts_within(layout, content, depth, file, {})
+            if parts and layout.refusal:
+                raise CheckpointError(f"{file} is of {layout.title}, {layout.refusal}")
+            if parts:
+                return layout, parts
+    names = list(content)
+    more = ", ..." if len(names) > _SHOWN else ""
+    known = ", ".join(layout.title for layout in LAYOUTS.values() if not layout.refusal)
+    raise CheckpointError(
+        f"{file} is in no layout that is known here; its names begin with "
+        f"{', '.join(map(shown, names[:_SHOWN])) or 'nothing'}{more}; known are {known}, and "
+        "pickles of StyleGAN2-ADA and StyleGAN3"
+    )
+
+
+def _parts_within(
+    layout: Layout, content: Mapping[str, Any], depth: int, file: Path, seen: dict[Any, Any]
+) -> Parts:
+    """Return the networks ``depth`` dictionaries down, such as ``state_dict`` or ``netG``.
+
+    ``seen`` are the dictionaries that were looked at, so deep: a file may have one in many places.
+    """
+    if not depth:
+        return layout.parts(content)
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, inner in _dictionaries_in(content):
+        key = (id(inner), depth)
+        is_new = key not in seen
+        seen[key] = inner  # as long as it is kept, its id is its own
+        if is_new:
+            for role, part in _parts_within(layout, inner, depth - 1, file, seen).items():
+                found.setdefault(role, {})[name] = part
+    return {role: _only_one(role, parts, file) for role, parts in found.items()}
+
+
+def _only_one(role: str, parts: Mapping[str, Mapping[str, Any]], file: Path) -> Mapping[str, Any]:
+    averaged = [name for name in parts if any(word in name.lower() for word in _AVERAGED)]
+    names = averaged if len(averaged) == 1 else list(parts)
+    if len(names) == 1:
+        return parts[names[0]]
+    raise CheckpointError(
+        f"{file} has more than one {role}: {', '.join(map(shown, names[:_SHOWN]))}; save the one "
+        "that is meant in a file of its own"
+    )
+
+
+def _dictionaries_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what lies one dictionary down, also where names are joined as in ``netG.main``."""
+    joined: dict[str, dict[str, Any]] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            named = cast("Mapping[Any, Any]", value)
+            if all(isinstance(key, str) for key in named):
+                yield name, named
+        elif isinstance(value, Tensor):
+            head, _, rest = name.partition(".")
+            joined.setdefault(head, {})[rest] = value
+    yield from joined.items()

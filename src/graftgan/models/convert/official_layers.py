@@ -1,31 +1,54 @@
-"""What each layer of an official network has to keep, so that it is the layer that stands here.
+"""What the layers of an official pickle were built with, and have to be to stand here.
 
-The values follow from our own network of the same architecture, so from the equations of the papers
-that it is tested against. A name that is not in these tables is not understood.
+Each stored module keeps what it works with (``conv_clamp``, ``activation``, gains), whatever the
+defaults of the program that wrote it; where it does not, what the network was built with counts.
+The values that it has to have follow from our own network of the same architecture, so from the
+equations of the papers that it is tested against. What is not understood is named: another function
+under the same weights would be wrong without a word.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
+from graftgan.checkpoints import StoredNetwork
+from graftgan.core.errors import shown
 from graftgan.core.network_types import Architecture, Generator
-from graftgan.networks.stylegan.discriminator import Epilogue, HalvingBlock
-from graftgan.networks.stylegan.fourier import FourierFeatures
-from graftgan.networks.stylegan.linear import ScaledConv2d, ScaledLinear
-from graftgan.networks.stylegan.mapping import ClassDirections
-from graftgan.networks.stylegan.mapping import Mapping as StyleMapping
-from graftgan.networks.stylegan.stylegan2 import sides_of, widths_of
-from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, bands_of
-from graftgan.networks.stylegan.synthesis import Block, FirstBlock, StyledConv2d, ToPixels
+from graftgan.networks.stylegan.layers import (
+    ClassDirections,
+    ScaledConv2d,
+    ScaledLinear,
+    StyleMapping,
+)
+from graftgan.networks.stylegan.stylegan2 import (
+    Block,
+    Epilogue,
+    FirstBlock,
+    HalvingBlock,
+    StyledConv2d,
+    ToPixels,
+    sides_of,
+    widths_of,
+)
+from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, FourierFeatures, bands_of
 
 Rules = Mapping[str, Any]
 """The values that each name may have, as a tuple; None: any; rules: it holds settings itself."""
 
 GENERATOR_PLACES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 DISCRIMINATOR_PLACES = ("c_dim", "img_resolution", "img_channels")
+_UNCLAMPED = "skip"  # of the discriminator, whose convolution is never clamped
+_TOLERANCE = 1e-4
+_LAYERS, _CRITICAL = 14, 2
+
+
+def _only(**values: Any) -> dict[str, Any]:
+    """Return rules by which each name has this value alone."""
+    return {name: (value,) for name, value in values.items()}
+
 
 FREE: Rules = dict.fromkeys(
     (
@@ -37,37 +60,24 @@ FREE: Rules = dict.fromkeys(
 )
 """What any layer may have, of any value."""
 _CLAMPED: Rules = {"conv_clamp": None}  # it is read elsewhere, as rates are
-_ACTIVE: Rules = {**_CLAMPED, "activation": ("lrelu",), "resample_filter": ([1, 3, 3, 1],)}
-_GROWN: Rules = {**_ACTIVE, "architecture": ("skip",), "use_noise": (True,), "kernel_size": (3,)}
-_FILTERS: Rules = {**_CLAMPED, "filter_size": (6,), "lrelu_upsampling": (2,)}
-_LAYERS, _CRITICAL = 14, 2
+_ACTIVE: Rules = {**_CLAMPED, **_only(activation="lrelu", resample_filter=[1, 3, 3, 1])}
+_GROWN: Rules = {**_ACTIVE, **_only(architecture="skip", use_noise=True, kernel_size=3)}
+_FILTERS: Rules = {**_CLAMPED, **_only(filter_size=6, lrelu_upsampling=2)}
 _WAVES: Rules = {
     **_FILTERS,
-    "num_layers": (_LAYERS,),
-    "num_critical": (_CRITICAL,),
-    "first_cutoff": (2,),
-    "first_stopband": (2**2.1,),
-    "last_stopband_rel": (2**0.3,),
-    "margin_size": (10,),
-    "output_scale": (0.25,),
+    **_only(num_layers=_LAYERS, num_critical=_CRITICAL, margin_size=10, output_scale=0.25),
+    **_only(first_cutoff=2, first_stopband=2**2.1, last_stopband_rel=2**0.3),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class KnownLayer:
-    """A layer as the official programs store it.
-
-    Attributes:
-        class_name: Of its class.
-        rules: What it may keep, and may be built with.
-        places: Names of what it may be given by its place, in that order.
-        built: What it may also be built with, where it keeps something else.
-    """
+    """A layer as the official programs store it."""
 
     class_name: str
-    rules: Rules
-    places: tuple[str, ...] = ()
-    built: Rules = field(default_factory=dict[str, Any])
+    rules: Rules  # what it may keep, and may be built with
+    places: tuple[str, ...] = ()  # names of what it may be given by its place, in that order
+    built: Rules = field(default_factory=dict[str, Any])  # what else it may be built with
 
 
 def known_layers(
@@ -75,20 +85,16 @@ def known_layers(
 ) -> dict[str, KnownLayer]:
     """Return the layers of a network of ours, by their full names, as a file has to hold them.
 
-    Args:
-        network: Of the architecture; its tensors are not looked at.
-        architecture: Of both networks, with a style.
-        tensors: Those of the file: gains are of the weights that they multiply.
+    The ``architecture`` has a style. Of ``network`` no tensors are looked at; ``tensors`` are those
+    of the file: gains are of the weights that they multiply.
     """
     table = _Table(architecture, is_generator=isinstance(network, Generator))
-    found = {
-        name: _KINDS.get(type(module), _Table.whole)(
-            table, name, module, tensors.get(f"{name}.weight")
-        )
-        for name, module in network.named_modules()
-    }
+    found: dict[str, KnownLayer] = {}
+    for name, module in network.named_modules():
+        kind = _KINDS.get(type(module), _Table.whole)
+        found[name] = kind(table, name, module, tensors.get(f"{name}.weight"))
     if not table.is_generator:
-        rules = {"group_size": (table.style.minibatch_group or None,), "num_channels": (1,)}
+        rules = _only(group_size=table.style.minibatch_group or None, num_channels=1)
         found["b4.mbstd"] = KnownLayer("MinibatchStdLayer", rules, tuple(rules))
     return found
 
@@ -102,13 +108,21 @@ class _Table:
         self.is_generator = is_generator
         self.rotates = architecture.backbone == "stylegan3r"
         self.waves = self.rotates or architecture.backbone == "stylegan3t"
-        self.form = {"architecture": ("resnet" if self.style.residual else "orig",)}
-        self.channels = {"img_channels": (architecture.channels,)}
-        self.picture = {"img_resolution": (architecture.resolution,), **self.channels}
+        self.sides = sides_of(architecture)
+        self.bands = bands_of(architecture, self.style) if self.waves else []
         self.classes = len(architecture.classes)
         features = widths_of(architecture, self.style)[4]
         self.directions = (self.style.direction_size or features) if self.classes else 0
-        self.style_size = {"w_dim": (self.style.style_size,)}
+        self.styles = _LAYERS + 2 if self.waves else 2 * len(self.sides)  # of a picture
+        self.form = _only(architecture="resnet" if self.style.residual else "orig")
+        self.channels = _only(img_channels=architecture.channels)
+        self.picture = {**_only(img_resolution=architecture.resolution), **self.channels}
+        self.style_size = _only(w_dim=self.style.style_size)
+        factor = self.style.generator_factor if is_generator else 1.0
+        base, most = architecture.width * architecture.resolution, self.style.most_channels
+        self.widths = _only(channel_base=base * factor, channel_max=most * factor)
+        kernel = 1 if self.rotates else 3
+        self.filters = {**_FILTERS, **_only(conv_kernel=kernel, use_radial_filters=self.rotates)}
 
     def linear(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
         active, rate = name.rpartition(".")[2].startswith("fc"), 1.0
@@ -117,9 +131,7 @@ class _Table:
             rate = self.style.mapping_rate if self.is_generator else self.style.direction_rate
         rules = {
             **_of_weight(weight, rate),
-            "bias": (True,),
-            "bias_gain": (rate,),
-            "activation": ("lrelu" if active else "linear",),
+            **_only(bias=True, bias_gain=rate, activation="lrelu" if active else "linear"),
             "lr_multiplier": None if maps else (1,),
         }
         return KnownLayer("FullyConnectedLayer", rules, ("in_features", "out_features"))
@@ -127,19 +139,16 @@ class _Table:
     def convolution(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
         last = name.rpartition(".")[2]
         skips, side = last == "skip", 3 if last.startswith("conv") else 1
+        down = 2 if last in {"skip", "conv1"} else 1
         rules = {
             **_ACTIVE,
             **_of_weight(weight),
-            "kernel_size": (side,),
-            "padding": (side // 2,),
-            "up": (1,),
-            "down": (2 if last in {"skip", "conv1"} else 1,),
-            "bias": (False, None) if skips else (True,),
-            "activation": ("linear" if skips else "lrelu",),
-            "act_gain": (1 if skips else math.sqrt(2),),
+            **_only(kernel_size=side, padding=side // 2, up=1, down=down),
+            **_only(activation="lrelu", act_gain=math.sqrt(2), bias=True),
         }
         if skips:
-            rules["conv_clamp"] = (None,)
+            rules |= {**_only(activation="linear", act_gain=1, conv_clamp=None)}
+            rules["bias"] = (False, None)
         places = ("in_channels", "out_channels", "kernel_size")
         return KnownLayer("Conv2dLayer", rules, places)
 
@@ -148,103 +157,85 @@ class _Table:
             **_GROWN,
             **self.style_size,
             **_of_weight(weight),
-            "resolution": (module.noise_const.shape[-1],),
-            "up": (2 if name.endswith("conv0") else 1,),
-            "padding": (1,),
-            "act_gain": (math.sqrt(2),),
+            **_only(resolution=module.noise_const.shape[-1], up=2 if name.endswith("conv0") else 1),
+            **_only(padding=1, act_gain=math.sqrt(2)),
         }
         places = ("in_channels", "out_channels", "w_dim", "resolution")
         return KnownLayer("SynthesisLayer", rules, places)
 
     def colours(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        rules = {**self.style_size, **_of_weight(weight), **_CLAMPED, "kernel_size": (1,)}
+        rules = {**self.style_size, **_of_weight(weight), **_CLAMPED, **_only(kernel_size=1)}
         return KnownLayer("ToRGBLayer", rules, ("in_channels", "out_channels", "w_dim"))
 
     def filtered(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
         number = int(name.rpartition(".L")[2].partition("_")[0])
-        bands = bands_of(self.architecture, self.style)
-        before, after, last = bands[max(number - 1, 0)], bands[number], number == _LAYERS
-        is_critical = number >= _LAYERS - _CRITICAL
-        side = (1,) if last or self.rotates else (3,)
+        before, after = self.bands[max(number - 1, 0)], self.bands[number]
+        last, is_critical = number == _LAYERS, number >= _LAYERS - _CRITICAL
+        up_taps, down_taps = (
+            1 if taps is None else len(taps) for taps in (module.up_filter, module.down_filter)
+        )
         rules = {
-            **self._filters(),
+            **self.filters,
             **self.style_size,
             **_of_weight(weight),
-            "is_torgb": (last,),
-            "is_critically_sampled": (is_critical,),
-            "tmp_sampling_rate": (before.rate * module.up,),
-            "conv_kernel": side,
-            "up_factor": (module.up,),
-            "down_factor": (module.down,),
-            "up_taps": (1 if module.up_filter is None else len(module.up_filter),),
-            "down_taps": (1 if module.down_filter is None else len(module.down_filter),),
-            "down_radial": (self.rotates and not is_critical,),
-            "padding": (list(module.around),),
+            **_only(is_torgb=last, is_critically_sampled=is_critical),
+            **_only(tmp_sampling_rate=before.rate * module.up, padding=list(module.around)),
+            **_only(conv_kernel=1 if last or self.rotates else 3),
+            **_only(up_factor=module.up, down_factor=module.down),
+            **_only(up_taps=up_taps, down_taps=down_taps),
+            **_only(down_radial=self.rotates and not is_critical),
         }
         for way, band in (("in", before), ("out", after)):
             rules[f"{way}_size"] = _square(band.size)
             rules[f"{way}_sampling_rate"] = (band.rate,)
             rules[f"{way}_cutoff"] = (band.cutoff,)
             rules[f"{way}_half_width"] = (band.half_width,)
-        built = self._filters() if last else {}  # what it keeps is of single pixels
+        built = self.filters if last else {}  # what it keeps is of single pixels
         return KnownLayer("SynthesisLayer", rules, (), built)
 
     def input(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        first = bands_of(self.architecture, self.style)[0]
+        first = self.bands[0]
         rules = {
             **self.style_size,
-            "channels": (first.channels,),
+            **_only(channels=first.channels),
             "size": _square(first.size),
-            "sampling_rate": (first.rate,),
-            "bandwidth": (first.cutoff,),
+            **_only(sampling_rate=first.rate, bandwidth=first.cutoff),
         }
         return KnownLayer("SynthesisInput", rules, tuple(rules))
 
     def block(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        side = module.conv1.noise_const.shape[-1]
-        grows = isinstance(module, Block)
+        side, grows = module.conv1.noise_const.shape[-1], isinstance(module, Block)
+        inputs, outputs = module.conv0.in_channels if grows else 0, module.conv1.out_channels
         rules = {
-            "in_channels": (module.conv0.in_channels if grows else 0,),
-            "out_channels": (module.conv1.out_channels,),
+            **_only(in_channels=inputs, out_channels=outputs),
             **self.style_size,
-            "resolution": (side,),
+            **_only(resolution=side),
             **self.channels,
-            "is_last": (side == self.architecture.resolution,),
+            **_only(is_last=side == self.architecture.resolution),
         }
-        counts = {"num_conv": (2 if grows else 1,), "num_torgb": (1,)}
-        return KnownLayer("SynthesisBlock", {**rules, **counts, **_GROWN}, tuple(rules))
+        more = {**_only(num_conv=2 if grows else 1, num_torgb=1), **_GROWN}
+        return KnownLayer("SynthesisBlock", {**rules, **more}, tuple(rules))
 
     def halving(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        side = int(name.removeprefix("b"))
+        side, width = int(name.removeprefix("b")), module.conv0.in_channels
         is_first = side == self.architecture.resolution
         rules = {
-            "in_channels": (0 if is_first else module.conv0.in_channels,),
-            "tmp_channels": (module.conv0.in_channels,),
-            "out_channels": (module.conv1.out_channels,),
-            "resolution": (side,),
+            **_only(in_channels=0 if is_first else width, tmp_channels=width),
+            **_only(out_channels=module.conv1.out_channels, resolution=side),
             **self.channels,
         }
-        count = {"num_layers": (2 + is_first + self.style.residual,)}
-        more = {**count, **self.form, **_ACTIVE}
+        more = {**_only(num_layers=2 + is_first + self.style.residual), **self.form, **_ACTIVE}
         return KnownLayer("DiscriminatorBlock", {**rules, **more}, tuple(rules))
 
     def epilogue(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        rules = {
-            "in_channels": (module.conv.out_channels,),
-            "cmap_dim": (self.directions,),
-            "resolution": (4,),
-            **self.channels,
-        }
+        sizes = _only(in_channels=module.conv.out_channels, cmap_dim=self.directions, resolution=4)
+        rules = {**sizes, **self.channels}
         more = {**self.form, **self._ending(), **_CLAMPED}
         return KnownLayer("DiscriminatorEpilogue", {**rules, **more}, tuple(rules))
 
     def _ending(self) -> Rules:
-        group = (self.style.minibatch_group or None,)
-        return {
-            "mbstd_group_size": group,
-            "mbstd_num_channels": (1,),
-            "activation": ("lrelu",),
-        }
+        group = self.style.minibatch_group or None
+        return _only(mbstd_group_size=group, mbstd_num_channels=1, activation="lrelu")
 
     def mapping(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
         places = ("z_dim", "c_dim", "w_dim", "num_ws")
@@ -254,72 +245,51 @@ class _Table:
         style, ours = self.style, self.is_generator
         layers = style.mapping_layers if ours else style.direction_layers
         width = style.style_size if ours else self.directions
+        latent, styles = (self.architecture.latent_size, self.styles) if ours else (0, None)
+        maps = ours or self.classes
         return {
-            "z_dim": (self.architecture.latent_size if ours else 0,),
-            "c_dim": (self.classes,),
-            "w_dim": (width,),
-            "num_ws": (self._styles() if ours else None,),
-            "num_layers": (layers,) if ours or self.classes else None,
+            **_only(z_dim=latent, c_dim=self.classes, w_dim=width, num_ws=styles),
+            "num_layers": (layers,) if maps else None,
             "embed_features": (None, width) if self.classes else None,
-            "layer_features": (None, width) if layers > 1 and (ours or self.classes) else None,
-            "activation": ("lrelu",),
+            "layer_features": (None, width) if layers > 1 and maps else None,
+            **_only(activation="lrelu"),
             "lr_multiplier": None,
         }
-
-    def _styles(self) -> int:
-        """Return how many a picture is drawn with."""
-        return _LAYERS + 2 if self.waves else 2 * len(sides_of(self.architecture))
-
-    def _filters(self) -> Rules:
-        kernel, radial = (1 if self.rotates else 3,), (self.rotates,)
-        return {**_FILTERS, "conv_kernel": kernel, "use_radial_filters": radial}
 
     def synthesis(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
         places = ("w_dim", "img_resolution", "img_channels")
         return KnownLayer("SynthesisNetwork", self._synthesis(), places)
 
     def _synthesis(self) -> dict[str, Any]:
-        rules = {**self.style_size, **self.picture, **self._widths(), "num_ws": (self._styles(),)}
+        rules = {**self.style_size, **self.picture, **self.widths, **_only(num_ws=self.styles)}
         if not self.waves:
-            return {**rules, **_GROWN, **self._sides(sides_of(self.architecture))}
-        bands = bands_of(self.architecture, self.style)
-        names = [f"L{number}_{band.size}_{band.channels}" for number, band in enumerate(bands)]
-        return {**rules, **_WAVES, **self._filters(), "layer_names": (names,)}
+            return {**rules, **_GROWN, **self._blocks(self.sides)}
+        names = [f"L{number}_{band.size}_{band.channels}" for number, band in enumerate(self.bands)]
+        return {**rules, **_WAVES, **self.filters, **_only(layer_names=names)}
 
-    def _widths(self) -> Rules:
-        factor = self.style.generator_factor if self.is_generator else 1.0
-        base = self.architecture.width * self.architecture.resolution
-        return {
-            "channel_base": (base * factor,),
-            "channel_max": (self.style.most_channels * factor,),
-        }
-
-    def _sides(self, sides: list[int]) -> Rules:
+    def _blocks(self, sides: list[int]) -> Rules:
         log = self.architecture.resolution.bit_length() - 1
-        return {"img_resolution_log2": (log,), "block_resolutions": (sides,)}
+        return _only(img_resolution_log2=log, block_resolutions=sides)
 
     def whole(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        return self._generator() if self.is_generator else self._discriminator()
-
-    def _generator(self) -> KnownLayer:
-        mapping, synthesis = self._mapping(), self._synthesis()
-        sizes = {name: mapping[name] for name in ("z_dim", "c_dim")}
-        parts = {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
-        return KnownLayer("Generator", {**synthesis, **sizes, **parts}, GENERATOR_PLACES)
-
-    def _discriminator(self) -> KnownLayer:
-        clamp = {"conv_clamp": (self.style.clamp or None,)}
+        mapping = self._mapping()
+        if self.is_generator:
+            synthesis = self._synthesis()
+            sizes = {name: mapping[name] for name in ("z_dim", "c_dim")}
+            parts = {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
+            return KnownLayer("Generator", {**synthesis, **sizes, **parts}, GENERATOR_PLACES)
+        built = {**self.form, **_only(conv_clamp=self.style.clamp or None)}
         rules = {
-            "c_dim": (self.classes,),
+            **_only(c_dim=self.classes),
             **self.picture,
-            **self._widths(),
+            **self.widths,
             **_CLAMPED,
-            **self._sides(sides_of(self.architecture)[:0:-1]),
+            **self._blocks(self.sides[:0:-1]),
             "architecture": ("resnet", "orig"),  # it decides
             "cmap_dim": (None, self.directions) if self.classes else None,
-            "block_kwargs": {**_ACTIVE, **self.form, **clamp},
-            "mapping_kwargs": self._mapping(),
-            "epilogue_kwargs": {**self._ending(), **self.form, **clamp},
+            "block_kwargs": {**_ACTIVE, **built},
+            "mapping_kwargs": mapping,
+            "epilogue_kwargs": {**self._ending(), **built},
         }
         return KnownLayer("Discriminator", rules, DISCRIMINATOR_PLACES)
 
@@ -354,3 +324,119 @@ def _of_weight(weight: Tensor | None, rate: float = 1.0) -> dict[str, Any]:
     gain = rate / math.sqrt(weight[0].numel())
     lengths = (inputs, inputs, outputs, outputs, gain)
     return {name: (value,) for name, value in zip(names, lengths, strict=True)}
+
+
+def settings_of_synthesis(generator: StoredNetwork) -> Mapping[str, Any]:
+    """Return what the drawing half was built with, which older programs keep in a part."""
+    return {**generator.settings, **part(generator.settings, "synthesis_kwargs")}
+
+
+def part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return settings within settings."""
+    found = settings.get(name)
+    named = cast("Mapping[Any, Any]", found) if isinstance(found, Mapping) else {}
+    return {str(key): value for key, value in named.items()}
+
+
+def clamps_in(network: StoredNetwork, otherwise: Any) -> dict[Any, str]:
+    """Return each clamp that layers of a network have, with the name of one that has it."""
+    names = [name for name in network.layers if name and name.rpartition(".")[2] != _UNCLAMPED]
+    weighty = [name for name in names if f"{name}.weight" in network.tensors]
+    for group in (weighty, names):  # parts that hold layers were built with what these have
+        found: dict[Any, str] = {}
+        for name in group:
+            own = {**network.layers[name].settings, **network.layers[name].attributes}
+            if "conv_clamp" in own:
+                clamp = own["conv_clamp"]
+                plain = _is_number(clamp) or clamp is None
+                found.setdefault(clamp if plain else described(clamp), name)
+        if found:
+            return found
+    return {otherwise: "its settings"}
+
+
+def rates_in(network: StoredNetwork) -> dict[Any, str]:
+    """Return each rate that layers of the mapping have, with the name of one that has it."""
+    found: dict[Any, str] = {}
+    for name, layer in network.layers.items():
+        own = {**layer.settings, **layer.attributes}
+        rate = own.get("bias_gain", own.get("lr_multiplier"))
+        if name.startswith("mapping.fc") and rate is not None:
+            found.setdefault(rate if _is_number(rate) else described(rate), name)
+    usual = part(network.settings, "mapping_kwargs").get("lr_multiplier", 0.01)
+    if "mapping" in network.layers:
+        usual = network.layers["mapping"].settings.get("lr_multiplier", usual)
+    return found or {usual if _is_number(usual) else described(usual): "its settings"}
+
+
+def problems_of_layers(
+    role: str, network: StoredNetwork, known: Mapping[str, KnownLayer]
+) -> Iterator[str]:
+    """Yield in what a network is none of ours: "its generator has use_noise False, ..."."""
+    for name, layer in network.layers.items():
+        where = f"{role}'s layer {shown(name)}" if name else role
+        if name not in known:  # its tensors, if any, are refused as a whole
+            if not any(tensor.startswith(f"{name}.") for tensor in network.tensors):
+                yield f"its {where} is not known"
+            continue
+        ours = known[name]
+        if layer.class_name != ours.class_name:
+            found = described(layer.class_name)
+            yield f"its {where} is of the class {found}, where '{ours.class_name}' is expected"
+        for argument in layer.arguments[len(ours.places) :]:
+            yield f"its {where} is given {described(argument)} by its place, and not by its name"
+        given = dict(zip(ours.places, layer.arguments, strict=False))
+        yield from _unlike(where, layer.attributes, ours.rules)
+        for built in (given, layer.settings):
+            yield from _unlike(where, built, {**ours.rules, **ours.built})
+
+
+def _unlike(where: str, settings: Mapping[str, Any], rules: Rules) -> Iterator[str]:
+    """Yield the settings that are unknown, or of a value that is not understood."""
+    for name, value in settings.items():
+        if name in FREE and name not in rules:
+            continue
+        if name not in rules:
+            yield f"its {where} has {shown(name)} {described(value)}, a setting that is not known"
+        elif not isinstance(rules[name], Mapping):
+            yield from _wrong(where, name, value, rules[name])
+        elif value is None or isinstance(value, Mapping):
+            yield from _unlike(f"{where}'s {name}", part(settings, name), rules[name])
+        else:
+            yield f"its {where} has {name} {described(value)}, where settings are expected"
+
+
+def _wrong(where: str, name: str, value: Any, expected: tuple[Any, ...] | None) -> Iterator[str]:
+    if expected is None or any(_equal(value, known) for known in expected):
+        return
+    known = " or ".join(dict.fromkeys(described(each) for each in expected))
+    yield f"its {where} has {name} {described(value)}, where {known} is expected"
+
+
+def _equal(value: Any, known: Any) -> bool:
+    if isinstance(known, list):
+        expected = cast("list[Any]", known)
+        found = cast("list[Any]", value) if isinstance(value, list | tuple) else []
+        return len(found) == len(expected) and all(map(_equal, found, expected))
+    if isinstance(known, bool) or isinstance(value, bool):
+        return value is known
+    if _is_number(value) and _is_number(known):
+        return math.isclose(value, known, rel_tol=_TOLERANCE)
+    return type(value) is type(known) and value == known
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in {int, float}
+
+
+def described(value: Any) -> str:
+    """Return a setting for a message: numbers, texts, short lists of numbers, else its kind."""
+    if isinstance(value, str):
+        return f"'{shown(value, 40)}'"
+    if isinstance(value, bool | int | float) or value is None:
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list | tuple):
+        things = cast("list[Any]", value)
+        if len(things) <= 8 and all(_is_number(thing) for thing in things):
+            return str(list(things))
+    return f"of the kind {type(value).__name__}"

@@ -1,31 +1,28 @@
 """From an official StyleGAN pickle to a pair of networks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from graftgan.checkpoints import StoredNetwork, read_official
-from graftgan.core.errors import CheckpointError
+from graftgan.core.errors import CheckpointError, shown
 from graftgan.core.network_types import Architecture, StyleArchitecture
-from graftgan.core.untrusted import shown
-from graftgan.models.convert.converted import LICENCE, Found
+from graftgan.models.convert.layouts import LICENCE, Found
 from graftgan.models.convert.official_layers import (
     DISCRIMINATOR_PLACES,
     GENERATOR_PLACES,
-    known_layers,
-)
-from graftgan.models.convert.official_settings import (
     clamps_in,
     described,
+    known_layers,
     part,
     problems_of_layers,
     rates_in,
     settings_of_synthesis,
 )
-from graftgan.networks import blank_pair
+from graftgan.networks.backbone import blank_pair
 from graftgan.networks.stylegan.stylegan3 import FILTERED_CLAMP
 
 _USUAL_BASE, _USUAL_MOST, _USUAL_GROUP = 32768, 512, 4
@@ -37,10 +34,8 @@ _LICENCE = f"{LICENCE}; NVIDIA's own networks are under NVIDIA's licence, for no
 def pair_of_official(file: Path) -> Found:
     """Return the averaged generator and the discriminator of an official pickle.
 
-    Nothing in the file is run.
-
-    Raises:
-        CheckpointError: The file cannot be used; the message says why.
+    Nothing in the file is run. Raises CheckpointError: the file cannot be used; the message says
+    why.
     """
     networks = read_official(file)
     missing = [key for key in ("G_ema", "D") if key not in networks]
@@ -65,11 +60,7 @@ def pair_of_official(file: Path) -> Found:
 def architecture_of_official(
     generator: StoredNetwork, discriminator: StoredNetwork, file: Path
 ) -> Architecture:
-    """Return the architecture of two stored networks, from their settings, layers and tensors.
-
-    Raises:
-        CheckpointError: It is not one of ours; the message says in what.
-    """
+    """Return the architecture of stored networks; CheckpointError says why it is not ours."""
     try:
         sizes = _Sizes.of(generator, discriminator)
     except ValueError as error:
@@ -78,37 +69,58 @@ def architecture_of_official(
             f"{error}"
         ) from None
     backbone = _backbone_of(generator)
-    found = {
-        "conv_clamp": {
-            "generator": clamps_in(generator, _usual_clamp(generator, backbone)),
-            "discriminator": clamps_in(discriminator, discriminator.settings.get("conv_clamp")),
-        },
-        "lr_multiplier": {
-            "generator": rates_in(generator),
-            "discriminator": rates_in(discriminator),
-        },
+    stored = {"generator": generator, "discriminator": discriminator}
+    usual = None if backbone == "stylegan2" else FILTERED_CLAMP
+    otherwise = {  # the clamps of a network whose layers do not say theirs
+        "generator": settings_of_synthesis(generator).get("conv_clamp", usual),
+        "discriminator": discriminator.settings.get("conv_clamp"),
     }
-    _refuse(
-        file,
-        [
-            *_problems(sizes),
-            *(
-                problem
-                for name, by_role in found.items()
-                for role, values in by_role.items()
-                for problem in _not_one(role, name, values, none=name == "conv_clamp")
-            ),
-        ],
+    clamps = {role: clamps_in(network, otherwise[role]) for role, network in stored.items()}
+    rates = {role: rates_in(network) for role, network in stored.items()}
+    problems = _problems(sizes)
+    for role, values in clamps.items():
+        problems += _not_one(role, "conv_clamp", values, none=True)
+    for role, values in rates.items():
+        problems += _not_one(role, "lr_multiplier", values, none=False)
+    _refuse(file, problems)
+    clamp, generator_clamp, rate, generator_rate = (
+        float(next(iter(found[role])) or 0.0)
+        for found in (clamps, rates)
+        for role in ("discriminator", "generator")
     )
-    only = {
-        name: {role: float(next(iter(values)) or 0.0) for role, values in by_role.items()}
-        for name, by_role in found.items()
-    }
-    rates = only["lr_multiplier"]
-    architecture = _architecture(generator, discriminator, sizes, only["conv_clamp"], rates)
+    implied = clamp if backbone == "stylegan2" else FILTERED_CLAMP
+    style = StyleArchitecture(
+        style_size=sizes.style,
+        mapping_layers=_layers_of_mapping(generator),
+        mapping_rate=generator_rate,
+        most_channels=sizes.most,
+        clamp=clamp,
+        generator_clamp=None if generator_clamp == implied else generator_clamp,
+        minibatch_group=sizes.group,
+        generator_factor=sizes.factors[0],
+        residual=discriminator.settings.get("architecture", "resnet") == "resnet",
+    )
+    if sizes.classes:
+        features = min(sizes.base // 4, sizes.most)
+        style = replace(
+            style,
+            direction_layers=_layers_of_mapping(discriminator),
+            direction_rate=rate,
+            direction_size=0 if sizes.directions in (0, features) else sizes.directions,
+        )
+    architecture = Architecture(
+        backbone=backbone,
+        resolution=sizes.resolution,
+        channels=sizes.channels,
+        latent_size=sizes.latent,
+        width=sizes.base // sizes.resolution,
+        generator_normalisation="none",
+        discriminator_normalisation="none",
+        classes=tuple(str(number) for number in range(sizes.classes)),
+        style=style,
+    )
     with torch.device("meta"):  # a file could ask for networks that fit in no memory
         pair = blank_pair(architecture)
-    stored = {"generator": generator, "discriminator": discriminator}
     problems = _magnitudes(generator)
     for role, ours in pair.items():
         known = known_layers(ours, architecture, stored[role].tensors)
@@ -135,95 +147,26 @@ def _magnitudes(generator: StoredNetwork) -> list[str]:
     ]
 
 
-def _architecture(
-    generator: StoredNetwork,
-    discriminator: StoredNetwork,
-    sizes: "_Sizes",
-    clamps: Mapping[str, float],
-    rates: Mapping[str, float],
-) -> Architecture:
-    backbone = _backbone_of(generator)
-    clamp, generator_clamp = clamps["discriminator"], clamps["generator"]
-    implied = clamp if backbone == "stylegan2" else FILTERED_CLAMP
-    return Architecture(
-        backbone=backbone,
-        resolution=sizes.resolution,
-        channels=sizes.channels,
-        latent_size=sizes.latent,
-        width=sizes.base // sizes.resolution,
-        generator_normalisation="none",
-        discriminator_normalisation="none",
-        classes=tuple(str(number) for number in range(sizes.classes)),
-        style=StyleArchitecture(
-            style_size=sizes.style,
-            mapping_layers=_layers_of_mapping(generator),
-            mapping_rate=rates["generator"],
-            most_channels=sizes.most,
-            clamp=clamp,
-            generator_clamp=None if generator_clamp == implied else generator_clamp,
-            minibatch_group=sizes.group,
-            generator_factor=sizes.factors[0],
-            residual=discriminator.settings.get("architecture", "resnet") == "resnet",
-            **(_directions(discriminator, sizes, rates["discriminator"]) if sizes.classes else {}),
-        ),
-    )
-
-
-def _directions(discriminator: StoredNetwork, sizes: "_Sizes", rate: float) -> dict[str, Any]:
-    """Return how the discriminator maps classes."""
-    features = min(sizes.base // 4, sizes.most)
-    return {
-        "direction_layers": _layers_of_mapping(discriminator),
-        "direction_rate": rate,
-        "direction_size": 0 if sizes.directions in (0, features) else sizes.directions,
-    }
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sizes:
-    """The lengths that two networks were built with.
-
-    Attributes:
-        factors: The generator has so many times the discriminator's width, and most channels.
-        critic_classes: Those that the discriminator knows.
-        directions: Length of a class's direction; 0: not said.
-    """
-
     resolution: int
     channels: int
     latent: int
     style: int
     classes: int
-    critic_classes: int
+    critic_classes: int  # that the discriminator knows
     base: int
     most: int
-    factors: tuple[float, float]
+    factors: tuple[float, ...]  # of the discriminator's width and most channels, to the generator's
     group: int
-    directions: int
+    directions: int  # length of a class's direction; 0: not said
 
     @classmethod
     def of(cls, generator: StoredNetwork, discriminator: StoredNetwork) -> "_Sizes":
-        """Read them.
-
-        Raises:
-            ValueError: One is missing or impossible; the message says which.
-        """
-        ours, theirs = (
-            {
-                **network.layers[""].attributes,
-                **dict(zip(places, network.layers[""].arguments, strict=False)),
-                **network.settings,
-            }
-            for network, places in (
-                (generator, GENERATOR_PLACES),
-                (discriminator, DISCRIMINATOR_PLACES),
-            )
-        )
-        synthesis = settings_of_synthesis(generator)
+        """Read them."""
+        ours, theirs = _own(generator, GENERATOR_PLACES), _own(discriminator, DISCRIMINATOR_PLACES)
+        synthesis = _widths(settings_of_synthesis(generator))
         base, most = _widths(theirs)
-        factors = tuple(
-            its / other for its, other in zip(_widths(synthesis), (base, most), strict=True)
-        )
         return cls(
             resolution=_whole(ours, "img_resolution"),
             channels=_whole(ours, "img_channels", 3),
@@ -233,7 +176,7 @@ class _Sizes:
             critic_classes=_whole(theirs, "c_dim", 0, least=0),
             base=base,
             most=most,
-            factors=(factors[0], factors[1]),
+            factors=(synthesis[0] / base, synthesis[1] / most),
             group=_group_of(discriminator),
             directions=_whole({"cmap_dim": theirs.get("cmap_dim") or 0}, "cmap_dim", least=0),
         )
@@ -250,10 +193,10 @@ def _group_of(discriminator: StoredNetwork) -> int:
     return 0 if group is None else _whole({name: group}, name)
 
 
-def _usual_clamp(generator: StoredNetwork, backbone: str) -> Any:
-    """Return the clamp of a generator whose layers do not say theirs."""
-    usual = None if backbone == "stylegan2" else FILTERED_CLAMP
-    return settings_of_synthesis(generator).get("conv_clamp", usual)
+def _own(network: StoredNetwork, places: Sequence[str]) -> dict[str, Any]:
+    whole = network.layers[""]
+    given = dict(zip(places, whole.arguments, strict=False))
+    return {**whole.attributes, **given, **network.settings}
 
 
 def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> list[str]:
@@ -286,7 +229,6 @@ def _backbone_of(generator: StoredNetwork) -> str:
 
 
 def _problems(sizes: _Sizes) -> list[str]:
-    """Return in what the sizes are none of ours."""
     width, most = sizes.factors
     problems: list[str] = []
     if sizes.classes != sizes.critic_classes:
@@ -303,19 +245,13 @@ def _problems(sizes: _Sizes) -> list[str]:
 
 def _widths(settings: Mapping[str, Any]) -> tuple[int, int]:
     """Return the channels of a picture's one row of pixels, and the most of any feature map."""
-    return _whole(settings, "channel_base", _USUAL_BASE), _whole(
-        settings, "channel_max", _USUAL_MOST
-    )
+    base = _whole(settings, "channel_base", _USUAL_BASE)
+    return base, _whole(settings, "channel_max", _USUAL_MOST)
 
 
 def _whole(
     settings: Mapping[str, Any], name: str, usual: int | None = None, *, least: int = 1
 ) -> int:
-    """Return a setting that is a whole number.
-
-    Raises:
-        ValueError: It is missing, or is none.
-    """
     value = settings.get(name, usual)
     whole = type(value) is int or (type(value) is float and value.is_integer())
     if not whole or not least <= value <= _LARGEST:

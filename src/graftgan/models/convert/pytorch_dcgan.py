@@ -12,8 +12,15 @@ import torch
 
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import Architecture
-from graftgan.models.convert.converted import Found
-from graftgan.models.convert.layouts import LAYOUTS, Layout, NamedTensors, Parts, renamed, shape_of
+from graftgan.models.convert.layouts import (
+    LAYOUTS,
+    Found,
+    Layout,
+    NamedTensors,
+    Parts,
+    renamed,
+    shape_of,
+)
 
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _FIRST = "main.0.weight"
@@ -29,11 +36,10 @@ def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
 def pair_of_pytorch_dcgan(generator: NamedTensors, discriminator: NamedTensors) -> Found:
     """Return the pair under our names.
 
-    Raises:
-        CheckpointError: What tells how large the networks are is missing or has no such shape, or
-            they are of different width.
+    Raises CheckpointError: what tells how large the networks are is missing or has no such shape,
+    or they are of different width.
     """
-    layers = _convolutions(generator)
+    layers = sum(tensor.ndim == 4 for tensor in generator.values())
     last = shape_of(generator, f"main.{3 * (layers - 1)}.weight", 4)
     width = shape_of(discriminator, _FIRST, 4)[0]
     if last[0] != width:
@@ -61,15 +67,6 @@ def pair_of_pytorch_dcgan(generator: NamedTensors, discriminator: NamedTensors) 
         tensors={"generator": _with_counts(drawing), "discriminator": _with_counts(scores)},
         remark="in the layout of PyTorch's example dcgan; biases that it lacks are zero.",
     )
-
-
-LAYOUTS.register("pytorch_dcgan")(
-    Layout(
-        title="PyTorch's example dcgan",
-        parts=parts_of_pytorch_dcgan,
-        pair=pair_of_pytorch_dcgan,
-    )
-)
 
 
 def _generator_names(layers: int) -> dict[str, str]:
@@ -105,5 +102,8 @@ def _with_counts(tensors: NamedTensors) -> NamedTensors:
     return {**{name: torch.tensor(0) for name in counts}, **tensors}
 
 
-def _convolutions(tensors: NamedTensors) -> int:
-    return sum(tensor.ndim == 4 for tensor in tensors.values())
+LAYOUTS.register("pytorch_dcgan")(
+    Layout(
+        title="PyTorch's example dcgan", parts=parts_of_pytorch_dcgan, pair=pair_of_pytorch_dcgan
+    )
+)

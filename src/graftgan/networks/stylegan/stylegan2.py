@@ -1,16 +1,19 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) in plain PyTorch, 16 to 1024 px.
 
-Skips in the generator, residuals in the discriminator: the form the authors chose. Layers are the
-mapping and then one block for each size; those of the discriminator come from the largest size
-down, so that freezing the first is FreezeD.
+Skips in the generator, residuals in the discriminator (section 2, figure 7): the form the authors
+chose. Layers are the mapping and then one block for each size; those of the discriminator come from
+the largest size down, so that freezing the first is FreezeD. Names of parameters and buffers are
+those of the published networks, so that their state fits.
 
-Differs from the paper in the order of products of a modulated convolution (:mod:`modulation`).
+Differs from the paper in the order of products of a modulated convolution (``modulated``).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,99 +22,250 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import (
     PROJECTION_LAYER,
     Architecture,
+    ClassWeights,
     Discriminator,
     Generator,
+    Images,
     Layers,
+    Logits,
     NetworkPair,
     Steps,
     StyleArchitecture,
-    StyledGenerator,
     in_turn,
 )
-from graftgan.core.tensors import ClassWeights, Images, Latents, Logits, Styles
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import refuse_normalisation, refuse_resolution
-from graftgan.networks.stylegan.discriminator import Epilogue, HalvingBlock
-from graftgan.networks.stylegan.mapping import ClassDirections, Mapping, for_each_layer
-from graftgan.networks.stylegan.synthesis import Block, Drawing, FirstBlock
+from graftgan.networks.blocks import builder_of
+from graftgan.networks.stylegan.layers import (
+    ClassDirections,
+    MappingGenerator,
+    ModulatedConv2d,
+    ScaledConv2d,
+    ScaledLinear,
+    for_each_layer,
+)
+from graftgan.networks.stylegan.operators import (
+    GAIN,
+    binomial_filter,
+    clamped,
+    leaky,
+    modulated,
+    upsampled,
+)
 
 RESOLUTIONS = (16, 32, 64, 128, 256, 512, 1024)
 _SMALLEST = 4  # pixels
+_BRANCH_GAIN = math.sqrt(0.5)  # of both branches, so that their sum has the variance of one
+_EPSILON = 1e-8
 
 
-class StyleGAN2Generator(StyledGenerator):
+class Drawing(NamedTuple):
+    """What goes from block to block.
+
+    Styles (b, n, w), one for each layer that is left, features (b, c, h, w), the picture so far
+    (b, 3, h, w), and what draws the noise; without it, it is that which the network keeps.
+    """
+
+    styles: Tensor
+    features: Tensor | None = None
+    pixels: Images | None = None
+    noise: torch.Generator | None = None
+
+
+class StyledConv2d(ModulatedConv2d):
+    """A modulated convolution of three by three; noise, bias and leaky ReLU follow."""
+
+    def __init__(
+        self, inputs: int, outputs: int, style_size: int, side: int, *, up: bool, clamp: float
+    ) -> None:
+        super().__init__(inputs, outputs, 3, style_size, padding=1, clamp=clamp)
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.zeros(side, side))
+        self.register_buffer("resample_filter", binomial_filter())
+        self.noise_const: Tensor
+        self.resample_filter: Tensor
+        self._up = up
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
+        self, input: Tensor, style: Tensor, noise: torch.Generator | None
+    ) -> Tensor:
+        """Return the features (b, o, h', w')."""
+        field = self.noise_const
+        if noise is not None:
+            shape = (len(input), 1, *field.shape)
+            field = torch.randn(shape, generator=noise, device=noise.device).to(input.device)
+        features = modulated(
+            input,
+            self.weight,
+            self.affine(style),
+            padding=1,
+            up_taps=self.resample_filter if self._up else None,
+            gain=GAIN,
+            offset=field * (self.noise_strength * GAIN),
+        )
+        return leaky(features, self.bias * GAIN, gain=1.0, clamp=self._clamp)
+
+    @torch.no_grad()
+    def start(self, rng: torch.Generator) -> None:
+        """Draw fresh weights."""
+        super().start(rng)
+        self.noise_const.normal_(0.0, 1.0, generator=rng)
+        self.noise_strength.zero_()
+
+
+class ToPixels(ModulatedConv2d):
+    """A modulated convolution of one by one to colours, without demodulation."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
+        self, input: Tensor, style: Tensor
+    ) -> Images:
+        """Return the colours (b, c, h, w)."""
+        styles = self.affine(style) / math.sqrt(self.in_channels)
+        offset = self.bias[:, None, None]
+        pixels = modulated(input, self.weight, styles, demodulate=False, offset=offset)
+        return clamped(pixels, self._clamp)
+
+
+class FirstBlock(nn.Module):
+    """A learnt constant, one convolution, and the first colours."""
+
+    def __init__(
+        self, outputs: int, channels: int, style_size: int, side: int, clamp: float
+    ) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.zeros(outputs, side, side))
+        self.register_buffer("resample_filter", binomial_filter())  # as the published have it
+        self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
+        self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
+
+    def forward(self, drawing: Drawing) -> Drawing:
+        """Return the drawing at the first size."""
+        first, second = drawing.styles[:, 0], drawing.styles[:, 1]
+        # Not `len(first)`: an exporter would take the batch of its example for fixed.
+        features = self.const.expand(first.shape[0], *self.const.shape)
+        features = self.conv1(features, first, drawing.noise)
+        pixels = self.torgb(features, second)
+        return drawing._replace(styles=drawing.styles[:, 1:], features=features, pixels=pixels)
+
+    @torch.no_grad()
+    def start(self, rng: torch.Generator) -> None:
+        """Draw the constant."""
+        self.const.normal_(0.0, 1.0, generator=rng)
+
+
+class Block(nn.Module):
+    """Two convolutions, the first of which doubles the size, and their share of the colours."""
+
+    def __init__(
+        self, inputs: int, outputs: int, channels: int, style_size: int, side: int, clamp: float
+    ) -> None:
+        super().__init__()
+        self.conv0 = StyledConv2d(inputs, outputs, style_size, side, up=True, clamp=clamp)
+        self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
+        self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
+        self.register_buffer("resample_filter", binomial_filter())
+        self.resample_filter: Tensor
+
+    def forward(self, drawing: Drawing) -> Drawing:
+        """Return the drawing at twice the size."""
+        assert drawing.features is not None
+        assert drawing.pixels is not None
+        first, second, third = drawing.styles[:, :3].unbind(1)
+        features = self.conv0(drawing.features, first, drawing.noise)
+        features = self.conv1(features, second, drawing.noise)
+        pixels = upsampled(drawing.pixels, self.resample_filter) + self.torgb(features, third)
+        return drawing._replace(styles=drawing.styles[:, 2:], features=features, pixels=pixels)
+
+
+class HalvingBlock(nn.Module):
+    """Two convolutions that halve the size, beside one that does it at once where ``residual``."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, channels: int, clamp: float, residual: bool
+    ) -> None:
+        """``channels``: of the pictures, for the first block; 0 for any other."""
+        super().__init__()
+        self.register_buffer("resample_filter", binomial_filter())  # as the published have it
+        if channels:
+            self.fromrgb = ScaledConv2d(channels, inputs, 1, clamp=clamp)
+        self.conv0 = ScaledConv2d(inputs, inputs, 3, clamp=clamp)
+        self.conv1 = ScaledConv2d(inputs, outputs, 3, down=True, clamp=clamp)
+        if residual:
+            self.skip = ScaledConv2d(inputs, outputs, 1, active=False, bias=False, down=True)
+        self._is_residual = residual
+        self._is_first = channels > 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features (b, o, h/2, w/2)."""
+        if self._is_first:
+            features = self.fromrgb(features)
+        if not self._is_residual:
+            return self.conv1(self.conv0(features))
+        return self.skip(features, _BRANCH_GAIN) + self.conv1(self.conv0(features), _BRANCH_GAIN)
+
+
+class Epilogue(nn.Module):
+    """The deviation between pictures, a convolution, and two linear layers to the score."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, *, group: int, clamp: float) -> None:
+        super().__init__()
+        self.conv = ScaledConv2d(inputs + 1, inputs, 3, clamp=clamp)
+        self.fc = ScaledLinear(inputs * side**2, inputs, active=True)
+        self.out = ScaledLinear(inputs, outputs)
+        self._group = group
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return scores (b, o) of the last maps (b, c, h, w)."""
+        return self.out(self.fc(self.conv(with_deviation(maps, self._group)).flatten(1)))
+
+
+def with_deviation(maps: Tensor, group: int) -> Tensor:
+    """Add a channel to maps (b, c, h, w): the mean standard deviation within groups of pictures.
+
+    Groups have ``group`` pictures, or as many fewer as the batch is divided by; with 0 the batch is
+    one group. Source: Karras et al. 2018, section 3 (arXiv:1710.10196).
+    """
+    batch, channels, height, width = maps.shape
+    size = next(size for size in range(min(group or batch, batch), 0, -1) if batch % size == 0)
+    grouped = maps.float().reshape(size, batch // size, channels, height, width)
+    variance = (grouped - grouped.mean(dim=0)).square().mean(dim=0)
+    deviation = variance.add(_EPSILON).sqrt().mean(dim=(1, 2, 3))
+    field = deviation.repeat(size)[:, None, None, None].expand(batch, 1, height, width)
+    return torch.cat([maps, field.to(maps)], dim=1)
+
+
+class StyleGAN2Generator(MappingGenerator):
     """Mapping, then a block for each size from 4 px on."""
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.mapping = Mapping(
-            architecture.latent_size,
-            style.style_size,
-            style.mapping_layers,
-            rate=style.mapping_rate,
-            classes=len(architecture.classes),
-        )
-        sides = sides_of(architecture)
+        sides, colours = sides_of(architecture), architecture.channels
         widths = widths_of(architecture, style, factor=style.generator_factor)
         clamp = style.clamp if style.generator_clamp is None else style.generator_clamp
-        blocks: dict[str, nn.Module] = {
-            f"b{_SMALLEST}": FirstBlock(
-                widths[_SMALLEST], architecture.channels, style.style_size, _SMALLEST, clamp
-            )
-        }
+        first = FirstBlock(widths[_SMALLEST], colours, style.style_size, _SMALLEST, clamp)
+        blocks: dict[str, nn.Module] = {f"b{_SMALLEST}": first}
         for small, large in pairwise(sides):
-            blocks[f"b{large}"] = Block(
-                widths[small],
-                widths[large],
-                architecture.channels,
-                style.style_size,
-                large,
-                clamp,
-            )
-        self.synthesis = nn.ModuleDict(blocks)
-        self._styles = 2 * len(sides)
-
-    @property
-    def mean_style(self) -> Tensor:
-        """The mean (w,) of the styles of latents seen in training."""
-        return self.mapping.w_avg
+            channels = (widths[small], widths[large], colours)
+            blocks[f"b{large}"] = Block(*channels, style.style_size, large, clamp)
+        super().__init__(architecture, style, blocks, 2 * len(sides))
 
     def layers(self) -> Layers:
         """Return the mapping, then the blocks ``b4``, ``b8``, ... by their size."""
         return {"mapping": self.mapping, **dict(self.synthesis.items())}
 
-    def steps(self) -> Steps:
-        """Return the layers; between them goes a drawing, after the mapping a style (b, w)."""
-        return {"mapping": self.mapping, **self._drawing(noise=None)}
-
-    def styles(self, latents: Latents) -> Styles:
-        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
-        return for_each_layer(self.mapping(latents), self._styles)
-
-    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
-        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
-        return in_turn(self._drawing(noise=rng), styles)
-
-    def _drawing(self, noise: torch.Generator | None) -> Steps:
+    def drawing(self, noise: torch.Generator | None) -> Steps:
+        """Return the blocks, between which goes a :class:`Drawing`."""
         names = list(self.synthesis)
         first, last = self.synthesis[names[0]], self.synthesis[names[-1]]
-
-        def begin(styles: Tensor) -> Drawing:
-            return first(Drawing(for_each_layer(styles, self._styles), noise=noise))
-
         return {
             **dict(self.synthesis.items()),
-            names[0]: begin,
+            names[0]: lambda styles: first(
+                Drawing(for_each_layer(styles, self._styles), noise=noise)
+            ),
             names[-1]: lambda drawing: last(drawing).pixels.float(),
         }
 
 
 class StyleGAN2Discriminator(Discriminator):
-    """A block for each size down to 8 px, then the epilogue at 4 px.
-
-    With classes the epilogue gives features, which are projected on the direction of the class.
-    """
+    """A block for each size down to 8 px, then the epilogue at 4 px: a score, or class features."""
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
         super().__init__()
@@ -128,13 +282,8 @@ class StyleGAN2Discriminator(Discriminator):
                 residual=style.residual,
             )
             self.add_module(f"b{large}", block)
-        self.b4 = Epilogue(
-            features,
-            directions if classes else 1,
-            _SMALLEST,
-            group=style.minibatch_group,
-            clamp=style.clamp,
-        )
+        scores, group = directions if classes else 1, style.minibatch_group
+        self.b4 = Epilogue(features, scores, _SMALLEST, group=group, clamp=style.clamp)
         if classes:
             self.mapping = ClassDirections(
                 classes, directions, style.direction_layers, rate=style.direction_rate
@@ -185,8 +334,7 @@ def widths_of(
 ) -> dict[int, int]:
     """Return the channels at each size: twice as many at half the size, up to the most.
 
-    Raises:
-        SettingsError: The style names those of other sizes.
+    Raises SettingsError where the style names those of other sizes.
     """
     sides = sides_of(architecture)
     if style.feature_maps:
@@ -201,27 +349,36 @@ def widths_of(
     return {side: min(total // side, most) for side in sides}
 
 
-def build_styled(
-    architecture: Architecture,
-    rng: torch.Generator,
-    *,
+def register_styled(
+    name: str,
     generator: Callable[[Architecture, StyleArchitecture], Generator],
     usual: StyleArchitecture,
-) -> NetworkPair:
-    """Build ``generator`` and the discriminator of StyleGAN2 with fresh weights.
+    *,
+    mixes_styles: bool = False,
+) -> None:
+    """Register the backbone ``name``: ``generator`` and the discriminator of StyleGAN2."""
 
-    Raises:
-        SettingsError: The resolution is no power of two from 16 to 1024, or a normalisation is
-            asked for.
-    """
-    refuse_resolution(architecture, RESOLUTIONS)
-    refuse_normalisation(architecture)
-    style = architecture.style or usual
-    architecture = replace(architecture, style=style)
-    pair = NetworkPair(generator(architecture, style), StyleGAN2Discriminator(architecture, style))
-    for _, network in pair.items():
-        start_scaled(network, rng)
-    return pair
+    def build(architecture: Architecture, rng: torch.Generator) -> NetworkPair:
+        style = architecture.style or usual
+        pair_of = builder_of(
+            lambda known: generator(known, style),
+            lambda known: StyleGAN2Discriminator(known, style),
+            start_scaled,
+            sides=RESOLUTIONS,
+            normalises=False,
+        )
+        return pair_of(replace(architecture, style=style), rng)
+
+    BACKBONES.register(name)(
+        Backbone(
+            build,
+            normalisation="none",
+            settings=usual,
+            objective="gan",
+            mixes_styles=mixes_styles,
+            bounded=False,
+        )
+    )
 
 
 def start_scaled(network: nn.Module, rng: torch.Generator) -> None:
@@ -230,26 +387,6 @@ def start_scaled(network: nn.Module, rng: torch.Generator) -> None:
         start = getattr(part, "start", None)
         if callable(start):
             start(rng)
-
-
-def register_styled(
-    name: str,
-    generator: Callable[[Architecture, StyleArchitecture], Generator],
-    usual: StyleArchitecture,
-    *,
-    mixes_styles: bool = False,
-) -> None:
-    """Register the backbone ``name``."""
-    BACKBONES.register(name)(
-        Backbone(
-            partial(build_styled, generator=generator, usual=usual),
-            normalisation="none",
-            settings=usual,
-            objective="gan",
-            mixes_styles=mixes_styles,
-            bounded=False,
-        )
-    )
 
 
 register_styled("stylegan2", StyleGAN2Generator, StyleArchitecture(), mixes_styles=True)

@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import (
-    Architecture,
-    Layers,
-    Steps,
-    StyleArchitecture,
-    StyledGenerator,
-    in_turn,
+from graftgan.core.network_types import Architecture, Layers, Steps, StyleArchitecture
+from graftgan.networks.stylegan.layers import (
+    MappingGenerator,
+    ModulatedConv2d,
+    ScaledLinear,
+    for_each_layer,
 )
-from graftgan.core.tensors import Images, Latents, Styles
-from graftgan.networks.stylegan.fourier import FourierFeatures
-from graftgan.networks.stylegan.linear import ScaledLinear
-from graftgan.networks.stylegan.low_pass import lowpass_filter
-from graftgan.networks.stylegan.mapping import Mapping, for_each_layer
-from graftgan.networks.stylegan.modulated_conv import modulated
-from graftgan.networks.stylegan.resample import GAIN, LEAK, filtered_leaky
+from graftgan.networks.stylegan.operators import (
+    GAIN,
+    LEAK,
+    filtered_leaky,
+    lowpass_filter,
+    modulated,
+)
 from graftgan.networks.stylegan.stylegan2 import register_styled
 
 _LAYERS, _CRITICAL = 14, 2  # before the colours; of these the last are sampled critically
@@ -43,16 +43,74 @@ _KEPT = 0.999  # of the mean square of a layer's input, at each batch seen in tr
 FILTERED_CLAMP = 256.0  # of the generator, where its style says no other
 
 
+class FourierFeatures(nn.Module):
+    """Waves of random direction and phase, mixed by a learnt matrix: styles to (b, c, h, w).
+
+    Source: section 3.2 and appendix F. The style's transform turns and moves the waves; one too
+    fast for the rate after it fades. Frequencies are in waves along the picture's side, ``rate`` is
+    in samples along it, and ``size`` counts the samples with the margin.
+    """
+
+    def __init__(
+        self, style_size: int, channels: int, size: int, rate: float, bandwidth: float
+    ) -> None:
+        super().__init__()
+        self.affine = ScaledLinear(style_size, 4)
+        self.weight = nn.Parameter(torch.zeros(channels, channels))
+        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("freqs", torch.zeros(channels, 2))
+        self.register_buffer("phases", torch.zeros(channels))
+        self.transform: Tensor
+        self.freqs: Tensor
+        self.phases: Tensor
+        self._size, self._rate, self._bandwidth = size, rate, bandwidth
+
+    def forward(self, style: Tensor) -> Tensor:
+        """Return the features (b, c, h, w), in float32."""
+        with torch.autocast(style.device.type, enabled=False):
+            transform = self._turn_and_move(self.affine(style)) @ self.transform
+            phases = self.phases + (self.freqs @ transform[:, :2, 2:]).squeeze(2)
+            freqs = self.freqs @ transform[:, :2, :2]
+            room = self._rate / 2 - self._bandwidth
+            faded = (1 - (freqs.norm(dim=2) - self._bandwidth) / room).clamp(0, 1)
+            angles = self._grid(style) @ freqs.transpose(1, 2)[:, None] + phases[:, None, None]
+            waves = torch.sin(2 * math.pi * angles) * faded[:, None, None]
+            mixed = waves @ (self.weight / math.sqrt(len(self.weight))).T
+        return mixed.permute(0, 3, 1, 2)
+
+    def _turn_and_move(self, numbers: Tensor) -> Tensor:
+        """Return transforms (b, 3, 3) from cosine, sine, and two shifts (b, 4)."""
+        cosine, sine, right, down = (numbers / numbers[:, :2].norm(dim=1, keepdim=True)).unbind(1)
+        one, zero = torch.ones_like(cosine), torch.zeros_like(cosine)
+        turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=1)
+        move = torch.stack([one, zero, -right, zero, one, -down, zero, zero, one], dim=1)
+        return turn.view(-1, 3, 3) @ move.view(-1, 3, 3)
+
+    def _grid(self, like: Tensor) -> Tensor:
+        """Return the place of each feature, (1, h, w, 2), in sides of the picture."""
+        theta = torch.eye(2, 3, device=like.device) * (0.5 * self._size / self._rate)
+        return F.affine_grid(theta[None], [1, 1, self._size, self._size], align_corners=False)
+
+    @torch.no_grad()
+    def start(self, rng: torch.Generator) -> None:
+        """Draw the waves, evenly within a disc of frequencies, and start without a transform."""
+        self.weight.normal_(0.0, 1.0, generator=rng)
+        self.freqs.normal_(0.0, 1.0, generator=rng)
+        radii = self.freqs.norm(dim=1, keepdim=True)
+        self.freqs.mul_(self._bandwidth / (radii * radii.square().exp().pow(0.25)))
+        self.phases.uniform_(-0.5, 0.5, generator=rng)
+        self.affine.weight.zero_()
+        assert self.affine.bias is not None
+        self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+
+
 @dataclass(frozen=True, slots=True)
 class Band:
     """The signal between two layers.
 
-    Attributes:
-        cutoff: Its highest frequency, in waves along the picture's side.
-        half_width: Half the transition band of the filter around it.
-        rate: Samples along the picture's side.
-        size: Samples along the side with its margin.
-        channels: Of the features.
+    ``cutoff`` is its highest frequency, in waves along the picture's side, ``half_width`` half the
+    transition band of the filter around it; it has ``rate`` samples along the picture's side, and
+    ``size`` with the margin.
     """
 
     cutoff: float
@@ -65,8 +123,7 @@ class Band:
 def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]:
     """Return the signal after each of the fifteen layers (section 3.2; appendix C.1).
 
-    Raises:
-        SettingsError: The style names the channels at the sizes of StyleGAN2.
+    Raises SettingsError where the style names the channels at the sizes of StyleGAN2.
     """
     if style.feature_maps:
         raise SettingsError("feature_maps is of StyleGAN2; a StyleGAN3 takes width alone")
@@ -91,7 +148,7 @@ def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]
     return bands
 
 
-class FilteredConv2d(nn.Conv2d):
+class FilteredConv2d(ModulatedConv2d):
     """A modulated convolution, and a nonlinearity between two filters; the last layer has none."""
 
     def __init__(
@@ -105,8 +162,8 @@ class FilteredConv2d(nn.Conv2d):
         last: bool,
         clamp: float,
     ) -> None:
-        super().__init__(before.channels, after.channels, side, padding=side - 1)
-        self.affine = ScaledLinear(style_size, before.channels, first_bias=1.0)
+        sizes = (before.channels, after.channels, side, style_size)
+        super().__init__(*sizes, padding=side - 1, clamp=clamp)
         self.register_buffer("magnitude_ema", torch.ones(()))
         self.magnitude_ema: Tensor
         rate = max(before.rate, after.rate) * (1 if last else _FINER)
@@ -114,27 +171,19 @@ class FilteredConv2d(nn.Conv2d):
         up_taps, down_taps = (
             _TAPS * factor if factor > 1 and not last else 1 for factor in (self.up, self.down)
         )
-        filters = {
-            "up_filter": lowpass_filter(
-                up_taps, cutoff=before.cutoff, width=2 * before.half_width, rate=rate
-            ),
-            "down_filter": lowpass_filter(
-                down_taps,
-                cutoff=after.cutoff,
-                width=2 * after.half_width,
-                rate=rate,
-                radial=radial,
-            ),
-        }
-        for name, taps in filters.items():
-            self.register_buffer(name, taps)
+        for way, taps, band in (("up", up_taps, before), ("down", down_taps, after)):
+            width, is_radial = 2 * band.half_width, radial and way == "down"
+            kernel = lowpass_filter(
+                taps, cutoff=band.cutoff, width=width, rate=rate, radial=is_radial
+            )
+            self.register_buffer(f"{way}_filter", kernel)
         self.up_filter: Tensor | None
         self.down_filter: Tensor | None
         grown = (before.size + side - 1) * self.up  # the convolution pads to all it can see
         missing = (after.size - 1) * self.down + 1 - grown + up_taps + down_taps - 2
         low = (missing + self.up) // 2
         self.around = (low, missing - low, low, missing - low)
-        self._last, self._clamp = last, clamp
+        self._last = last
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
         self, input: Tensor, style: Tensor
@@ -154,7 +203,6 @@ class FilteredConv2d(nn.Conv2d):
             padding=self.kernel_size[0] - 1,
             input_gain=self.magnitude_ema.rsqrt(),
         )
-        assert self.bias is not None
         return filtered_leaky(
             features,
             self.bias,
@@ -168,36 +216,18 @@ class FilteredConv2d(nn.Conv2d):
             clamp=self._clamp,
         )
 
-    @torch.no_grad()
-    def start(self, rng: torch.Generator) -> None:
-        """Draw fresh weights."""
-        self.weight.normal_(0.0, 1.0, generator=rng)
-        assert self.bias is not None
-        self.bias.zero_()
 
-
-class StyleGAN3Generator(StyledGenerator):
-    """Mapping, waves, and fifteen filtered convolutions."""
+class StyleGAN3Generator(MappingGenerator):
+    """Mapping, waves, and fifteen filtered convolutions; there is no noise."""
 
     def __init__(
         self, architecture: Architecture, style: StyleArchitecture, *, rotates: bool
     ) -> None:
-        super().__init__()
-        self.architecture = architecture
-        size = style.style_size
-        self.mapping = Mapping(
-            architecture.latent_size,
-            size,
-            style.mapping_layers,
-            rate=style.mapping_rate,
-            classes=len(architecture.classes),
-        )
-        bands = bands_of(architecture, style)
+        size, bands = style.style_size, bands_of(architecture, style)
         first = bands[0]
         clamp = FILTERED_CLAMP if style.generator_clamp is None else style.generator_clamp
-        parts: dict[str, nn.Module] = {
-            "input": FourierFeatures(size, first.channels, first.size, first.rate, first.cutoff)
-        }
+        waves = FourierFeatures(size, first.channels, first.size, first.rate, first.cutoff)
+        parts: dict[str, nn.Module] = {"input": waves}
         for number, (before, after) in enumerate(zip([first, *bands], bands, strict=False)):
             last = number == _LAYERS
             parts[f"L{number}_{after.size}_{after.channels}"] = FilteredConv2d(
@@ -209,32 +239,16 @@ class StyleGAN3Generator(StyledGenerator):
                 last=last,
                 clamp=clamp,
             )
-        self.synthesis = nn.ModuleDict(parts)
-
-    @property
-    def mean_style(self) -> Tensor:
-        """The mean (w,) of the styles of latents seen in training."""
-        return self.mapping.w_avg
+        super().__init__(architecture, style, parts, len(parts))
 
     def layers(self) -> Layers:
         """Return ``mapping``, ``input`` and ``L0`` to ``L14``."""
         drawing = {name.partition("_")[0]: part for name, part in self.synthesis.items()}
         return {"mapping": self.mapping, **drawing}
 
-    def steps(self) -> Steps:
+    def drawing(self, noise: torch.Generator | None) -> Steps:
         """Return the layers; with the features go the styles of the layers that are left."""
-        return {"mapping": self.mapping, **self._drawing()}
-
-    def styles(self, latents: Latents) -> Styles:
-        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
-        return for_each_layer(self.mapping(latents), len(self.synthesis))
-
-    def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
-        """Map styles (b, n, w) to images; there is no noise, so ``rng`` changes nothing."""
-        del rng
-        return in_turn(self._drawing(), styles)
-
-    def _drawing(self) -> Steps:
+        del noise
         steps = {
             name: partial(_with_the_next_style, part)
             for name, part in self.layers().items()
@@ -248,8 +262,7 @@ class StyleGAN3Generator(StyledGenerator):
         }
 
     def _begin(self, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features and styles from styles (b, w), or (b, 16, w): one for each layer."""
-        styles = for_each_layer(styles, len(self.synthesis))
+        styles = for_each_layer(styles, self._styles)
         return self.synthesis["input"](styles[:, 0]), styles[:, 1:]
 
 

@@ -1,52 +1,43 @@
-"""Web addresses: one spelling for each, http and https only, and which are private."""
+"""Web addresses: one spelling for each, where they lead, and what robots.txt says of them."""
 
 import ipaddress
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?[]|"
 LONGEST = 8_000  # characters of an address
+LARGEST_ROBOTS = 512_000  # bytes; RFC 9309 asks for at least 500 KiB
+_OUR_NAME = "graftgan"
+_LONGEST_PAUSE = 60.0  # seconds; a host that asks for more gets this
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _networks(*names: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(name) for name in names)
+def _networks(names: str) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names.split())
 
 
 # Where clouds tell a machine its secrets, and the link it is on: no picture lies there.
 _FORBIDDEN = _networks(
-    "169.254.0.0/16",
-    "100.100.100.200/32",
-    "168.63.129.16/32",
-    "192.0.0.192/32",
-    "fd00:ec2::/32",
-    "fd20:ce::/32",
-    "fe80::/10",
+    "169.254.0.0/16 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32 "
+    "fd00:ec2::/32 fd20:ce::/32 fe80::/10"
 )
-# Not public, whatever the version of Python thinks of them.
+# Not public, whatever the version of Python thinks of them; of IPv6, 2000::/3 alone is given out.
 _NOT_PUBLIC = _networks(
-    "0.0.0.0/8",
-    "100.64.0.0/10",
-    "192.0.0.0/24",
-    "192.88.99.0/24",
-    "198.18.0.0/15",
-    "::/3",  # of IPv6, 2000::/3 alone is given out
-    "2001::/23",
-    "2002::/16",
-    "3fff::/20",
-    "4000::/2",
-    "8000::/1",
+    "0.0.0.0/8 100.64.0.0/10 192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 "
+    "::/3 2001::/23 2002::/16 3fff::/20 4000::/2 8000::/1"
 )
-_ENDS_IN_IPV4 = _networks("::/96", "64:ff9b::/96", "64:ff9b:1::/48")
+_ENDS_IN_IPV4 = _networks("::/96 64:ff9b::/96 64:ff9b:1::/48")
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # before an IPv4 address (RFC 5214)
 
 
@@ -61,8 +52,7 @@ class Reach(Enum):
 def tidy(address: str) -> str:
     """Return ``address`` in the one spelling that stands for it, without a fragment.
 
-    Raises:
-        Refusal: It is no address, not of http or https, or holds a password.
+    Refusal is raised where it is no address, not of http or https, or holds a password.
     """
     text = address.strip()
     if not text or len(text) > LONGEST or any(ord(c) < 32 or ord(c) == 127 for c in text):
@@ -73,8 +63,10 @@ def tidy(address: str) -> str:
         host = _ascii_host(parts.hostname or "")
     except ValueError as error:  # UnicodeError is one
         raise Refusal(RefusalReason.BAD_ADDRESS, str(error)) from None
+    if not parts.scheme:
+        raise Refusal(RefusalReason.BAD_ADDRESS, "it does not start with http:// or https://")
     if parts.scheme not in _DEFAULT_PORTS:
-        _refuse_scheme(parts.scheme)
+        raise Refusal(RefusalReason.NOT_HTTP, f"its scheme is {parts.scheme[:20]}")
     if not host:
         raise Refusal(RefusalReason.BAD_ADDRESS, "it names no host")
     if parts.username is not None:
@@ -91,10 +83,7 @@ def host_of(address: str) -> str:
 
 
 def reach_of_name(address: str) -> Reach:
-    """Return where a tidy address leads by its own words; a name is public until it is looked up.
-
-    Where a name leads is seen when it is connected to.
-    """
+    """Return where a tidy address leads by its own words; a name is public until connected to."""
     host = (urlsplit(address).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return Reach.PRIVATE
@@ -105,13 +94,10 @@ def reach_of_name(address: str) -> Reach:
 
 
 def reach_of(ip: str) -> Reach:
-    """Return where an IP address leads.
+    """Return where an IP address leads; ValueError: it is none.
 
     Only what is public by every rule is public: an IPv6 address that carries an IPv4 one (mapped,
     translated or tunnelled) is not, wherever that leads, and is forbidden where that is.
-
-    Raises:
-        ValueError: It is no IP address.
     """
     parsed = ipaddress.ip_address(ip.partition("%")[0])
     carried = _carried_by(parsed)
@@ -128,7 +114,16 @@ def is_same_server(address: str, other: str) -> bool:
     return one.hostname == two.hostname and (len(ports) == 1 or ports == {80, 443})
 
 
-def _carried_by(address: Address) -> list[ipaddress.IPv4Address]:
+def private_home(address: str) -> str | None:
+    """Return an address that a person gave, tidy, where it is private by its own words."""
+    try:
+        tidied = tidy(address)
+    except Refusal:
+        return None
+    return tidied if reach_of_name(tidied) is Reach.PRIVATE else None
+
+
+def _carried_by(address: _Address) -> list[ipaddress.IPv4Address]:
     """Return the IPv4 addresses that an IPv6 address stands for."""
     if isinstance(address, ipaddress.IPv4Address):
         return []
@@ -138,7 +133,7 @@ def _carried_by(address: Address) -> list[ipaddress.IPv4Address]:
     return [one for one in carried if one is not None]
 
 
-def _is_in(address: Address, networks: Iterable[Network]) -> bool:
+def _is_in(address: _Address, networks: Iterable[_Network]) -> bool:
     return any(address.version == one.version and address in one for one in networks)
 
 
@@ -151,18 +146,78 @@ def _ascii_host(host: str) -> str:
     return encoded.lower()
 
 
-def _refuse_scheme(scheme: str) -> None:
-    if not scheme:
-        raise Refusal(RefusalReason.BAD_ADDRESS, "it does not start with http:// or https://")
-    raise Refusal(RefusalReason.NOT_HTTP, f"its scheme is {scheme[:20]}")
-
-
 def _tidy_escapes(text: str) -> str:
-    return re.sub("%([0-9a-fA-F]{2})|%", _tidy_escape, text)
+    def tidied(match: re.Match[str]) -> str:
+        value = int(match[1] or "25", 16)  # a lone % is one itself
+        return chr(value) if value in _UNRESERVED else f"%{value:02X}"
+
+    return re.sub("%([0-9a-fA-F]{2})|%", tidied, text)
 
 
-def _tidy_escape(match: re.Match[str]) -> str:
-    if match[1] is None:
-        return "%25"
-    value = int(match[1], 16)
-    return chr(value) if value in _UNRESERVED else f"%{value:02X}"
+@dataclass(frozen=True, slots=True)
+class Robots:
+    """What a host asks of programs like ours: rules as (allowed, path pattern), and a pause.
+
+    The longest rule that matches decides, as RFC 9309 has it.
+    """
+
+    rules: tuple[tuple[bool, str], ...] = ()
+    pause: float | None = None
+
+    def allows(self, address: str) -> bool:
+        """Return whether ``address`` may be fetched."""
+        parts = urlsplit(address)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        found = [(len(p), allowed) for allowed, p in self.rules if _matches(p, path)]
+        return max(found, default=(0, True))[1]  # of rules equally long the one that allows
+
+
+def parse_robots(text: str) -> Robots:
+    """Return the rules of a robots.txt for us, or those for everybody."""
+    rules: defaultdict[str, list[tuple[bool, str]]] = defaultdict(list)  # by "*" and our name
+    pauses: dict[str, float] = {}
+    named: set[str] = set()
+    current: set[str] = set()
+    names_go_on = False
+    for line in text.splitlines():
+        key, colon, value = line.partition("#")[0].partition(":")
+        key, value = key.strip().lower(), value.strip()
+        if colon and key == "user-agent":
+            current = current if names_go_on else set()
+            names_go_on = True
+            product = {value.lower().partition("/")[0]} & {_OUR_NAME}
+            current = current | ({"*"} if value == "*" else product)
+            named |= current
+        elif colon and key in ("allow", "disallow", "crawl-delay"):
+            names_go_on = False
+            for name in current:
+                if key == "crawl-delay":
+                    if re.fullmatch(r"\d+(\.\d+)?", value):
+                        pauses[name] = min(float(value), _LONGEST_PAUSE)
+                elif value:  # an empty path rules nothing
+                    rules[name].append((key == "allow", value))
+    ours = _OUR_NAME if _OUR_NAME in named else "*"
+    return Robots(tuple(rules[ours]), pauses.get(ours))
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Return whether the path starts as the pattern says, with ``*`` for anything, ``$`` the end.
+
+    Wildcards are matched greedily from the left, piece by piece, so that no pattern is slow.
+    """
+    is_whole = pattern.endswith("$")
+    first, *rest = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    position = len(first)
+    if not rest:
+        return position == len(path) or not is_whole
+    *middle, last = rest
+    for piece in middle:
+        found = path.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    if is_whole:
+        return path.endswith(last) and len(path) - len(last) >= position
+    return path.find(last, position) >= 0

@@ -5,40 +5,29 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
 from graftgan.core.registry import Registry, suggest
 from graftgan.pictures.collecting.addresses import LONGEST, tidy
-from graftgan.pictures.collecting.reasons import Refusal
+from graftgan.pictures.collecting.refusals import Refusal
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPicture:
-    """A picture that a source knows of.
+    """A picture that a source knows of."""
 
-    Attributes:
-        name: Its web address, or what a person would call it where it has none.
-        origin: What the source says about it.
-        key: What stays the same where a site signs its addresses anew each time; None: the address.
-        content: Its bytes, for what lies on this machine; None: they are fetched.
-        refusal: Why the source already knows that it cannot be taken.
-        home: The private address that a person named to get here; None: none was.
-        asks_robots: Whether robots.txt decides if it is fetched.
-        referer: The page that its server expects the request to come from.
-    """
-
-    name: str
-    origin: Origin = field(default_factory=Origin)
-    key: str | None = None
-    content: bytes | None = field(default=None, repr=False)
-    refusal: Refusal | None = None
-    home: str | None = None
-    asks_robots: bool = False
-    referer: str | None = None
+    name: str  # its web address, or what a person would call it where it has none
+    origin: Origin = field(default_factory=Origin)  # what the source says about it
+    key: str | None = None  # what stays the same where a site signs its addresses anew each time
+    content: bytes | None = field(default=None, repr=False)  # of what lies on this machine
+    refusal: Refusal | None = None  # why the source already knows that it cannot be taken
+    home: str | None = None  # the private address that a person named to get here
+    asks_robots: bool = False  # whether robots.txt decides if it is fetched
+    referer: str | None = None  # the page that its server expects the request to come from
 
     @property
     def address(self) -> str:
@@ -64,23 +53,19 @@ Listing = Callable[[Web], Iterator[FoundPicture]]
 class SourceKind:
     """A kind of source, such as ``openverse``.
 
-    Attributes:
-        open: Makes a listing of what follows the colon; raises :class:`CollectError` where that
-            cannot work, before anything is fetched or written.
-        knows_licences: Whether it can keep to ``CollectSettings.licence``.
-        remark: What a person is told before it is used.
+    ``open`` makes a listing of what follows the colon; it raises :class:`CollectError` where that
+    cannot work, before anything is fetched or written.
     """
 
     open: Callable[[str, CollectSettings], Listing]
-    knows_licences: bool = False
-    remark: str | None = None
+    knows_licences: bool = False  # whether it can keep to CollectSettings.licence
+    remark: str | None = None  # what a person is told before it is used
 
 
 SOURCES: Registry[SourceKind] = Registry("source")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSource:
+class OpenSource(NamedTuple):
     """A source as the command line names it, ready to be listed."""
 
     text: str
@@ -90,8 +75,7 @@ class OpenSource:
 def list_candidates(text: str, settings: CollectSettings) -> OpenSource:
     """Return the source that a person calls ``kind:what``, or by the path of a folder.
 
-    Raises:
-        CollectError: There is no such kind, path or list, or it cannot do what is asked.
+    CollectError is raised where there is no such kind, path or list, or it cannot do what is asked.
     """
     kind, what = _parsed(text)
     if not what.strip():
@@ -104,29 +88,23 @@ def list_candidates(text: str, settings: CollectSettings) -> OpenSource:
 
 
 def remark_on(text: str) -> str | None:
-    """Return what a person is told before a source is used.
-
-    Raises:
-        CollectError: There is no such source.
-    """
+    """Return what a person is told before a source is used; CollectError: there is none such."""
     return SOURCES[_parsed(text)[0]].remark
 
 
 def _parsed(text: str) -> tuple[str, str]:
+    """Return kind and what; a path alone is a folder."""
     kind, colon, what = text.partition(":")
-    return (kind, what) if colon and kind in SOURCES else (_kind_of_bare(text), text)
-
-
-def _kind_of_bare(text: str) -> str:
+    if colon and kind in SOURCES:
+        return kind, what
     if Path(text).exists():
-        return "folder"
+        return "folder", text
     if text.startswith(("http://", "https://")):
         raise CollectError(
             f"'{text}' could be a picture or a page: write urls:{text} or gallery:{text}"
         )
     if text.startswith("#"):
         raise CollectError(f"'{text}' is a hashtag: write \"instagram:{text}\"")
-    kind, colon, _ = text.partition(":")
     if colon and len(kind) > 1:
         raise CollectError(f"no source is called '{kind}'; {suggest(kind, SOURCES)}")
     raise CollectError(f"there is no {text}; give a folder, zip or npz, or KIND:WHAT")

@@ -1,21 +1,45 @@
 """Collect: list candidates, fetch them in a few threads, store what is a picture."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from graftgan.core.errors import CollectError
+from graftgan.core.provenance import Origin
 from graftgan.pictures.collecting.candidates import FoundPicture, OpenSource, list_candidates
-from graftgan.pictures.collecting.examine import Examined, ending_of, examine
-from graftgan.pictures.collecting.outcome import Collected, CollectionProgress
-from graftgan.pictures.collecting.picture_budget import PictureBudget
-from graftgan.pictures.collecting.rate_limit import Clock, Stopped
-from graftgan.pictures.collecting.raw_set import RawSet
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
+from graftgan.pictures.collecting.raw_set import Examined, RawSet, ending_of, examine
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import CollectSettings
-from graftgan.pictures.collecting.web import Request, Web
+from graftgan.pictures.collecting.web import Clock, Request, Stopped, Web
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a collection did."""
+
+    new: int = 0  # pictures stored
+    already: int = 0  # candidates whose picture was there from an earlier time
+    duplicates: int = 0  # candidates with the address or the bytes of another
+    refused: Counter[str] = field(default_factory=Counter[str])  # candidates now, by reason
+    refused_before: int = 0  # candidates not tried since they were refused at an earlier time
+    problems: list[str] = field(default_factory=list[str])  # sources not listed to their end, why
+    origins: list[Origin] = field(default_factory=list[Origin])  # of all pictures in the folder
+    worth_trying_again: int = 0  # refused addresses that another day or other settings may bring
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionProgress:
+    """How far the collection of one source is."""
+
+    source: str  # as the person named it
+    have: int  # different pictures of it, those of earlier times included
+    wanted: int | None  # None: all there are
+    refused: int  # candidates refused so far, of all sources
+
 
 Watch = Callable[[CollectionProgress], None]
 
@@ -30,13 +54,10 @@ def collect(
 ) -> Collected:
     """Gather pictures into ``out``; called again with the same sources, it goes on.
 
-    Args:
-        sources: Such as ``openverse:betta fish``, ``urls:list.txt`` or a folder; one after another.
-        out: The folder; ``manifest.jsonl`` says where each picture comes from, ``refused.jsonl``
-            which addresses gave none, and why.
-        settings: How many, how politely, within which limits; None: the usual.
-        watch: Called from several threads, one at a time, whenever something was decided.
-        clock: Tells the time and waits; None: the real one.
+    Sources, such as ``openverse:betta fish``, ``urls:list.txt`` or a folder, come one after
+    another. In ``out`` ``manifest.jsonl`` says where each picture comes from, ``refused.jsonl``
+    which addresses gave none, and why. ``watch`` is called from several threads, one at a time,
+    whenever something was decided; ``clock`` tells the time and waits.
 
     Raises:
         CollectError: A source or the folder cannot be used. Nothing was fetched.
@@ -44,7 +65,10 @@ def collect(
     """
     settings = settings or CollectSettings()
     opened = [list_candidates(text, settings) for text in sources]
-    _refuse_out_in_source(opened, out)
+    for source in opened:
+        folder = Path(source.text.removeprefix("folder:")).resolve()
+        if folder.is_dir() and out.resolve().is_relative_to(folder):
+            raise CollectError(f"{out} lies in {source.text}, which it collects; choose another")
     clock = clock or Clock()
     with closing(RawSet(out)) as store, closing(Web(settings, clock)) as web:
         with ThreadPoolExecutor(settings.connections, thread_name_prefix="collect") as pool:
@@ -63,42 +87,42 @@ def collect(
     return collected
 
 
+@dataclass(slots=True, eq=False)
 class _Work:
-    def __init__(
-        self,
-        store: RawSet,
-        web: Web,
-        settings: CollectSettings,
-        clock: Clock,
-        pool: ThreadPoolExecutor,
-        watch: Watch | None,
-    ) -> None:
-        self.collected = Collected()
-        self._store = store
-        self._web = web
-        self._settings = settings
-        self._clock = clock
-        self._pool = pool
-        self._watch = watch
-        self._lock = threading.Lock()
-        self._seen: set[str] = set()
-        self._new_names: set[str] = set()
-        self._failure: BaseException | None = None
+    _store: RawSet
+    _web: Web
+    _settings: CollectSettings
+    _clock: Clock
+    _pool: ThreadPoolExecutor
+    _watch: Watch | None
+    collected: Collected = field(default_factory=Collected)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: set[str] = field(default_factory=set[str])
+    _new_names: set[str] = field(default_factory=set[str])
+    _failure: BaseException | None = None
 
     def gather(self, source: OpenSource) -> None:
-        """Collect what one source lists."""
-        budget = PictureBudget(self._settings.count, at_once=2 * self._settings.connections)
+        wanted, at_once = self._settings.count, 2 * self._settings.connections
+        have: set[str] = set()  # different pictures that this source gave, now or earlier
+        coming: set[Future[None]] = set()
+
+        def suffices(count: int) -> bool:
+            return wanted is not None and count >= wanted
+
         candidates = source.listing(self._web)
         try:
             for candidate in candidates:
-                if not self._is_new(candidate, budget):
-                    if budget.is_full:
+                is_new = self._is_new(candidate, have)
+                # Never more are let in than may run, and than pictures are wanted.
+                while is_new and not suffices(len(have)):
+                    if len(coming) < at_once and not suffices(len(have) + len(coming)):
                         break
-                    continue
-                if not budget.enter():
+                    coming = wait(coming, return_when=FIRST_COMPLETED).not_done
+                if suffices(len(have)):
                     break
-                self._raise_failure()
-                self._pool.submit(self._take, candidate, budget, source.text)
+                if is_new:
+                    self._raise_failure()
+                    coming.add(self._pool.submit(self._take, candidate, have, source.text))
         except CollectError as error:
             self.collected.problems.append(str(error))
         except Stopped:
@@ -107,70 +131,61 @@ class _Work:
             close = getattr(candidates, "close", None)
             if close is not None:
                 close()  # ends a program that lists, and closes an archive
-        budget.wait_for_all()
+        wait(coming)
         self._raise_failure()
 
-    def _is_new(self, candidate: FoundPicture, budget: PictureBudget) -> bool:
+    def _is_new(self, candidate: FoundPicture, have: set[str]) -> bool:
         """Count a candidate that need not be fetched; return whether it is another one."""
         if candidate.is_local:
             return True  # its bytes will tell
         address = candidate.address
-        name = self._store.name_at(address)
-        for_good = self._settings.retry_refused
         with self._lock:
-            if address in self._seen:
+            name = self._store.name_at(address)
+            is_seen = address in self._seen
+            self._seen.add(address)
+            if name is not None:
+                have.add(name)
+            if is_seen:
                 self.collected.duplicates += 1
             elif name is not None:
                 self.collected.already += 1
-            elif self._store.is_refused(address, for_good=for_good):
+            elif self._store.is_refused(address, for_good=self._settings.retry_refused):
                 self.collected.refused_before += 1
             else:
-                self._seen.add(address)
                 return True
-            self._seen.add(address)
-        if name is not None:
-            budget.count(name)
         return False
 
-    def _take(self, candidate: FoundPicture, budget: PictureBudget, source: str) -> None:
-        name = None
+    def _take(self, candidate: FoundPicture, have: set[str], source: str) -> None:
         try:
-            name = self._stored_or_refused(candidate)
+            try:
+                name = self._stored(candidate)
+                have.add(name)
+            except Refusal as refusal:
+                with self._lock:
+                    self._store.refuse(candidate, refusal)
+                    self.collected.refused[refusal.reason.value] += 1
         except Stopped:
             pass
         except BaseException as failure:
             self._fail(failure)
-        finally:
-            budget.leave(name)
         try:
-            self._tell(budget, source)
+            with self._lock:
+                refused = self.collected.refused.total()
+                if self._watch is not None:
+                    count = self._settings.count
+                    self._watch(CollectionProgress(source, len(have), count, refused))
         except BaseException as failure:
             self._fail(failure)
-
-    def _stored_or_refused(self, candidate: FoundPicture) -> str | None:
-        try:
-            return self._stored(candidate)
-        except Refusal as refusal:
-            with self._lock:
-                self._store.refuse(candidate, refusal)
-                self.collected.refused[refusal.reason.value] += 1
-            return None
-
-    def _tell(self, budget: PictureBudget, source: str) -> None:
-        if self._watch is None:
-            return
-        with self._lock:
-            refused = self.collected.refused.total()
-            have, wanted = budget.have, budget.wanted
-            self._watch(
-                CollectionProgress(source=source, have=have, wanted=wanted, refused=refused)
-            )
 
     def _fail(self, failure: BaseException) -> None:
         """Let the thread that lists raise ``failure``, and the others end."""
         self._failure = self._failure or failure
         self._clock.stop()
         self._web.close()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _stored(self, candidate: FoundPicture) -> str:
         if candidate.refusal is not None:
@@ -211,15 +226,3 @@ class _Work:
             self._web.download(candidate.name, file, request)
             file.seek(0)
             return file.read()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-
-def _refuse_out_in_source(opened: Sequence[OpenSource], out: Path) -> None:
-    place = out.resolve()
-    for source in opened:
-        folder = Path(source.text.removeprefix("folder:")).resolve()
-        if folder.is_dir() and place.is_relative_to(folder):
-            raise CollectError(f"{out} lies in {source.text}, which it collects; choose another")

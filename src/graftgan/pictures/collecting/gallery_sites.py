@@ -1,6 +1,9 @@
-"""``gallery:ADDRESS``: what gallery-dl lists there. It lists, we fetch.
+"""``gallery:ADDRESS`` and ``instagram:#TAG``: what other programs list there, and we fetch.
 
-gallery-dl is under the GPL: it is run as a program of its own, and none of it is imported.
+gallery-dl is under the GPL: it is run as a program of its own, and none of it is imported. Hashtags
+are listed by it or by Instaloader. Both keep their own rate limits, and both want the cookies of a
+person's own login. A session file of Instaloader is a pickle, which runs whatever is in it; so only
+cookies.txt is read.
 """
 
 import importlib.util
@@ -12,11 +15,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, Any
+from http.cookiejar import LoadError, MozillaCookieJar
+from typing import Any
 
 from graftgan.core.errors import CollectError
 from graftgan.core.files import parse_json
 from graftgan.core.provenance import Origin
+from graftgan.pictures.collecting.addresses import private_home
 from graftgan.pictures.collecting.candidates import (
     SOURCES,
     FoundPicture,
@@ -27,49 +32,34 @@ from graftgan.pictures.collecting.candidates import (
     text_of,
 )
 from graftgan.pictures.collecting.settings import CollectSettings
-from graftgan.pictures.collecting.web import Web, private_home
 
 _FILE = 3  # the kind of message that names a file
 _FILMS = frozenset(("mp4", "webm", "mov", "m4v", "mkv", "m3u8", "mp3", "m4a", "zip", "pdf"))
 _REMEMBERED = 30  # lines of what it says, to explain a failure
-_AUTHOR = (
-    ("author", "name"),
-    ("author",),
-    ("account", "acct"),
-    ("username",),
-    ("user", "name"),
-    ("user",),
-    ("artist",),
-    ("uploader",),
-    ("owner",),
-)
-_TITLE = (("title",), ("caption",), ("description",), ("content",))
-_PAGE = (("post_url",), ("page_url",), ("url",), ("uri",))
+# Where sites write the author, title and page of a picture: a place is a path of names.
+_AUTHOR = "author name, author, account acct, username, user name, user, artist, uploader, owner"
+_TITLE, _LICENCE = "title, caption, description, content", "license, licence"
+_PAGE = ("post_url", "page_url", "url", "uri")
+_SITE = "https://www.instagram.com"
+_NEEDED = ("sessionid", "csrftoken")
 
 
 def open_gallery(address: str, settings: CollectSettings) -> Listing:
-    """Return a listing of what gallery-dl finds at ``address``.
-
-    Raises:
-        CollectError: It is no web address, or gallery-dl is missing.
-    """
+    """Return a listing of what gallery-dl finds at ``address``; CollectError: it cannot list."""
     if not address.startswith(("http://", "https://")):
         raise CollectError(f"gallery: needs a web address with https://, got '{address}'")
-    options = _options(settings)
-    command = [*gallery_program(), *options, "--", address]
+    words = ["--dump-json", "--verbose", "-o", "output.jsonl=true", "-o", "output.private=true"]
+    for flag, path in (("--cookies", settings.cookies), ("--config", settings.gallery_config)):
+        if path is not None:
+            if not path.is_file():
+                raise CollectError(f"there is no file {path}")
+            words += [flag, str(path)]
+    command = [*_gallery_program(), *words, "--", address]
+    return lambda _web: _listed(command, address)
 
-    def listing(_web: Web) -> Iterator[FoundPicture]:
-        return _listed(command, address)
 
-    return listing
-
-
-def gallery_program() -> list[str]:
-    """Return the words that start gallery-dl.
-
-    Raises:
-        CollectError: It is not installed.
-    """
+def _gallery_program() -> list[str]:
+    """Return the words that start gallery-dl."""
     if (found := shutil.which("gallery-dl")) is not None:
         return [found]
     if importlib.util.find_spec("gallery_dl") is not None:
@@ -77,16 +67,6 @@ def gallery_program() -> list[str]:
     raise CollectError(
         "gallery-dl is not installed; `pip install gallery-dl`, a program of its own"
     )
-
-
-def _options(settings: CollectSettings) -> list[str]:
-    words = ["--dump-json", "--verbose", "-o", "output.jsonl=true", "-o", "output.private=true"]
-    for flag, path in (("--cookies", settings.cookies), ("--config", settings.gallery_config)):
-        if path is not None:
-            if not path.is_file():
-                raise CollectError(f"there is no file {path}")
-            words += [flag, str(path)]
-    return words
 
 
 def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
@@ -102,11 +82,12 @@ def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
         errors="replace",
         env={**os.environ, "PYTHONUTF8": "1"},
     ) as program:
-        ear = threading.Thread(target=_remember, args=(program.stderr, said), daemon=True)
+        complaints = map(str.strip, program.stderr or ())
+        ear = threading.Thread(target=said.extend, args=(complaints,), daemon=True)
         ear.start()
         try:
             for line in program.stdout or ():
-                candidate = _candidate(line, home=private_home(address))
+                candidate = _of_message(line, home=private_home(address))
                 if candidate is not None:
                     listed += 1
                     yield candidate
@@ -121,11 +102,6 @@ def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
         raise CollectError(f"gallery-dl listed {listed:,} pictures of {address} and {problem}")
 
 
-def _remember(stream: IO[str] | None, said: deque[str]) -> None:
-    for line in stream or ():
-        said.append(line.strip())
-
-
 def _problem(code: int, said: list[str], listed: int) -> str | None:
     """Return what went wrong, as far as what it said tells; it ends quietly after most errors."""
     complaints = [line for line in said if re.search(r"\]\[(error|warning)\]", line)]
@@ -138,7 +114,7 @@ def _problem(code: int, said: list[str], listed: int) -> str | None:
     return "found nothing; run it by hand to see why" if listed == 0 else None
 
 
-def _candidate(line: str, *, home: str | None) -> FoundPicture | None:
+def _of_message(line: str, *, home: str | None) -> FoundPicture | None:
     try:
         message = parse_json(line)
     except ValueError:
@@ -149,47 +125,110 @@ def _candidate(line: str, *, home: str | None) -> FoundPicture | None:
     if str(about.get("extension", "")).lower() in _FILMS:
         return None
     category = text_of(about.get("category")) or "gallery"
+    pages = (_first(about, place) for place in _PAGE)
+    page, key = next((page for page in pages if page not in (None, url)), None), None
+    post = text_of(about.get("post_shortcode"))
+    if category == "instagram" and post is not None:  # it signs addresses anew for each listing
+        page = f"{_SITE}/p/{post}/"
+        key = _instagram_key(post, text_of(about.get("num")) or "1")
     origin = Origin(
         url=url,
-        page=_page(about, category, url),
+        page=page,
         author=_first(about, _AUTHOR),
-        licence=_first(about, (("license",), ("licence",))),
+        licence=_first(about, _LICENCE),
         title=_first(about, _TITLE),
         published=text_of(about.get("date")),
         source=category,
     )
-    return FoundPicture(
-        name=url,
-        origin=origin,
-        key=_key(about, category),
-        home=home,
-        referer=text_of(entry(about, "_http_headers", "Referer")),
-    )
+    referer = text_of(entry(about, "_http_headers", "Referer"))
+    return FoundPicture(name=url, origin=origin, key=key, home=home, referer=referer)
 
 
-def _key(about: dict[str, Any], category: str) -> str | None:
-    """Return what names a picture where addresses are signed anew for each listing."""
-    post, number = text_of(about.get("post_shortcode")), text_of(about.get("num"))
-    if category != "instagram" or post is None:
-        return None
-    return instagram_key(post, number or "1")
+def _first(about: dict[str, Any], places: str) -> str | None:
+    texts = (plain_text(entry(about, *place.split())) for place in places.split(","))
+    return next((text for text in texts if text), None)
 
 
-def instagram_key(post: str, number: str | int) -> str:
+def _instagram_key(post: str, number: str | int) -> str:
     """Return what names the picture ``number``, from 1, of a post."""
     return f"instagram:{post}/{number}"
 
 
-def _page(about: dict[str, Any], category: str, url: str) -> str | None:
-    post = text_of(about.get("post_shortcode"))
-    if category == "instagram" and post is not None:
-        return f"https://www.instagram.com/p/{post}/"
-    pages = (_first(about, (place,)) for place in _PAGE)
-    return next((page for page in pages if page not in (None, url)), None)
+def open_instagram(what: str, settings: CollectSettings) -> Listing:
+    """Return a listing of the public pictures with a hashtag; CollectError: it cannot be asked."""
+    tag = what.removeprefix("#")
+    if not re.fullmatch(r"\w+", tag):
+        raise CollectError(f"'{what}' is no hashtag; write instagram:#bettafish")
+    if settings.through == "gallery-dl":
+        return open_gallery(f"{_SITE}/explore/tags/{tag.lower()}/", settings)
+    try:
+        import instaloader
+    except ImportError:
+        raise CollectError(
+            "Instaloader is not installed; install graftgan with its extra `collect`, or collect "
+            "--through gallery-dl"
+        ) from None
+    loader = instaloader.Instaloader(quiet=True, max_connection_attempts=2)
+    cookies = _cookies(settings)
+    if cookies:
+        loader.load_session(cookies.get("ds_user_id", "me"), cookies)
+    return lambda _web: _tagged(loader, tag)
 
 
-def _first(about: dict[str, Any], places: tuple[tuple[str, ...], ...]) -> str | None:
-    return next((said for place in places if (said := plain_text(entry(about, *place)))), None)
+def _cookies(settings: CollectSettings) -> dict[str, str]:
+    """Return the cookies of the site in the person's cookies.txt; empty: none was given."""
+    if settings.cookies is None:
+        return {}
+    jar = MozillaCookieJar(settings.cookies)
+    try:
+        jar.load(ignore_discard=True, ignore_expires=True)
+    except (OSError, LoadError) as error:
+        raise CollectError(f"cannot read {settings.cookies} as cookies.txt: {error}") from None
+    found = {c.name: c.value or "" for c in jar if c.domain.endswith("instagram.com")}
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise CollectError(
+            f"{settings.cookies} has no cookie '{missing[0]}' of instagram.com; log in with a "
+            "browser and export its cookies once more"
+        )
+    return found
+
+
+def _tagged(loader: Any, tag: str) -> Iterator[FoundPicture]:
+    import instaloader
+
+    try:
+        for post in instaloader.Hashtag.from_name(loader.context, tag).get_posts():
+            yield from _pictures_of(post)
+    except instaloader.InstaloaderException as error:
+        raise CollectError(
+            f"Instaloader cannot list #{tag}: {text_of(str(error))}; hashtags need the cookies of "
+            "a login (--cookies), and the site limits how much one may see"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:  # the site changed what it answers
+        raise CollectError(
+            f"Instaloader does not understand the answer for #{tag} ({type(error).__name__}); "
+            "update it, or collect --through gallery-dl"
+        ) from None
+
+
+def _pictures_of(post: Any) -> Iterator[FoundPicture]:
+    """Yield the pictures of a post; films are left out."""
+    if post.typename == "GraphSidecar":
+        nodes = enumerate(post.get_sidecar_nodes(), start=1)
+        urls = [(number, node.display_url) for number, node in nodes if not node.is_video]
+    else:
+        urls = [] if post.is_video else [(1, post.url)]
+    for number, url in urls:
+        origin = Origin(
+            url=url,
+            page=f"{_SITE}/p/{post.shortcode}/",
+            author=text_of(post.owner_username),
+            title=text_of(post.caption),
+            published=f"{post.date_utc.isoformat()}Z",
+            source="instagram",
+        )
+        yield FoundPicture(name=url, origin=origin, key=_instagram_key(post.shortcode, number))
 
 
 SOURCES.register("gallery")(
@@ -197,5 +236,12 @@ SOURCES.register("gallery")(
         open=open_gallery,
         remark="read the site's terms: many forbid collecting by programs, or training on what is "
         "shown; the pictures stay their authors'",
+    )
+)
+SOURCES.register("instagram")(
+    SourceKind(
+        open=open_instagram,
+        remark="Instagram's terms forbid collecting by programs without its permission, and may "
+        "cost you the account; the pictures stay their authors', and no licence comes with them",
     )
 )

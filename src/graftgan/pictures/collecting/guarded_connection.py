@@ -15,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from graftgan.pictures.collecting.addresses import Reach, reach_of
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 
 _held = threading.local()
 
@@ -51,11 +51,7 @@ class GuardedConnection:
             _shut(self._socket)
 
     def hold(self, connected: socket.socket) -> None:
-        """Take a connection before it is used.
-
-        Raises:
-            Refusal: It leads to a private address and must not, or to one that never may.
-        """
+        """Take a connection before it is used; Refusal: it leads where it must not."""
         reach = reach_of(str(connected.getpeername()[0]))
         if reach is Reach.FORBIDDEN or (reach is Reach.PRIVATE and not self._allows_private):
             raise Refusal(
@@ -86,41 +82,31 @@ def _hold(connected: Any) -> None:
         guarded.hold(connected)
 
 
-def _held_new(connected: socket.socket) -> socket.socket:
-    """Hold a connection that was just made, before anything is sent, TLS included."""
-    try:
-        _hold(connected)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
-
-
-class _PlainConnection(HTTPConnection):
+class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _held_new(super()._new_conn())
+        """Hold a connection that was just made, before anything is sent, TLS included."""
+        connected = super()._new_conn()
+        try:
+            _hold(connected)
+        except BaseException:
+            connected.close()
+            raise
+        return connected
 
     def request(self, *args: Any, **options: Any) -> None:
         _hold(self.sock)  # a connection that is used once more
         super().request(*args, **options)
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _held_new(super()._new_conn())
-
+class _Secure(_Guarded, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         _hold(self.sock)  # TLS made another socket of it
 
-    def request(self, *args: Any, **options: Any) -> None:
-        _hold(self.sock)
-        super().request(*args, **options)
-
 
 class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = cast("Any", _PlainConnection)
+    ConnectionCls = cast("Any", _Guarded)
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = cast("Any", _SecureConnection)
+    ConnectionCls = cast("Any", _Secure)

@@ -5,83 +5,170 @@ line without a picture, which counts as nothing; a picture without a line, which
 manifest leaves, gets one again.
 """
 
+import json
+import os
 import re
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from graftgan.core.errors import CollectError
-from graftgan.core.files import read_jsonl, remove_partial, write_jsonl, written_whole
-from graftgan.core.locks import FileLock
+from graftgan.core.files import FileLock, read_jsonl, remove_partial, write_jsonl, written_whole
 from graftgan.core.provenance import MANIFEST, Origin, origin_of
 from graftgan.pictures.collecting.addresses import LONGEST
 from graftgan.pictures.collecting.candidates import FoundPicture, text_of
-from graftgan.pictures.collecting.examine import ENDINGS, Examined, examine
-from graftgan.pictures.collecting.line_log import Journal, is_torn
-from graftgan.pictures.collecting.reasons import Refusal
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
+from graftgan.pictures.decode import decode_whole, reasons_for_failure
+from graftgan.pictures.members import Unusable, is_heif, is_jpeg_xl, sha256_of
 
 PICTURES = "pictures"
 REFUSED = "refused.jsonl"
 _INCOMING, _LOCK = ".incoming", ".collect.lock"
 _LONGEST_TEXT = 300  # characters of an author or a title
-_OUR_NAME = re.compile(r"[0-9a-f]{20}(\.\w+)")
+_OUR_NAME = re.compile(rf"{PICTURES}/([0-9a-f]{{20}})(\.\w+)")
+_LEAST = 256  # pixels of detail: enough to know that all of it decodes
+_ENDINGS: dict[str, Callable[[bytes], bool]] = {
+    ".jpg": lambda start: start.startswith(b"\xff\xd8\xff"),
+    ".png": lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"),
+    ".gif": lambda start: start.startswith((b"GIF87a", b"GIF89a")),
+    ".webp": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
+    ".tif": lambda start: start.startswith((b"II*\0", b"MM\0*")),
+    ".bmp": lambda start: start.startswith(b"BM") and start[6:10] == b"\0\0\0\0",
+    ".jp2": lambda start: start.startswith(b"\0\0\0\x0cjP  \r\n\x87\n"),
+    ".avif": lambda start: start[4:12] in (b"ftypavif", b"ftypavis"),
+    ".heic": is_heif,
+}
+_OTHERS: dict[str, Callable[[bytes], bool]] = {
+    "empty": lambda start: not start,
+    "HTML, SVG or the like": lambda start: start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"),
+    "JSON": lambda start: start.lstrip().startswith((b"{", b"[")),
+    "a document": lambda start: start.startswith(b"%PDF"),
+    "an archive": lambda start: start.startswith((b"PK\3\4", b"\x1f\x8b", b"7z", b"Rar!")),
+    "JPEG XL, which cannot be read": is_jpeg_xl,
+    "a film": lambda start: start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What the bytes of a picture say."""
+
+    sha256: str
+    ending: str  # of the file's name, by the format that it really has
+    size: tuple[int, int]  # width and height in the file
+    length: int  # of the bytes
+
+    @property
+    def file_name(self) -> str:
+        """The name that a picture with these bytes has wherever it came from."""
+        return self.sha256[:20] + self.ending
+
+
+def ending_of(start: bytes) -> str:
+    """Return the ending for a file that starts so; Refusal: it is no picture that is collected."""
+    for ending, is_so in _ENDINGS.items():
+        if is_so(start):
+            return ending
+    what = next((name for name, is_so in _OTHERS.items() if is_so(start)), None)
+    raise Refusal(RefusalReason.NOT_A_PICTURE, what or "of no kind that is known")
+
+
+def examine(content: bytes) -> Examined:
+    """Decode a whole picture and return what it is; Refusal: it cannot be used."""
+    ending = ending_of(content[:64])
+    try:
+        with reasons_for_failure():
+            size = decode_whole(content, least=_LEAST).size
+    except Unusable as problem:
+        reason = RefusalReason.UNUSABLE
+        if str(problem).startswith("more than"):
+            reason = RefusalReason.TOO_MANY_PIXELS
+        elif str(problem).startswith("damaged"):
+            reason = RefusalReason.DAMAGED
+        raise Refusal(reason, str(problem)) from None
+    return Examined(sha256=sha256_of(content), ending=ending, size=size, length=len(content))
+
+
+class _Journal:
+    """JSON lines appended to ``path``, each on the disk before the next thing happens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise self._explained(error) from None
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add a line, which a kill or a power cut later does not take away."""
+        try:
+            left = json.dumps(line).encode() + b"\n"
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._explained(error) from None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _explained(self, error: OSError) -> CollectError:
+        reason = error.strerror or str(error)
+        return CollectError(
+            f"cannot write {self._path}: {reason}; free some space or choose another folder"
+        )
 
 
 class RawSet:
-    """The pictures in ``folder``, for one process and its threads; close it when done.
+    """The pictures in ``folder``, for one process whose threads take turns; close it when done.
 
-    Raises:
-        CollectError: The folder cannot be written, another process collects into it, or one of its
-            parts is a link that leads elsewhere.
+    CollectError is raised where the folder cannot be written, another process collects into it, or
+    one of its parts is a link that leads elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = threading.RLock()
         self._held = _entered(folder)
         try:
             self._lines = self._read_lines()
-            self._refused = self._read_refused()
+            refused = read_jsonl(folder / REFUSED)
+            self._refused = {r["address"]: r for r in refused if isinstance(r.get("address"), str)}
             self._by_sha = {line["sha256"]: name for name, line in self._lines.items()}
             self._by_address = dict(self._addresses())
             self._adopt_pictures_without_line()
             self._write_tidy()
-            self._manifest = Journal(folder / MANIFEST)
-            self._refusals = Journal(folder / REFUSED)
+            self._manifest = _Journal(folder / MANIFEST)
+            self._refusals = _Journal(folder / REFUSED)
         except BaseException:
             self._held.release()
             raise
 
     def close(self) -> None:
         """Leave one line for each picture and each refused address, and let others in."""
-        with self._lock:
-            self._manifest.close()
-            self._refusals.close()
-            self._write_tidy()
-            with suppress(OSError):
-                (self.folder / _INCOMING).rmdir()
-            self._held.release()
+        self._manifest.close()
+        self._refusals.close()
+        self._write_tidy()
+        with suppress(OSError):
+            (self.folder / _INCOMING).rmdir()
+        self._held.release()
 
     @property
     def origins(self) -> list[Origin]:
         """The origin of every picture."""
-        with self._lock:
-            return [origin_of(line) for line in self._lines.values()]
+        return [origin_of(line) for line in self._lines.values()]
 
     def name_at(self, address: str) -> str | None:
         """Return the name of the picture that ``address`` gave; None: it gave none yet."""
-        with self._lock:
-            return self._by_address.get(address)
+        return self._by_address.get(address)
 
     def is_refused(self, address: str, *, for_good: bool) -> bool:
         """Return whether ``address`` was refused, or with ``for_good`` whether nothing helps."""
-        with self._lock:
-            line = self._refused.get(address)
-            return line is not None and not (for_good and line.get("again") is True)
+        line = self._refused.get(address)
+        return line is not None and not (for_good and line.get("again") is True)
 
     def incoming(self) -> IO[bytes]:
         """Return an empty temporary file of ours, which is gone when it is closed."""
@@ -90,25 +177,22 @@ class RawSet:
     def keep(self, candidate: FoundPicture, content: bytes, examined: Examined) -> tuple[str, bool]:
         """Store a picture, unless its bytes are there; return its name and whether it is new.
 
-        Raises:
-            CollectError: The disk is full, or the place cannot be written.
-            RunError: The same.
+        CollectError or RunError is raised where the place cannot be written.
         """
-        with self._lock:
-            self._refused.pop(candidate.address, None)
-            name = self._by_sha.get(examined.sha256)
-            if name is not None:
-                self._learn(name, candidate)
-                return name, False
-            name = f"{PICTURES}/{examined.file_name}"
-            line = _line(name, examined, candidate.origin)
-            if not candidate.is_local:
-                line["address"] = candidate.address
-            self._manifest.append(line)
-            with written_whole(self.folder / name) as partial:
-                partial.write_bytes(content)
-            self._remember(line)
-            return name, True
+        self._refused.pop(candidate.address, None)
+        name = self._by_sha.get(examined.sha256)
+        if name is not None:
+            self._learn(name, candidate)
+            return name, False
+        line = _line(examined, candidate.origin)
+        name = line["name"]
+        if not candidate.is_local:
+            line["address"] = candidate.address
+        self._manifest.append(line)
+        with written_whole(self.folder / name) as partial:
+            partial.write_bytes(content)
+        self._remember(line)
+        return name, True
 
     def refuse(self, candidate: FoundPicture, refusal: Refusal) -> bool:
         """Write down why there is no picture; return whether that is news."""
@@ -120,35 +204,28 @@ class RawSet:
             "source": candidate.origin.source,
             "refused": _now(),
         }
-        with self._lock:
-            known = self._refused.get(candidate.address)
-            if known is not None and known.get("reason") == line["reason"]:
-                return False
-            self._refused[candidate.address] = line
-            self._refusals.append(line)
-            return True
+        known = self._refused.get(candidate.address)
+        if known is not None and known.get("reason") == line["reason"]:
+            return False
+        self._refused[candidate.address] = line
+        self._refusals.append(line)
+        return True
 
     def worth_trying_again(self) -> int:
         """Return the number of refused addresses that another day or other settings may bring."""
-        with self._lock:
-            return sum(line.get("again") is True for line in self._refused.values())
+        return sum(line.get("again") is True for line in self._refused.values())
 
     def _read_lines(self) -> dict[str, dict[str, Any]]:
         """Return the newest line of each picture that is there and has the length it says."""
         lines: dict[str, dict[str, Any]] = {}
         for line in read_jsonl(self.folder / MANIFEST):
             name = line.get("name")
-            if (
-                isinstance(name, str)
-                and _is_ours(name)
-                and _length(self.folder / name) == line.get("bytes")
-            ):
+            if not isinstance(name, str) or _sha_in(name) is None:
+                continue
+            if _length(self.folder / name) == line.get("bytes"):
                 lines[name] = line
-        return {n: line for n, line in lines.items() if _is_named_after(n, line.get("sha256"))}
-
-    def _read_refused(self) -> dict[str, dict[str, Any]]:
-        lines = read_jsonl(self.folder / REFUSED)
-        return {line["address"]: line for line in lines if isinstance(line.get("address"), str)}
+        shas = {name: line.get("sha256") for name, line in lines.items()}
+        return {n: lines[n] for n, s in shas.items() if isinstance(s, str) and s[:20] == _sha_in(n)}
 
     def _addresses(self) -> Iterator[tuple[str, str]]:
         for name, line in self._lines.items():
@@ -159,12 +236,12 @@ class RawSet:
     def _adopt_pictures_without_line(self) -> None:
         for path in sorted((self.folder / PICTURES).iterdir()):
             name = f"{PICTURES}/{path.name}"
-            if name in self._lines or not _is_ours(name) or _length(path) is None:
+            if name in self._lines or _sha_in(name) is None or _length(path) is None:
                 continue
             with suppress(Refusal, OSError):
                 examined = examine(path.read_bytes())
                 if examined.file_name == path.name and examined.sha256 not in self._by_sha:
-                    self._remember(_line(name, examined, Origin()))
+                    self._remember(_line(examined, Origin()))
 
     def _learn(self, name: str, candidate: FoundPicture) -> None:
         """Note another address of a picture, and its origin where none was known."""
@@ -172,7 +249,9 @@ class RawSet:
         line = dict(known)
         if not candidate.is_local and candidate.address not in _addresses_of(known):
             line["also"] = [*_further_addresses(known), candidate.address]
-        if not _says_more_than_title(known) and candidate.origin.as_line():
+        origin = origin_of(known)
+        says_more_than_title = any((origin.url, origin.page, origin.author, origin.licence))
+        if not says_more_than_title and candidate.origin.as_line():
             line |= _tidy_lines(candidate.origin)
         if line != known:
             self._manifest.append(line)
@@ -189,7 +268,8 @@ class RawSet:
         for name, lines in ((MANIFEST, self._lines), (REFUSED, self._refused)):
             path = self.folder / name
             # What a kill cut short must not swallow the next line.
-            if is_torn(path) or read_jsonl(path) != list(lines.values()):
+            is_torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+            if is_torn or read_jsonl(path) != list(lines.values()):
                 write_jsonl(path, lines.values())
 
 
@@ -212,10 +292,10 @@ def _entered(folder: Path) -> FileLock:
     return held
 
 
-def _line(name: str, examined: Examined, origin: Origin) -> dict[str, Any]:
+def _line(examined: Examined, origin: Origin) -> dict[str, Any]:
     width, height = examined.size
     return {
-        "name": name,
+        "name": f"{PICTURES}/{examined.file_name}",
         "sha256": examined.sha256,
         "bytes": examined.length,
         "width": width,
@@ -235,11 +315,6 @@ def _tidy_lines(origin: Origin) -> dict[str, str]:
     return {name: value for name, value in tidied.items() if value is not None}
 
 
-def _says_more_than_title(line: dict[str, Any]) -> bool:
-    origin = origin_of(line)
-    return any((origin.url, origin.page, origin.author, origin.licence))
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -254,15 +329,10 @@ def _further_addresses(line: dict[str, Any]) -> list[str]:
     return [one for one in (also if isinstance(also, list) else []) if isinstance(one, str)]
 
 
-def _is_ours(name: str) -> bool:
-    if not name.startswith(f"{PICTURES}/"):
-        return False
-    match = _OUR_NAME.fullmatch(name.removeprefix(f"{PICTURES}/"))
-    return match is not None and match[1] in ENDINGS
-
-
-def _is_named_after(name: str, sha256: object) -> bool:
-    return isinstance(sha256, str) and Path(name).stem == sha256[:20]
+def _sha_in(name: str) -> str | None:
+    """Return the start of the hash in a name that we gave; None: it is none."""
+    match = _OUR_NAME.fullmatch(name)
+    return match[1] if match is not None and match[2] in _ENDINGS else None
 
 
 def _length(path: Path) -> int | None:

@@ -58,17 +58,11 @@ class CollectSettings:
     """The MediaWiki API that commons: asks, which may be another wiki's."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            SettingsError: A number is out of range, or a licence is unknown.
-        """
-        least = {"connections": 1, "tries": 1}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise SettingsError(f"{name} must be at least {minimum}, got {getattr(self, name)}")
-        if self.count is not None and self.count < 1:
-            raise SettingsError(f"count must be at least 1, got {self.count}")
+        """Refuse a number that is out of range, and a licence that is unknown."""
+        for name in ("connections", "tries", "count"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise SettingsError(f"{name} must be at least 1, got {number}")
         if not 0 <= self.pause < float("inf"):
             raise SettingsError(f"pause must be 0 or more seconds, got {self.pause}")
         for name in ("largest_mb", "seconds", "silence", "every"):

@@ -4,6 +4,8 @@ import io
 import os
 import random
 import threading
+import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,18 +18,23 @@ from urllib3 import exceptions
 
 from graftgan.core.files import parse_json
 from graftgan.pictures.collecting.addresses import (
+    LARGEST_ROBOTS,
     Reach,
+    Robots,
     host_of,
     is_same_server,
+    parse_robots,
+    private_home,
     reach_of_name,
     tidy,
 )
-from graftgan.pictures.collecting.download import copy_body
 from graftgan.pictures.collecting.guarded_connection import GuardedConnection, guarded_pool
-from graftgan.pictures.collecting.http_errors import refusal_of, refused_status
-from graftgan.pictures.collecting.rate_limit import Clock, RateLimit
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
-from graftgan.pictures.collecting.robots import LARGEST_ROBOTS, Robots, parse_robots
+from graftgan.pictures.collecting.refusals import (
+    Refusal,
+    RefusalReason,
+    refusal_of,
+    refused_status,
+)
 from graftgan.pictures.collecting.settings import CollectSettings
 
 _CONNECT_S = 10.0
@@ -35,26 +42,78 @@ _LONGEST_WAIT_S = 300.0  # a server that wants more is asked another day
 _LARGEST_LISTING = 20_000_000  # bytes
 _REDIRECTS = 5  # followed for one picture
 _MOVED = frozenset((301, 302, 303, 307, 308))
+_PIECE = 64 * 1024  # bytes
+_START = 64  # bytes that say what a file is
+
+
+class Stopped(Exception):  # noqa: N818 - ends the threads, never leaves this room
+    """The collection was asked to stop."""
+
+
+class Clock:
+    """The real time, which can be stopped; a test takes one of its own."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    def now(self) -> float:
+        """Return seconds on a clock that only goes forward."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or raise Stopped where the collection was stopped before or meanwhile."""
+        if self._stop.wait(seconds) if seconds > 0 else self._stop.is_set():
+            raise Stopped
+
+    def stop(self) -> None:
+        """Wake everything that sleeps; from now on nothing does."""
+        self._stop.set()
+
+
+class RateLimit:
+    """Keeps a pause between the starts of two requests to one host."""
+
+    def __init__(self, clock: Clock, pause: float) -> None:
+        self._clock = clock
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._free_at: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
+
+    def wait_turn(self, host: str) -> None:
+        """Wait until a request to ``host`` may start."""
+        with self._lock:
+            now = self._clock.now()
+            start = max(now, self._free_at.get(host, now))
+            self._free_at[host] = start + self._pauses.get(host, self._pause)
+        self._clock.sleep(start - now)
+
+    def hold(self, host: str, seconds: float) -> None:
+        """Let nobody ask ``host`` for so long, as it wishes."""
+        with self._lock:
+            until = self._clock.now() + seconds
+            self._free_at[host] = max(until, self._free_at.get(host, until))
+
+    def slow_down(self, host: str, pause: float) -> None:
+        """Keep at least ``pause`` seconds between requests to ``host`` from now on."""
+        with self._lock:
+            self._pauses[host] = max(pause, self._pauses.get(host, self._pause))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked for, and what is allowed on the way.
 
-    Attributes:
-        largest: Bytes of the body at most.
-        home: The private address that a person named to get here: its server alone may be private,
-            wherever redirects lead. None: none was.
-        asks_robots: Whether robots.txt decides.
-        check_start: Looks at the first bytes; see :func:`copy_body`.
-        headers: Beside our own.
+    ``home`` is the private address that a person named to get here: its server alone may be
+    private, wherever redirects lead. None: none was.
     """
 
-    largest: int
+    largest: int  # bytes of the body at most, as sent and as unpacked
     home: str | None = None
-    asks_robots: bool = False
+    asks_robots: bool = False  # whether robots.txt decides
+    # Looks at the first bytes and raises Refusal if they are no picture's: the rest is not fetched.
     check_start: Callable[[bytes], object] | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # beside our own
 
 
 class Web:
@@ -65,10 +124,9 @@ class Web:
         self._clock = clock
         self._rate_limit = RateLimit(clock, settings.pause)
         self._pool = guarded_pool(settings.connections + 1)  # who lists asks too
-        self._headers = {
-            "User-Agent": user_agent(settings.contact or os.environ.get("GRAFTGAN_CONTACT")),
-            "Accept-Encoding": "identity",
-        }
+        contact = settings.contact or os.environ.get("GRAFTGAN_CONTACT") or "not given"
+        words = f"graftgan/{version('graftgan')} (collects pictures; contact: {contact})"
+        self._headers = {"User-Agent": words, "Accept-Encoding": "identity"}
         self._robots: dict[str, Robots | Refusal] = {}
         self._robots_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guarded: set[GuardedConnection] = set()
@@ -83,9 +141,8 @@ class Web:
     def download(self, address: str, file: IO[bytes], request: Request) -> None:
         """Put what ``address`` gives into ``file``, from its start.
 
-        Raises:
-            Refusal: It gives nothing that may be taken, after as many tries as that deserves.
-            Stopped: The collection was stopped.
+        Refusal is raised where it gives nothing that may be taken, after as many tries as that
+        deserves; Stopped where the collection was stopped.
         """
         tried = 0
         while True:
@@ -98,12 +155,7 @@ class Web:
                 self._wait_after(refusal, address, tried)
 
     def listing(self, api: str, query: dict[str, str], *, token: str | None = None) -> Any:
-        """Return the data that an API answers with.
-
-        Raises:
-            Refusal: It answers with something else, or not at all.
-            Stopped: The collection was stopped.
-        """
+        """Return the data that an API answers with; Refusal: there is none, Stopped: as above."""
         headers = (("Authorization", f"Bearer {token}"),) if token else ()
         request = Request(largest=_LARGEST_LISTING, home=private_home(api), headers=headers)
         body = io.BytesIO()
@@ -129,7 +181,11 @@ class Web:
             target = self._answer(address, file, request, headers, guarded)
             if target is None:
                 return
-            address = _moved_to(address, target)
+            try:
+                address = tidy(urljoin(address, target))
+            except ValueError as error:
+                detail = f"redirected to no address: {error}"
+                raise Refusal(RefusalReason.BAD_ADDRESS, detail) from None
         raise Refusal(RefusalReason.REDIRECTS, f"more than {_REDIRECTS}")
 
     def _answer(
@@ -202,20 +258,6 @@ class Web:
         self._clock.sleep(wait)
 
 
-def user_agent(contact: str | None) -> str:
-    """Return how we introduce ourselves to a server."""
-    return f"graftgan/{version('graftgan')} (collects pictures; contact: {contact or 'not given'})"
-
-
-def private_home(address: str) -> str | None:
-    """Return an address that a person gave, tidy, where it is private by its own words."""
-    try:
-        tidied = tidy(address)
-    except Refusal:
-        return None
-    return tidied if reach_of_name(tidied) is Reach.PRIVATE else None
-
-
 def _refuse_reach(address: str, *, allows_private: bool) -> None:
     reach = reach_of_name(address)
     if reach is Reach.FORBIDDEN:
@@ -224,14 +266,8 @@ def _refuse_reach(address: str, *, allows_private: bool) -> None:
         raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
 
 
-def _moved_to(address: str, target: str) -> str:
-    try:
-        return tidy(urljoin(address, target))
-    except ValueError as error:
-        raise Refusal(RefusalReason.BAD_ADDRESS, f"redirected to no address: {error}") from None
-
-
 def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -> str | None:
+    """Copy the body of an answer, whose head was read; return the address of a redirect instead."""
     is_read = False
     try:
         location = answer.headers.get("Location")
@@ -239,7 +275,7 @@ def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -
             return location
         if answer.status != 200:
             raise refused_status(answer)
-        copy_body(answer, file, largest=request.largest, check_start=request.check_start)
+        _copy_body(answer, file, request)
         is_read = True
         return None
     finally:
@@ -247,3 +283,58 @@ def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -
             answer.release_conn()
         else:
             answer.close()  # the rest of the body is not waited for
+
+
+def _copy_body(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -> None:
+    """Copy the body, with a cap on what is sent and on what it unpacks to."""
+    largest, check = request.largest, request.check_start
+    announced = answer.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced[:20]) > largest:
+        size, most = _megabytes(int(announced[:20])), _megabytes(largest)
+        raise Refusal(RefusalReason.TOO_LARGE, f"{size}, at most {most} are taken")
+    unpack = _unpacker(answer.headers.get("Content-Encoding", ""))
+    sent = written = 0
+    start = b""
+    # What one read of the socket gives: waiting for a full piece would wait for a slow server.
+    while piece := answer.read1(_PIECE, decode_content=False):
+        sent += len(piece)
+        content = unpack(piece, largest - written + 1)
+        written += len(content)
+        if max(sent, written) > largest:
+            raise Refusal(RefusalReason.TOO_LARGE, f"more than {_megabytes(largest)}")
+        file.write(content)
+        if check is not None:
+            start += content
+            if len(start) >= _START:
+                check(start)
+                check = None
+    if check is not None:
+        check(start)
+
+
+def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
+    """Return a function of (packed bytes, the most to unpack them to).
+
+    We ask for plain bytes. A server that packs them nevertheless is understood as far as zlib
+    goes, in one layer; every other packing is refused.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return lambda piece, _most: piece
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise Refusal(
+            RefusalReason.NOT_A_PICTURE, f"packed as {name[:20]}, which was not asked for"
+        )
+    inflate = zlib.decompressobj(wbits=47)  # gzip or zlib, as the first bytes say
+
+    def unpack(piece: bytes, most: int) -> bytes:
+        try:
+            return inflate.decompress(piece, max(most, 1))
+        except zlib.error:
+            raise Refusal(RefusalReason.DAMAGED, f"packed as {name}, and that is damaged") from None
+
+    return unpack
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.3g} MB" if count < 1e9 else f"{count / 1e6:,.0f} MB"

@@ -9,21 +9,24 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from graftgan.core.errors import ImageSetError, RunError, SettingsError
-from graftgan.core.locks import FileLock
-from graftgan.core.progress import Progress, silent
+from graftgan.core.errors import ImageSetError, Progress, RunError, SettingsError, silent
+from graftgan.core.files import FileLock
 from graftgan.core.provenance import Origin, origins_of
-from graftgan.pictures import Container, Content, Member, Unusable, find_container
-from graftgan.pictures.curation.clean_set import Cut, write_clean_set
-from graftgan.pictures.curation.crop import cut_square
-from graftgan.pictures.curation.decisions import Verdict, decide
+from graftgan.pictures.containers import find_container
+from graftgan.pictures.curation.clean_set import cut_square, write_clean_set
+from graftgan.pictures.curation.curation_page import write_curation_page
+from graftgan.pictures.curation.decisions import (
+    PictureReadings,
+    Rules,
+    Verdict,
+    decide,
+    read_overrides,
+    usual_rules,
+)
 from graftgan.pictures.curation.filters import Tools
 from graftgan.pictures.curation.filters.face import build_face_finder
-from graftgan.pictures.curation.overrides import read_overrides
-from graftgan.pictures.curation.page_data import write_curation_page
-from graftgan.pictures.curation.readings import PictureReadings, Records
-from graftgan.pictures.curation.scan import Task, lacking, read_all, workers_of
-from graftgan.pictures.curation.settings import Rules, usual_rules
+from graftgan.pictures.curation.scan import Records, Task, lacking, read_all, workers_of
+from graftgan.pictures.members import Container, Content, Member, Unusable
 
 PAGE = "curation.html"
 _STATE = ".curation"  # hidden, so that no picture of it ever counts as one of the set
@@ -32,34 +35,21 @@ _PER_PROCESS = 32  # pictures that are worth the start of another process
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """How kept pictures become squares: around the face where only faces are kept.
+    """How kept pictures become squares: around the face where only faces are kept."""
 
-    Attributes:
-        side: The most pixels of a side; None: what the picture has.
-    """
-
-    side: int | None = None
+    side: int | None = None  # the most pixels of a side; None: what the picture has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurationSettings:
-    """How a set is curated.
+    """How a set is curated."""
 
-    Attributes:
-        rules: What every filter does; see :func:`rules_of`.
-        crop: Whether kept pictures are cut to squares; None: they keep their bytes.
-        tools: What filters are built with.
-        processes: On this machine; None: as many as there are cores and work for.
-        cluster: The address of a dask scheduler that reads instead; its workers see the same files.
-        thorough: Whether dear filters also look at what cheaper ones reject.
-    """
-
-    rules: Rules = field(default_factory=usual_rules)
-    crop: Crop | None = None
-    tools: Tools = field(default_factory=Tools)
-    processes: int | None = None
-    cluster: str | None = None
-    thorough: bool = False
+    rules: Rules = field(default_factory=usual_rules)  # what every filter does; see rules_of
+    crop: Crop | None = None  # kept pictures are cut to squares; None: they keep their bytes
+    tools: Tools = field(default_factory=Tools)  # what filters are built with
+    processes: int | None = None  # None: as many as there are cores and work for
+    cluster: str | None = None  # the dask scheduler that reads instead; its workers see the files
+    thorough: bool = False  # dear filters also look at what cheaper ones reject
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
@@ -70,23 +60,14 @@ class CurationSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curation:
-    """What became of a set.
+    """What became of a set."""
 
-    Attributes:
-        verdicts: On every picture, by name.
-        rules: By which they were reached.
-        folder: The clean set.
-        page: Where every decision is to be seen.
-        read: How many pictures were read now; the others were known.
-        origins: Of every picture whose origin is known.
-    """
-
-    verdicts: Sequence[Verdict]
-    rules: Rules
-    folder: Path
-    page: Path
-    read: int
-    origins: Mapping[str, Origin]
+    verdicts: Sequence[Verdict]  # on every picture, by name
+    rules: Rules  # by which they were reached
+    folder: Path  # the clean set
+    page: Path  # where every decision is to be seen
+    read: int  # how many pictures were read now; the others were known
+    origins: Mapping[str, Origin]  # of every picture whose origin is known
 
 
 def curate(
@@ -102,13 +83,9 @@ def curate(
     What was read stays in ``out``: stopped at any time, the same call goes on; with other rules
     it decides anew and reads only what was never looked at.
 
-    Args:
-        raw: A folder, zip or npz; ``manifest.jsonl`` in it says where pictures come from.
-        out: The folder to write; one of an earlier curation of the same pictures is brought up
-            to date.
-        settings: How it is curated.
-        command: What a person typed, for the page.
-        progress: Shows how far it is.
+    ``raw`` is a folder, zip or npz; ``manifest.jsonl`` in it says where pictures come from. ``out``
+    is new or of an earlier curation of the same pictures. ``command`` is what a person typed, for
+    the page.
 
     Raises:
         ImageSetError: ``raw`` cannot be read or holds no picture, or one folder lies in the other.
@@ -117,7 +94,12 @@ def curate(
     """
     settings = settings or CurationSettings()
     source = find_container(raw)
-    _check_places(raw, out)
+    first, second = raw.resolve(), out.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise ImageSetError(
+            f"{out} and {raw} lie in one another; give the clean set a folder of its own, "
+            "so that its pictures are not taken for raw ones"
+        )
     made_by = _made_by(settings.tools)
     with source.open() as contents:
         members = {member.name: member for member in contents.members}
@@ -137,49 +119,29 @@ def curate(
                 read=read,
                 origins=origins_of(raw),
             )
-            _write(found, members, settings, command, raw.resolve().name, progress)
+            cut = None
+            if settings.crop is not None:
+                of_faces = settings.rules["face"].mode == "keep_only"
+                finder = build_face_finder(settings.tools) if of_faces else None
+                cut = partial(cut_square, side=settings.crop.side, find_faces=finder)
+            write_clean_set(
+                found.verdicts,
+                out,
+                read=lambda name: members[name].read(),
+                origins=found.origins,
+                cut=cut,
+                progress=partial(progress, "writing the clean set"),
+            )
+            write_curation_page(
+                found.verdicts,
+                found.rules,
+                read=lambda name: members[name].read(),
+                name=first.name,
+                command=command,
+                destination=found.page,
+                progress=partial(progress, "drawing the page"),
+            )
     return found
-
-
-def _write(
-    found: Curation,
-    members: Mapping[str, Member],
-    settings: CurationSettings,
-    command: str,
-    name: str,
-    progress: Progress,
-) -> None:
-    """Write the clean set, then the page."""
-
-    def content(name: str) -> Content:
-        return members[name].read()
-
-    write_clean_set(
-        found.verdicts,
-        found.folder,
-        read=content,
-        origins=found.origins,
-        cut=_cut(settings),
-        progress=partial(progress, "writing the clean set"),
-    )
-    write_curation_page(
-        found.verdicts,
-        found.rules,
-        read=content,
-        name=name,
-        command=command,
-        destination=found.page,
-        progress=partial(progress, "drawing the page"),
-    )
-
-
-def _cut(settings: CurationSettings) -> Cut | None:
-    """Return what makes squares, if any."""
-    if settings.crop is None:
-        return None
-    of_faces = settings.rules["face"].mode == "keep_only"
-    finder = build_face_finder(settings.tools) if of_faces else None
-    return partial(cut_square, side=settings.crop.side, find_faces=finder)
 
 
 @contextmanager
@@ -199,15 +161,6 @@ def _for_one_process(out: Path) -> Generator[None]:
         lock.release()
 
 
-def _check_places(raw: Path, out: Path) -> None:
-    first, second = raw.resolve(), out.resolve()
-    if first == second or first.is_relative_to(second) or second.is_relative_to(first):
-        raise ImageSetError(
-            f"{out} and {raw} lie in one another; give the clean set a folder of its own, "
-            "so that its pictures are not taken for raw ones"
-        )
-
-
 def _made_by(tools: Tools) -> dict[str, str]:
     """Return what a reading depends on beside the picture."""
     detector = tools.face_detector
@@ -220,7 +173,9 @@ def _made_by(tools: Tools) -> dict[str, str]:
 
 def _known(records: Records, member: Member) -> PictureReadings:
     known = records.get(member.name, member.stamp)
-    return known or PictureReadings(name=member.name, stamp=member.stamp, readings={})
+    return known or PictureReadings(
+        name=member.name, stamp=member.stamp, sha256="", size=(0, 0), readings={}
+    )
 
 
 def _read_missing(
@@ -251,9 +206,9 @@ def _read_missing(
                 thorough=thorough,
             )
 
-    processes = settings.processes or _worthwhile(len(missing))
+    worthwhile = max(1, min(os.cpu_count() or 1, len(missing) // _PER_PROCESS))
     with (
-        workers_of(processes, settings.cluster) as (executor, workers),
+        workers_of(settings.processes or worthwhile, settings.cluster) as (executor, workers),
         closing(read_all(tasks(), executor, workers=workers)) as read,
     ):
         done = 0
@@ -268,16 +223,10 @@ def _taken_out(member: Member) -> Callable[[], Content]:
     try:
         return partial(_given, member.read())
     except Unusable as reason:
-        return partial(_refused, str(reason))
+        return partial(_given, reason)
 
 
-def _given(content: Content) -> Content:
+def _given(content: Content | Unusable) -> Content:
+    if isinstance(content, Unusable):
+        raise content
     return content
-
-
-def _refused(reason: str) -> Content:
-    raise Unusable(reason)
-
-
-def _worthwhile(pictures: int) -> int:
-    return max(1, min(os.cpu_count() or 1, pictures // _PER_PROCESS))

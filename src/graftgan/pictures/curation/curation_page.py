@@ -1,168 +1,287 @@
 """The page of a curation: what each filter costs, where its threshold is, what it kept."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from graftgan.reports.drawing import Panel
+import tomli_w
+
+from graftgan.core.errors import CountProgress
+from graftgan.pictures.curation.advice import (
+    COST_HEADINGS,
+    Advice,
+    Balance,
+    Cost,
+    advice_on,
+    alternatives,
+    as_typed,
+    balance_of,
+    cost_rows,
+    threshold_flag,
+)
+from graftgan.pictures.curation.decisions import OVERRIDES, RejectionReason, Rules, Verdict
+from graftgan.pictures.curation.filters import FILTERS
+from graftgan.pictures.decode import decode_whole, reasons_for_failure
+from graftgan.pictures.members import Content, Unusable
+from graftgan.reports import Thumbnail, in_words, thumbnail
 from graftgan.reports.histogram import histogram_svg
 from graftgan.reports.page import render, write_page
-from graftgan.reports.thumbnails import Thumbnail
 
-AT_FIRST = 24
-"""Pictures of a gallery that are seen before it is opened."""
+MOST = 120
+"""Pictures on a gallery."""
+_MOST_IN_ALL = 1200
+_AT_FIRST = 24  # pictures of a gallery that are seen before it is opened
+_NEARLY = 24  # pictures of what is nearly rejected
+_MARKS = {"kept": "kept by you", "dropped": "dropped by you"}
+_UP_TO = "up to "
+_MOST_THREADS = 4
+_LEAST = 224  # pixels of detail that the JPEG decoder keeps
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A picture on a gallery.
-
-    Attributes:
-        name: As it is copied into a file.
-        lines: What is said of it.
-        mark: What a person said of it; empty: nothing.
-        picture: None where it cannot be read any more.
-        beside: The picture that it is compared with, if it is.
-    """
-
-    name: str
-    lines: Sequence[str] = ()
-    mark: str = ""
-    picture: Thumbnail | None
-    beside: Thumbnail | None = None
+Read = Callable[[str], Content | None]
+"""Returns the bytes, or the pixels, of a picture by its name; None: it is gone."""
+_Pictures = Mapping[str, Thumbnail | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gallery:
-    """Some pictures of a kind.
-
-    Attributes:
-        shown: In their order.
-        total: How many there are of that kind.
-    """
-
-    shown: Sequence[Shown] = ()
-    total: int = 0
-
-    @property
-    def first(self) -> Sequence[Shown]:
-        """What is seen at once."""
-        return self.shown[:AT_FIRST]
-
-    @property
-    def rest(self) -> Sequence[Shown]:
-        """What is seen once the gallery is opened."""
-        return self.shown[AT_FIRST:]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative:
-    """Another threshold of a filter.
-
-    Attributes:
-        threshold: In words.
-        kept: How many pictures would be, in words.
-        change: Against now, in words.
-        flag: What to add to the command; empty for the threshold as it is.
-    """
-
-    threshold: str
-    kept: str
-    change: str
-    flag: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterEntry:
-    """What one filter did.
-
-    Attributes:
-        name: Of the filter.
-        does: In words, such as ``rejects what has text``.
-        score: What its score is, with its unit.
-        threshold: Of the score.
-        upper: Whether a score at the threshold belongs to those below it.
-        scores: By what became of the pictures.
-        missed: How many pictures it has not looked at.
-        alternatives: Other thresholds, ascending.
-        notes: What limits the numbers beside them.
-        rejected: Those it rejects, the nearest to the threshold first.
-        nearly: Those kept that it is nearest to rejecting.
-    """
-
-    name: str
-    does: str
-    score: str
-    threshold: float
-    upper: bool
-    scores: Mapping[str, Sequence[float]]
-    missed: int
-    alternatives: Sequence[Alternative]
-    notes: Sequence[str]
-    rejected: Gallery
-    nearly: Gallery
-
-    @property
-    def histogram(self) -> Panel:
-        """Its scores with the threshold."""
-        return histogram_svg(
-            self.scores,
-            title=f"Scores of {self.name}",
-            x_label=self.score,
-            y_label="pictures",
-            threshold=self.threshold,
-            upper=self.upper,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurationEntry:
-    """What is on the page of a curation.
-
-    Attributes:
-        name: Of the raw pictures.
-        raw: How many there are.
-        kept: How many of them.
-        facts: At a glance.
-        warnings: Sentences.
-        advice: Sentences.
-        headings: Of the table of filters.
-        table: A row of text for each filter, its name first.
-        filters: Those that looked.
-        kept_gallery: Some of what is kept.
-        overruled: What a person decided.
-        unusable: Rows of name and reason, not necessarily all.
-        unusable_total: How many there are.
-        overrides: The content of a file that overrules, as an example.
-        overrides_file: Its name.
-        command: What wrote this.
-    """
-
-    name: str
-    raw: int
-    kept: int
-    facts: Mapping[str, str]
-    warnings: Sequence[str]
-    advice: Sequence[str]
-    headings: Sequence[str]
-    table: Sequence[Sequence[str]]
-    filters: Sequence[FilterEntry]
-    kept_gallery: Gallery
-    overruled: Gallery = field(default_factory=Gallery)
-    unusable: Sequence[Sequence[str]] = ()
-    unusable_total: int = 0
-    overrides: str
-    overrides_file: str
-    command: str
-
-
-def write_curation_report(entry: CurationEntry, destination: Path) -> Path:
+def write_curation_page(
+    verdicts: Sequence[Verdict],
+    rules: Rules,
+    *,
+    read: Read,
+    name: str,
+    command: str,
+    destination: Path,
+    progress: CountProgress = lambda done, total: None,
+) -> Path:
     """Write one HTML file about a curation; return it.
 
-    Raises:
-        RunError: The page cannot be written.
+    Only pictures that are shown are read, by their names and from several threads. One for which
+    ``read`` raises an error or returns None is shown as missing. ``name`` is that of the raw
+    pictures, ``command`` what the person typed; ``progress`` is told how many are decoded.
     """
-    page = render("curation.html", curation=entry, made_by=version("graftgan"))
+    advice = advice_on(verdicts, rules)
+    seen = [n for n in rules if any(n in v.scores for v in verdicts)]
+    most = min(MOST, _MOST_IN_ALL // (len(seen) + 3))
+    rejected, nearly = {}, {}
+    for one in seen:
+        rejected[one], nearly[one] = _nearest(one, verdicts, rules, most)
+    kept = [v for v in verdicts if v.kept]
+    if len(kept) > most:  # at even distances, the first and the last included
+        kept = [kept[round(i * (len(kept) - 1) / (most - 1))] for i in range(most)]
+    kept = _Choice(kept, advice.kept)
+    by_you = [v for v in verdicts if v.overruled is not None]
+    overruled = _Choice(by_you[:most], len(by_you))
+    every = (kept, overruled, *rejected.values(), *nearly.values())
+    pictures = _thumbnails([n for choice in every for n in choice.names()], read, progress)
+    unusable = [v for v in verdicts if v.record.unusable is not None]
+    curation = {
+        "name": name,
+        "raw": advice.raw,
+        "kept": advice.kept,
+        "facts": _facts(by_you, advice),
+        "warnings": advice.warnings,
+        "advice": advice.sentences,
+        "headings": COST_HEADINGS,
+        "table": cost_rows(advice),
+        "filters": [
+            {
+                **_filter(cost, verdicts, rules),
+                "rejected": rejected[cost.name].gallery(pictures),
+                "nearly": nearly[cost.name].gallery(pictures),
+            }
+            for cost in advice.costs
+            if cost.looked_at
+        ],
+        "kept_gallery": kept.gallery(pictures),
+        "overruled": overruled.gallery(pictures),
+        "unusable": [[v.name, str(v.record.unusable)] for v in unusable[:MOST]],
+        "unusable_total": len(unusable),
+        "overrides": _example([*rejected.values()], kept),
+        "overrides_file": OVERRIDES,
+        "command": command,
+    }
+    page = render("curation.html", curation=curation, made_by=version("graftgan"))
     write_page(page, destination)
     return destination
+
+
+class _Choice(NamedTuple):
+    """Some verdicts of a kind to show, in their order, and how many there are."""
+
+    verdicts: Sequence[Verdict]
+    total: int
+    of: str = ""  # the filter that they are shown for; empty: none
+
+    def names(self) -> list[str]:
+        """Return the names of all pictures that it takes to show them."""
+        beside = (reason.beside for v in self.verdicts for reason in self._own(v))
+        return [v.name for v in self.verdicts] + [name for name in beside if name is not None]
+
+    def gallery(self, pictures: _Pictures) -> dict[str, Any]:
+        """Return the gallery that they make."""
+        shown = [self._shown(v, pictures) for v in self.verdicts]
+        first, rest = shown[:_AT_FIRST], shown[_AT_FIRST:]
+        return {"shown": shown, "total": self.total, "first": first, "rest": rest}
+
+    def _own(self, verdict: Verdict) -> list[RejectionReason]:
+        """Return the reasons, those of the filter it is about first."""
+        return sorted(verdict.reasons, key=lambda reason: reason.filter != self.of)
+
+    def _shown(self, verdict: Verdict, pictures: _Pictures) -> dict[str, Any]:
+        reasons = self._own(verdict)
+        lines = [_said(reason) for reason in reasons]
+        if not lines and self.of:
+            lines = [_number(verdict.scores[self.of])]
+        beside = next((reason.beside for reason in reasons[:1] if reason.beside), None)
+        return {
+            "name": quoted(verdict.name),  # as it is copied into a file
+            "lines": lines,
+            "mark": _MARKS.get(verdict.overruled or "", ""),
+            "picture": pictures.get(verdict.name),
+            "beside": pictures.get(beside) if beside is not None else None,
+        }
+
+
+def _nearest(
+    name: str, verdicts: Sequence[Verdict], rules: Rules, most: int
+) -> tuple[_Choice, _Choice]:
+    """Return what a filter rejects and what it nearly does, the nearest to its threshold first."""
+    threshold = rules[name].threshold
+    distances = [
+        (math.inf if math.isnan(v.scores[name]) else abs(v.scores[name] - threshold), i)
+        for i, v in enumerate(verdicts)
+        if name in v.scores
+    ]
+    near = [verdicts[i] for _, i in sorted(distances)]
+    by_it = [v for v in near if v.is_rejected_by(name)]
+    last = [v for v in near if v.kept and not v.reasons][:_NEARLY]
+    return _Choice(by_it[:most], len(by_it), name), _Choice(last, len(last), name)
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in a TOML file."""
+    return tomli_w.dumps({"name": name}).removeprefix("name = ").rstrip("\n")
+
+
+def _said(reason: RejectionReason) -> str:
+    number = "" if reason.score is None else f" ({_number(reason.score)})"
+    beside = "" if reason.beside is None else f" as {quoted(reason.beside)}"
+    return f"{reason.words}{beside}{number}"
+
+
+def _number(score: float) -> str:
+    return in_words(float(f"{score:.3g}"))
+
+
+def _thumbnails(names: Sequence[str], read: Read, progress: CountProgress) -> _Pictures:
+    """Return a small picture by each name; None where there is none to be had."""
+    wanted = list(dict.fromkeys(names))
+    found: dict[str, Thumbnail | None] = {}
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        small = pool.map(partial(_small, read=read), wanted)
+        for name, picture in zip(wanted, small, strict=True):
+            found[name] = picture
+            progress(len(found), len(wanted))
+    return found
+
+
+def _small(name: str, *, read: Read) -> Thumbnail | None:
+    try:
+        with reasons_for_failure():
+            content = read(name)
+            if content is None:
+                return None
+            return thumbnail(decode_whole(content, least=_LEAST).image)
+    except Unusable:
+        return None
+
+
+def _facts(by_you: Sequence[Verdict], advice: Advice) -> dict[str, str]:
+    said = [v.overruled for v in by_you]
+    kept, dropped = said.count("kept"), said.count("dropped")
+    return {
+        "raw": f"{advice.raw:,}",
+        "kept": f"{advice.kept:,}",
+        "rejected": f"{advice.raw - advice.kept - advice.unusable:,}",
+        "unusable": f"{advice.unusable:,}",
+        "overruled": f"{kept:,} kept, {dropped:,} dropped" if kept or dropped else "0",
+        "filters": str(sum(cost.rule.mode != "off" for cost in advice.costs)),
+    }
+
+
+def _filter(cost: Cost, verdicts: Sequence[Verdict], rules: Rules) -> dict[str, Any]:
+    """Return what the page says of a filter, without its galleries."""
+    looks_for, name = FILTERS[cost.name], cost.name
+    balance = balance_of(name, verdicts, rules)
+    others = _alternatives(balance)
+    # Scores of what is kept, of what this filter rejects, and of the rest.
+    scores: dict[str, list[float]] = {"kept": [], "rejected by it": [], "rejected otherwise": []}
+    for verdict in (v for v in verdicts if name in v.scores):
+        by = "rejected by it" if verdict.is_rejected_by(name) else "rejected otherwise"
+        scores["kept" if verdict.kept else by].append(verdict.scores[name])
+    keeps = "Keeps only" if cost.rule.mode == "keep_only" else "Rejects"
+    threshold = cost.threshold.replace(" ", "\u00a0")
+    return {
+        "name": name,
+        "does": f"{keeps} what {looks_for.found}: {looks_for.score} {threshold}",
+        "histogram": histogram_svg(
+            scores,
+            title=f"Scores of {name}",
+            x_label=looks_for.score,
+            y_label="pictures",
+            threshold=cost.rule.threshold,
+            upper=looks_for.side == "at_most",
+        ),
+        "missed": cost.missed,
+        "alternatives": others,
+        "notes": _notes(balance, rules, unsure=any(o["kept"].startswith(_UP_TO) for o in others)),
+    }
+
+
+def _alternatives(balance: Balance) -> list[dict[str, str]]:
+    """Return other thresholds, ascending, in words; the present one has no flag."""
+    present = balance.rule.threshold
+    now = balance.kept(present)
+    rows: list[dict[str, str]] = []
+    for threshold in alternatives(balance):
+        kept = balance.kept(threshold)
+        row = {"threshold": as_typed(threshold), "change": "", "flag": ""}
+        row["kept"] = f"{_UP_TO if balance.unseen and kept > now else ''}{kept:,}"
+        if threshold != present:
+            row["change"] = f"{kept - now:+,}".replace("-", "−")
+            row["flag"] = threshold_flag(balance.name, threshold)
+        rows.append(row)
+    return rows
+
+
+def _notes(balance: Balance, rules: Rules, *, unsure: bool) -> list[str]:
+    """Return what limits the numbers of a filter."""
+    said: list[str] = []
+    if not balance.alone:
+        said.append("It alone rejects nothing, so a looser threshold brings nothing back.")
+    if unsure:
+        said.append(
+            f"Up to: {balance.unseen:,} of what would come back other filters have not looked at."
+        )
+    comparing = [
+        n
+        for n, rule in rules.items()
+        if rule.mode != "off" and FILTERS[n].compare is not None and n != balance.name
+    ]
+    if comparing:
+        said.append(
+            f"What {' and '.join(comparing)} would say is not counted: it is found anew from what "
+            "the others leave."
+        )
+    return said
+
+
+def _example(rejected: Sequence[_Choice], kept: _Choice) -> str:
+    """Return an overrides file that has two names of this set."""
+    good = next((c.verdicts[0].name for c in rejected if c.verdicts), "good.jpg")
+    bad = next((v.name for v in kept.verdicts), "bad.jpg")
+    return f"keep = [{quoted(good)}]\ndrop = [{quoted(bad)}]"

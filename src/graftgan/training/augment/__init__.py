@@ -1,35 +1,18 @@
 """Differentiable changes to what the discriminator sees, and how they fade out.
 
-To add an operation: a file that registers it in ``AUGMENTATIONS``, and its import here. To add a
-policy: a row in ``policies.py``.
+To add an operation: a function in ``operations.py``, registered. To add a policy: a row in
+``augmenter.py``.
 """
 
-from graftgan.training.augment import colour as colour
-from graftgan.training.augment import geometry as geometry
-from graftgan.training.augment import occlusion as occlusion
-from graftgan.training.augment import recolour as recolour
-from graftgan.training.augment.augmenter import Augmenter, build_augmenter
-from graftgan.training.augment.controller import AdaptiveProbability
-from graftgan.training.augment.leaks import LeakReport, has_dark_border, leak_report
-from graftgan.training.augment.operations import AUGMENTATIONS, Augmentation, Operation
-from graftgan.training.augment.policies import POLICIES, Policy, Step
-from graftgan.training.augment.preview import preview_grid, settings_to_show
-from graftgan.training.augment.settings import AugmentationSettings
-
-__all__ = [
-    "AUGMENTATIONS",
-    "POLICIES",
-    "AdaptiveProbability",
-    "Augmentation",
-    "AugmentationSettings",
-    "Augmenter",
-    "LeakReport",
-    "Operation",
-    "Policy",
-    "Step",
-    "build_augmenter",
-    "has_dark_border",
-    "leak_report",
-    "preview_grid",
-    "settings_to_show",
-]
+from graftgan.training.augment.augmenter import POLICIES as POLICIES
+from graftgan.training.augment.augmenter import AdaptiveProbability as AdaptiveProbability
+from graftgan.training.augment.augmenter import AugmentationSettings as AugmentationSettings
+from graftgan.training.augment.augmenter import Augmenter as Augmenter
+from graftgan.training.augment.augmenter import Policy as Policy
+from graftgan.training.augment.augmenter import Step as Step
+from graftgan.training.augment.augmenter import build_augmenter as build_augmenter
+from graftgan.training.augment.leaks import has_dark_border as has_dark_border
+from graftgan.training.augment.leaks import leak_report as leak_report
+from graftgan.training.augment.operations import AUGMENTATIONS as AUGMENTATIONS
+from graftgan.training.augment.preview import preview_grid as preview_grid
+from graftgan.training.augment.preview import settings_to_show as settings_to_show

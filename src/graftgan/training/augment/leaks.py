@@ -5,51 +5,172 @@ generator trained on a small set learns to draw them (seen in our own first runs
 zero padding and 100 pictures). Changes of colour and quarter turns can be learned the same way
 (Karras et al. 2020, arXiv:2006.06676, section 2.2).
 Our own operations reflect at borders; imported sources and other tools' pictures may not.
+
+n: pictures, c: channels, h: height, w: width, k: pixels of a region.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from graftgan.core.errors import ImageSetError
-from graftgan.core.proportions import clearly_more
-from graftgan.core.tensors import PictureBytes
-from graftgan.training.augment.leak_signs import has_dark_border, has_strange_colours, is_turned
+from graftgan.core.network_types import PictureBytes
+from graftgan.core.randomness import clearly_more
 
+DARK = 32.0  # of 255: the mean of every channel of a dark region lies below
+UNIFORM = 16.0  # of 255: the standard deviation inside a uniform region lies below
+_STRIPS_PER_SIDE = 32  # a border strip is 1/32 of the side: 2 pixels of 64
+_CORNERS_PER_SIDE = 8  # the legs of a corner triangle are 1/8 of the side: 8 pixels of 64
+_TURN_SIDE = 16  # pixels a side that pictures are averaged down to before they are turned
+_COLOUR_SIDE = 4  # and before their colours are taken
+_TAILS = 0.005  # share of the real pictures beyond each end of a range: 1 % beyond both
+_COLOUR_MARGIN = 10.0  # of 255: a colour nearer to the end of the range is not strange
+_TURN_MARGIN = 0.9  # the turned picture's distance is below this part of the upright one's
+_MOST_TURNS = 1024  # pictures of a set that are turned, evenly spaced: more is only slow
 _STANDARD_ERRORS = 2.128  # one-sided 95 % over three signs: 1.67 % each (Bonferroni)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def has_dark_border(pictures: PictureBytes) -> Tensor:
+    """Return (n,), true for pictures with a uniform dark strip at a side or triangle in a corner.
+
+    The picture as a whole must not be one dark surface: that is no border.
+    """
+    values = pictures.float()
+    regions = _border_regions(pictures.shape[-2], pictures.shape[-1], pictures.device)
+    dark = torch.stack([_is_dark(values[:, :, region]) for region in regions])
+    return dark.any(dim=0) & ~_is_dark(values.flatten(start_dim=2))
+
+
+def has_strange_colours(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
+    """Return (n_real,) and (n_generated,), true for pictures whose mean colour is out of range.
+
+    Looked at: brightness, saturation (highest less lowest channel) and every channel's mean less
+    the brightness, which shows a shift of hue in light and dark pictures alike. The range of each
+    is what the real pictures show, less the half per cent at either end; out of it means by more
+    than 10 of 255. A real picture is held against the range of all the others.
+
+    Cannot see: a change that stays among the colours of a set that has nearly all of them.
+    """
+    real_colours, generated_colours = (_mean_colours(pictures) for pictures in (real, generated))
+    if len(real) == 1:  # without others there is no range
+        return torch.ones(1, dtype=torch.bool), torch.ones(len(generated), dtype=torch.bool)
+    beyond = int(_TAILS * len(real))  # pictures beyond each end
+    low_of_others, high_of_others = _range(real_colours, beyond + 1)
+    real_out = (real_colours < low_of_others) | (real_colours > high_of_others)
+    low, high = _range(real_colours, beyond)
+    generated_out = (generated_colours < low) | (generated_colours > high)
+    return real_out.any(dim=1), generated_out.any(dim=1)
+
+
+def is_turned(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
+    """Return (n_real,) and (n_generated,): whether a picture resembles a real one more once turned.
+
+    Each picture is turned by 90, 180 and 270 degrees; it counts if its distance to the nearest
+    real picture then falls below 0.9 of what it was upright. A real picture is held against all
+    the others. Mirrored real pictures count as real ones, since mirroring is no turn but may look
+    like one. Of a set, at most 1024 pictures are looked at, evenly spaced.
+    """
+    real_small, generated_small = (
+        _small(pictures[:: -(-len(pictures) // _MOST_TURNS)], _TURN_SIDE)
+        for pictures in (real, generated)
+    )
+    if len(real) == 1:  # without others it resembles none
+        alone = torch.ones(1, dtype=torch.bool)
+        return alone, torch.ones(len(generated_small), dtype=torch.bool)
+    itself = torch.eye(len(real_small), dtype=torch.bool)
+    views = [real_small, real_small.flip(3)]
+    return _resembles_turned(real_small, views, itself), _resembles_turned(
+        generated_small, views, None
+    )
+
+
+def _is_dark(values: Tensor) -> Tensor:
+    """Return (n,) for the values (n, c, k) of a region: dark and uniform in every channel."""
+    deviation, mean = torch.std_mean(values, dim=2, correction=0)
+    return ((mean <= DARK) & (deviation <= UNIFORM)).all(dim=1)
+
+
+def _border_regions(height: int, width: int, device: torch.device) -> list[Tensor]:
+    """Return the masks (h, w) of four strips and four corner triangles."""
+    y = torch.arange(height, device=device)[:, None].expand(height, width)
+    x = torch.arange(width, device=device)[None, :].expand(height, width)
+    top, left = y / height, x / width
+    bottom, right = (height - 1 - y) / height, (width - 1 - x) / width
+    strips = [distance < 1 / _STRIPS_PER_SIDE for distance in (top, bottom, left, right)]
+    corners = [
+        vertical + horizontal < 1 / _CORNERS_PER_SIDE
+        for vertical in (top, bottom)
+        for horizontal in (left, right)
+    ]
+    return strips + corners
+
+
+def _small(pictures: PictureBytes, side: int) -> Tensor:
+    """Return (n, 3, side, side), float32 on the CPU in [0, 255]; gray becomes three channels."""
+    return F.adaptive_avg_pool2d(pictures.float(), side).cpu().expand(-1, 3, -1, -1)
+
+
+def _mean_colours(pictures: PictureBytes) -> Tensor:
+    """Return (n, 5): brightness, saturation, and every channel's mean less the brightness."""
+    small = _small(pictures, _COLOUR_SIDE)
+    saturation = (small.amax(dim=1) - small.amin(dim=1)).mean(dim=(1, 2))
+    channels = small.mean(dim=(2, 3))
+    brightness = channels.mean(dim=1, keepdim=True)
+    return torch.cat([brightness, saturation[:, None], channels - brightness], dim=1)
+
+
+def _range(colours: Tensor, beyond: int) -> tuple[Tensor, Tensor]:
+    """Return the ends (5,) of a range with ``beyond`` of the rows beyond each, and a margin."""
+    ordered = colours.sort(dim=0).values
+    return ordered[beyond] - _COLOUR_MARGIN, ordered[-1 - beyond] + _COLOUR_MARGIN
+
+
+def _resembles_turned(pictures: Tensor, views: list[Tensor], itself: Tensor | None) -> Tensor:
+    """Return (n,) for small pictures (n, 3, 16, 16), held against ``views`` (m, 3, 16, 16).
+
+    ``itself`` (n, m) is true where a picture and a real one are the same; None where none are.
+    """
+
+    def nearest(turns: int) -> Tensor:
+        rows = pictures.rot90(turns, dims=(2, 3)).flatten(1)
+        distances = torch.stack([torch.cdist(rows, view.flatten(1)) for view in views]).amin(dim=0)
+        if itself is not None:
+            distances = distances.masked_fill(itself, torch.inf)
+        return distances.amin(dim=1)
+
+    turned = torch.stack([nearest(turns) for turns in (1, 2, 3)]).amin(dim=0)
+    return turned < _TURN_MARGIN * nearest(0)
+
+
+class Marked(NamedTuple):
+    """How many pictures bear a mark, and how many were looked at."""
+
+    marked: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Share of the pictures that bear the mark."""
+        return self.marked / self.total
+
+
+@dataclass(frozen=True, slots=True)
 class LeakSign:
     """How many pictures bear one mark of an augmentation.
 
     Attributes:
-        name: What it is, such as "dark borders".
         clause: What such a picture does, after "of 64 generated pictures".
         advice: Where else to look, as an order.
-        real_count: Real pictures looked at.
-        real_marked: Those that bear the mark.
-        generated_count: Generated pictures looked at.
-        generated_marked: Those that bear the mark.
     """
 
     name: str
     clause: str
     advice: str
-    real_count: int
-    real_marked: int
-    generated_count: int
-    generated_marked: int
-
-    @property
-    def real_share(self) -> float:
-        """Share of the real pictures that bear the mark."""
-        return self.real_marked / self.real_count
-
-    @property
-    def generated_share(self) -> float:
-        """Share of the generated pictures that bear the mark."""
-        return self.generated_marked / self.generated_count
+    real: Marked
+    generated: Marked
 
     @property
     def seen(self) -> bool:
@@ -59,24 +180,21 @@ class LeakSign:
         of 100 pairs of equal sets none of the three signs is seen. The standard error is that of
         Agresti and Caffo 2000, sound for a few pictures too.
         """
+        more, less = self.generated, self.real
         return clearly_more(
-            self.generated_share,
-            self.generated_count,
-            self.real_share,
-            self.real_count,
-            standard_errors=_STANDARD_ERRORS,
+            more.share, more.total, less.share, less.total, standard_errors=_STANDARD_ERRORS
         )
 
     def counts(self) -> str:
         """Return what was counted, without a verdict."""
         return (
-            f"{self.generated_marked} of {self.generated_count} generated pictures "
-            f"({self.generated_share:.0%}) {self.clause}, against {self.real_marked} of "
-            f"{self.real_count} real ones ({self.real_share:.0%})"
+            f"{self.generated.marked} of {self.generated.total} generated pictures "
+            f"({self.generated.share:.0%}) {self.clause}, against {self.real.marked} of "
+            f"{self.real.total} real ones ({self.real.share:.0%})"
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LeakReport:
     """Three marks of augmentations, in generated and in real pictures.
 
@@ -96,36 +214,6 @@ class LeakReport:
         return self.borders, self.colours, self.turns
 
     @property
-    def real_count(self) -> int:
-        """Real pictures looked at."""
-        return self.borders.real_count
-
-    @property
-    def real_dark(self) -> int:
-        """Real pictures with a dark border."""
-        return self.borders.real_marked
-
-    @property
-    def real_share(self) -> float:
-        """Share of real pictures with a dark border."""
-        return self.borders.real_share
-
-    @property
-    def generated_count(self) -> int:
-        """Generated pictures looked at."""
-        return self.borders.generated_count
-
-    @property
-    def generated_dark(self) -> int:
-        """Generated pictures with a dark border."""
-        return self.borders.generated_marked
-
-    @property
-    def generated_share(self) -> float:
-        """Share of generated pictures with a dark border."""
-        return self.borders.generated_share
-
-    @property
     def leaking(self) -> bool:
         """Whether any of the signs is seen."""
         return any(sign.seen for sign in self.signs)
@@ -133,8 +221,7 @@ class LeakReport:
     def message(self, *, augmented: bool = True) -> str:
         """Return one line: what was counted, which signs were seen, and what to do about it.
 
-        Args:
-            augmented: Whether the generator was trained with any, which could have leaked.
+        ``augmented``: whether the generator was trained with any, which could have leaked.
         """
         seen = [sign for sign in self.signs if sign.seen]
         if not seen:
@@ -160,32 +247,27 @@ def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
     """Compare how often generated and real pictures bear the marks of augmentations.
 
     Colours and turns are judged against the real pictures themselves, and the real ones each
-    against all the others. With a single real picture only borders are judged.
+    against all the others. With a single real picture only borders are judged. Raises
+    ImageSetError where a set is empty.
 
     Args:
         real: uint8 (n, c, h, w). About 100 are enough; of each set at most 1024 are turned.
         generated: uint8 (m, c, h, w); another size or number of channels is no obstacle.
-
-    Raises:
-        ImageSetError: One of the two sets is empty.
     """
     for name, pictures in (("real", real), ("generated", generated)):
         if len(pictures) == 0:
             raise ImageSetError(f"a leak report needs pictures, but there are no {name} ones")
+    borders = (has_dark_border(real), has_dark_border(generated))
+    advice = "look for borders in the source's samples"
     return LeakReport(
-        borders=_sign(
-            "dark borders",
-            "have a dark border",
-            "look for borders in the source's samples",
-            (has_dark_border(real), has_dark_border(generated)),
-        ),
-        colours=_sign(
+        _sign("dark borders", "have a dark border", advice, borders),
+        _sign(
             "strange colours",
             "have colours strange to the set",
             "see whether these are the source's colours, which more training removes",
             has_strange_colours(real, generated),
         ),
-        turns=_sign(
+        _sign(
             "turned pictures",
             "resemble a real one more once turned",
             "look for turned pictures in the source's samples",
@@ -196,13 +278,5 @@ def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
 
 def _sign(name: str, clause: str, advice: str, marked: tuple[Tensor, Tensor]) -> LeakSign:
     """Count ``marked``, a truth per real and per generated picture."""
-    real, generated = marked
-    return LeakSign(
-        name=name,
-        clause=clause,
-        advice=advice,
-        real_count=len(real),
-        real_marked=int(real.sum()),
-        generated_count=len(generated),
-        generated_marked=int(generated.sum()),
-    )
+    counted = (Marked(int(truths.sum()), len(truths)) for truths in marked)
+    return LeakSign(name, clause, advice, *counted)

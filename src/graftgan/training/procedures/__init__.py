@@ -6,13 +6,7 @@ To add one: a file that registers a builder in ``PROCEDURES``, and its import he
 from graftgan.training.procedures import adversarial as adversarial
 from graftgan.training.procedures import codes as codes
 from graftgan.training.procedures import reconstruction as reconstruction
-from graftgan.training.procedures import vae as vae
-from graftgan.training.procedures.procedure import (
-    PROCEDURES,
-    Parts,
-    make_optimizer,
-    real_batches,
-    real_classes,
-)
-
-__all__ = ["PROCEDURES", "Parts", "make_optimizer", "real_batches", "real_classes"]
+from graftgan.training.procedures.procedure import PROCEDURES as PROCEDURES
+from graftgan.training.procedures.procedure import Parts as Parts
+from graftgan.training.procedures.procedure import real_batches as real_batches
+from graftgan.training.procedures.procedure import real_classes as real_classes

@@ -1,24 +1,38 @@
 """Adversarial training: discriminator and generator take turns on pictures."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import torch
 
-from graftgan.networks import build_pair
-from graftgan.training import AdversarialLosses, Processes
-from graftgan.training.augment import AdaptiveProbability, build_augmenter
+from graftgan.core.network_types import (
+    ClassWeights,
+    Generator,
+    Images,
+    Latents,
+    NetworkPair,
+    StyledGenerator,
+    draw_latents,
+    mixed_styles,
+)
+from graftgan.networks.backbone import build_pair
+from graftgan.training import Hardware, Processes, StepContext, Terms
+from graftgan.training.augment import Augmenter, build_augmenter
 from graftgan.training.objectives import (
     OBJECTIVES,
-    OptimizationSettings,
+    Losses,
+    PathLength,
+    Penalty,
     clip_weights,
     path_length_of,
     penalties_of,
 )
-from graftgan.training.procedures.contract import ProcedureInputs
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
     Procedure,
+    ProcedureInputs,
     real_batches,
     real_classes,
     update_of,
@@ -32,32 +46,133 @@ from graftgan.transfer import (
 )
 
 
-def build_adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
-    """Return discriminator and generator under the objective.
+@dataclass(frozen=True, slots=True)
+class AdversarialLosses:
+    """The losses of both networks, on batches of ``batch_size`` pictures in this process.
 
-    Raises:
-        CheckpointError: What the regularizers remember belongs to another run.
+    Attributes:
+        penalties: Terms added to the discriminator's loss.
+        real_batch: Returns the real images for the discriminator's n-th turn.
+        views: The augmentation.
+        regularizers: Terms added to either loss.
+        real_classes: Returns the classes of the n-th real batch; None: the pair knows no classes.
+        style_mixing: Share of generated pictures drawn from the styles of two latents.
     """
+
+    pair: NetworkPair
+    losses: Losses
+    penalties: Sequence[Penalty]
+    real_batch: Callable[[int], Images]
+    views: Augmenter
+    hardware: Hardware
+    batch_size: int
+    regularizers: Sequence[RegularizerTerm] = ()
+    real_classes: Callable[[int], ClassWeights | None] = lambda turn: None
+    style_mixing: float = 0.0
+    path_length: PathLength | None = None
+
+    def discriminator_terms(self, context: StepContext) -> Terms:
+        """Return the terms of the discriminator's loss on one real and one generated batch."""
+        real = self.real_batch(context.turn)
+        real = self.views.real(real, context.generator("view of real"), progress=context.progress)
+        classes = self.real_classes(context.turn)
+        critic = self.pair.discriminator.conditioned_on(classes)
+        with self.hardware.autocast():
+            with torch.no_grad():
+                fake = self._generate(context, classes)
+            fake = self._view_of_fake(fake, context)
+            with ExitStack() as watched:
+                for regularizer in self._regularizers_of("discriminator"):
+                    watched.enter_context(regularizer.watching())
+                real_logits = critic(real).float()
+            fake_logits = critic(fake).float()
+            terms = {
+                "loss": self.losses.discriminator_loss(real_logits, fake_logits),
+                "_real": real_logits.mean(),
+                "_fake": fake_logits.mean(),
+            }
+            for penalty in self.penalties:
+                if context.turn % penalty.every == 0:
+                    rng = context.generator(penalty.name)
+                    terms[penalty.name] = penalty(critic, real, fake, rng)
+            terms |= {a.name: a(real) for a in self._regularizers_of("discriminator")}
+        terms |= {f"_{name}": value for name, value in self.views.observe(real_logits).items()}
+        return terms
+
+    def generator_terms(self, context: StepContext) -> Terms:
+        """Return the generator's loss on one generated batch."""
+        classes = self.real_classes(context.turn)
+        with self.hardware.autocast():
+            fake = self._view_of_fake(self._generate(context, classes), context)
+            logits = self.pair.discriminator.conditioned_on(classes)(fake).float()
+            terms = {"loss": self.losses.generator_loss(logits)}
+            terms |= {f"_{name}": value for name, value in self.losses.gauges().items()}
+            terms |= {a.name: a(None) for a in self._regularizers_of("generator")}
+            if self.path_length is not None and context.turn % self.path_length.every == 0:
+                latents = self._draw_latents(context, "path length latents", classes)
+                rng = context.generator("path length")
+                styled = _styled(self.pair.generator)
+                terms["path_length"] = self.path_length(styled, latents, rng)
+        return terms
+
+    def _view_of_fake(self, fake: Images, context: StepContext) -> Images:
+        rng = context.generator("view of fake")
+        return self.views.fake(fake, rng, progress=context.progress)
+
+    def _regularizers_of(self, role: str) -> list[RegularizerTerm]:
+        return [regularizer for regularizer in self.regularizers if regularizer.role == role]
+
+    def _generate(self, context: StepContext, classes: ClassWeights | None = None) -> Images:
+        """Return a batch of the classes of the real one: as frequent, and mixed with their own."""
+        latents = self._draw_latents(context, "latents", classes)
+        noise = context.generator("noise")
+        if not self.style_mixing:
+            return self.pair.generator.in_training(latents, noise)
+        generator = _styled(self.pair.generator)
+        others = self._draw_latents(context, "latents of mixed styles", classes)
+        pair = generator.styles(latents), generator.styles(others)
+        rng = context.generator("style mixing")
+        return generator.synthesize(mixed_styles(*pair, self.style_mixing, rng), noise)
+
+    def _draw_latents(
+        self, context: StepContext, stream: str, classes: ClassWeights | None
+    ) -> Latents:
+        """Return a batch of latents (b, z), or (b, z + k) with ``classes``."""
+        size, rng = self.pair.architecture.latent_size, context.generator(stream)
+        latents = draw_latents(self.batch_size, size, rng, self.hardware.device)
+        return latents if classes is None else torch.cat([latents, classes], dim=1)
+
+
+def _styled(generator: Generator) -> StyledGenerator:
+    assert isinstance(generator, StyledGenerator)  # the settings were checked
+    return generator
+
+
+def _adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
     experiment, pair = prepared.experiment, prepared.pair
     settings = experiment.optimization
     losses = OBJECTIVES[experiment.resolved_objective].begin(settings)
-    extra_modules = dict[str, torch.nn.Module]()
-    if isinstance(losses, torch.nn.Module):  # it keeps something, which belongs in checkpoints
-        extra_modules["objective"] = losses.to(prepared.hardware.device)
     path_length = path_length_of(settings)
-    if path_length is not None:
-        extra_modules["path_length"] = path_length.to(prepared.hardware.device)
-
-    def settle() -> None:
-        losses.settle()
-        for kept in extra_modules.values():
-            processes.average_buffers(kept)
-
     views = build_augmenter(
         experiment.augment, experiment.augmentation, batch_size=experiment.training.batch
     )
-    if views.controller is not None:
-        extra_modules["augmentation"] = views.controller.to(prepared.hardware.device)
+    kept = {"objective": losses, "path_length": path_length, "augmentation": views.controller}
+    extra_modules: dict[str, torch.nn.Module] = {  # what keeps something belongs in checkpoints
+        name: part.to(prepared.hardware.device)
+        for name, part in kept.items()
+        if isinstance(part, torch.nn.Module)
+    }
+
+    def settle() -> None:
+        losses.settle()
+        for module in extra_modules.values():
+            processes.average_buffers(module)
+
+    def adapt() -> None:
+        if views.controller is not None:
+            processes.average_buffers(views.controller)
+            views.controller.settle()
+
     loss = AdversarialLosses(
         pair=pair,
         losses=losses,
@@ -71,7 +186,18 @@ def build_adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
         style_mixing=settings.style_mixing or 0.0,
         path_length=path_length,
     )
-    critic = [p for layer in prepared.plan.trainable["discriminator"] for p in layer.parameters]
+    # Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
+    # out the kernel it belongs to; clipped low-rank factors would change next to nothing.
+    limit, weights = settings.weight_clip, list[torch.nn.Parameter]()
+    if limit:
+        factors = {id(factor) for factor in factors_in(pair.discriminator)}
+        layers = prepared.plan.trainable["discriminator"]
+        weights = [p for layer in layers for p in layer.parameters if id(p) not in factors]
+
+    def clip() -> None:
+        if limit:
+            clip_weights(weights, limit)
+
     return Parts(
         [
             update_of(
@@ -79,8 +205,8 @@ def build_adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
                 prepared,
                 losses=loss.discriminator_terms,
                 repeats=settings.critic_steps or 1,
-                before=_constraint(pair.discriminator, critic, settings),
-                after=_adaptation(views.controller, processes),
+                before=clip,
+                after=adapt,
             ),
             update_of("generator", prepared, losses=loss.generator_terms, after=settle),
         ],
@@ -90,7 +216,7 @@ def build_adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
 
 PROCEDURES.register("adversarial")(
     Procedure(
-        build_adversarial,
+        _adversarial,
         "discriminator and generator take turns on pictures",
         takes_classes=True,
         fresh_plan="fine_tune",
@@ -101,8 +227,7 @@ PROCEDURES.register("adversarial")(
 def regularizers_of(prepared: ProcedureInputs) -> list[RegularizerTerm]:
     """Return the regularizers that the settings ask for, from what they remember of the source.
 
-    Raises:
-        CheckpointError: What they remember belongs to another run.
+    Raises CheckpointError where that belongs to another run.
     """
     experiment = prepared.experiment
     if not is_regularized(experiment.regularizers):
@@ -114,33 +239,3 @@ def regularizers_of(prepared: ProcedureInputs) -> list[RegularizerTerm]:
         experiment.regularizers, prepared.pair, prepared.plan, plain, experiment.seed
     )
     return build_regularizers(setup, prepared.regularizer_state)
-
-
-def _adaptation(controller: AdaptiveProbability | None, processes: Processes) -> Callable[[], None]:
-    """Return what moves the probability of the augmentation, if anything does."""
-    if controller is None:
-        return lambda: None
-
-    def settle() -> None:
-        processes.average_buffers(controller)
-        controller.settle()
-
-    return settle
-
-
-def _constraint(
-    critic: torch.nn.Module,
-    parameters: Sequence[torch.nn.Parameter],
-    settings: OptimizationSettings,
-) -> Callable[[], None]:
-    """Return the clipping of the critic's weights, if the objective has one.
-
-    Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
-    out the kernel it belongs to; clipped low-rank factors would change next to nothing.
-    """
-    limit = settings.weight_clip
-    if not limit:
-        return lambda: None
-    factors = {id(factor) for factor in factors_in(critic)}
-    weights = [p for p in parameters if id(p) not in factors]
-    return lambda: clip_weights(weights, limit)

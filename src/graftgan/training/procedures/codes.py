@@ -1,38 +1,54 @@
 """Training on codes: the frozen end of the generator is a decoder that training never runs.
 
-Source: Mind2Mind (Fregier and Gouray 2020, arXiv:1906.11613). Each picture is encoded once, before
-the run; then the generator's head and a small critic train on codes. The pair's own discriminator
-takes no part.
+Source: Mind2Mind (Fregier and Gouray 2020, arXiv:1906.11613). A code is what enters the first of
+the frozen layers at the end of the generator: those are the decoder, the layers before them the
+head. An encoder starts from the source's discriminator, and learns on the source's own samples,
+whose codes are known. Each picture is encoded once, before the run; then the head and a small
+critic train on codes. The pair's own discriminator takes no part.
 """
 
+import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from graftgan.core.errors import CheckpointError, PlanError, SettingsError
-from graftgan.core.network_types import NetworkPair
-from graftgan.core.progress import Progress
+from graftgan.core.errors import CheckpointError, PlanError, Progress, SettingsError
+from graftgan.core.network_types import (
+    Architecture,
+    Discriminator,
+    Generator,
+    Images,
+    Latents,
+    Layers,
+    Logits,
+    NetworkPair,
+    Scalar,
+    Steps,
+    draw_latents,
+    in_turn,
+    to_images,
+)
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import to_images
-from graftgan.networks.normalisation_statistics import evaluation_mode, layers_on_batch_statistics
-from graftgan.training import AdversarialLosses, Processes, Update
+from graftgan.networks.blocks import (
+    evaluation_mode,
+    layers_on_batch_statistics,
+    start_by_fan_in,
+    start_weights,
+)
+from graftgan.training import CodeSettings, Processes, Update
 from graftgan.training.augment import AugmentationSettings, build_augmenter
 from graftgan.training.objectives import OBJECTIVES, Drift, penalties_of
-from graftgan.training.procedures.adversarial import regularizers_of
-from graftgan.training.procedures.code_networks import CodeCritic, Decoder, Head, head_and_decoder
-from graftgan.training.procedures.contract import ProcedureInputs
-from graftgan.training.procedures.encoder import (
-    CodedSource,
-    codes_of,
-    train_encoder,
-    unexplained_pictures,
-)
+from graftgan.training.procedures.adversarial import AdversarialLosses, regularizers_of
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
     Procedure,
+    ProcedureInputs,
     late_layers,
     make_optimizer,
     sampled,
@@ -40,21 +56,191 @@ from graftgan.training.procedures.procedure import (
 )
 from graftgan.transfer import TrainableLayer, is_regularized
 
+_CRITIC_WIDTHS = (512, 256, 128)  # those of the authors' code
+_CHUNK = 64  # pictures encoded at once
 _TESTED = 256  # samples of the source on which the encoder is measured
 _OUT_OF_REACH = 0.5  # share of the target's variance above which a person is warned
 
 
-def build_codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
-    """Return the critic of codes and the head of the generator.
+class Head(Generator):
+    """The first layers of a generator, shared with it: from latents to codes."""
 
-    Raises:
-        CheckpointError: What the run remembers are no codes of these pictures.
+    def __init__(self, generator: Generator, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.architecture = generator.architecture
+        self._parts = nn.ModuleDict({name: generator.layers()[name] for name in layers})
+        self._steps = {name: generator.steps()[name] for name in layers}
+
+    def layers(self) -> Layers:
+        """Return the layers of the head."""
+        return dict(self._parts.items())
+
+    def steps(self) -> Steps:
+        """Return the generator's first steps."""
+        return self._steps
+
+    def forward(self, latents: Latents) -> Tensor:
+        """Map latents (b, z) to codes (b, ...)."""
+        return in_turn(self._steps, latents)
+
+
+class _CodeCritic(Discriminator):
+    """Four linear layers with ReLU between them: from codes to scores."""
+
+    def __init__(self, code_size: int, architecture: Architecture, rng: torch.Generator) -> None:
+        super().__init__()
+        self.architecture = architecture
+        sizes = [code_size, *_CRITIC_WIDTHS, 1]
+        self.linears = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
+        for linear in self.linears:
+            assert isinstance(linear, nn.Linear)
+            start_by_fan_in(linear, rng)
+
+    def layers(self) -> Layers:
+        return {f"layer{i}": linear for i, linear in enumerate(self.linears, start=1)}
+
+    def forward(self, images: Tensor) -> Logits:
+        *hidden, last = self.linears
+        features = images.flatten(start_dim=1)
+        for linear in hidden:
+            features = torch.relu(linear(features))
+        return last(features).flatten()
+
+
+class Decoder:
+    """The last layers of a generator, shared with it: from codes to pictures."""
+
+    def __init__(self, generator: Generator, layers: Sequence[str]) -> None:
+        self._steps = {name: generator.steps()[name] for name in layers}
+
+    def __call__(self, codes: Tensor) -> Images:
+        """Map codes (b, ...) to images (b, c, h, w)."""
+        return in_turn(self._steps, codes)
+
+
+def head_and_decoder(actions: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Return the names of the layers before the frozen ones at the end, and of those."""
+    names = list(actions)
+    border = max((n for n, name in enumerate(names, 1) if actions[name] != "freeze"), default=0)
+    return names[:border], names[border:]
+
+
+class CodeEncoder(nn.Module):
+    """The discriminator's layers up to the code's shape, or all but the score, and one of its own.
+
+    Codes behind a ReLU are never negative, and a critic would know encoded ones by that alone; so
+    ``encode`` keeps to the range of the source's codes.
     """
+
+    def __init__(
+        self, discriminator: Discriminator, images: Images, codes: Tensor, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        self._discriminator = copy.deepcopy(discriminator).requires_grad_(True)
+        steps, shapes = self._discriminator.feature_steps(), list[torch.Size]()
+        with torch.no_grad():
+            for step in steps.values():
+                images = step(images)
+                shapes.append(images.shape[1:])
+        code = codes.shape[1:]
+        used = len(shapes) - shapes[::-1].index(code) if code in shapes else len(shapes)
+        self._steps = dict(list(steps.items())[:used])
+        features = shapes[used - 1]  # a convolution to codes, where both are maps alike
+        if features == code and len(code) == 3:
+            self.last = nn.Conv2d(code[0], code[0], 3, padding=1)
+        else:
+            linear = nn.Linear(features.numel(), code.numel())
+            self.last = nn.Sequential(nn.Flatten(), linear, nn.Unflatten(1, code))
+        start_weights(self.last, rng)
+        self.last.to(codes.device)
+        self._least, self._most = float(codes.min()), float(codes.max())
+
+    def forward(self, images: Images) -> Tensor:
+        """Map images (b, c, h, w) to codes (b, ...), which may lie outside the decoder's range."""
+        return self.last(in_turn(self._steps, images))
+
+    def encode(self, images: Images) -> Tensor:
+        """Map images (b, c, h, w) to codes (b, ...) within the range of the source's."""
+        return self.within_range(self(images))
+
+    def within_range(self, codes: Tensor) -> Tensor:
+        """Return the nearest codes within the range of the source's."""
+        return codes.clamp(self._least, self._most)
+
+
+@dataclass(frozen=True, slots=True)
+class CodedSource:
+    """The source in two parts, in evaluation mode and without gradients of its own."""
+
+    head: Head
+    decoder: Decoder
+    device: torch.device
+
+    @torch.no_grad()
+    def sample(self, count: int, rng: torch.Generator) -> tuple[Tensor, Images]:
+        """Return codes of fresh latents and the images that they stand for."""
+        size = self.head.architecture.latent_size
+        codes = self.head(draw_latents(count, size, rng, self.device))
+        return codes, self.decoder(codes)
+
+
+def train_encoder(
+    source: CodedSource,
+    discriminator: Discriminator,
+    settings: CodeSettings,
+    *,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> CodeEncoder:
+    """Return an encoder in evaluation mode, trained on the source's own samples.
+
+    It minimises the share of the variance that it leaves unexplained, of the codes and of the
+    pictures that the decoder makes of them; a share has no unit, so both count alike.
+    """
+    randomness = Randomness(seed)
+    codes, images = source.sample(batch_size, randomness.generator("range of the codes"))
+    rng = randomness.generator("encoder weights")
+    encoder = CodeEncoder(discriminator, images, codes, rng).train()
+    optimizer = torch.optim.Adam(encoder.parameters(), settings.encoder_learning_rate)
+    for turn in range(settings.encoder_iterations):
+        left = 1.0 - turn / settings.encoder_iterations
+        optimizer.param_groups[0]["lr"] = settings.encoder_learning_rate * left
+        codes, images = source.sample(batch_size, randomness.generator("encoder latents", turn))
+        found = encoder(images)
+        drawn = source.decoder(encoder.within_range(found))
+        loss = unexplained(found, codes) + unexplained(drawn, images)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        progress(turn + 1, settings.encoder_iterations)
+    return encoder.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def unexplained_pictures(source: CodedSource, codes: Tensor, images: Images) -> float:
+    """Return the share of the variance of ``images`` that their decoded ``codes`` lack."""
+    chunks = [source.decoder(chunk.to(source.device)).cpu() for chunk in codes.split(_CHUNK)]
+    return float(unexplained(torch.cat(chunks), images.cpu()))
+
+
+def unexplained(found: Tensor, truth: Tensor) -> Scalar:
+    """Return the mean squared error over the variance of ``truth``; 1: as bad as the mean."""
+    spread = (truth - truth.mean(dim=0)).square().mean()
+    return (found - truth).square().mean() / spread.clamp(min=1e-8)
+
+
+def _codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
-    codes = _remembered(prepared)
+    codes = prepared.procedure_cache.get("codes")
+    if codes is None or len(codes) != len(prepared.images.pictures):
+        raise CheckpointError(
+            "procedure.safetensors of the run folder, which holds the codes of its pictures, is "
+            "missing or of another run; put it back, or start a new run"
+        )
     head = Head(pair.generator, head_and_decoder(prepared.plan.decisions["generator"])[0])
     rng = Randomness(experiment.seed).generator("code critic")
-    critic = CodeCritic(codes[0].numel(), pair.architecture, rng)
+    critic = _CodeCritic(codes[0].numel(), pair.architecture, rng)
     hardware.place(critic)
     processes.share(critic)
     settings = experiment.optimization
@@ -70,12 +256,11 @@ def build_codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
         regularizers=regularizers_of(prepared),
     )
     layers = [TrainableLayer("critic", "fine_tune", list(critic.parameters()))]
+    rate = settings.discriminator_learning_rate or 0.0
     critic_update = Update(
         name="critic",
         parameters=layers[0].parameters,
-        optimizer=make_optimizer(
-            layers, settings.discriminator_learning_rate or 0.0, prepared, settings
-        ),
+        optimizer=make_optimizer(layers, rate, prepared, settings),
         losses=loss.discriminator_terms,
         repeats=settings.critic_steps or 1,
         late=late_layers(prepared),
@@ -87,14 +272,7 @@ def build_codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
     )
 
 
-def check_codes(prepared: ProcedureInputs) -> None:
-    """Refuse what would mean nothing where no picture is drawn or scored.
-
-    Raises:
-        PlanError: The plan trains the discriminator or leaves no decoder.
-        SettingsError: An augmentation, a weight clip, statistics of the batch, a regularizer of the
-            discriminator, or no source.
-    """
+def _check(prepared: ProcedureInputs) -> None:
     experiment, plan = prepared.experiment, prepared.plan
     names = head_and_decoder(plan.decisions["generator"])[1]
     if plan.trainable["discriminator"] or not names:
@@ -104,48 +282,47 @@ def check_codes(prepared: ProcedureInputs) -> None:
             "'D(*,0,0) G(*,0,2)'"
         )
     decoder = [(name, prepared.pair.generator.layers()[name]) for name in names]
+    by_scores = is_regularized(experiment.regularizers, by_scores=True)
+    follows = layers_on_batch_statistics(decoder)
+    clip = experiment.optimization.weight_clip
     reasons = {
         "pictures are encoded once, so --augment must be none": experiment.augment != "none",
-        "its critic's weights are not clipped; take --objective wgan_gp": bool(
-            experiment.optimization.weight_clip
-        ),
-        "a regularizer needs the discriminator's scores": is_regularized(
-            experiment.regularizers, by_scores=True
-        ),
+        "its critic's weights are not clipped; take --objective wgan_gp": clip,
+        "a regularizer needs the discriminator's scores": by_scores,
         "by_importance probes on pictures": "by_importance" in plan.decisions["generator"].values(),
-        "a decoder cannot follow the batch; take --frozen-statistics source": bool(
-            layers_on_batch_statistics(decoder)
-        ),
+        "a decoder cannot follow the batch; take --frozen-statistics source": follows,
     }
     problems = [reason for reason, found in reasons.items() if found]
     if problems:
         raise SettingsError(f"training on codes: {'; '.join(problems)}")
 
 
-def remember_codes(
+def _remember(
     prepared: ProcedureInputs, source: NetworkPair, progress: Progress
 ) -> dict[str, Tensor]:
     """Return the codes of the pictures, how good they are, and the seconds that it took."""
     begin = time.perf_counter()
     experiment, device = prepared.experiment, prepared.hardware.device
-    coded = _coded(source, prepared)
-
-    def trained(done: int, total: int) -> None:
-        progress("training the encoder", done, total)
-
+    head, decoder = head_and_decoder(prepared.plan.decisions["generator"])
+    for _, network in source.items():
+        prepared.hardware.place(network)
+    evaluation_mode(source.generator)
+    source.generator.requires_grad_(False)
+    coded = CodedSource(Head(source.generator, head), Decoder(source.generator, decoder), device)
     encoder = train_encoder(
         coded,
         source.discriminator,
         experiment.codes,
         batch_size=experiment.training.batch,
         seed=experiment.seed,
-        progress=trained,
+        progress=partial(progress, "training the encoder"),
     )
     _, own = coded.sample(_TESTED, Randomness(experiment.seed).generator("encoder test"))
-    with torch.no_grad():
-        own_codes = torch.cat([encoder.encode(images) for images in own.split(64)])
     pictures = prepared.images.pictures
-    codes = codes_of(encoder, pictures, device)
+    with torch.no_grad():
+        own_codes = torch.cat([encoder.encode(images) for images in own.split(_CHUNK)])
+        chunks = (to_images(chunk.to(device)) for chunk in pictures.split(_CHUNK))
+        codes = torch.cat([encoder.encode(images).cpu() for images in chunks])
     return {
         "codes": codes,
         "unexplained_source": torch.tensor(unexplained_pictures(coded, own_codes, own)),
@@ -154,8 +331,7 @@ def remember_codes(
     }
 
 
-def remarks_on_codes(cache: Mapping[str, Tensor]) -> list[str]:
-    """Say how well pictures survive encoding and decoding, and warn where they do not."""
+def _remarks(cache: Mapping[str, Tensor]) -> list[str]:
     source, target = float(cache["unexplained_source"]), float(cache["unexplained_target"])
     found = [
         f"encoded and decoded again, the source's own samples lose {source:.0%} of their variance, "
@@ -172,35 +348,11 @@ def remarks_on_codes(cache: Mapping[str, Tensor]) -> list[str]:
 
 PROCEDURES.register("codes")(
     Procedure(
-        build_codes,
+        _codes,
         "the first generator layers and a small critic train on codes; the last layers decode",
         trained=frozenset({"generator"}),
-        check=check_codes,
-        remember=remember_codes,
-        remarks=remarks_on_codes,
+        check=_check,
+        remember=_remember,
+        remarks=_remarks,
     )
 )
-
-
-def _coded(source: NetworkPair, prepared: ProcedureInputs) -> CodedSource:
-    """Return the two parts of the untouched source, in evaluation mode."""
-    head, decoder = head_and_decoder(prepared.plan.decisions["generator"])
-    for _, network in source.items():
-        prepared.hardware.place(network)
-    evaluation_mode(source.generator)
-    source.generator.requires_grad_(False)
-    return CodedSource(
-        Head(source.generator, head),
-        Decoder(source.generator, decoder),
-        prepared.hardware.device,
-    )
-
-
-def _remembered(prepared: ProcedureInputs) -> Tensor:
-    codes = prepared.procedure_cache.get("codes")
-    if codes is None or len(codes) != len(prepared.images.pictures):
-        raise CheckpointError(
-            "procedure.safetensors of the run folder, which holds the codes of its pictures, is "
-            "missing or of another run; put it back, or start a new run"
-        )
-    return codes

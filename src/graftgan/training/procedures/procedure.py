@@ -1,20 +1,95 @@
-"""What every way of training builds, and what they share."""
+# ruff: noqa: D102 - the properties of protocols are what their names say
+"""What every way of training reads of a run, what it builds, and what all share."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from graftgan.core.network_types import Generator, NetworkPair, class_weights
-from graftgan.core.progress import Progress
+from graftgan.core.errors import Progress
+from graftgan.core.network_types import (
+    ClassWeights,
+    Generator,
+    Images,
+    NetworkPair,
+    PictureBytes,
+    class_weights,
+    to_images,
+)
 from graftgan.core.registry import Registry
-from graftgan.core.tensors import ClassWeights, Images, PictureBytes, to_images
-from graftgan.pictures import EndlessSampler
-from graftgan.training import Processes, Update
+from graftgan.pictures import DataSettings, EndlessSampler, ImageSet
+from graftgan.training import (
+    CodeSettings,
+    Hardware,
+    Processes,
+    ReconstructionSettings,
+    StepContext,
+    Terms,
+    TrainingSettings,
+    Update,
+    VAESettings,
+)
+from graftgan.training.augment import AugmentationSettings
 from graftgan.training.objectives import OptimizationSettings
-from graftgan.training.procedures.contract import ProcedureInputs, ProcedureSettings
-from graftgan.transfer import ACTIONS, TrainableLayer, is_regularized
+from graftgan.transfer import (
+    ACTIONS,
+    AppliedPlan,
+    RegularizerSettings,
+    TrainableLayer,
+    TransferSettings,
+)
+
+
+class ProcedureSettings(Protocol):
+    """What procedures read of an experiment, which has every default written out."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def augment(self) -> str: ...
+    @property
+    def resolved_objective(self) -> str: ...
+    @property
+    def mapper(self) -> str: ...
+    @property
+    def data(self) -> DataSettings: ...
+    @property
+    def optimization(self) -> OptimizationSettings: ...
+    @property
+    def transfer(self) -> TransferSettings: ...
+    @property
+    def regularizers(self) -> RegularizerSettings: ...
+    @property
+    def augmentation(self) -> AugmentationSettings: ...
+    @property
+    def reconstruction(self) -> ReconstructionSettings: ...
+    @property
+    def codes(self) -> CodeSettings: ...
+    @property
+    def vae(self) -> VAESettings: ...
+    @property
+    def training(self) -> TrainingSettings: ...
+
+
+class ProcedureInputs(Protocol):
+    """What procedures read of an experiment whose every part is there and fits."""
+
+    @property
+    def experiment(self) -> ProcedureSettings: ...
+    @property
+    def pair(self) -> NetworkPair: ...
+    @property
+    def plan(self) -> AppliedPlan: ...
+    @property
+    def images(self) -> ImageSet: ...
+    @property
+    def hardware(self) -> Hardware: ...
+    @property
+    def regularizer_state(self) -> Mapping[str, Tensor]: ...
+    @property
+    def procedure_cache(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +101,7 @@ class Parts:
         extra_modules: What trains along and is neither generator nor discriminator, by name;
             saved in every checkpoint.
         settled: Buffers of the generator that are no weights: its average takes them as they are.
-        reconstruction_grid: Draws from a generator the training pictures beside their
-            reconstructions; None: it has none.
+        reconstruction_grid: As in :class:`Training`.
         seconds: What was spent before the run on what it needs; it counts as time of the run.
     """
 
@@ -36,15 +110,6 @@ class Parts:
     settled: Sequence[Tensor] = ()
     reconstruction_grid: Callable[[Generator], PictureBytes] | None = None
     seconds: float = 0.0
-
-
-def _accept(prepared: ProcedureInputs) -> None:
-    del prepared
-
-
-def _silent(cache: Mapping[str, Tensor]) -> list[str]:
-    del cache
-    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +121,7 @@ class Procedure:
         summary: One line for tables and help.
         takes_classes: Whether it can train a pair that tells classes apart.
         keeps_source: Whether it draws at iteration 0 what the source draws.
-        trained: The networks it trains: a plan must leave something to train in these, and nothing
-            in others.
+        trained: The networks of which a plan must leave something to train, and nothing of others.
         check: Raises a GraftganError where settings or plan do not fit it.
         remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
             disk, so that a resume finds exactly that; None: it needs nothing.
@@ -70,34 +134,20 @@ class Procedure:
     takes_classes: bool = False
     keeps_source: bool = True
     trained: frozenset[str] = frozenset({"discriminator", "generator"})
-    check: Callable[[ProcedureInputs], None] = _accept
+    check: Callable[[ProcedureInputs], None] = lambda prepared: None
     remember: Callable[[ProcedureInputs, NetworkPair, Progress], dict[str, Tensor]] | None = None
-    remarks: Callable[[Mapping[str, Tensor]], list[str]] = _silent
+    remarks: Callable[[Mapping[str, Tensor]], list[str]] = lambda cache: []
     fresh_plan: str | None = None
 
 
 PROCEDURES: Registry[Procedure] = Registry("procedure")
 
 
-def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
-    """Return what an experiment asks for that means nothing without a discriminator's loss."""
-    asked = {
-        "regularizers hold networks in adversarial training": is_regularized(
-            experiment.regularizers
-        ),
-        f"augment '{experiment.augment}' changes what a discriminator sees": (
-            experiment.augment != "none"
-        ),
-        "r1_gamma is a penalty on the discriminator": (experiment.optimization.r1_gamma or 0) > 0,
-    }
-    return [f"{what}; leave it out" for what, present in asked.items() if present]
-
-
 def update_of(
     role: str,
     prepared: ProcedureInputs,
     *,
-    losses: Callable[..., dict[str, torch.Tensor]],
+    losses: Callable[[StepContext], Terms],
     optimization: OptimizationSettings | None = None,
     repeats: int = 1,
     before: Callable[[], None] = lambda: None,
@@ -105,14 +155,8 @@ def update_of(
 ) -> Update:
     """Return the update of the network ``role``, with what its plan lets train.
 
-    Args:
-        role: ``discriminator`` or ``generator``.
-        prepared: What the run consists of.
-        losses: The terms of the loss.
-        optimization: Settings of the optimizer; None: those of the experiment.
-        repeats: Turns in an iteration.
-        before: Called before a step.
-        after: Called after a step.
+    ``optimization`` are settings of the optimizer; None: those of the experiment. The others are as
+    in :class:`Update`.
     """
     layers = prepared.plan.trainable[role]
     transfer = prepared.experiment.transfer
@@ -127,9 +171,7 @@ def update_of(
         before=before,
         after=after,
         starts=[
-            transfer.start_of(role, layer.layer, layer.action)
-            for layer in layers
-            for _ in layer.parameters
+            transfer.start_of(role, la.layer, la.action) for la in layers for _ in la.parameters
         ],
         late=late_layers(prepared),
     )
@@ -188,8 +230,8 @@ def numbered_batches(
 
     def batch(turn: int) -> tuple[Tensor, Images]:
         places, rows = chosen(turn)
-        images = to_images(rows)
-        return places, images.contiguous(memory_format=prepared.hardware.memory_format)
+        layout = prepared.hardware.memory_format
+        return places, to_images(rows).contiguous(memory_format=layout)
 
     return batch
 

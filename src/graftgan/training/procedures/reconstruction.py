@@ -1,214 +1,323 @@
-"""Reconstruction: every picture has a latent, and is to come out of the generator.
+"""Training without a discriminator's loss: pictures are to come out of the generator.
 
-The discriminator is neither asked nor changed.
+In ``reconstruction`` every picture has a latent of its own. In ``vae`` an encoder beside the
+generator makes a variational auto-encoder; what is left at the end is a generator that draws from
+N(0, I), which an adversarial run can begin with.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.network_types import Generator, draw_latents
+from graftgan.core.network_types import (
+    Architecture,
+    Generator,
+    Images,
+    Latents,
+    PictureBytes,
+    Scalar,
+    draw_latents,
+    in_turn,
+    to_images,
+)
 from graftgan.core.randomness import Randomness
-from graftgan.core.tensors import Images, Latents, PictureBytes, Scalar
-from graftgan.metrics import PerceptualDistance, perceptual_distance
-from graftgan.networks.mapper import AffineMap, MappedGenerator
+from graftgan.metrics.perceptual import perceptual_distance
+from graftgan.networks.backbone import AffineMap, MappedGenerator, build_pair
+from graftgan.networks.blocks import start_by_fan_in
 from graftgan.networks.sampling import generate
 from graftgan.reports import pairs_in_rows
-from graftgan.training import Hardware, Processes, StepContext, Terms
-from graftgan.training.objectives import (
-    ReconstructionSettings,
-    gaussian_of,
-    laplacian_distance,
-    neighbour_distance,
-    pixel_distance,
-    within_ball,
-)
-from graftgan.training.procedures.contract import ProcedureInputs
+from graftgan.training import Processes, StepContext, Terms
+from graftgan.training.objectives import OptimizationSettings
 from graftgan.training.procedures.procedure import (
     PROCEDURES,
     Parts,
     Procedure,
-    meaningless_alone,
+    ProcedureInputs,
+    ProcedureSettings,
     numbered_batches,
+    real_batches,
     update_of,
 )
-from graftgan.transfer import modulations_in
+from graftgan.transfer import is_regularized, modulations_in
 
-_PIXELS = {"l1": pixel_distance, "laplacian": laplacian_distance}
+_SMALLEST = 8  # pixels: where the pyramid of differences ends
 _DRAWS = 10  # from N(0, I) for each latent of a batch
 _GRID = 32  # pictures on a grid of reconstructions
 
 
-class PictureLatents(nn.Module):
-    """A latent for each picture, in the pictures' order."""
+def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
+    """Return what an experiment asks for that means nothing without a discriminator's loss."""
+    regularized, changed = is_regularized(experiment.regularizers), experiment.augment != "none"
+    asked = {
+        "regularizers hold networks in adversarial training": regularized,
+        f"augment '{experiment.augment}' changes what a discriminator sees": changed,
+        "r1_gamma is a penalty on the discriminator": (experiment.optimization.r1_gamma or 0) > 0,
+    }
+    return [f"{what}; leave it out" for what, present in asked.items() if present]
 
-    def __init__(self, start: Latents) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(start)
 
-    def forward(self, places: torch.Tensor) -> Latents:
-        """Return the latents (b, z) of the pictures at ``places`` (b,)."""
-        return self.weight[places]
+def neighbour_distance(latents: Latents, draws: Latents) -> Scalar:
+    """Return how far two sets of latents lie apart: squared distances to nearest neighbours.
 
-
-@dataclass(frozen=True, slots=True)
-class ReconstructionLoss:
-    """The loss of the generator and of the latents.
-
-    Attributes:
-        generator: It takes the latents themselves: the one behind the mapper.
-        latents: Of the pictures.
-        batch: Returns places and images of the pictures of the n-th turn.
-        perceptual: The distance between feature maps; None: none.
-        modulations: Learnt scales with the value 1.0 they start at, learnt shifts with 0.0.
-        settings: What the terms weigh.
-        hardware: Device and number format.
+    Source: what Noguchi and Harada's code (arXiv:1904.01774) calls EMD: the mean over ``draws`` of
+    the nearest of ``latents``, plus the mean over ``latents`` of the nearest of ``draws``.
     """
+    squares = latents.square().sum(1)[:, None] + draws.square().sum(1) - 2 * latents @ draws.T
+    return squares.amin(0).mean() + squares.amin(1).mean()
 
-    generator: nn.Module
-    latents: PictureLatents
-    batch: Callable[[int], tuple[torch.Tensor, Images]]
-    perceptual: PerceptualDistance | None
-    modulations: Sequence[tuple[nn.Parameter, float]]
-    settings: ReconstructionSettings
-    hardware: Hardware
+
+def laplacian_distance(generated: Images, real: Images) -> Scalar:
+    """Return the mean absolute difference on each level of a Laplacian pyramid, summed.
+
+    Source: Lap1 of GLO (Bojanowski et al. 2018, arXiv:1707.05776; Ling and Okada 2006). Its weights
+    of 4^j on sums over level j are equal weights on means.
+    """
+    rest = generated - real  # a pyramid is linear: that of the difference will do
+    total, channels = rest.new_zeros(()), rest.shape[1]
+    taps = rest.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16  # Burt and Adelson's
+    kernel = torch.outer(taps, taps).expand(channels, 1, 5, 5)
+    while rest.shape[-1] > _SMALLEST:
+        padded = F.pad(rest, (2, 2, 2, 2), mode="reflect")
+        blurred = F.conv2d(padded, kernel, stride=2, groups=channels)
+        enlarged = F.interpolate(blurred, size=rest.shape[-2:], mode="bilinear")
+        total = total + (rest - enlarged).abs().mean()
+        rest = blurred
+    return total + rest.abs().mean()
+
+
+def kl_to_standard_normal(mean: Latents, log_variance: Latents) -> Scalar:
+    """Return KL(N(mean, variance) | N(0, I)) in nats, a mean over the batch (b, z).
+
+    Source: Kingma and Welling 2014, appendix B (arXiv:1312.6114).
+    """
+    each = mean.square() + log_variance.exp() - 1.0 - log_variance
+    return 0.5 * each.sum(dim=1).mean()
+
+
+def within_ball(latents: Latents, radius: float) -> Latents:
+    """Return ``latents`` (n, z) with those outside the ball of ``radius`` put on its surface."""
+    return latents * (radius / latents.norm(dim=1, keepdim=True)).clamp(max=1.0)
+
+
+def gaussian_of(latents: Latents) -> tuple[Tensor, Tensor]:
+    """Return mean (z,) and factor (z, z) of a Gaussian fitted to ``latents`` (n, z).
+
+    The factor is that of Cholesky, which follows slow latents slowly: an eigenbasis would jump, and
+    with it the samples from latents that stay the same. Its small ridge lets it exist for fewer
+    pictures than dimensions.
+    """
+    exact = latents.detach().to("cpu", torch.float64)  # not every device knows float64
+    mean = exact.mean(0)
+    centred = exact - mean
+    covariance = centred.T @ centred / len(exact)
+    ridge = 1e-6 * (covariance.diagonal().mean() + 1e-6)
+    factor = torch.linalg.cholesky(covariance + ridge * torch.eye(len(mean)))
+    return mean.to(latents), factor.to(latents)
+
+
+PIXEL_DISTANCES: dict[str, Callable[[Images, Images], Scalar]] = {
+    "l1": F.l1_loss,
+    "laplacian": laplacian_distance,
+}
+
+
+def _refuse(procedure: str, problems: Sequence[str]) -> None:
+    if problems:
+        raise SettingsError(f"the procedure {procedure}: {'; '.join(problems)}")
+
+
+class _Reconstruction:
+    """The generator with a latent for each picture, in the pictures' order; they train together."""
+
+    def __init__(self, prepared: ProcedureInputs, processes: Processes) -> None:
+        experiment, hardware = prepared.experiment, prepared.hardware
+        settings, generator = experiment.reconstruction, prepared.pair.generator
+        assert isinstance(generator, MappedGenerator)  # the settings were checked
+        assert isinstance(generator.mapper, AffineMap)
+        pictures, size = prepared.images.pictures, prepared.pair.architecture.latent_size
+        if experiment.augmentation.flip:  # a mirrored picture is another one, with its own latent
+            pictures = torch.cat([pictures, pictures.flip(3)])
+        start = torch.zeros(len(pictures), size)
+        if settings.latent_radius:
+            rng = Randomness(experiment.seed).generator("latents of the pictures")
+            start = within_ball(draw_latents(len(pictures), size, rng), settings.latent_radius)
+        self.latents = nn.ParameterDict({"weight": nn.Parameter(start)})
+        hardware.place(self.latents)
+        processes.share(self.latents)
+        self.weight = self.latents["weight"]
+        self.settings, self.hardware, self.pictures = settings, hardware, pictures
+        self.generator, self.mapper = generator.inner, generator.mapper
+        self.batch = numbered_batches(pictures, prepared, processes)
+        self.perceptual = None
+        if settings.perceptual_weight:
+            self.perceptual = perceptual_distance(settings.perceptual_network, hardware.device)
+        self.modulations = [(p, at) for p, at in modulations_in(generator) if p.requires_grad]
+        self.update = update_of("generator", prepared, losses=self.terms)
+        group = {"params": [self.weight], "lr": settings.latent_rate}
+        self.update.optimizer.add_param_group(group)
+        self.follow()
+
+    def parts(self) -> Parts:
+        together = replace(
+            self.update,
+            parameters=[*self.update.parameters, self.weight],
+            starts=[*self.update.starts, 0.0],
+            after=self.follow,
+            rate_at=self.settings.rate_at,
+        )
+        return Parts(
+            [together],
+            extra_modules={"latents": self.latents},
+            settled=(self.mapper.mean, self.mapper.factor),
+            reconstruction_grid=self.grid,
+        )
 
     def terms(self, context: StepContext) -> Terms:
-        """Return the terms of the loss on one batch."""
         settings = self.settings
         places, real = self.batch(context.turn)
-        latents = self.latents(places)
-        noise = self._draws(len(latents), context, "noise")
+        latents = self.weight[places]
+        noise = self.draws(len(latents), context, "noise")
         with self.hardware.autocast():
             generated = self.generator(latents + settings.latent_noise * noise).float()
-            terms = {"pixels": _PIXELS[settings.pixel_distance](generated, real)}
+            terms = {"pixels": PIXEL_DISTANCES[settings.pixel_distance](generated, real)}
             if self.perceptual is not None:
                 share = self.perceptual(generated, real)
                 terms["features"] = settings.perceptual_weight * share
         if settings.latent_prior_weight:
-            draws = self._draws(_DRAWS * len(latents), context, "prior")
+            draws = self.draws(_DRAWS * len(latents), context, "prior")
             distance = neighbour_distance(latents, draws)
             terms["latent_prior"] = settings.latent_prior_weight * distance
         if settings.modulation_prior_weight and self.modulations:
-            terms["modulation_prior"] = settings.modulation_prior_weight * self._modulated()
+            moved = [(p - start).square().mean() for p, start in self.modulations]
+            terms["modulation_prior"] = settings.modulation_prior_weight * torch.stack(moved).sum()
         return terms
 
-    def _draws(self, count: int, context: StepContext, stream: str) -> Latents:
-        size = self.latents.weight.shape[1]
-        return draw_latents(count, size, context.generator(stream), self.hardware.device)
-
-    def _modulated(self) -> Scalar:
-        """Return how far the modulations are from none: mean squares, summed over the layers."""
-        return torch.stack([(p - start).square().mean() for p, start in self.modulations]).sum()
-
-
-def build_reconstruction(prepared: ProcedureInputs, processes: Processes) -> Parts:
-    """Return the generator with the latents of the pictures, which train together.
-
-    Raises:
-        ScoreError: The weights of the perceptual network are missing or of another network.
-        SettingsError: There is no such perceptual network.
-    """
-    experiment, hardware = prepared.experiment, prepared.hardware
-    settings, generator = experiment.reconstruction, prepared.pair.generator
-    assert isinstance(generator, MappedGenerator)  # `check_reconstruction` was asked first
-    mapper = generator.mapper
-    assert isinstance(mapper, AffineMap)
-    pictures = prepared.images.pictures
-    if experiment.augmentation.flip:  # a mirrored picture is another one, with its own latent
-        pictures = torch.cat([pictures, pictures.flip(3)])
-    latents = PictureLatents(_start(len(pictures), prepared))
-    hardware.place(latents)
-    processes.share(latents)
-    perceptual = None
-    if settings.perceptual_weight:
-        perceptual = perceptual_distance(settings.perceptual_network, hardware.device)
-    loss = ReconstructionLoss(
-        generator=generator.inner,
-        latents=latents,
-        batch=numbered_batches(pictures, prepared, processes),
-        perceptual=perceptual,
-        modulations=[(p, start) for p, start in modulations_in(generator) if p.requires_grad],
-        settings=settings,
-        hardware=hardware,
-    )
-    update = update_of("generator", prepared, losses=loss.terms)
-    update.optimizer.add_param_group({"params": [latents.weight], "lr": settings.latent_rate})
+    def draws(self, count: int, context: StepContext, stream: str) -> Latents:
+        rng, size = context.generator(stream), self.weight.shape[1]
+        return draw_latents(count, size, rng, self.hardware.device)
 
     @torch.no_grad()
-    def follow() -> None:
-        if settings.latent_radius:
-            latents.weight.copy_(within_ball(latents.weight, settings.latent_radius))
-        _sample_near(latents.weight, mapper, settings.sampled_spread)
+    def follow(self) -> None:
+        """Keep latents in their ball, and sample from N(0, spread^2 I) or a Gaussian near them."""
+        if self.settings.latent_radius:
+            self.weight.copy_(within_ball(self.weight, self.settings.latent_radius))
+        if spread := self.settings.sampled_spread:
+            mean, factor = (
+                torch.zeros_like(self.mapper.mean),
+                spread * torch.eye(self.weight.shape[1]),
+            )
+        else:
+            mean, factor = gaussian_of(self.weight)
+        self.mapper.mean.copy_(mean)
+        self.mapper.factor.copy_(factor)
 
-    follow()
-    together = replace(
-        update,
-        parameters=[*update.parameters, latents.weight],
-        starts=[*update.starts, 0.0],
-        after=follow,
-        rate_at=settings.rate_at,
-    )
-    return Parts(
-        [together],
-        extra_modules={"latents": latents},
-        settled=(mapper.mean, mapper.factor),
-        reconstruction_grid=lambda drawn: latent_reconstructions(drawn, latents, pictures),
-    )
+    def grid(self, generator: Generator) -> PictureBytes:
+        assert isinstance(generator, MappedGenerator)
+        shown = self.pictures[:_GRID]
+        return pairs_in_rows(shown, generate(generator.inner, self.weight.detach()[: len(shown)]))
 
 
-def check_reconstruction(prepared: ProcedureInputs) -> None:
-    """Check that every setting means something without a discriminator's loss.
-
-    Raises:
-        SettingsError: Lists what does not.
-    """
-    experiment = prepared.experiment
-    problems = meaningless_alone(experiment)
-    if experiment.mapper != "affine":
+def _check_reconstruction(prepared: ProcedureInputs) -> None:
+    problems = meaningless_alone(prepared.experiment)
+    if prepared.experiment.mapper != "affine":
         problems.append("what it samples is decided by network.mapper = 'affine'; set it")
-    if problems:
-        raise SettingsError(f"the procedure reconstruction: {'; '.join(problems)}")
+    _refuse("reconstruction", problems)
 
 
 PROCEDURES.register("reconstruction")(
     Procedure(
-        build_reconstruction,
+        lambda prepared, processes: _Reconstruction(prepared, processes).parts(),
         "the generator learns each picture from a latent of its own; no discriminator",
         keeps_source=False,  # it draws near the latents of the pictures from the first
         trained=frozenset({"generator"}),
-        check=check_reconstruction,
+        check=_check_reconstruction,
     )
 )
 
 
-def latent_reconstructions(
-    generator: Generator, latents: PictureLatents, pictures: PictureBytes
-) -> PictureBytes:
-    """Return the first pictures, eight in a row, each row above that of its reconstructions."""
-    assert isinstance(generator, MappedGenerator)
-    count = min(_GRID, len(pictures))
-    drawn = generate(generator.inner, latents.weight.detach()[:count])
-    return pairs_in_rows(pictures[:count], drawn)
+class _VAEEncoder(nn.Module):
+    """The discriminator's layers but for the score, and a linear layer to mean and log variance."""
+
+    def __init__(self, architecture: Architecture, rng: torch.Generator) -> None:
+        super().__init__()
+        mirrored = build_pair(architecture, rng).discriminator
+        self._steps = mirrored.feature_steps()
+        self.blocks = nn.ModuleDict({name: mirrored.layers()[name] for name in self._steps})
+        side, channels = architecture.resolution, architecture.channels
+        with torch.no_grad():
+            features = in_turn(self._steps, torch.zeros(2, channels, side, side)).flatten(1)
+        self.head = nn.Linear(features.shape[1], 2 * architecture.latent_size)
+        start_by_fan_in(self.head, rng, gain=1.0)
+
+    def forward(self, images: Images) -> tuple[Latents, Latents]:
+        """Map images (b, c, h, w) to means and log variances (b, z)."""
+        mean, log_variance = self.head(in_turn(self._steps, images).flatten(1)).chunk(2, dim=1)
+        return mean, log_variance
 
 
-def _start(count: int, prepared: ProcedureInputs) -> Latents:
-    size = prepared.pair.architecture.latent_size
-    radius = prepared.experiment.reconstruction.latent_radius
-    if not radius:
-        return torch.zeros(count, size)
-    rng = Randomness(prepared.experiment.seed).generator("latents of the pictures")
-    return within_ball(draw_latents(count, size, rng), radius)
+def _vae(prepared: ProcedureInputs, processes: Processes) -> Parts:
+    settings, hardware = prepared.experiment.vae, prepared.hardware
+    rng = Randomness(prepared.experiment.seed).generator("encoder")
+    encoder = _VAEEncoder(prepared.pair.architecture, rng)
+    hardware.place(encoder)
+    processes.share(encoder)
+    real_batch = real_batches(prepared, processes)
+
+    def terms(context: StepContext) -> Terms:
+        """Return the negative evidence bound on one batch, in nats for a picture.
+
+        Source: Kingma and Welling 2014, eq. 7 (arXiv:1312.6114), with a Gaussian of variance 1/2
+        for each pixel, whose negative logarithm is the squared error and a constant, left out.
+        """
+        real = real_batch(context.turn)
+        with hardware.autocast():
+            mean, log_variance = (part.float() for part in encoder(real))
+            noise = context.generator("posterior")
+            draws = draw_latents(len(mean), mean.shape[1], noise, hardware.device)
+            deviation = (0.5 * log_variance).exp()
+            drawn = prepared.pair.generator(mean + deviation * draws).float()
+        squares = (drawn - real).square().flatten(1).sum(dim=1).mean()
+        divergence = kl_to_standard_normal(mean, log_variance)
+        return {"reconstruction": squares, "divergence": settings.kl_weight * divergence}
+
+    @torch.no_grad()
+    def grid(generator: Generator) -> PictureBytes:
+        shown, was_training = prepared.images.pictures[:_GRID], encoder.training
+        device = next(encoder.parameters()).device
+        means, _ = encoder.eval()(to_images(shown.to(device)))
+        encoder.train(was_training)
+        return pairs_in_rows(shown, generate(generator, means.cpu()))
+
+    rate = settings.vae_learning_rate  # an objective's own settings are for its loss
+    update = update_of(
+        "generator",
+        prepared,
+        losses=terms,
+        optimization=OptimizationSettings(
+            optimizer="adam", generator_learning_rate=rate, beta1=0.9, beta2=0.999
+        ),
+        after=lambda: processes.average_buffers(encoder),
+    )
+    weights = list(encoder.parameters())
+    update.optimizer.add_param_group({"params": weights})
+    together = replace(
+        update,
+        parameters=[*update.parameters, *weights],
+        starts=[*update.starts, *(0.0 for _ in weights)],
+    )
+    return Parts([together], extra_modules={"encoder": encoder}, reconstruction_grid=grid)
 
 
-def _sample_near(latents: Latents, mapper: AffineMap, spread: float) -> None:
-    """Let samples come from N(0, spread^2 I), or from a Gaussian fitted to ``latents``."""
-    if spread:
-        mean, factor = torch.zeros_like(mapper.mean), spread * torch.eye(latents.shape[1])
-    else:
-        mean, factor = gaussian_of(latents)
-    mapper.mean.copy_(mean)
-    mapper.factor.copy_(factor)
+PROCEDURES.register("vae")(
+    Procedure(
+        _vae,
+        "the generator is the decoder of a variational auto-encoder; no discriminator",
+        trained=frozenset({"generator"}),
+        check=lambda prepared: _refuse("vae", meaningless_alone(prepared.experiment)),
+        fresh_plan="D[*=freeze] G[*=fine_tune]",
+    )
+)

@@ -1,23 +1,18 @@
 """What a regularizer is, and which weights it can hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from graftgan.core.errors import CheckpointError, SettingsError
-from graftgan.core.network_types import LayeredNetwork, NetworkPair
-from graftgan.core.progress import Progress, silent
+from graftgan.core.errors import CheckpointError, Progress, SettingsError, silent
+from graftgan.core.network_types import Images, LayeredNetwork, NetworkPair, Scalar
 from graftgan.core.registry import Registry
-from graftgan.core.tensors import Images, Scalar
 from graftgan.transfer.actions import ACTIONS
-from graftgan.transfer.apply import AppliedPlan
-
-if TYPE_CHECKING:  # it is made of what is registered here
-    from graftgan.transfer.regularizers.settings import RegularizerSettings
+from graftgan.transfer.plan import AppliedPlan
 
 S = TypeVar("S")
 Role = Literal["discriminator", "generator"]
@@ -55,7 +50,6 @@ class RegularizerSetup(Generic[S]):
         pair: The networks that train, under the plan.
         source: Plain networks of the same architecture: the source's own when a regularizer looks
             what it must remember, of any weights when it is built from what it remembers.
-        seed: Decides the random numbers that a regularizer draws.
         progress: Told how far a measurement is.
     """
 
@@ -95,8 +89,7 @@ REGULARIZERS: Registry[Regularizer[Any]] = Registry("regularizer")
 def remember_source(setup: RegularizerSetup[Any]) -> dict[str, Tensor]:
     """Return what the regularizers that the settings ask for need of the source, on the CPU.
 
-    Raises:
-        SettingsError: A regularizer would hold nothing.
+    Raises SettingsError where one would hold nothing.
     """
     return {
         f"{name}/{key}": tensor.detach().cpu().clone()
@@ -111,22 +104,18 @@ def build_regularizers(
 ) -> list[RegularizerTerm]:
     """Return the terms of the regularizers that the settings ask for.
 
-    Raises:
-        CheckpointError: ``state`` is not what :func:`remember_source` returned for this setup.
+    Raises CheckpointError where :func:`remember_source` returned another state for this setup.
     """
     terms: list[RegularizerTerm] = []
     for name, regularizer in REGULARIZERS.items():
         if regularizer.wanted(setup.settings):
-            own = {
-                key.removeprefix(f"{name}/"): tensor
-                for key, tensor in state.items()
-                if key.startswith(f"{name}/")
-            }
+            under = f"{name}/"
+            own = {k.removeprefix(under): t for k, t in state.items() if k.startswith(under)}
             terms += regularizer.build(setup, own)
     return terms
 
 
-def is_regularized(settings: "RegularizerSettings", *, by_scores: bool = False) -> bool:
+def is_regularized(settings: object, *, by_scores: bool = False) -> bool:
     """Return whether the settings ask for any regularizer, or for one that needs scores."""
     return any(
         regularizer.wanted(settings)
@@ -150,10 +139,8 @@ class HeldTensor:
 def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTensor]:
     """Return, by its name in the plain network, every weight of ``role`` that training moves.
 
-    Layers that start from fresh weights are left out: nothing of the source is in them.
-
-    Raises:
-        SettingsError: There is none.
+    Layers that start from fresh weights are left out: nothing of the source is in them. Raises
+    SettingsError where there is none.
     """
     moving = {
         id(parameter)
@@ -166,8 +153,10 @@ def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTens
     for path, module in network.named_modules():
         if "parametrizations" in path.split("."):
             continue
-        own = [n for n, p in module.named_parameters(recurse=False) if id(p) in moving]
-        for name in [*own, *_modulated(module, moving)]:
+        chains = getattr(module, "parametrizations", {})
+        names = [n for n, p in module.named_parameters(recurse=False) if id(p) in moving]
+        names += [n for n, c in chains.items() if any(id(p) in moving for p in c.parameters())]
+        for name in names:
             found[f"{path}.{name}".lstrip(".")] = HeldTensor(module, name)
     if not found:
         raise SettingsError(
@@ -177,32 +166,18 @@ def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTens
     return found
 
 
-def weights_of(network: LayeredNetwork, names: Mapping[str, object]) -> dict[str, Tensor]:
+def weights_of(network: LayeredNetwork, names: Iterable[str]) -> dict[str, Tensor]:
     """Return the parameters of a plain network that ``names`` lists."""
     parameters = dict(network.named_parameters())
     return {name: parameters[name] for name in names}
 
 
-def squared_distance(
-    held: Mapping[str, HeldTensor],
-    start: RegularizerState,
-    importance: RegularizerState | None = None,
-) -> Scalar:
-    """Return the sum over all weights of importance * (weight - start)^2, in float32."""
-    terms: list[Tensor] = []
-    for name, tensor in held.items():
-        distance = (tensor.value().float() - start[name]).square()
-        terms.append((distance if importance is None else distance * importance[name]).sum())
-    return torch.stack(terms).sum()
-
-
 def laid_out_as(
     held: Mapping[str, HeldTensor], state: RegularizerState, prefix: str
 ) -> dict[str, Tensor]:
-    """Return the remembered tensors under ``prefix`` on the device and in the order of ``held``.
+    """Return the remembered tensors under ``prefix``, on the device and in the order of ``held``.
 
-    Raises:
-        CheckpointError: One is missing or of another shape.
+    Raises CheckpointError where one is missing or of another shape.
     """
     found: dict[str, Tensor] = {}
     for name, tensor in held.items():
@@ -217,10 +192,11 @@ def laid_out_as(
 
 @dataclass(frozen=True, slots=True)
 class HeldWeights:
-    """The weighted squared distance of one network's weights to where they started.
+    """weight * sum of importance * (theta - theta_source)^2 over the weights of one network.
 
-    Attributes:
-        importance: How much each weight counts; None: all alike.
+    The sum runs over single weights that move; a mean for each tensor would let small tensors count
+    more. Of a modulated layer the weight that results is held, not the modulation's own numbers.
+    Without ``importance`` all count alike.
     """
 
     name: str
@@ -235,11 +211,11 @@ class HeldWeights:
         return nullcontext()
 
     def __call__(self, real: Images | None) -> Scalar:
-        """Return the weighted distance."""
+        """Return the weighted squared distance, in float32."""
         del real
-        return self.weight * squared_distance(self.held, self.start, self.importance)
-
-
-def _modulated(module: nn.Module, moving: set[int]) -> list[str]:
-    chains = getattr(module, "parametrizations", {})
-    return [n for n, c in chains.items() if any(id(p) in moving for p in c.parameters())]
+        terms: list[Tensor] = []
+        for name, tensor in self.held.items():
+            distance = (tensor.value().float() - self.start[name]).square()
+            known = self.importance
+            terms.append((distance if known is None else distance * known[name]).sum())
+        return self.weight * torch.stack(terms).sum()

@@ -8,8 +8,9 @@ import torch
 
 from graftgan.core.errors import CheckpointError, SettingsError, UnknownName
 from graftgan.core.network_types import tensors_of
-from graftgan.models.adapters import AdapterBank, open_bank, put_on, with_adapter
-from graftgan.networks.normalisation_statistics import use_batch_statistics
+from graftgan.models.adapters.adapter import put_on
+from graftgan.models.adapters.bank import AdapterBank, open_bank, with_adapter
+from graftgan.networks.blocks import use_batch_statistics
 from tiny_adapters import PLANS, outputs, saved_adapter, saved_source, tiny_source, trained
 from tiny_networks import assert_same_tensors, everything_in
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from graftgan.core.errors import CheckpointError, PlanError
-from graftgan.models.adapters import Adapter, put_on
-from graftgan.networks.normalisation_statistics import layers_on_batch_statistics
+from graftgan.models.adapters.adapter import Adapter, put_on
+from graftgan.networks.blocks import layers_on_batch_statistics
 from tiny_adapters import PLANS, outputs, tiny_source, trained
 
 

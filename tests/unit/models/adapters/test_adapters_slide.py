@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graftgan.models.adapters import AdapterBank, between, open_bank, slide
+from graftgan.models.adapters.bank import AdapterBank, between, open_bank, slide
 from graftgan.networks.sampling import generate
 from graftgan.reports import labelled_strip
 from tiny_adapters import saved_adapter, saved_source

@@ -11,18 +11,16 @@ from safetensors.torch import save_file
 
 from graftgan.checkpoints import SourceCard, checksum, load_note, save_source
 from graftgan.core.errors import CheckpointError, PlanError, RunError, SettingsError
-from graftgan.models.adapters import (
+from graftgan.models.adapters import listing
+from graftgan.models.adapters.adapter import (
     Adapter,
-    AdapterBank,
-    ListedAdapter,
-    adapter_size,
-    list_adapters,
     load_adapter,
     save_adapter,
     save_adapter_of_run,
-    sizes,
 )
-from graftgan.networks import build_pair
+from graftgan.models.adapters.bank import AdapterBank
+from graftgan.models.adapters.listing import ListedAdapter, adapter_size, list_adapters
+from graftgan.networks.backbone import build_pair
 from graftgan.networks.sampling import generate
 from hostile_json import RAW, as_bytes, damaged
 from tiny_adapters import PLANS, saved_adapter, saved_source, tiny_source, trained
@@ -233,7 +231,7 @@ def test_networks_too_large_for_the_memory_are_an_error_of_the_adapter(
     def torch_says(_: object) -> NoReturn:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2 TB")
 
-    monkeypatch.setattr(sizes, "blank_pair", torch_says)
+    monkeypatch.setattr(listing, "blank_pair", torch_says)
     (found,) = list_adapters([tmp_path]).values()
     assert isinstance(found, CheckpointError)
     assert "take more memory than there is" in str(found)

@@ -11,7 +11,7 @@ from graftgan.core.errors import CheckpointError, RunError
 from graftgan.core.network_types import NetworkPair, class_weights, tensors_of
 from graftgan.models.convert import import_source
 from graftgan.models.sources import open_source
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 from official_pickles import Stored, stored, write_official
 from tiny_networks import latents, tiny_architecture, tiny_images
 

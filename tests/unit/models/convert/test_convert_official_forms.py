@@ -13,11 +13,13 @@ from graftgan.checkpoints import load_source, save_source
 from graftgan.core.errors import CheckpointError
 from graftgan.core.network_types import NetworkPair, class_weights
 from graftgan.experiments.experiment import Experiment
-from graftgan.models.adapters import save_adapter_of_run, with_adapter
+from graftgan.models.adapters.adapter import save_adapter_of_run
+from graftgan.models.adapters.bank import with_adapter
 from graftgan.models.convert import import_source
-from graftgan.models.export import export_model, load_generator
+from graftgan.models.export.form import export_model
+from graftgan.models.export.single_files import load_generator
 from graftgan.models.sources import open_source
-from graftgan.networks import blank_pair
+from graftgan.networks.backbone import blank_pair
 from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings
 from official_networks import SIDE, Form, Official, W, Z, file_of, pictures, scores, without_clamps

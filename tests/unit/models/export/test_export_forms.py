@@ -17,19 +17,13 @@ from torch import Tensor, nn
 from graftgan.checkpoints import SourceCard, SourceModel, load_note, load_tensors, save_tensors
 from graftgan.core.errors import CheckpointError, GraftganError, RunError, SettingsError
 from graftgan.core.network_types import Architecture, tensors_of
-from graftgan.models.adapters import save_adapter
-from graftgan.models.export import (
-    FORMS,
-    Outgoing,
-    export_model,
-    load_generator,
-    onnx_file,
-    torch_program,
-)
-from graftgan.models.export.torch_program import traced
+from graftgan.models.adapters.adapter import save_adapter
+from graftgan.models.export import single_files
+from graftgan.models.export.form import FORMS, Outgoing, export_model
+from graftgan.models.export.single_files import load_generator, traced
 from graftgan.models.sources import open_source
-from graftgan.networks import BACKBONES, build_pair
-from graftgan.networks.normalisation_statistics import (
+from graftgan.networks.backbone import BACKBONES, build_pair
+from graftgan.networks.blocks import (
     evaluation_mode,
     layers_on_batch_statistics,
     use_batch_statistics,
@@ -157,8 +151,7 @@ def trace_once(monkeypatch: pytest.MonkeyPatch) -> None:
             programs.append(traced(outgoing))
         return programs[0]
 
-    monkeypatch.setattr(torch_program, "traced", cached)
-    monkeypatch.setattr(onnx_file, "traced", cached)
+    monkeypatch.setattr(single_files, "traced", cached)
 
 
 def test_the_table_has_every_form():

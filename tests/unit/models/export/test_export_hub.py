@@ -14,8 +14,8 @@ from graftgan.checkpoints import SourceCard, SourceModel, read_card
 from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.run_folder import RunFolder
-from graftgan.models.export import export_model
-from graftgan.models.export.model_card import licence_id
+from graftgan.models.export.form import export_model
+from graftgan.models.export.hub_folder import licence_id
 from graftgan.models.sources import open_source
 from graftgan.pictures import DataSettings
 from graftgan.reports import in_words

@@ -14,12 +14,15 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from graftgan.checkpoints import SourceCard
-from graftgan.experiments.records import ManifestRecord, PictureRecord, ScoreRecord
-from graftgan.experiments.run_record import RunRecord, SettingsRecord
-from graftgan.models.export import repository_name
+from graftgan.experiments.records import (
+    ManifestRecord,
+    PictureRecord,
+    RunRecord,
+    ScoreRecord,
+    SettingsRecord,
+)
 from graftgan.models.export.form import Outgoing
-from graftgan.models.export.markdown import inline
-from graftgan.models.export.model_card import model_card
+from graftgan.models.export.hub_folder import inline, model_card, repository_name
 from tiny_networks import tiny_architecture, tiny_pair
 
 HOSTILE = [

@@ -5,12 +5,12 @@ import pytest
 from graftgan.pictures.collecting.addresses import (
     Reach,
     is_same_server,
+    parse_robots,
     reach_of,
     reach_of_name,
     tidy,
 )
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
-from graftgan.pictures.collecting.robots import parse_robots
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 
 
 @pytest.mark.parametrize(

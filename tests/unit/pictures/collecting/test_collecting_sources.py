@@ -19,7 +19,7 @@ from graftgan.core.provenance import licences_in_words, origins_of
 from graftgan.models.video import write_film
 from graftgan.pictures.collecting import SOURCES, Collected, CollectSettings
 from graftgan.pictures.collecting.candidates import list_candidates, plain_text, text_of
-from graftgan.pictures.collecting.commons import licence_code
+from graftgan.pictures.collecting.licensed import licence_code
 
 Gather = Callable[..., Collected]
 

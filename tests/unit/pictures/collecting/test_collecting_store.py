@@ -9,9 +9,8 @@ from fake_sites import picture
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin, origins_of
 from graftgan.pictures.collecting.candidates import FoundPicture
-from graftgan.pictures.collecting.examine import examine
-from graftgan.pictures.collecting.raw_set import RawSet
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
+from graftgan.pictures.collecting.raw_set import RawSet, examine
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from hostile_json import RAW, as_bytes, damaged
 
 

@@ -43,8 +43,8 @@ from fake_sites import (
 from graftgan.pictures.collecting import CollectSettings, web
 from graftgan.pictures.collecting import guarded_connection as guarded
 from graftgan.pictures.collecting.addresses import Reach
-from graftgan.pictures.collecting.examine import ending_of
-from graftgan.pictures.collecting.reasons import Refusal, RefusalReason
+from graftgan.pictures.collecting.raw_set import ending_of
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.collecting.web import Request, Web
 from hostile_json import RAW
 

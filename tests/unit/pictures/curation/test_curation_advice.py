@@ -8,10 +8,18 @@ from dataclasses import replace
 import pytest
 
 from curation_verdicts import only, verdicts_on
-from graftgan.pictures.curation.balance import alternatives, as_typed, balance_of, looser, roundest
+from graftgan.pictures.curation.advice import (
+    COST_HEADINGS,
+    advice_on,
+    alternatives,
+    as_typed,
+    balance_of,
+    cost_rows,
+    looser,
+    roundest,
+)
+from graftgan.pictures.curation.decisions import Rules, rules_of
 from graftgan.pictures.curation.filters import Mode
-from graftgan.pictures.curation.settings import Rules, rules_of
-from graftgan.pictures.curation.suggestions import COST_HEADINGS, advice_on, cost_rows
 
 SMALL_HASH = "0" * 32
 

@@ -5,7 +5,11 @@ import pytest
 from curation_pictures import texture
 from PIL import Image
 
-from graftgan.pictures.curation.crop import cut_square, square_around_face, square_around_subject
+from graftgan.pictures.curation.clean_set import (
+    cut_square,
+    square_around_face,
+    square_around_subject,
+)
 from graftgan.pictures.curation.filters.face import Face
 
 

@@ -9,8 +9,7 @@ import pytest
 from curation_pictures import pixels_of, texture, write_raw
 
 from graftgan.core.errors import ImageSetError, RunError, SettingsError
-from graftgan.core.files import read_jsonl
-from graftgan.core.locks import FileLock
+from graftgan.core.files import FileLock, read_jsonl
 from graftgan.core.provenance import Origin, origins_of
 from graftgan.pictures import DataSettings, load_image_set
 from graftgan.pictures.curation import PAGE, Crop, Curation, CurationSettings, curate, rules_of

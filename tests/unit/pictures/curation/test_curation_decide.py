@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from graftgan.core.errors import GraftganError, SettingsError
-from graftgan.pictures.curation.decisions import Verdict, decide
+from graftgan.pictures.curation.decisions import (
+    Overrides,
+    PictureReadings,
+    Verdict,
+    decide,
+    read_overrides,
+    rules_of,
+    usual_rules,
+)
 from graftgan.pictures.curation.filters import FILTERS, Reading
-from graftgan.pictures.curation.overrides import Overrides, read_overrides
-from graftgan.pictures.curation.readings import PictureReadings, Records
-from graftgan.pictures.curation.scan import lacking
-from graftgan.pictures.curation.settings import rules_of, usual_rules
+from graftgan.pictures.curation.scan import Records, lacking
 from hostile_json import RAW, as_bytes, damaged
 
 PLAIN = "0" * 32  # two hashes of 64 bits
@@ -20,7 +25,12 @@ def record(
     name: str, *, side: int = 400, unusable: str | None = None, **readings: Reading
 ) -> PictureReadings:
     return PictureReadings(
-        name=name, stamp="1", width=side, height=side, readings=readings, unusable=unusable
+        name=name,
+        stamp="1",
+        sha256="",
+        size=(side, side),
+        readings=readings,
+        unusable=unusable,
     )
 
 
@@ -138,9 +148,7 @@ def test_a_record_is_known_by_the_stamp_of_its_file(tmp_path: Path):
 
 def test_damaged_records_are_read_anew(tmp_path: Path):
     records = Records(tmp_path, made_by={"graftgan": "1"})
-    whole = PictureReadings(
-        name="a", stamp="1", sha256="x", width=3, height=4, readings={"gray": 0.5}
-    )
+    whole = PictureReadings(name="a", stamp="1", sha256="x", size=(3, 4), readings={"gray": 0.5})
     records.add([whole])
     for what, changed in damaged(whole.as_line()):
         (tmp_path / "readings.jsonl").write_bytes(as_bytes(changed))

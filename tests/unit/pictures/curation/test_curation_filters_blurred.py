@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from graftgan.pictures.curation.filters import FILTERS
-from graftgan.pictures.curation.filters.blurred import sharpness
+from graftgan.pictures.curation.filters.appearance import sharpness
 from planted_pictures import blurred_scene, scene, seen
 
 SIZES = [(160, 120), (333, 500), (480, 480), (1000, 750)]

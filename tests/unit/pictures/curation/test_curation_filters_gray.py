@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from graftgan.pictures.curation.filters import FILTERS
-from graftgan.pictures.curation.filters.gray import colourfulness
+from graftgan.pictures.curation.filters.appearance import colourfulness
 from planted_pictures import gray_scene, scene, seen
 
 

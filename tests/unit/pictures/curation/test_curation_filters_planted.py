@@ -8,11 +8,14 @@ from curation_pictures import framed, texture, with_logo
 from PIL import Image
 
 from graftgan.pictures.curation.filters import FILTERS, Tools, UnrejectedPicture
-from graftgan.pictures.curation.filters.border import share_of_border
-from graftgan.pictures.curation.filters.duplicate import nearest_better, perceptual_hash
+from graftgan.pictures.curation.filters.appearance import (
+    drawn_edges,
+    nearest_better,
+    perceptual_hash,
+    share_of_border,
+)
+from graftgan.pictures.curation.filters.filter import PictureView, picture_view
 from graftgan.pictures.curation.filters.outlier import strangeness
-from graftgan.pictures.curation.filters.overlay import drawn_edges
-from graftgan.pictures.curation.view import PictureView, picture_view
 
 
 def view(image: Image.Image) -> PictureView:

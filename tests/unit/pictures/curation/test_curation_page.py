@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from curation_verdicts import Readings, only, picture_bytes, verdicts_on
-from graftgan.pictures.curation.gallery import MOST, quoted
-from graftgan.pictures.curation.page_data import write_curation_page
-from graftgan.pictures.curation.settings import Rules
+from graftgan.pictures.curation.curation_page import MOST, quoted, write_curation_page
+from graftgan.pictures.curation.decisions import Rules
 
 HOSTILE = '<script>alert(1)</script> "x".jpg'
 BACKSLASHED = "caf\\xe9\\udcff.jpg"

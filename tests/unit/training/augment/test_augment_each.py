@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graftgan.core.tensors import to_images, to_pictures
+from graftgan.core.network_types import to_images, to_pictures
 from graftgan.training.augment import (
     AUGMENTATIONS,
     POLICIES,
@@ -17,10 +17,15 @@ from graftgan.training.augment import (
     build_augmenter,
     leak_report,
 )
-from graftgan.training.augment.geometry import Warp
-from graftgan.training.augment.operations import change_in_turn, merge_neighbours, normal
-from graftgan.training.augment.probabilities import Group, apply_by_chance
-from graftgan.training.augment.recolour import Recolour
+from graftgan.training.augment.augmenter import Group, apply_by_chance
+from graftgan.training.augment.operations import (
+    MatrixOperation,
+    change_in_turn,
+    merge_neighbours,
+    normal,
+    recolour,
+    warp,
+)
 
 EACH = sorted(name for name, policy in POLICIES.items() if policy.each)
 MANY = 20_000
@@ -144,7 +149,8 @@ def test_the_whole_geometry_is_the_papers_product_in_one_read() -> None:
         for step in POLICIES["geom"].operations
     ]
     (whole,) = merge_neighbours(operations)
-    assert isinstance(whole, Warp)
+    assert isinstance(whole, MatrixOperation)
+    assert whole.apply is warp
     drawn = [chance_of(1.0), 0.6, chance_of(-1.5), 0.45, chance_of(0.3), chance_of(-0.2)]
     up, wide, shift = 2**0.2, 2**-0.3, SIZE * 0.125
     first, last = 180 * (2 * 0.6 - 1), 180 * (2 * 0.45 - 1)
@@ -215,7 +221,8 @@ def test_all_colours_are_one_product_in_the_papers_order() -> None:
         for step in POLICIES["color"].operations
     ]
     (whole,) = merge_neighbours(operations)
-    assert isinstance(whole, Recolour)
+    assert isinstance(whole, MatrixOperation)
+    assert whole.apply is recolour
     chances = torch.rand(len(images), 5, generator=seeded(4))
     seen = whole.change(images, chances)
     assert torch.allclose(seen, change_in_turn(images, operations, chances), atol=1e-4)
@@ -239,7 +246,8 @@ def test_gray_pictures_know_no_hue_and_become_their_negative() -> None:
 @pytest.mark.parametrize(("name", "deviation"), [("zoom", 0.2), ("stretch", 0.2)])
 def test_sizes_are_log_normal(name: str, deviation: float) -> None:
     operation = AUGMENTATIONS[name]
-    assert isinstance(operation, Warp)
+    assert isinstance(operation, MatrixOperation)
+    assert operation.apply is warp
     matrices = operation.formula(torch.rand(MANY, 1, generator=seeded()), operation.amount, 1.0)
     logs = matrices[:, 0, 0].log2()
     assert float(logs.mean()) == pytest.approx(0.0, abs=0.005)
@@ -250,7 +258,8 @@ def test_sizes_are_log_normal(name: str, deviation: float) -> None:
 
 def test_offsets_are_normal_and_independent() -> None:
     operation = AUGMENTATIONS["offset"]
-    assert isinstance(operation, Warp)
+    assert isinstance(operation, MatrixOperation)
+    assert operation.apply is warp
     matrices = operation.formula(torch.rand(MANY, 2, generator=seeded()), operation.amount, 1.0)
     pairs = matrices[:, :2, 2] / 2  # the side is 2 long
     assert pairs.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=0.003)
@@ -261,9 +270,10 @@ def test_offsets_are_normal_and_independent() -> None:
 def test_factors_of_colour_are_log_normal() -> None:
     for name, deviation in (("gain", 0.5), ("vividness", 1.0)):
         operation = AUGMENTATIONS[name]
-        assert isinstance(operation, Recolour)
+        assert isinstance(operation, MatrixOperation)
+        assert operation.apply is recolour
         chances = torch.rand(MANY, 1, generator=seeded())
-        matrices = operation.formula(chances, operation.amount)[:, :3, :3]
+        matrices = operation.formula(chances, operation.amount, 1.0)[:, :3, :3]
         blue_yellow = torch.tensor([1.0, 1.0, -2.0])  # across the gray axis
         logs = ((matrices @ blue_yellow)[:, 0]).log2()
         assert float(logs.mean()) == pytest.approx(0.0, abs=0.02)

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graftgan.training.augment import AUGMENTATIONS
-from graftgan.training.augment.geometry import Warp, shift, warp
-from graftgan.training.augment.operations import merge_neighbours
+from graftgan.training.augment.operations import MatrixOperation, merge_neighbours, shift, warp
 
 GEOMETRIC = ["flip", "rotate", "crop", "translate", "quarter_turn", "zoom", "stretch", "offset"]
 
@@ -24,9 +23,10 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def warp_of(name: str) -> Warp:
+def warp_of(name: str) -> MatrixOperation:
     operation = AUGMENTATIONS[name]
-    assert isinstance(operation, Warp)
+    assert isinstance(operation, MatrixOperation)
+    assert operation.apply is warp
     return operation
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graftgan.training.augment import leak_report
-from graftgan.training.augment.leak_signs import has_strange_colours, is_turned
+from graftgan.training.augment.leaks import has_strange_colours, is_turned
 
 SEEDS = range(6)
 
@@ -100,7 +100,7 @@ def test_a_fifth_of_turned_pictures_is_a_leak(turns: int) -> None:
         assert not generated_turned[30:].any()
         assert not real_turned.any()
         report = leak_report(letters(100, seed + 100), generated)
-        assert (report.turns.generated_marked, report.turns.generated_count) == (30, 150)
+        assert report.turns.generated == (30, 150)
         assert report.leaking
         assert "(turned pictures)" in report.message()
         assert report.message().startswith("30 of 150 generated pictures (20%) resemble")
@@ -125,7 +125,7 @@ def test_every_sign_that_is_seen_is_named() -> None:
 
 def test_one_real_picture_is_no_measure_of_colours_and_turns() -> None:
     report = leak_report(coloured_pictures(1, 0), hue_shifted(quarter_turned(letters(100, 0))))
-    assert (report.colours.real_count, report.turns.real_count) == (1, 1)
+    assert (report.colours.real.total, report.turns.real.total) == (1, 1)
     assert not report.colours.seen
     assert not report.turns.seen
 
@@ -142,4 +142,4 @@ def test_blank_and_one_coloured_sets_are_no_leak(channels: int) -> None:
 def test_of_a_large_set_a_part_is_turned_and_everything_else_counted() -> None:
     many = textures(2100, 0)[:, :, ::4, ::4]
     report = leak_report(many, many[:50])
-    assert (report.colours.real_count, report.turns.real_count) == (2100, 700)
+    assert (report.colours.real.total, report.turns.real.total) == (2100, 700)

@@ -47,8 +47,8 @@ def test_other_borders_are_not_dark_ones() -> None:
 def test_borders_that_only_generated_pictures_have_are_a_leak() -> None:
     generated = torch.cat([with_border(bright_pictures(20), "corner"), bright_pictures(44)])
     report = leak_report(bright_pictures(100), generated)
-    assert (report.generated_dark, report.generated_count) == (20, 64)
-    assert (report.real_dark, report.real_count) == (0, 100)
+    assert report.borders.generated == (20, 64)
+    assert report.borders.real == (0, 100)
     assert report.leaking
     assert report.message().startswith(
         "20 of 64 generated pictures (31%) have a dark border, against 0 of 100 real ones (0%)"
@@ -62,14 +62,14 @@ def test_borders_that_only_generated_pictures_have_are_a_leak() -> None:
 
 def test_borders_that_only_real_pictures_have_are_none() -> None:
     report = leak_report(with_border(bright_pictures(50), "top"), bright_pictures(50))
-    assert (report.real_dark, report.generated_dark) == (50, 0)
+    assert (report.borders.real.marked, report.borders.generated.marked) == (50, 0)
     assert not report.leaking
 
 
 def test_borders_that_both_have_are_none() -> None:
     real = with_border(bright_pictures(50), "left")
     report = leak_report(real, with_border(bright_pictures(40), "left"))
-    assert (report.real_share, report.generated_share) == (1.0, 1.0)
+    assert (report.borders.real.share, report.borders.generated.share) == (1.0, 1.0)
     assert not report.leaking
     assert "no sign" in report.message()
 

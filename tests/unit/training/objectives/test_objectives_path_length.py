@@ -8,8 +8,8 @@ from torch import Tensor
 
 from graftgan.core.network_types import StyledGenerator, tensors_of
 from graftgan.training import StepContext
+from graftgan.training.loop import state_of
 from graftgan.training.objectives import OptimizationSettings, PathLength, path_length_of
-from graftgan.training.state import state_of
 from tiny_networks import latents, tiny_run
 
 LAYERS, STYLE, SIDE = 3, 5, 4

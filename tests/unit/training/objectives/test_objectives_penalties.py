@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.core.errors import SettingsError
-from graftgan.networks import build_pair
+from graftgan.networks.backbone import build_pair
 from graftgan.training.objectives import (
     OBJECTIVES,
     R1,

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from graftgan.core.errors import SettingsError
-from graftgan.training.objectives import (
-    ReconstructionSettings,
+from graftgan.training import ReconstructionSettings
+from graftgan.training.procedures.reconstruction import (
+    PIXEL_DISTANCES,
     gaussian_of,
     laplacian_distance,
     neighbour_distance,
-    pixel_distance,
     within_ball,
 )
 
@@ -36,7 +36,7 @@ def test_distances_of_pixels_by_hand():
     real = torch.zeros(2, 3, 32, 32)
     even = torch.full_like(real, 0.25)
     fine = 0.5 * torch.ones(32).cumsum(0).remainder(2).mul(2).sub(1).expand_as(real)
-    assert pixel_distance(even, real) == pytest.approx(0.25)
+    assert PIXEL_DISTANCES["l1"](even, real) == pytest.approx(0.25)
     # A flat difference lies in the coarsest level alone, stripes of a pixel in the finest alone.
     assert laplacian_distance(even, real) == pytest.approx(0.25)
     assert laplacian_distance(fine, real) == pytest.approx(0.5, rel=1e-5)

@@ -1,16 +1,9 @@
 """Things that can be found in a picture: each is one file and one import here."""
 
-from graftgan.pictures.curation.filters import (
-    blurred,
-    border,
-    duplicate,
-    face,
-    gray,
-    outlier,
-    overlay,
-    shape,
-    text,
-)
+from graftgan.pictures.curation.filters import appearance as appearance
+from graftgan.pictures.curation.filters import face as face
+from graftgan.pictures.curation.filters import outlier as outlier
+from graftgan.pictures.curation.filters import text as text
 from graftgan.pictures.curation.filters.filter import (
     FILTERS,
     Compared,
@@ -31,13 +24,4 @@ __all__ = [
     "Reading",
     "Tools",
     "UnrejectedPicture",
-    "blurred",
-    "border",
-    "duplicate",
-    "face",
-    "gray",
-    "outlier",
-    "overlay",
-    "shape",
-    "text",
 ]

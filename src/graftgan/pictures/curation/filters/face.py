@@ -1,7 +1,7 @@
 """Human faces, and where they are."""
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftgan.core.errors import SettingsError
-from graftgan.pictures.curation.filters.filter import FILTERS, Filter, FilterFunction, Tools
-from graftgan.pictures.curation.view import PictureView
+from graftgan.pictures.curation.filters.filter import (
+    FILTERS,
+    Filter,
+    FilterFunction,
+    PictureView,
+    Tools,
+)
 
 _SMALLEST = 0.1  # of a face's longer side over the picture's shorter one
 _HOG_LONGEST = 800  # pixels: the detector's faces have 80 of them or more
@@ -31,15 +36,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that was found.
+    """A face that was found."""
 
-    Attributes:
-        box: Where, from the brow to the chin.
-        score: How surely, 0 to 1; the usual threshold is 0.5.
-    """
-
-    box: Box
-    score: float
+    box: Box  # from the brow to the chin
+    score: float  # how surely, 0 to 1; the usual threshold is 0.5
 
 
 FaceFinder = Callable[[PictureView], tuple[Face, ...]]
@@ -49,12 +49,9 @@ FaceFinder = Callable[[PictureView], tuple[Face, ...]]
 def build_face_finder(tools: Tools) -> FaceFinder:
     """Return what finds faces: YuNet where its file is given, otherwise what dlib brings.
 
-    Raises:
-        SettingsError: The package is missing, or the file is not one of YuNet.
+    SettingsError is raised where the package is missing, or the file is not one of YuNet.
     """
-    if tools.face_detector is not None:
-        return _yunet(tools.face_detector)
-    return _hog()
+    return _hog() if tools.face_detector is None else _yunet(tools.face_detector)
 
 
 def clearest_face(view: PictureView, faces: Sequence[Face]) -> float:
@@ -69,11 +66,7 @@ def clearest_face(view: PictureView, faces: Sequence[Face]) -> float:
 
 
 def build_face(tools: Tools) -> FilterFunction:
-    """Return a measure of the clearest face.
-
-    Raises:
-        SettingsError: As ``build_face_finder`` does.
-    """
+    """Return a measure of the clearest face; raises what ``build_face_finder`` does."""
     find = build_face_finder(tools)
     return lambda view: clearest_face(view, find(view))
 
@@ -96,19 +89,12 @@ def _hog() -> FaceFinder:
         margin = round(_HOG_MARGIN * max(gray.size))
         padded = np.pad(np.asarray(gray, dtype=np.uint8), margin, mode="edge")
         found, scores, _ = detector.run(np.ascontiguousarray(padded), 0, _HOG_LOWEST)
-        width, height = gray.size
-        return _clearest_first(
-            Face(
-                (
-                    (one.left() - margin) / width,
-                    (one.top() - margin) / height,
-                    (one.right() + 1 - margin) / width,
-                    (one.bottom() + 1 - margin) / height,
-                ),
-                float(1 / (1 + np.exp(-_HOG_STEEPNESS * score))),
-            )
-            for one, score in zip(found, scores, strict=True)
-        )
+        faces: list[Face] = []
+        for one, score in zip(found, scores, strict=True):
+            ends = (one.left(), one.top(), one.right() + 1, one.bottom() + 1)
+            box = _in_shares([end - margin for end in ends], gray.size)
+            faces.append(Face(box, float(1 / (1 + np.exp(-_HOG_STEEPNESS * score)))))
+        return _clearest_first(faces)
 
     return find
 
@@ -151,15 +137,11 @@ def _yunet(path: Path) -> FaceFinder:
 
 
 def decoded(maps: dict[str, NDArray[np.float32]], side: int, placed: Box) -> list[Face]:
-    """Return the faces in the outputs of YuNet.
+    """Return the faces in the outputs of YuNet above a low score, once for each cell that saw one.
 
-    Args:
-        maps: ``cls_S`` and ``obj_S`` (1, cells, 1) and ``bbox_S`` (1, cells, 4) for each stride.
-        side: Of the square that it has looked at, in pixels.
-        placed: Where the picture is in it, in pixels: left, top, width and height.
-
-    Returns:
-        All above a low score, a face once for each cell that has seen it.
+    ``maps`` are ``cls_S`` and ``obj_S`` (1, cells, 1) and ``bbox_S`` (1, cells, 4) for each stride;
+    ``side`` is that of the square that it has looked at, in pixels, and ``placed`` where the
+    picture is in it: left, top, width and height.
     """
     left, top, width, height = placed
     faces: list[Face] = []
@@ -171,14 +153,15 @@ def decoded(maps: dict[str, NDArray[np.float32]], side: int, placed: Box) -> lis
             across, down, wide, high = (float(value) for value in maps[f"bbox_{stride}"][0, cell])
             x, y = (column + across) * stride, (row + down) * stride
             half = np.exp([wide, high]) * stride / 2
-            box = (
-                (x - half[0] - left) / width,
-                (y - half[1] - top) / height,
-                (x + half[0] - left) / width,
-                (y + half[1] - top) / height,
-            )
+            ends = (x - half[0] - left, y - half[1] - top, x + half[0] - left, y + half[1] - top)
+            box = _in_shares(ends, (width, height))
             faces.append(Face(box, float(scores[cell] ** _YUNET_SURE)))
     return faces
+
+
+def _in_shares(ends: Sequence[float], size: tuple[float, float]) -> Box:
+    (left, top, right, bottom), (width, height) = ends, size
+    return (left / width, top / height, right / width, bottom / height)
 
 
 def _on_canvas(view: PictureView, longest: int, side: int) -> tuple[NDArray[np.float32], Box]:
@@ -201,7 +184,7 @@ def _scaled(view: PictureView, longest: int) -> Image.Image:
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _clearest_first(faces: Iterable[Face]) -> tuple[Face, ...]:
+def _clearest_first(faces: Sequence[Face]) -> tuple[Face, ...]:
     """Return each face once, by its clearest box, cut at the edges of the picture."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):

@@ -7,18 +7,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graftgan.metrics import ExtractorSettings, build_extractor
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.settings import ExtractorSettings
 from graftgan.pictures.curation.filters.filter import (
     FILTERS,
     Compared,
     Filter,
     FilterFunction,
+    PictureView,
     Tools,
     UnrejectedPicture,
 )
-from graftgan.pictures.curation.view import PictureView
 
-NEIGHBOURS = 10
+_NEIGHBOURS = 10
 _SEEN = 256  # pixels of the longer side of what the network is shown
 _KEPT = 128  # numbers kept of each picture's features
 _BLOCK = 512
@@ -52,7 +53,7 @@ def strangeness(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
     scaled median absolute deviation.
     """
     features = np.stack([_features(str(c.readings["outlier"])) for c in candidates])
-    neighbours = min(NEIGHBOURS, len(candidates) - 1)
+    neighbours = min(_NEIGHBOURS, len(candidates) - 1)
     if neighbours < 1:
         return [Compared(0.0)] * len(candidates)
     distances = np.concatenate(

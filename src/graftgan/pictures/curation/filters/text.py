@@ -8,8 +8,13 @@ import numpy as np
 from PIL import Image
 
 from graftgan.core.errors import SettingsError
-from graftgan.pictures.curation.filters.filter import FILTERS, Filter, FilterFunction, Tools
-from graftgan.pictures.curation.view import PictureView
+from graftgan.pictures.curation.filters.filter import (
+    FILTERS,
+    Filter,
+    FilterFunction,
+    PictureView,
+    Tools,
+)
 
 _LONGEST = 960  # pixels of a larger picture that are looked at: fewer lose a watermark
 _SHORTER = 736  # pixels to which the shorter side of a smaller one is enlarged
@@ -28,11 +33,7 @@ _SETTINGS = {
 
 
 def build_text(_: Tools) -> FilterFunction:
-    """Return a measure of how surely words are read, by the weights that ``rapidocr`` brings.
-
-    Raises:
-        SettingsError: The package is missing.
-    """
+    """Return a measure of how surely words are read, by the weights that ``rapidocr`` brings."""
     try:
         package = cast("Any", importlib.import_module("rapidocr"))
         importlib.import_module("onnxruntime")

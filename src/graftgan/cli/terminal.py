@@ -1,0 +1,282 @@
+"""What every verb shares: words into plain objects, a mistake into one line, tables and bars."""
+
+import functools
+import io
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
+from itertools import dropwhile, takewhile
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import Doc
+
+from graftgan.core.errors import SettingsError, escaped, shown
+from graftgan.experiments.run_folder import RunFolder
+from graftgan.runs.build import Prepared, remarks_on
+from graftgan.runs.resume import START
+from graftgan.runs.run import Observer
+from graftgan.transfer import ACTIONS, PlanReport
+
+T = TypeVar("T")
+
+Device = Annotated[str, Doc("auto, cpu, cuda, cuda:N or mps.")]
+PicturesPath = Annotated[tyro.conf.Positional[Path], Doc("A folder, zip or npz of pictures.")]
+Model = Annotated[
+    tyro.conf.Positional[str], Doc("A run folder, a source's name, or a source folder.")
+]
+Iteration = Annotated[int | None, Doc("The checkpoint of a run; without it, the newest.")]
+Adapters = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    Doc(
+        "A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be "
+        "given several times."
+    ),
+]
+Half = Annotated[bool, Doc("Store 16-bit numbers: half the size, no visible difference.")]
+
+# Without markup: what is at work may be called [so].
+BAR_COLUMNS = (
+    TextColumn("{task.description}", markup=False),
+    BarColumn(),
+    TaskProgressColumn(),
+    TimeRemainingColumn(),
+)
+NO_PREFIXES = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+_REDRAW_S, _LINE_S = 0.1, 20.0  # between two shows of progress: a bar on a terminal, a line
+
+
+def verb(function: Callable[..., int | None]) -> Callable[[Sequence[str]], int]:
+    """Make the ``main`` of a verb of a function whose parameters are the flags.
+
+    The verb is called as its file, and the docstring of the file is the text of ``--help``. The
+    exit code is what the function returns, or 0.
+    """
+    return _main(function.__module__, tyro.cli, _later(function))
+
+
+def subverbs(module: str, **functions: Callable[..., None]) -> Callable[[Sequence[str]], int]:
+    """Make the ``main`` of a verb whose second word names one of the ``functions``."""
+    later = {name: _later(function) for name, function in functions.items()}
+    return _main(module, tyro.extras.subcommand_cli_from_dict, later)
+
+
+def _main(module: str, parse: Callable[..., Any], what: object) -> Callable[[Sequence[str]], int]:
+    def main(arguments: Sequence[str]) -> int:
+        words = list(arguments) or ["--help"] * isinstance(what, dict)
+        prog = f"graftgan {module.rpartition('.')[2]}"
+        description = sys.modules[module].__doc__
+        return _parsed(parse, what, args=words, prog=prog, description=description)() or 0
+
+    return main
+
+
+def _later(function: Callable[..., T]) -> Callable[..., Callable[[], T]]:
+    """Return ``function`` as it looks, but only to be called once its flags are parsed."""
+
+    @functools.wraps(function)
+    def bind(**flags: Any) -> Callable[[], T]:
+        return functools.partial(function, **flags)
+
+    return bind
+
+
+def parse_flags(cls: Callable[..., T], arguments: Sequence[str], **options: Any) -> T:
+    """Build ``cls`` from the command line's words; ``options`` are those of ``tyro.cli``.
+
+    A SettingsError where a flag is unknown, missing or of the wrong type.
+    """
+    return _parsed(tyro.cli, cls, args=list(arguments), **options)
+
+
+def _parsed(parse: Callable[..., Any], what: object, **options: Any) -> Any:
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return parse(what, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            raise  # --help was asked for and printed
+        command = " ".join(options["prog"].split()[:2])
+        raise SettingsError(f"{_essence(said.getvalue())}; see {command} --help") from None
+
+
+def _essence(box: str) -> str:
+    """Return the paragraph under the title of tyro's box."""
+    lines = [line.strip("╭╮╰╯│ ") for line in box.splitlines()]
+    _, *rest = [line for line in lines if line] or [""]
+    under_rules = dropwhile(_is_rule, rest)
+    return " ".join(takewhile(lambda line: not _is_rule(line), under_rules))
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-━")
+
+
+def goes_on(arguments: Sequence[str]) -> bool:
+    """Return whether the words ask to go on with a folder, which takes other flags than a start."""
+    return bool(given_of(["resume"], arguments))
+
+
+def given_of(flags: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Return those of ``flags``, without their dashes, that are among the words."""
+    words = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    return [flag for flag in flags if f"--{flag}" in words]
+
+
+class SafeConsole(Console):
+    """A console that shows control characters of names from files and sites, and obeys none."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield the segments of something that is printed; every print comes through here."""
+        for segment in super().render(renderable, options):
+            safe = segment.text if segment.control else escaped(segment.text, keep="\n")
+            yield Segment(safe, segment.style, segment.control)
+
+
+console = SafeConsole(highlight=False, soft_wrap=True, markup=False)
+
+
+class ScreenObserver(Observer):
+    """Shows a person what happens in a run, or in a ``study``; only the leading process speaks."""
+
+    def __init__(self, study: str = "", folder: Path | None = None) -> None:
+        self.continues = f"graftgan {study} --resume {shlex.quote(str(folder))}" if study else ""
+        self.leads = os.environ.get("RANK", "0") == "0"
+        self.draws_bar = self.leads and sys.stderr.isatty()
+        self._shown = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Print a line of progress."""
+        console.print(line)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a work is: on a terminal at once, elsewhere a line now and then."""
+        now = time.monotonic()
+        due = now - self._shown >= (_REDRAW_S if self.draws_bar else _LINE_S)
+        if self.draws_bar and (due or done == total):
+            end = "\n" if done == total else "\r"
+            print(f"{shown(what)}: {done}/{total}", end=end, file=sys.stderr, flush=True)
+        elif self.leads and due:
+            self.say(f"{what}: {done}/{total}")
+        if due:
+            self._shown = now
+
+    def stopping(self, signal: str, folder: Path) -> None:
+        """Say at once that the signal was heard, and how to continue."""
+        if not self.leads:
+            return
+        again = " (again: at once)" if signal == "SIGINT" else ""
+        line = f"\n{signal}: saving, then stopping{again}; continue with "
+        line += f"{self.continues or resume_command(folder)}\n"
+        with suppress(OSError):  # the terminal may be gone
+            # Past every buffer: the main thread may be in the middle of another write.
+            os.write(2, line.encode("utf-8", "backslashreplace"))
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Show the pictures and the plan before the first iteration."""
+        if not self.leads:
+            return
+        console.print(prepared.images.summary())
+        if prepared.experiment.source is not None:
+            console.print(plan_table(prepared.plan.report))
+        scored_against = prepared.scoring_reference and prepared.scoring_reference.reference
+        notes = list(scored_against.notes) if scored_against else []
+        if prepared.without_copy_guard:
+            notes.append(f"no copy guard: {prepared.without_copy_guard}")
+        for note in (*notes, *remarks_on(prepared)):
+            console.print(f"note: {note}")
+        console.print(f"on {prepared.hardware.describe()}")
+
+
+def print_findings(says: Iterable[str], notes: Iterable[str], page: Path) -> None:
+    """Print what a comparison or search found, and where its page is."""
+    for sentence in (*says, *(f"note: {note}" for note in notes), f"look at {page}"):
+        console.print(sentence)
+
+
+def resume_command(run: Path) -> str:
+    """Return what a person types to continue a run."""
+    if run.name == START and RunFolder(run.parent).experiment_file.is_file():
+        run = run.parent  # this is what a run begins with
+    return f"graftgan transfer --resume {shlex.quote(str(run))}"
+
+
+def plan_table(report: PlanReport) -> Table:
+    """Return the per-layer table of a plan."""
+    title = f"{report.notation}   trains {report.trainable:,} of {report.parameters:,} numbers"
+    headings = ("layer", "kind", "action", "parameters", "trainable", "share")
+    table = table_of(headings, title=Text(title), numbers_from=3)
+    for network, rows in report.networks.items():
+        for row in rows:
+            share = row.trainable / row.parameters if row.parameters else 0.0
+            action = Text(row.action, style=ACTIONS[row.action].colours.terminal)
+            numbers = (f"{row.parameters:,}", f"{row.trainable:,}", f"{share:.0%}")
+            table.add_row(f"{network[0].upper()} {row.layer}", row.kind, action, *numbers)
+        table.add_section()
+    return table
+
+
+def table_of(
+    headings: Iterable[str],
+    lines: Iterable[Iterable[str]] = (),
+    *,
+    title: str | Text | None = None,
+    overflow: Literal["ellipsis", "fold"] = "ellipsis",
+    show_lines: bool = False,
+    numbers_from: int | None = None,
+) -> Table:
+    """Return a table of text under ``headings``; columns of numbers stand on the right."""
+    table = Table(title=title, title_justify="left", show_lines=show_lines)
+    for place, heading in enumerate(headings):
+        is_number = numbers_from is not None and place >= numbers_from
+        table.add_column(heading, justify="right" if is_number else "left", overflow=overflow)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def columns_of(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], chosen: Iterable[str]
+) -> list[list[str]]:
+    """Return of each row the cells under the ``chosen`` headings, which suit a narrow screen."""
+    positions = [headings.index(heading) for heading in chosen]
+    return [[row[position] for position in positions] for row in rows]
+
+
+def bars_of(*columns: ProgressColumn) -> Progress:
+    """Return bars that are gone when they are done, and are not drawn without a terminal."""
+    return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+
+
+@contextmanager
+def with_bars() -> Generator[Callable[[str, int, int], None]]:
+    """Yield a function that moves the bar of (what is being done, done, total)."""
+    with bars_of(*BAR_COLUMNS) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(shown(what), total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield show
