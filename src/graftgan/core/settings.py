@@ -1,6 +1,7 @@
 """Strict settings: frozen dataclasses from TOML and back, every mistake reported at once."""
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,16 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$")]
 """The name of a folder, which leads nowhere else."""
 
+_RANGES: Mapping[str, Callable[[float], bool]] = {
+    "finite and positive": lambda value: 0 < value < math.inf,
+    "finite and not negative": lambda value: 0 <= value < math.inf,
+    "at least 1": lambda value: value >= 1,
+    "at most 1": lambda value: value <= 1,
+    "below 1": lambda value: value < 1,
+    "in [0, 1)": lambda value: 0 <= value < 1,
+    "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in (0, 1]": lambda value: 0 < value <= 1,
+}
 _MOST = 2**53  # of anything that is counted
 _MOST_STEPS = 2_000_000  # of the TOML parser through dotted keys: about 0.2 s
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"?|'[^']*'?""")  # to its end, or the line's
@@ -98,6 +109,14 @@ def require_counts(**counts: float) -> None:
     for name, count in counts.items():
         if not 0 <= count <= _MOST:
             raise SettingsError(f"{name} must be from 0 to 2**53, got {shown(count)}")
+
+
+def require_range(settings: object, wanted: str, *names: str) -> None:
+    """Raise SettingsError where a number among these settings is not ``wanted``, in words."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not _RANGES[wanted](value):
+            raise SettingsError(f"{name} must be {wanted}, got {value}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import Images, Latents, Logits, Scalar, StyledGenerator
 from graftgan.core.registry import Registry
-from graftgan.core.settings import strict
-from graftgan.transfer import require_range
+from graftgan.core.settings import require_range, strict
 
 Critic = Callable[[Images], Logits]
 OptimizerName = Literal["adam", "rmsprop", "sgd"]

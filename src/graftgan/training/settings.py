@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from graftgan.core.errors import SettingsError
-from graftgan.core.settings import strict
-from graftgan.transfer import require_range
+from graftgan.core.settings import require_range, strict
 
 _TICK = 4000  # pictures
 

@@ -36,5 +36,4 @@ from graftgan.transfer.regularizers import is_regularized as is_regularized
 from graftgan.transfer.regularizers import remember_source as remember_source
 from graftgan.transfer.settings import RegularizerSettings as RegularizerSettings
 from graftgan.transfer.settings import TransferSettings as TransferSettings
-from graftgan.transfer.settings import require_range as require_range
 from graftgan.transfer.weighted_mean import mix_networks as mix_networks

@@ -1,36 +1,15 @@
 """The details of a transfer, beside its plan."""
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import ADDED_LAYERS, CLASS_LAYER
-from graftgan.core.settings import check_parts, parts_of, strict
+from graftgan.core.settings import check_parts, parts_of, require_range, strict
 from graftgan.networks.blocks import Statistics
 from graftgan.transfer.actions import ACTIONS
 from graftgan.transfer.modulation import LowRank
 from graftgan.transfer.regularizers import REGULARIZERS
 
-_RANGES: Mapping[str, Callable[[float], bool]] = {
-    "finite and positive": lambda value: 0 < value < math.inf,
-    "finite and not negative": lambda value: 0 <= value < math.inf,
-    "at least 1": lambda value: value >= 1,
-    "at most 1": lambda value: value <= 1,
-    "below 1": lambda value: value < 1,
-    "in [0, 1)": lambda value: 0 <= value < 1,
-    "in [0, 1]": lambda value: 0 <= value <= 1,
-    "in (0, 1]": lambda value: 0 < value <= 1,
-}
 _PARTS = parts_of({name: known.settings for name, known in REGULARIZERS.items()})
-
-
-def require_range(settings: object, wanted: str, *names: str) -> None:
-    """Raise SettingsError where a number among these settings is not ``wanted``, in words."""
-    for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, int | float) and not _RANGES[wanted](value):
-            raise SettingsError(f"{name} must be {wanted}, got {value}")
 
 
 @strict

@@ -134,7 +134,7 @@ def _parts_within(
     for name, inner in _dictionaries_in(content):
         key = (id(inner), depth)
         is_new = key not in seen
-        seen[key] = inner  # as long as it is kept, its id is its own
+        seen[key] = inner  # keeping it keeps its id from being used again
         if is_new:
             for role, part in _parts_within(layout, inner, depth - 1, file, seen).items():
                 found.setdefault(role, {})[name] = part
