@@ -1,6 +1,7 @@
 """Pictures in, features out: what decides the answer, and what is refused."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from graftgan.metrics.extractors.efficientnet import (
 )
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
+from graftgan.metrics.extractors.views import VIEWS
 from graftgan.metrics.pixels import pictures_sha256
 from graftgan.metrics.settings import ExtractorSettings
 
@@ -106,6 +108,16 @@ def test_the_batch_size_does_not_matter_and_progress_reaches_the_end():
     torch.testing.assert_close(whole.values, parts.values)
     assert whole.sha256 == parts.sha256
     assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_the_order_of_the_pictures_in_memory_does_not_matter():
+    pictures = noise(16, side=32)
+    extractor = replace(tiny_extractor(), view=VIEWS["visible"])
+    found, again = (
+        extractor.extract(pictures.contiguous(memory_format=order), device="cpu")
+        for order in (torch.contiguous_format, torch.channels_last)
+    )
+    assert torch.equal(found.values, again.values)
 
 
 def test_the_surroundings_do_not_lower_the_precision():

@@ -70,6 +70,7 @@ class Extractor:
         not-a-number.
         """
         check_measurable(pictures)
+        pictures = pictures.contiguous()  # in another order in memory sums differ in the last bit
         device = torch.device(device)
         network = self.network.to(device).eval()
         answers: list[tuple[Tensor, Tensor | None]] = []
