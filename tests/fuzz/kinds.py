@@ -52,7 +52,7 @@ def _pictures(suffix: str) -> Kind:
         if suffix != "png":
             return files
         large = st.sampled_from(((16, 0), (16, 0), (8, 2), (16, 2), (16, 6))).map(
-            lambda form: {f"set/{n}.png": binaries.large_png(*form) for n in range(4)}
+            lambda form: {f"set/{n}.png": binaries.large_png(*form) for n in range(2)}
         )
         return st.one_of(*[files] * 60, large)
 

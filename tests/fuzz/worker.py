@@ -12,8 +12,9 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -42,11 +43,12 @@ _ORDER: tuple[Verdict, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one case may cost.
+    """What a case may cost.
 
     Attributes:
-        seconds: Of the processor; of the wall clock, six times as many, for a busy machine.
-        memory: Bytes beyond what the process had before it.
+        seconds: Of the processor, for each call, as it stands for a command that a person gives; of
+            the wall clock, six times as many, for a busy machine.
+        memory: Bytes beyond what the process had before the case.
     """
 
     seconds: float = 10.0
@@ -60,6 +62,7 @@ class Outcome:
     Attributes:
         where: The entry point, and the last place in graftgan.
         text: The message, or the traceback.
+        seconds: Of the slowest call, by the wall clock.
     """
 
     verdict: Verdict
@@ -106,8 +109,11 @@ class Runner:
         """Whether cases have left so much in memory that it would be laid to the next."""
         return _address_space() - self._began_with > self._limits.memory // 4
 
-    def run(self, case: Case) -> Outcome:
-        """Return what became of a case; a crash and a hang are for the parent to tell."""
+    def run(self, case: Case, begins: Callable[[], None]) -> Outcome:
+        """Return what became of a case; a crash and a hang are for the parent to tell.
+
+        ``begins`` is called before each call that is timed.
+        """
         folder = self._place.work / f"case-{case.number}"
         write_case(case.files, self._place.template, folder)
         steps = dict(self._kind.steps)
@@ -115,12 +121,17 @@ class Runner:
             commands = self._kind.commands
             steps["command"] = as_step(commands[case.number // 7 % len(commands)])
         os.chdir(folder)
-        faulthandler.dump_traceback_later(0.9 * self._limits.seconds, repeat=True, file=self._log)
         _forget_peak()
-        before, begin = _peak(), time.perf_counter()
-        outcomes = [self._call(name, step, folder) for name, step in steps.items()]
-        seconds, peak = time.perf_counter() - begin, max(0, _peak() - before)
-        faulthandler.cancel_dump_traceback_later()
+        before, outcomes, seconds = _peak(), [], 0.0
+        for name, step in steps.items():
+            begins()
+            dump_after = 0.9 * self._limits.seconds
+            faulthandler.dump_traceback_later(dump_after, repeat=True, file=self._log)
+            begin = time.perf_counter()
+            outcomes.append(self._call(name, step, folder))
+            seconds = max(seconds, time.perf_counter() - begin)
+            faulthandler.cancel_dump_traceback_later()
+        peak = max(0, _peak() - before)
         worst = self._worst(outcomes, folder, peak)
         os.chdir(self._place.work)
         shutil.rmtree(folder, ignore_errors=True)
@@ -209,8 +220,9 @@ def run_batch(runner: Runner, cases: Sequence[Case], pipe: int) -> None:
     A process that keeps memory of its cases ends early, and says that some are left.
     """
     for place, case in enumerate(cases, start=1):
-        _tell(pipe, {"begins": case.number})
-        _tell(pipe, {"number": case.number, **asdict(runner.run(case))})
+        begins = partial(_tell, pipe, {"begins": case.number})
+        begins()
+        _tell(pipe, {"number": case.number, **asdict(runner.run(case, begins))})
         if runner.is_worn and place < len(cases):
             _tell(pipe, {"left": True})  # what follows gets a process with all its memory
             return

@@ -68,7 +68,7 @@ class Deep:
         if is_coloured and (self.lower is None or (bits == FULL and self.clear is None)):
             return self.upper
         mode = self.upper.mode if is_coloured else "L"
-        opaque = mode == "RGBA" and _brightest(self.upper, 3) >= _TELLS
+        opaque = mode == "RGBA" and _brightest(self.upper)[3] >= _TELLS
         result = Image.new(mode, self.upper.size)
         most = (1 << bits) - 1
         table = (
@@ -133,7 +133,7 @@ def load_deep(image: Image.Image, content: bytes) -> Deep:
             isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         )
         return Deep(image, None, largest, _plausible(stated, largest), clear, negative)
-    brightest = max(_brightest(image, channel) for channel in range(3))
+    brightest = max(_brightest(image)[:3])
     lower, largest = None, 256 * brightest + 255
     if brightest < _TELLS or clear is not None:
         image, lower = _thinned(image), _thinned(_lower_bytes(content, raw_mode))
@@ -204,9 +204,10 @@ def _thinned(image: Image.Image) -> Image.Image:
     return thin
 
 
-def _brightest(image: Image.Image, channel: int) -> int:
-    counts = image.histogram()[256 * channel : 256 * (channel + 1)]
-    return max((level for level, count in enumerate(counts) if count), default=0)
+def _brightest(image: Image.Image) -> list[int]:
+    """Return the largest level of each channel."""
+    present = np.reshape(image.histogram(), (-1, 256)) > 0
+    return [int(np.max(np.flatnonzero(levels), initial=0)) for levels in present]
 
 
 def _bands(
