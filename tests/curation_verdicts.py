@@ -6,15 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from graftgan.pictures.curation.decisions import (
-    Overrides,
-    PictureReadings,
-    Rule,
-    Rules,
-    Verdict,
-    decide,
-)
-from graftgan.pictures.curation.filters import FILTERS, Mode, Reading
+from graftgan.pictures.curation.decisions import Overrides, Rule, Rules, Verdict, decide
+from graftgan.pictures.curation.filters import FILTERS, Mode, PictureReadings, Reading
 
 Readings = Mapping[str, Mapping[str, Reading] | str]
 """By name: what was read, or why it is no picture."""

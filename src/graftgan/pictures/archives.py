@@ -1,6 +1,6 @@
-"""The pictures in a zip, read in place whatever made it, and in an npz.
+"""The pictures in a zip, read in place whatever program wrote it, and in an npz.
 
-Of an npz the headers are looked at first, and only the array that is used is read.
+An npz is searched by the headers of its arrays; only the array that is used is read.
 """
 
 import io
@@ -27,6 +27,7 @@ from graftgan.pictures.members import (
     has_picture_suffix,
     is_hidden,
     looks_like_picture,
+    numbered,
     printable_name,
     too_large_file,
 )
@@ -36,22 +37,22 @@ _READABLE = frozenset(
     (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 )
 _AES = 99
-_MOST_UNPACKED = 2**30  # bytes of all members together, where the zip is small
-_MOST_TIMES = 250  # the same as a multiple of the zip's size; pictures hardly pack at all
-_MOST_LOOKS = 256  # at members that bzip2 or LZMA packed: each costs a block of up to 900 kB
-_BLOCK = 2**20  # bytes that a member packed with bzip2 costs at least, whatever it states
+_MOST_UNPACKED = 2**30  # bytes of all members together, if the zip is small
+_MOST_TIMES = 250  # the same as a multiple of the zip's size; pictures hardly compress
+_MOST_LOOKS = 256  # into members packed with bzip2 or LZMA: each costs a block of up to 900 kB
+_BLOCK = 2**20  # bytes that a member packed with bzip2 takes at least, whatever size it states
 # The numbers of the zip specification (APPNOTE, section 4.4.5).
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
-_KEYS = ("x_train", "images", "arr_0")  # of an npz: these arrays come first
+_KEYS = ("x_train", "images", "arr_0")  # these arrays of an npz come first
 _MOST_PICTURES = 5_000_000
 # A compressed array is unpacked whole; one that is only stored is mapped, and may be larger.
 _MOST_OF_ARRAY = 4 * 2**30  # bytes
 _MOST_TIMES_OF_NPZ = 20  # the same as a multiple of the file's size ...
-_SMALL_ARRAY = 512 * 2**20  # ... or so many bytes
-_BYTES_OF_PICTURE = 16  # of the file, at least, where there are more than so many pictures:
+_SMALL_ARRAY = 512 * 2**20  # ... or this many bytes, if that is more
+_BYTES_OF_PICTURE = 16  # of the file, at least, for more pictures than the next number
 _FEW_PICTURES = 10_000
-_MOST_ARRAYS = 100  # whose headers are looked at
+_MOST_ARRAYS = 100  # whose headers are read
 _LONGEST_HEADER = 10_000  # bytes, as numpy's own limit
 _LOCAL_HEADER = 30  # bytes before the name of a zip's member
 _PIECE = 2**22  # bytes read at a time
@@ -68,11 +69,10 @@ def open_zip(path: Path) -> Generator[Contents]:
         entries = [entry for entry in found if _is_picture(archive, entry)]
         _refuse_bomb(path, entries)
         names, notes = _different([tidy_name(entry.filename) for entry in entries])
-        members: list[Member] = []
-        for name, entry in zip(names, entries, strict=True):
-            stamp = f"{entry.file_size}:{entry.CRC}"
-            read = partial(_read_entry, archive, entry)
-            members.append(Member(name, read, stamp, entry.file_size))
+        members = [
+            Member(name, partial(_read_entry, archive, e), f"{e.file_size}:{e.CRC}", e.file_size)
+            for name, e in zip(names, entries, strict=True)
+        ]
         if unseen:
             why = "packed with bzip2 or LZMA and without a picture's name: too many to look into"
             notes += (f"left out {len(unseen)} {why}",)
@@ -89,9 +89,10 @@ def tidy_name(name: str) -> str:
 
 
 def read_entry(path: Path, name: str, *, largest: int) -> bytes | None:
-    """Return what is in the member of a zip with that tidy name; None: there is none.
+    """Return the content of the zip's member with this tidy name, or None.
 
-    ImageSetError is raised where it cannot be read or has more than ``largest`` bytes.
+    Raises:
+        ImageSetError: It cannot be read or has more than ``largest`` bytes.
     """
     with _opened(path, "zip") as archive:
         named = [entry for entry in archive.infolist() if tidy_name(entry.filename) == name]
@@ -107,15 +108,12 @@ def read_entry(path: Path, name: str, *, largest: int) -> bytes | None:
             ) from None
 
 
-@contextmanager
-def _opened(path: Path, what: str) -> Generator[zipfile.ZipFile]:
-    """Open a zip or npz; whatever its damage makes ``zipfile`` raise here is one error."""
+def _opened(path: Path, what: str) -> zipfile.ZipFile:
+    """Open a zip or npz; ImageSetError: it is damaged."""
     try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:
+        return zipfile.ZipFile(path)
+    except Exception as error:  # zipfile raises many kinds for damaged files
         raise _damaged(path, what, error) from None
-    with archive:
-        yield archive
 
 
 def _damaged(path: Path, what: str, error: Exception) -> ImageSetError:
@@ -124,7 +122,7 @@ def _damaged(path: Path, what: str, error: Exception) -> ImageSetError:
 
 
 def _refuse_bomb(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse a bomb by the sizes that it states, which no member exceeds when it is unpacked."""
+    """Refuse a zip bomb by its stated sizes, which no member exceeds when it is unpacked."""
     sizes = (max(entry.file_size, _BLOCK * is_tight(entry)) for entry in entries)
     total = sum(size for size in sizes if size <= LARGEST_FILE)  # a larger one is skipped
     packed = path.stat().st_size
@@ -149,19 +147,15 @@ def _is_picture(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def _different(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names with a number where one stands twice, and a remark on how many do."""
+    """Return the names with a number added to repeated ones, and a note on how many there are."""
     twice = {name for name, count in Counter(names).items() if count > 1}
     if not twice:
         return names, ()
     taken, different = set(names) - twice, list[str]()
     for name in names:
-        path, number = PurePosixPath(name), 1
-        new = name
-        while name in twice and new in taken:
-            number += 1
-            new = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
-        taken.add(new)
-        different.append(new)
+        options = numbered(name, "{} ({}){}")
+        different.append(next(n for n in options if name not in twice or n not in taken))
+        taken.add(different[-1])
     some = ", ".join(map(shown, sorted(twice)[:3])) + ", ..." * (len(twice) > 3)
     many = "names stand" if len(twice) > 1 else "name stands"
     return different, (f"{len(twice)} {many} more than once in the zip ({some}); all are used",)
@@ -179,7 +173,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         raise Unusable(too_large_file(largest))
     try:
         return unpacked(archive, entry)
-    except (NotImplementedError, RuntimeError):  # this Python was built without the compression
+    except (NotImplementedError, RuntimeError):  # this Python was built without that compression
         raise Unusable(unreadable) from None
     except MemoryError:
         raise Unusable("too large for the memory") from None
@@ -198,26 +192,22 @@ def open_npz(path: Path, stamp: str) -> Generator[Contents]:
             raise _damaged(path, "npz", error) from None
     size = pictures[0].nbytes if len(pictures) else 0
     members = [
-        Member(f"{header.key}/{i:06d}", partial(_picture, pictures, i), stamp, size)
+        Member(f"{header.key}/{i:06d}", lambda i=i: np.ascontiguousarray(pictures[i]), stamp, size)
         for i in range(len(pictures))
     ]
     side = min(pictures.shape[1:3])
     yield Contents(members, (f"pictures from the array '{header.key}'",), side)
 
 
-def _picture(pictures: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(pictures[index])
-
-
 class _Header(NamedTuple):
-    """What the start of an array says."""
+    """The header of an array in an npz."""
 
     key: str
     entry: zipfile.ZipInfo
     shape: tuple[int, ...]
     fortran: bool  # the first index runs fastest
     dtype: np.dtype[np.generic]
-    start: int  # bytes before the numbers
+    start: int  # bytes before the data
 
     @property
     def is_pictures(self) -> bool:
@@ -237,21 +227,22 @@ class _Header(NamedTuple):
 
 
 class _OtherFormatError(ValueError):
-    """An array is whole, but in a format that no pictures are in."""
+    """An array is undamaged, but in a format that does not hold pictures."""
 
 
 def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
     """Return the header of the first array of pictures."""
     seen: list[str] = []
-    for entry in sorted(archive.infolist(), key=lambda entry: _preference(entry.filename)):
-        key = entry.filename.removesuffix(".npy")
+    keyed = [(entry.filename.removesuffix(".npy"), entry) for entry in archive.infolist()]
+    rank = {key: place for place, key in enumerate(_KEYS)}
+    for key, entry in sorted(keyed, key=lambda pair: (rank.get(pair[0], len(rank)), pair[0])):
         if len(seen) >= _MOST_ARRAYS:
             raise ImageSetError(f"{path} has more than {_MOST_ARRAYS} arrays; leave one in it")
         try:
             header = _header_of(archive, key, entry)
         except Exception as error:  # numpy and zipfile raise many kinds for damaged members
             is_whole = isinstance(error, _OtherFormatError)
-            if key in _KEYS:  # another array must not stand in for it
+            if key in _KEYS:  # another array must not replace it
                 other = ImageSetError(f"{path}: the array '{shown(key)}' is {error}")
                 raise (other if is_whole else _damaged(path, "npz", error)) from None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -265,18 +256,13 @@ def _chosen(path: Path, archive: zipfile.ZipFile) -> _Header:
     if any(": unreadable" in words for words in seen):
         raise _damaged(path, "npz", ValueError(f"no array can be read, {'; '.join(seen[:3])}"))
     raise ImageSetError(
-        f"{path} holds no array of pictures: expected uint8 of shape (n, h, w), (n, h, w, c) or "
+        f"{path} has no array of pictures: expected uint8 of shape (n, h, w), (n, h, w, c) or "
         f"(n, c, h, w), found {'; '.join(seen[:8]) or 'nothing'}"
     )
 
 
-def _preference(name: str) -> tuple[int, str]:
-    key = name.removesuffix(".npy")
-    return (_KEYS.index(key) if key in _KEYS else len(_KEYS), key)
-
-
 def _header_of(archive: zipfile.ZipFile, key: str, entry: zipfile.ZipInfo) -> _Header | None:
-    """Return the header of a member of an npz; None: it is no array at all."""
+    """Return the header of a member of an npz; None: it is not an array."""
     if is_tight(entry):
         raise ValueError("packed as numpy does not; save it again")
     with archive.open(entry) as file:
@@ -323,7 +309,7 @@ def _check_array(path: Path, header: _Header) -> None:
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, header: _Header) -> NDArray[np.uint8]:
-    """Return the array, mapped from the file where it is not packed; its checksum is right."""
+    """Return the array after checking its checksum, mapped from the file if it is not packed."""
     order = "F" if header.fortran else "C"
     if header.entry.compress_type == zipfile.ZIP_STORED:
         with archive.open(header.entry) as file:

@@ -1,8 +1,8 @@
 """Picture sets for demos and experiments: CC0 avatars drawn by DiceBear, on this machine.
 
-Needs the extra ``demo``: DiceBear turns (style, seed) into an SVG, resvg draws it. Every style in
-``CC0_STYLES`` is dedicated to the public domain (CC0 1.0) by its creator; the style's own metadata
-is checked before anything is drawn.
+This needs the extra ``demo``: DiceBear turns (style, seed) into an SVG, resvg renders it. Every
+style in ``CC0_STYLES`` is dedicated to the public domain (CC0 1.0) by its creator; the style's own
+metadata are checked first.
 """
 
 import colorsys
@@ -24,7 +24,7 @@ from graftgan.core.errors import CountProgress, ImageSetError
 from graftgan.core.files import written_whole
 from graftgan.core.registry import suggest
 
-# All CC0 styles of DiceBear 10 but `initials`, which is text and looks as the machine's fonts do.
+# All CC0 styles of DiceBear 10 but `initials`, which is text and depends on the machine's fonts.
 # fmt: off
 CC0_STYLES: tuple[str, ...] = (
     "blobs", "cameo", "clay", "constellation", "critters", "cutouts", "disco", "gaze", "glass",
@@ -34,20 +34,18 @@ CC0_STYLES: tuple[str, ...] = (
     "shape-grid", "shapes", "slice", "sprouts", "squircles", "stack", "stripes", "thumbs",
     "triangles", "voxel-art", "voxel-bot", "waves", "weave",
 )
-# fmt: on
-
-_CARD = "card.json"
-_CARD_FORMAT = 1  # raise it when the same arguments draw other pixels
-_CC0_URL = "creativecommons.org/publicdomain/zero/1.0"
-_PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py", "pillow")
-_OVERSAMPLING = 2  # drawn this much larger, then cropped to the figure and scaled down
-# Figures on a plain near-white backdrop: it is left out, so that they are cropped and coloured too.
-# fmt: off
+# The plain near-white backdrop of these is left out, so that they are cropped and coloured as well.
 _PLAIN_BACKDROP = frozenset((
     "clay", "cutouts", "line-face", "lorelei-neutral", "marbles", "notionists-neutral", "slice",
     "stack",
 ))
 # fmt: on
+
+_CARD = "card.json"
+_CARD_FORMAT = 1  # increase it when the same arguments draw other pixels
+_CC0_URL = "creativecommons.org/publicdomain/zero/1.0"
+_PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py", "pillow")
+_OVERSAMPLING = 2  # drawn this much larger, then cropped to the figure and scaled down
 _MARGIN = 0.03  # free space around a figure, as a share of its longer side
 
 
@@ -63,13 +61,15 @@ def render_avatars(
     """Draw ``count`` avatars as opaque RGB PNG files into the folder, and return it.
 
     Styles are names from ``CC0_STYLES``, taken in rotation; ``size`` is the side of a picture in
-    pixels. A picture depends on its style, its number within the style, ``seed`` and ``size``
-    alone. The folder appears whole, with a ``card.json`` that says what they are; one that holds
-    exactly these avatars already is used as it is. ``progress`` is called with (pictures done,
-    pictures in all).
+    pixels. A picture depends only on its style, its number within the style, ``seed`` and ``size``.
+    The folder appears whole, with a ``card.json`` that describes it; a folder that already has
+    exactly these avatars is left as it is. ``progress`` is called with (pictures done, pictures in
+    all).
 
-    ImageSetError is raised where the extra ``demo`` is missing, an argument is unusable, a style is
-    unknown or not CC0, or ``destination`` holds something else; RunError: it cannot be written.
+    Raises:
+        ImageSetError: The extra ``demo`` is missing, an argument is out of range, a style is
+            unknown or not CC0, or ``destination`` has something else in it.
+        RunError: The folder cannot be written.
     """
     if not styles or len(set(styles)) != len(styles):
         raise ImageSetError(f"styles must name one or more different styles, got {list(styles)}")
@@ -128,7 +128,7 @@ def _read_cc0_definition(style: str) -> dict[str, Any]:
 
 
 def _provenance(meta: dict[str, Any]) -> dict[str, str | None]:
-    """Return licence, creator and source as the style states them."""
+    """Return licence, creator and source from a style's metadata."""
     creator, source = meta.get("creator", {}), meta.get("source", {})
     return {
         "licence": meta["license"]["name"],
@@ -144,7 +144,7 @@ def _provenance(meta: dict[str, Any]) -> dict[str, str | None]:
 def _already_holds(
     destination: Path, card: dict[str, Any], names: list[tuple[str, int, str]]
 ) -> bool:
-    """Return whether these avatars are there; refuse a place that holds something else."""
+    """Return whether these avatars are there; ImageSetError: something else is."""
     if not os.path.lexists(destination):
         return False
     if destination.is_dir():
@@ -184,7 +184,7 @@ def _draw_all(
 
 
 def _draw(svg: str, key: str, size: int) -> Image.Image:
-    """Return the figure of ``svg``, filling the picture, on a pastel colour chosen by ``key``."""
+    """Return the figure of ``svg``, cropped, on a pastel colour chosen by ``key``."""
     side = size * _OVERSAMPLING
     png = _library("resvg_py").svg_to_bytes(
         svg_string=svg, width=side, height=side, skip_system_fonts=True
@@ -197,7 +197,7 @@ def _draw(svg: str, key: str, size: int) -> Image.Image:
 
 
 def _figure_box(figure: Image.Image) -> tuple[float, float, float, float]:
-    """Return the square around what is not transparent; a bust keeps its lower edge."""
+    """Return the square around the opaque part; a bust keeps its lower edge."""
     side = float(figure.width)
     box = figure.getchannel("A").point([0] * 16 + [255] * 240).getbbox()
     if box is None:

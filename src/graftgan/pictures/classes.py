@@ -1,11 +1,9 @@
-"""Which class a picture belongs to: the folder it lies in, or the label that ``dataset.json`` has.
-
-NVIDIA's tools write such a file beside the pictures of a set.
-"""
+"""The class of a picture: its folder, or its label in the ``dataset.json`` of NVIDIA's tools."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -17,8 +15,8 @@ from graftgan.core.files import parse_json
 from graftgan.pictures.archives import read_entry, tidy_name
 from graftgan.pictures.containers import find_container
 
-_LEAST = 2  # pictures of a class to train on: with one there is nothing to learn but a copy
-_FEW = 10  # below this the person is told
+_LEAST = 2  # pictures of a class to train on: from one there is nothing to learn but a copy
+_FEW = 10  # training pictures of a class below which a note says so
 _LABELS_FILE = "dataset.json"
 _LARGEST = 40 * 2**20  # bytes; JSON takes up to 25 times as much memory
 _LARGEST_IN_SMALL = 8 * 2**20  # bytes in a zip that has fewer itself
@@ -26,18 +24,19 @@ _LARGEST_IN_SMALL = 8 * 2**20  # bytes in a zip that has fewer itself
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelling:
-    """Which class each picture of a set belongs to; this one, as it is made, says of none."""
+    """The class of each picture of a set; by default there are none."""
 
     classes: tuple[str, ...] = ()  # names in alphabetical order
-    labels: Tensor | None = None  # the number of each training picture's class, int64 (n,)
+    labels: Tensor | None = None  # the class index of each training picture, int64 (n,)
     class_of: Mapping[str, str] = field(default_factory=dict[str, str])  # by name, of all pictures
-    notes: tuple[str, ...] = ()  # how many there are of each
+    notes: tuple[str, ...] = ()  # the number of pictures of each class
 
 
 def find_classes(pictures: Path) -> tuple[str, ...]:
     """Return the classes of a folder or zip in alphabetical order, without decoding a picture.
 
-    ImageSetError is raised where there are no pictures, or they do not lie in folders.
+    Raises:
+        ImageSetError: There are no pictures, or they are not in folders.
     """
     with find_container(pictures).open() as contents:
         names = [member.name for member in contents.members]
@@ -45,11 +44,13 @@ def find_classes(pictures: Path) -> tuple[str, ...]:
 
 
 def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path) -> Labelling:
-    """Return the labels of the pictures to train on, in their order.
+    """Return the labels of the ``training`` pictures, in their order.
 
-    A label comes from the picture's own name, so it follows the picture through cache and split.
-    ``names`` are those of every picture of the source ``where``. ImageSetError is raised where the
-    folders give no classes, or a class has too few pictures to train on.
+    A label comes from the picture's name, so it follows the picture through cache and split.
+    ``names`` are those of all pictures of the source ``where``.
+
+    Raises:
+        ImageSetError: The folders give no classes, or a class has too few pictures to train on.
     """
     stated = _stated_labels(where, names)
     class_of = _classes(names, stated, where)
@@ -71,7 +72,7 @@ def label_pictures(names: Sequence[str], training: Sequence[str], *, where: Path
 
 
 def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path) -> dict[str, str]:
-    """Return the class of each picture: its label, or the first folder that not all share."""
+    """Return the class of each picture: its label, or the first folder that differs among them."""
     if stated is not None:
         without = [name for name in names if name not in stated]
         if without or not names:
@@ -80,7 +81,7 @@ def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path
                 f"({_first(without)}), which {_LABELS_FILE} does not name; complete it, or remove "
                 "it to take the folders"
             )
-        digits = len(str(max(stated.values())))  # names then sort as the numbers do
+        digits = len(str(max(stated.values())))  # so that names sort as numbers
         return {name: f"{stated[name]:0{digits}d}" for name in names}
     folders = {name: PurePosixPath(name).parts[:-1] for name in names}
     levels = zip(*folders.values(), strict=False)
@@ -88,10 +89,10 @@ def _classes(names: Sequence[str], stated: Mapping[str, int] | None, where: Path
     depth = next((i for i, level in enumerate(levels) if len(set(level)) > 1), shortest)
     loose = [name for name, parts in folders.items() if len(parts) <= depth]
     if loose or not names:
-        few = f"{len(loose)} of its {len(names)} pictures lie in no folder of a class"
-        wrong = f"{few} ({_first(loose)})"
+        wrong = f"{len(loose)} of its {len(names)} pictures are not in the folder of a class "
+        wrong += f"({_first(loose)})"
         if len(loose) == len(names):
-            wrong = "its pictures do not lie in several folders"
+            wrong = "its pictures are not in several folders"
         raise ImageSetError(
             f"{where} has no labels: {wrong}; put the pictures of each class into a folder of "
             "its own, or leave --labels out"
@@ -104,9 +105,9 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _stated_labels(pictures: Path, names: Sequence[str]) -> Mapping[str, int] | None:
-    """Return the label of each picture by its name; None: the source has no such file.
+    """Return the label of each picture by name; None: the source has no file of labels.
 
-    The file lies where the set begins, which may be below a folder that holds the whole set.
+    The file lies at the root of the set, which may be below a folder that holds the whole set.
     """
     for folder in _common_folders(names):
         content = _content(pictures, folder + _LABELS_FILE)
@@ -116,19 +117,15 @@ def _stated_labels(pictures: Path, names: Sequence[str]) -> Mapping[str, int] | 
     return None
 
 
-def _common_folders(names: Sequence[str]) -> Iterator[str]:
-    """Yield the folders that hold all of ``names``, outermost first, as ``""`` or ``"a/b/"``."""
-    yield ""
-    folder = ""
-    for level in zip(*(PurePosixPath(name).parts[:-1] for name in names), strict=False):
-        if len(set(level)) > 1:
-            return
-        folder += f"{level[0]}/"
-        yield folder
+def _common_folders(names: Sequence[str]) -> list[str]:
+    """Return the folders that contain all ``names``, outermost first, as ``""`` or ``"a/b/"``."""
+    levels = zip(*(PurePosixPath(name).parts[:-1] for name in names), strict=False)
+    shared = takewhile(lambda level: len(set(level)) == 1, levels)
+    return ["", *accumulate(f"{level[0]}/" for level in shared)]
 
 
 def _content(pictures: Path, name: str) -> bytes | None:
-    """Return what is in the file of that name; None: there is none."""
+    """Return the content of the file ``name`` of the source; None: there is no such file."""
     if pictures.is_file():
         own = max(_LARGEST_IN_SMALL, pictures.stat().st_size)
         return read_entry(pictures, name, largest=min(_LARGEST, own))

@@ -1,8 +1,8 @@
 """Find the pictures in a folder, a zip or an npz, without decoding any.
 
-Hidden files, ``__MACOSX`` and files that are no pictures by name and by their first bytes are
-ignored. Everything else becomes a member, so that what turns out unusable is listed, not dropped.
-A folder is read with its subfolders and links, each real file once.
+Hidden files, ``__MACOSX`` and files that are not pictures by name or first bytes are ignored.
+Everything else becomes a member, so that an unusable file is listed rather than dropped. A folder
+is read with its subfolders and links, each real file once.
 """
 
 import errno
@@ -33,7 +33,7 @@ from graftgan.pictures.members import (
 
 
 def find_container(path: Path) -> Container:
-    """Look at ``path`` and say how to read it; ImageSetError: it is nothing that can be read."""
+    """Return how to read the pictures at ``path``; ImageSetError: it is not a readable source."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -51,24 +51,24 @@ def find_container(path: Path) -> Container:
     is_npz = path.suffix.lower() == ".npz"
     if is_npz != _holds_arrays(path, otherwise=is_npz):
         what, ending = ("zip", ".zip") if is_npz else ("npz", ".npz")
-        raise ImageSetError(f"{path} is in truth a whole {what}; rename it to end in {ending}")
+        raise ImageSetError(f"{path} is actually a whole {what}; rename it to end in {ending}")
     opener = partial(open_npz, stamp=stamp) if is_npz else open_zip
     return Container(path, _digest([f"{path.resolve()}\0{stamp}"]), partial(opener, path))
 
 
 def picture_file(path: Path, name: str | None = None) -> Member:
-    """Return one picture file as a member of a set, called ``name`` or as the file is."""
+    """Return one picture file as a member, under ``name`` or its own file name."""
     status = _status(path)
     size = status.st_size if status is not None else 0
     return Member(name or path.name, partial(_read_file, path), _stamp_of(status), size)
 
 
 def _holds_arrays(path: Path, *, otherwise: bool) -> bool:
-    """Return whether all files in a zip are arrays; ``otherwise`` where that cannot be told."""
+    """Return whether all files in a zip are arrays; ``otherwise`` if that is unclear."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
-    except Exception:  # zipfile raises many kinds for damaged files; opening it says so
+    except Exception:  # zipfile raises many kinds for damaged files; opening it reports that
         return otherwise
     arrays = sum(name.endswith(".npy") for name in names)
     return otherwise if 0 < arrays < len(names) or not names else arrays > 0
@@ -77,7 +77,7 @@ def _holds_arrays(path: Path, *, otherwise: bool) -> bool:
 def _is_zip(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # a zip whose end is damaged; opening it says so
+    except zipfile.BadZipFile:  # a zip whose end is damaged; opening it reports that
         return True
 
 
@@ -86,14 +86,13 @@ def _folder(root: Path) -> Container:
     paths = {printable_name(path.relative_to(root).as_posix()): path for path in walk.through(root)}
     members = [picture_file(paths[name], name) for name in sorted(paths)]
     lines = [f"{member.name}\0{member.stamp}" for member in members]
-    many = "s" * (walk.repeated > 1)
-    note = f"left out {walk.repeated} link{many} to what is in the folder already"
-    notes = (note,) if walk.repeated else ()
+    links = f"{walk.repeated} link{'s' * (walk.repeated > 1)}"
+    notes = (f"left out {links} to what is in the folder already",) if walk.repeated else ()
     return Container(root, _digest((*lines, *notes)), lambda: nullcontext(Contents(members, notes)))
 
 
 def _stamp_of(status: os.stat_result | None) -> str:
-    """Return what changes when a file does; a changed permission leaves size and time alone."""
+    """Return a stamp that changes with a file, also when only its permissions do."""
     return "?" if status is None else f"{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}"
 
 
@@ -102,15 +101,15 @@ def _digest(lines: Sequence[str]) -> str:
 
 
 class _Walk:
-    """Goes through folders; links come last, so that a file keeps the name it has without them."""
+    """A walk through folders; links come last, so that they do not change the name of a file."""
 
     def __init__(self) -> None:
-        self.repeated = 0  # links to files and folders that were met already
+        self.repeated = 0  # links to files and folders that were visited already
         self._seen: set[tuple[int, int]] = set()  # device and inode of every file and folder
         self._later: deque[Path] = deque()
 
     def through(self, root: Path) -> Iterator[Path]:
-        """Yield what is called a picture or starts like one, and what cannot be opened."""
+        """Yield files that are pictures by name or first bytes, and what cannot be opened."""
         os.listdir(root)  # noqa: PTH208 - raises the error that a subfolder's is listed for
         self._is_new(root.stat())
         yield from self._folder(root)
@@ -134,14 +133,14 @@ class _Walk:
                     if self._is_new(path.stat()):
                         waiting.append(path)
                     if has_picture_suffix(entry.name):
-                        yield path  # so that it is listed
+                        yield path  # so that it is listed as unusable
                 elif _is_picture_file(path) and self._is_new(path.lstat()):
                     yield path
 
     def _linked(self, path: Path) -> Iterator[Path]:
         try:
             status = path.stat()
-        except OSError:  # broken: it may have led to a folder of pictures
+        except OSError:  # a broken link may have led to a folder of pictures
             yield path
             return
         if stat.S_ISDIR(status.st_mode):
@@ -151,9 +150,9 @@ class _Walk:
             yield path
 
     def _is_new(self, status: os.stat_result) -> bool:
-        """Return whether a file or folder is met for the first time, and remember it."""
+        """Return whether a file or folder is visited for the first time, and remember it."""
         key = (status.st_dev, status.st_ino)
-        if status.st_ino and key in self._seen:  # a file system without inodes says 0
+        if status.st_ino and key in self._seen:  # 0: the file system has no inodes
             self.repeated += 1
             return False
         self._seen.add(key)
@@ -188,10 +187,9 @@ def _read_file(path: Path) -> bytes:
     except PermissionError:
         raise Unusable("no permission to read") from None
     except OSError as error:
-        broken = error.errno == errno.ELOOP
-        raise Unusable(
-            "a broken link" if broken else f"cannot be read ({error.strerror})"
-        ) from None
+        is_broken = error.errno == errno.ELOOP
+        why = "a broken link" if is_broken else f"cannot be read ({error.strerror})"
+        raise Unusable(why) from None
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""Turn the bytes of one file into square pixels of the set's size."""
+"""Decode picture files into square arrays of the set's size."""
 
 import io
 import os
@@ -40,25 +40,25 @@ from graftgan.pictures.pixel_values import (
 
 _LARGEST_PICTURE = 100_000_000  # pixels, decided from the header before any are decoded
 _TOO_LARGE = f"more than {_LARGEST_PICTURE // 10**6} megapixels"
-_LARGE_FILE = 32 * 2**20  # bytes; a larger one is read and decoded with no other large one
-_LARGE_PICTURE = 100 * 2**20  # bytes that it takes to decode; the same for these
-# Decoders that take far more than the picture has: bytes a pixel, and what they may take in all.
+_LARGE_FILE = 32 * 2**20  # bytes; larger files are read and decoded one at a time
+_LARGE_PICTURE = 100 * 2**20  # bytes that decoding takes; the same for these
+# Decoders that take far more memory than the picture: bytes a pixel, and their limit in all.
 _DECODER_BYTES = {"JPEG2000": 25, "WEBP": 16, "AVIF": 12, "HEIF": 12}
 _MOST_MEMORY = 800_000_000
 _MOST_SCANS = 100  # of a JPEG, as libtiff has it; a progressive one has about ten
 _LARGE_TO_CONVERT = 16_000_000  # pixels; a larger picture is converted a band at a time
-_CONVERTED_TO = 4_000_000  # pixels that it has at most afterwards, as far as detail allows
+_CONVERTED_TO = 4_000_000  # pixels to which it is then reduced, if enough detail is left
 _BAND = 2**20  # pixels of such a band
 _MOST_THREADS = 8
 _one_large_picture: AbstractContextManager[object] = Lock()
-# Pillow's blocks of memory beyond 32 MB go back to the system as soon as they are free; smaller
-# ones may be kept, and a few large pictures then take several times what one does.
+# Memory blocks of more than 32 MB are returned to the system at once; smaller ones may be kept, and
+# then a few large pictures take several times the memory of one.
 Image.core.set_block_size(64 * 2**20)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What every picture of the set becomes."""
+    """The shape of every picture of the set, and the smallest side that is accepted."""
 
     resolution: int
     channels: int
@@ -71,15 +71,15 @@ class Whole:
 
     image: Image.Image  # upright, in 8 bit and sRGB
     size: tuple[int, int]  # width and height in the file
-    mode: str  # in the file, as Pillow names it
-    remarks: tuple[str, ...] = ()  # what was done that a person should know of
-    needed_bits: int | None = None  # that values of 16 bit need, where the file does not say it
-    bits: int = FULL  # that were read
+    mode: str  # Pillow's mode of the file
+    remarks: tuple[str, ...] = ()  # on its conversion, for the user
+    needed_bits: int | None = None  # for values of 16 bit, if the file does not state them
+    bits: int = FULL  # with which the values were read
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One picture: its pixels (c, h, w), the sha256 of its file, and what the file was."""
+    """One picture: its pixels (c, h, w), the sha256 of its file, and what was decoded."""
 
     name: str
     pixels: NDArray[np.uint8]
@@ -96,7 +96,7 @@ def decode_all(
 ) -> Generator[Decoded | Skipped, None, None]:
     """Decode in several threads and yield the outcomes in the order of ``members``.
 
-    ``bits`` are those that values of 16 bit really have; None: each picture decides alone.
+    ``bits`` is the number that values of 16 bit really use; None: decided for each picture.
     """
     workers = min(_MOST_THREADS, os.cpu_count() or 1)
     waiting: deque[Future[Decoded | Skipped]] = deque()
@@ -117,9 +117,12 @@ def decode_all(
 
 
 def decode_whole(content: Content, *, least: int | None = None) -> Whole:
-    """Return the upright picture in 8 bit and sRGB, and what the file has; Unusable: why not.
+    """Return the upright picture in 8 bit and sRGB, and what its file has.
 
-    Detail beyond ``least`` pixels in width and height may be skipped; None: none may.
+    Detail beyond ``least`` pixels in width and height may be skipped; None: keep all detail.
+
+    Raises:
+        Unusable: It cannot be decoded.
     """
     image = _checked(content, 1)
     large = _memory_for(image, content, least) > _LARGE_PICTURE
@@ -128,13 +131,13 @@ def decode_whole(content: Content, *, least: int | None = None) -> Whole:
 
 
 def decode_large_under(lock: AbstractContextManager[object]) -> None:
-    """Let :func:`decode_whole` hold ``lock``, which processes share, while a picture is large."""
+    """Make :func:`decode_whole` hold ``lock``, which processes share, for large pictures."""
     global _one_large_picture
     _one_large_picture = lock
 
 
 def file_of(content: Content) -> bytes:
-    """Return the bytes of a picture's file; pixels become those of a PNG."""
+    """Return the bytes of a picture's file; an array becomes a PNG."""
     if isinstance(content, bytes):
         return content
     file = io.BytesIO()
@@ -144,7 +147,7 @@ def file_of(content: Content) -> bytes:
 
 @contextmanager
 def reasons_for_failure() -> Generator[None]:
-    """Raise :class:`Unusable` with the short reason for whatever reading or decoding raises."""
+    """Raise :class:`Unusable` with a short reason for whatever reading or decoding raises."""
     try:
         yield
     except Unusable:
@@ -158,10 +161,10 @@ def reasons_for_failure() -> Generator[None]:
 
 
 def _outcome(member: Member, shape: Shape, bits: int | None, lane: Executor) -> Decoded | Skipped:
-    """Return what becomes of a member; a large one is waited for while ``lane`` decodes it.
+    """Decode a member, in ``lane`` if it is large.
 
-    The lane has one thread. So only one large picture is in memory, and it takes the memory that
-    the one before it gave back.
+    The lane has one thread, so only one large picture is in memory at a time and reuses the memory
+    of the one before.
     """
     read = partial(_read_and_decode, member, shape, bits)
     return lane.submit(read).result() if member.size > _LARGE_FILE else read(lane=lane)
@@ -185,8 +188,8 @@ def _read_and_decode(
 def _fitted(
     image: Image.Image, content: Content, shape: Shape, bits: int | None
 ) -> tuple[NDArray[np.uint8], Whole]:
-    """Return the pixels (c, h, w) of a picture that was opened, and what is known of it."""
-    # The antialiased resize still gets twice what it needs.
+    """Return the pixels (c, h, w) of an opened picture, and what was decoded."""
+    # The antialiased resize still gets twice the detail it needs.
     mode, least = "L" if shape.channels == 1 else "RGB", 2 * shape.resolution
     whole = _whole(image, content, mode=mode, least=least, bits=bits)
     side = (shape.resolution, shape.resolution)
@@ -196,7 +199,7 @@ def _fitted(
 
 
 def _checked(content: Content, minimum_side: int) -> Image.Image:
-    """Return the picture, opened and not decoded; too many pixels or too few are refused."""
+    """Open a picture without decoding it; Unusable: it has too many pixels or too few."""
     if not isinstance(content, bytes):
         _check_size((content.shape[1], content.shape[0]), minimum_side)
         return Image.fromarray(content)
@@ -239,7 +242,7 @@ def _whole(
         scale_clear(image)
         image.load()
         used, upright = FULL, image
-    # Not from a picture that was closed: its complaint would keep all of this in memory.
+    # Not from a closed picture: its exception would keep all of this in memory.
     opened = image if deep is None else deep.upper
     with suppress(Exception):  # a damaged EXIF block must not cost a good picture
         if upright is not opened:
@@ -253,9 +256,10 @@ def _whole(
 def _converted(
     image: Image.Image, profile: bytes | None, mode: str, least: int | None, *, shallow: bool
 ) -> tuple[Image.Image, str | None]:
-    """Return ``image`` in ``mode`` and sRGB, and a remark; a large one by bands, and smaller.
+    """Return ``image`` in ``mode`` and sRGB, and a remark.
 
-    One that was in 8 bit in the file, ``shallow``, and in plain colours is not made smaller.
+    A large one is converted in bands and reduced, unless it needs no conversion; ``shallow`` ones
+    have 8 bit in the file.
     """
     if image.mode == "F":
         raise Unusable("floating point pixels")
@@ -269,7 +273,7 @@ def _converted(
     factor = max(1, min(factor, min(image.size) // least))
     width, height = (side // factor for side in image.size)
     small = Image.new(mode, (width, height))
-    left, above = (side % factor // 2 for side in image.size)  # a rest is left out on both sides
+    left, above = (side % factor // 2 for side in image.size)  # the rest is cut off on both sides
     rows = max(1, _BAND // (image.width * factor))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
@@ -279,7 +283,7 @@ def _converted(
 
 
 def _flattened(image: Image.Image, conversion: Conversion, mode: str) -> Image.Image:
-    """Return ``image`` in ``mode`` and sRGB, whatever is transparent on white."""
+    """Return ``image`` in ``mode`` and sRGB, with transparent parts on white."""
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         if conversion.transform is not None:
@@ -295,11 +299,11 @@ def _flattened(image: Image.Image, conversion: Conversion, mode: str) -> Image.I
 
 
 def _memory_for(image: Image.Image, content: Content, least: int | None) -> int:
-    """Return about how many bytes it takes to decode and convert a picture that was opened."""
+    """Return about how many bytes decoding and converting an opened picture takes."""
     width, height = image.size
     own = width * height * _DECODER_BYTES.get(str(image.format), 0)
     if image.format in ("JPEG", "MPO") and isinstance(content, bytes):
-        if jpeg_scans(content) > 1:  # all its numbers are kept until the last one
+        if jpeg_scans(content) > 1:  # all coefficients are kept until the last scan
             own = width * height * 2 * len(image.getbands())
         scale = 1 if least is None else min(8, max(1, min(width, height) // least))
         width, height = width // scale, height // scale

@@ -1,8 +1,8 @@
-"""Keep decoded pictures on disk, so that the second start need not decode.
+"""A cache of decoded pictures on disk, so that the second start need not decode.
 
 An entry is a folder ``<key>/`` with ``pictures.npy``, uint8 (n, c, h, w), and ``manifest.json``.
-It appears whole, may be built by several processes at once, and is built again when damaged. A
-cache that cannot be written costs time, never a run.
+It appears whole, may be built by several processes at once, and is rebuilt if damaged. If the cache
+cannot be written, pictures are decoded at each start.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ from graftgan.pictures.decode import Decoded, Shape, decode_all
 from graftgan.pictures.members import Container, Member, Skipped, readable_extras, sha256_of
 from graftgan.pictures.pixel_values import FULL, agreed_bits
 
-_FORMAT = 3  # raise it when the same file gives other pixels or the entry another layout
+_FORMAT = 3  # increase it when the same file gives other pixels or the entry has another layout
 _HEADER_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
 class CachedPicture:
-    """What is known of one picture of the set."""
+    """The record of one picture of the set."""
 
     name: str
     size: tuple[int, int]  # width, height in the file
@@ -41,11 +41,11 @@ class CachedPicture:
     sha256: str  # of the file's bytes
     pixels_sha256: str  # of the pixels in the set
     mirrored_sha256: str  # of the same, mirrored
-    remarks: tuple[str, ...] = ()  # what was done that a person should know of
+    remarks: tuple[str, ...] = ()  # on its conversion, for the user
 
     @property
     def content(self) -> str:
-        """What tells the picture from others; equal for equal and for mirrored ones."""
+        """A hash that is the same for equal and for mirrored pictures."""
         return min(self.pixels_sha256, self.mirrored_sha256)
 
 
@@ -65,16 +65,15 @@ def load_or_decode(
 ) -> Entry:
     """Return the pictures of ``source`` in ``shape``, from the cache if they are there.
 
-    Pictures of more than ``memory_limit`` bytes in all are mapped from the cache, not loaded.
-    ``progress`` is called with (pictures done, pictures in all) while decoding.
+    A set of more than ``memory_limit`` bytes is mapped from the cache, not loaded. ``progress`` is
+    called with (pictures done, pictures in all) while decoding.
     """
     try:
         sides = (shape.resolution, shape.channels, shape.minimum_side)
         parts = (_FORMAT, source.fingerprint, *sides, readable_extras())
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
         folder = cache_home() / "image_sets" / key
-        entry = _read(folder, memory_limit)
-        return entry or _write(folder, source, shape, memory_limit, progress)
+        return _read(folder, memory_limit) or _write(folder, source, shape, memory_limit, progress)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         reason = getattr(error, "strerror", None) or str(error)
     buffer = io.BytesIO()
@@ -85,12 +84,12 @@ def load_or_decode(
 
 
 def select(entry: Entry, indices: NDArray[np.int64], *, memory_limit: int) -> NDArray[np.uint8]:
-    """Return some pictures of ``entry``; those beyond ``memory_limit`` bytes in a mapped file."""
+    """Return some pictures of ``entry``, in a mapped file if they exceed ``memory_limit`` bytes."""
     if np.array_equal(indices, np.arange(len(entry.pictures))):
         return entry.pictures
     size = len(indices) * entry.pictures[0].nbytes
     if entry.folder is None or size <= memory_limit:
-        return np.array(entry.pictures[indices])  # a plain array, also from a memory map
+        return np.array(entry.pictures[indices])  # a plain array, never a memory map
     path = entry.folder / f"selection-{hashlib.sha256(indices.tobytes()).hexdigest()[:16]}.npy"
     if not path.exists():
         clear_killed(path.parent)
@@ -137,7 +136,7 @@ def _record(plain: dict[str, Any]) -> CachedPicture:
 def _write(
     folder: Path, source: Container, shape: Shape, memory_limit: int, progress: CountProgress | None
 ) -> Entry:
-    """Decode into a temporary folder and put it in place, also beside another process."""
+    """Decode into a temporary folder and rename it; another process may do the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_killed(folder.parent)
     partial = Path(tempfile.mkdtemp(partial_ending(), f".{folder.name}-", folder.parent))
@@ -168,7 +167,7 @@ def _write(
 
 
 class _Written(NamedTuple):
-    """A picture that was written, and what reading it again with other bits takes."""
+    """A picture in the file, and what decoding it again with other bits takes."""
 
     record: CachedPicture
     member: Member
@@ -181,13 +180,13 @@ def _decode_into(
 ) -> Entry:
     """Write all pictures of ``source`` to ``file`` in npy format, one after another.
 
-    The entry's pictures have the right shape but no memory: they are in ``file``.
+    The entry's pictures have the right shape but take no memory: they are in ``file``.
     """
     decoded: list[_Written] = []
     skipped: list[Skipped] = []
     file.write(bytes(_HEADER_BYTES))
     with warnings.catch_warnings(), source.open() as contents:
-        # Pillow warns about files it can read; what it cannot read is listed with a reason.
+        # Pillow warns about files that it can read; others are listed with a reason.
         warnings.simplefilter("ignore")
         if contents.side is not None and contents.side < shape.minimum_side:
             raise ImageSetError(
@@ -228,7 +227,7 @@ def _written(member: Member, decoded: Decoded) -> _Written:
 
 
 def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> None:
-    """Decode those of 16 bit again where all of them together say that fewer bits are used."""
+    """Decode pictures of 16 bit again if the whole set shows that fewer bits are used."""
     deep = [i for i, one in enumerate(written) if one.needed_bits is not None]
     agreed = agreed_bits([written[i].needed_bits or FULL for i in deep])
     for bits in sorted(set(agreed)):
@@ -237,7 +236,7 @@ def _agree_on_bits(file: BinaryIO, written: list[_Written], shape: Shape) -> Non
         ]
         outcomes = decode_all([written[i].member for i in again], shape, bits=bits)
         for index, outcome in zip(again, outcomes, strict=True):
-            if isinstance(outcome, Skipped):  # it changed meanwhile; the first reading stands
+            if isinstance(outcome, Skipped):  # it changed meanwhile; keep the first reading
                 continue
             file.seek(_HEADER_BYTES + index * outcome.pixels.nbytes)
             file.write(outcome.pixels.tobytes())

@@ -1,9 +1,9 @@
-"""The checked, hashed and split pictures of one run."""
+"""The checked, hashed and split image set of a run."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import CountProgress, ImageSetError, shown
-from graftgan.core.files import write_json
 from graftgan.core.network_types import PictureBytes
 from graftgan.core.provenance import Origin, origins_of
 from graftgan.core.settings import to_plain
@@ -32,16 +31,16 @@ class ImageSet:
     held_out: PictureBytes  # the part kept out of training, uint8 (m, c, h, w)
     names: tuple[str, ...]  # of the training pictures, relative to the source
     held_out_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]  # what could not be used, and why
+    skipped: tuple[Skipped, ...]  # unusable files, and why
     sha256: str  # of pixels, names, order and split; equal hashes train on equal pictures
-    notes: tuple[str, ...] = ()  # for the person, such as that the cache could not be written
+    notes: tuple[str, ...] = ()  # for the user, such as that the cache could not be written
     source: Path
     settings: DataSettings
     seed: int
     records: tuple[CachedPicture, ...] = field(repr=False)
     splits: tuple[Split, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
-    # By name: where a picture comes from, as far as a manifest says; the first of its near-doubles.
+    # By name: where a picture comes from, if a manifest says so; the first of its near-doubles.
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)
     near_doubles: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
@@ -52,16 +51,16 @@ class ImageSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty: the pictures have no labels."""
+        """The names of the classes; empty without labels."""
         return self.labelling.classes
 
     @property
     def labels(self) -> Tensor | None:
-        """The number of each training picture's class, int64 (n,); None without labels."""
+        """The class index of each training picture, int64 (n,); None without labels."""
         return self.labelling.labels
 
     def summary(self) -> str:
-        """Return one line for the person who starts a run."""
+        """Return one line about the set for the user."""
         used = len(self.names) + len(self.held_out_names)
         of = f" of {len(self.records)}" if used < len(self.records) else ""
         line = f"{used}{of} picture{'s' * (used + len(of) != 1)} at {self.resolution} px"
@@ -74,25 +73,21 @@ class ImageSet:
         return "; ".join((line, *self.notes))
 
     def manifest(self) -> dict[str, Any]:
-        """Return plain data that says where every picture came from and what became of it."""
+        """Return plain data on where every picture comes from and how it is used."""
         doubles = _doubles(self.records)
-        pictures = [
-            {
-                "name": record.name,
-                "size": list(record.size),
-                "mode": record.mode,
-                "sha256": record.sha256,
-                "split": side,
-                **_without_empty(
-                    double_of=doubles.get(record.name),
-                    near_double_of=self.near_doubles.get(record.name),
-                    remarks=list(record.remarks),
-                ),
-                **({"class": self.labelling.class_of[record.name]} if self.classes else {}),
-                **self.origins.get(record.name, Origin()).as_line(),
+        pictures: list[dict[str, object]] = []
+        for record, side in zip(self.records, self.splits, strict=True):
+            name = record.name
+            line: dict[str, object] = {"name": name, "size": list(record.size)}
+            line |= {"mode": record.mode, "sha256": record.sha256, "split": side}
+            optional = {
+                "double_of": doubles.get(name),
+                "near_double_of": self.near_doubles.get(name),
+                "remarks": list(record.remarks),
+                "class": self.labelling.class_of.get(name),
             }
-            for record, side in zip(self.records, self.splits, strict=True)
-        ]
+            line |= {key: value for key, value in optional.items() if value}
+            pictures.append(line | self.origins.get(name, Origin()).as_line())
         return {
             "source": str(self.source),
             "resolution": self.resolution,
@@ -100,9 +95,9 @@ class ImageSet:
             "seed": self.seed,
             "settings": to_plain(self.settings),
             "notes": list(self.notes),
-            **_without_empty(classes=list(self.classes)),
+            **({"classes": list(self.classes)} if self.classes else {}),
             "pictures": pictures,
-            "skipped": [{"name": s.name, "reason": s.reason} for s in self.skipped],
+            "skipped": [asdict(skipped) for skipped in self.skipped],
         }
 
 
@@ -117,21 +112,20 @@ def load_image_set(
 ) -> ImageSet:
     """Turn a folder, zip or npz of pictures into a checked, hashed and split image set.
 
-    Any mix of sizes, modes and formats will do: a picture is cropped to its central square and
-    resized with antialiasing. What cannot be read is skipped and listed.
+    Pictures may have any size, mode and format: each is cropped to its central square and resized
+    with antialiasing. Unreadable files are skipped and listed.
 
     Args:
         pictures: The folder (with its subfolders), zip or npz.
         settings: What to do with the pictures.
         resolution: The side of a picture in the set, in pixels.
         seed: Chooses the pictures for ``limit`` and ``held_out``.
-        splits: Of a run that was begun before, by name; where names are those of the source, each
-            picture stays where it is.
+        splits: The split of an earlier run by name, kept if its names are those of the source.
         progress: Called with (pictures done, pictures in all) while decoding.
 
     Raises:
         ImageSetError: The source is missing or damaged, has no usable picture, or has fewer than
-            ``settings.limit``; or labels are asked for and the folders do not give them.
+            ``settings.limit``; or labels are requested and the folders do not give them.
     """
     if resolution < 1:
         raise ImageSetError(f"the resolution must be at least 1 px, got {resolution}")
@@ -155,10 +149,9 @@ def load_image_set(
     )
     labelling = Labelling()
     if settings.labels is not None:
-        # Skipped files are members of their folder too: a class without a usable picture is an
-        # error, not a class that vanishes.
-        everything = [thing.name for thing in (*records, *entry.skipped)]
-        labelling = label_pictures(everything, names, where=pictures)
+        # Include skipped files: a class without a usable picture is an error, it must not vanish.
+        members = [member.name for member in (*records, *entry.skipped)]
+        labelling = label_pictures(members, names, where=pictures)
     digest = hashlib.sha256(repr(entry.pictures.shape[1:]).encode())
     for side, indices in (("training", parts.training), ("held_out", parts.held_out)):
         for record in (records[i] for i in indices):
@@ -183,25 +176,21 @@ def load_image_set(
 
 
 def load_picture(path: Path, *, resolution: int, channels: int) -> PictureBytes:
-    """Return one picture file as those of a set are: cropped and resized, uint8 (1, c, h, w).
+    """Return one picture file, cropped and resized as for a set, uint8 (1, c, h, w).
 
-    ImageSetError is raised where it cannot be read as a picture.
+    Raises:
+        ImageSetError: It cannot be read as a picture.
     """
     (outcome,) = decode_all([picture_file(path)], Shape(resolution, channels, minimum_side=1))
     if isinstance(outcome, Skipped):
-        raise ImageSetError(f"{path} is no picture that can be used: {outcome.reason}")
+        raise ImageSetError(f"{path} is not a usable picture: {outcome.reason}")
     return torch.from_numpy(outcome.pixels[None])
-
-
-def write_manifest(image_set: ImageSet, path: Path) -> None:
-    """Write the manifest of ``image_set`` as JSON, whole; RunError: it cannot be written."""
-    write_json(path, image_set.manifest())
 
 
 def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
     if not entry.records:
         first = "; ".join(f"{shown(s.name)}: {s.reason}" for s in entry.skipped[:5])
-        found = f"{len(entry.skipped)} skipped ({first})" if first else "no file that is a picture"
+        found = f"{len(entry.skipped)} skipped ({first})" if first else "it contains no pictures"
         raise ImageSetError(
             f"{path} has no usable picture: {found}; expected PNG, JPEG or other picture files"
         )
@@ -212,21 +201,17 @@ def _check(path: Path, entry: Entry, settings: DataSettings) -> None:
         )
 
 
-def _without_empty(**facts: object) -> dict[str, object]:
-    return {name: fact for name, fact in facts.items() if fact}
-
-
 def _firsts(
     records: Sequence[CachedPicture], contents: Sequence[str]
 ) -> list[tuple[CachedPicture, CachedPicture]]:
-    """Return each record with the first one of its content."""
+    """Return each record with the first one of the same content."""
     first: dict[str, CachedPicture] = {}
     pairs = zip(records, contents, strict=True)
     return [(record, first.setdefault(content, record)) for record, content in pairs]
 
 
 def _doubles(records: Sequence[CachedPicture]) -> dict[str, str]:
-    """Return the first of its equals or mirror images, by the name of each later picture."""
+    """Return the first equal or mirrored picture by the name of each later one."""
     firsts = _firsts(records, [record.content for record in records])
     return {record.name: first.name for record, first in firsts if record.name != first.name}
 
@@ -234,25 +219,18 @@ def _doubles(records: Sequence[CachedPicture]) -> dict[str, str]:
 def _notes(
     records: Sequence[CachedPicture], near: Mapping[str, str], class_of: Mapping[str, str]
 ) -> list[str]:
-    """Return what a person should know of pictures that are in the set more than once."""
-    notes: list[str] = []
+    """Return notes for the user on pictures that are in the set more than once."""
+
+    def note(found: Mapping[str, str], are: str) -> str:
+        some = "; ".join(f"{name} = {other}" for name, other in list(found.items())[:3])
+        some += ", ..." * (len(found) > 3)
+        stay = "stay on one side of the split; manifest.json lists them"
+        return f"{len(found)} of {len(records)} pictures are {are} ({some}), and {stay}"
+
     doubles = _doubles(records)
-    stay = "stay on one side of the split; manifest.json lists them"
-    if doubles:
-        notes.append(
-            f"{len(doubles)} of {len(records)} pictures are equal to others, or mirrored "
-            f"({_some(doubles)}), and {stay}"
-        )
+    notes = [note(doubles, "equal to others, or mirrored")] if doubles else []
     if class_of and any(class_of[name] != class_of[first] for name, first in doubles.items()):
         notes.append("some of these equal pictures are in different classes")
     if near:
-        notes.append(
-            f"{len(near)} of {len(records)} pictures are near-doubles of others, such as "
-            f"compressed, cropped or turned ({_some(near)}), and {stay}"
-        )
+        notes.append(note(near, "near-doubles of others, such as compressed, cropped or turned"))
     return notes
-
-
-def _some(doubles: Mapping[str, str]) -> str:
-    words = "; ".join(f"{name} = {other}" for name, other in list(doubles.items())[:3])
-    return words + ", ..." * (len(doubles) > 3)

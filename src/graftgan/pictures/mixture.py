@@ -1,5 +1,6 @@
 """Mix sets into one with known proportions: a zip of the pictures as they were."""
 
+import itertools
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,8 @@ from graftgan.pictures.containers import find_container
 from graftgan.pictures.decode import Shape, decode_all, file_of
 from graftgan.pictures.members import Container, Content, Contents, Skipped
 
-_CHECKED_AT = Shape(resolution=16, channels=3, minimum_side=1)  # only whether it can be read
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that equal mixes are equal files
+_CHECKED_AT = Shape(resolution=16, channels=3, minimum_side=1)  # only tests that it can be read
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a fixed date, so that equal mixes are equal files
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """What went into a mix."""
+    """The contents of a mix."""
 
     counts: dict[str, int]  # pictures by the name of their set, which is their folder in the zip
-    skipped: tuple[Skipped, ...]  # what was chosen but is no picture; others took its place
+    skipped: tuple[Skipped, ...]  # chosen files that are not pictures; others took their place
 
 
 def parse_part(text: str) -> Part:
-    """Return the set and share of ``PATH:SHARE`` or a path alone; SettingsError: no such share."""
+    """Return the part that ``PATH:SHARE`` or a path alone names; SettingsError: a bad share."""
     path, colon, share = text.rpartition(":")
     if not colon or Path(text).exists():
         return Part(Path(text))
@@ -59,20 +60,20 @@ def mix_sets(
 ) -> Mixture:
     """Write pictures of several sets, chosen by ``seed``, into one new zip with a folder for each.
 
-    A picture keeps its bytes; one from an npz becomes a PNG. ``mix.json`` in the zip says what it
-    is made of. The shares hold to one picture. ``count`` are the pictures in all; without it, as
-    many as the shares allow without repeating one. ``progress`` is called with (pictures read,
-    pictures in all).
+    A picture keeps its bytes; one from an npz becomes a PNG. ``mix.json`` in the zip lists the
+    contents. The shares are met to within one picture. ``count`` is the number of pictures in all;
+    by default, as many as the shares allow without repeating one. ``progress`` is called with
+    (pictures read, pictures in all).
 
-    ImageSetError is raised where a set cannot be read or has too few usable pictures, SettingsError
-    where there is something at the destination or there are not two sets.
+    Raises:
+        ImageSetError: A set cannot be read or has too few usable pictures.
+        SettingsError: The destination exists, or there are fewer than two sets.
     """
     if len(parts) < 2:
         raise SettingsError("a mix needs two sets or more: a.zip:0.5 b.zip:0.5")
     if destination.suffix.lower() != ".zip":
-        raise SettingsError(
-            f"a mix is a zip; call it {destination.name}.zip, not {destination.name}"
-        )
+        name = destination.name
+        raise SettingsError(f"a mix is a zip; call it {name}.zip, not {name}")
     if destination.exists():
         raise SettingsError(f"{destination} exists already; choose another --out, or remove it")
     names, sources = _names(parts), [find_container(part.path) for part in parts]
@@ -111,19 +112,19 @@ def mix_sets(
 
 
 def _most(sources: Sequence[Container], shares: Sequence[float]) -> int:
-    """Return how many pictures there can be in all without repeating one."""
+    """Return the largest number of pictures in all without repeating one."""
     sizes: list[int] = []
     for source in sources:
         with source.open() as contents:
             sizes.append(len(contents.members))
-    # A share such as 0.1 is no whole binary number: 30 pictures at 0.1 are 300, not 299.
+    # A share such as 0.1 is not exact in binary: 30 pictures at 0.1 are 300, not 299.
     return max(1, int(min(n / share for n, share in zip(sizes, shares, strict=True)) + 1e-9))
 
 
 def _usable(
     contents: Contents, needed: int, name: str, seed: int, skipped: list[Skipped]
 ) -> Iterator[tuple[str, Content, str]]:
-    """Yield name, content and hash of ``needed`` pictures in random order, as far as there are."""
+    """Yield name, content and hash of up to ``needed`` usable pictures in random order."""
     rng = Randomness(seed).generator(f"mix of {name}")
     order = torch.randperm(len(contents.members), generator=rng).tolist()
     members = [contents.members[place] for place in order]
@@ -139,20 +140,17 @@ def _usable(
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
-    """Return a folder name for each set, no two alike."""
+    """Return a different folder name for each set."""
     names: list[str] = []
     for part in parts:
         plain = without_archive_ending(part.path.resolve().name)
-        name, number = plain, 1
-        while name in names:
-            number += 1
-            name = f"{plain}_{number}"
-        names.append(name)
+        more = (f"{plain}_{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([plain], more) if name not in names))
     return names
 
 
 def _whole_numbers(shares: Sequence[float], count: int) -> list[int]:
-    """Return whole numbers that add up to ``count``, each within one of its share of it."""
+    """Return whole numbers that add up to ``count``, each within one of its share."""
     exact = [share * count for share in shares]
     numbers = [int(number + 1e-9) for number in exact]
     by_rest = sorted(range(len(exact)), key=lambda i: numbers[i] - exact[i])

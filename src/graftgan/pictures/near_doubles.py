@@ -1,9 +1,9 @@
-"""Which pictures are near-doubles: one picture, stored or presented in two ways.
+"""Find near-doubles: versions of one picture that differ only in storage or presentation.
 
-Found are those that were compressed, resized, cropped by a few pixels, reduced to few colours or to
-gray, made a little brighter or darker, mirrored, or turned by 90, 180 or 270 degrees. They are
-compared as thumbnails of their luma, whose mean and contrast do not count. n, k: pictures;
-m: pairs of them; c, h, w: of a picture; f: frequencies of each axis.
+They may be compressed, resized, cropped by a few pixels, reduced to few colours or to gray, a
+little brighter or darker, mirrored, or turned by 90, 180 or 270 degrees. Pictures are compared as
+thumbnails of their luma, normalised in mean and contrast. n, k: pictures; m: pairs of them;
+c, h, w: of a picture; f: frequencies of each axis.
 """
 
 from dataclasses import dataclass, fields
@@ -14,24 +14,23 @@ from torch import Tensor
 
 from graftgan.core.network_types import PictureBytes
 
-_SIDE, _KEPT = 16, 10  # pixels of a thumbnail, and frequencies of each axis that are kept of it
-_SMOOTH = 5.0  # frequency at which their weight falls: sharp detail moves with the slightest crop
-_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as JPEG has it
-_FLAT = 1.0  # grey levels: where the luma of a picture varies by less, it tells nothing
-_DETAIL = 0.05  # of its contrast: slopes of a thumbnail that are less are no detail
-_DRAWING = 0.8  # in less than this part of a drawing is detail; in photographs there is in more
-_NEIGHBOUR = 3  # which neighbour says what different pictures there differ by
-_CANDIDATES = 5  # neighbours that are looked at closely
-_GRAY = 3.0  # root mean square chroma of 255, at most
-_COLOURS = 24.0  # root mean square difference in chroma, where neither is gray
-_BRIGHTER, _GRAY_BRIGHTER = 48.0, 16.0  # grey levels; where one is gray, which leaves luma alone
-_CONTRAST, _GRAY_CONTRAST = 1.5, 1.2  # times
-_SHIFT = 1.5  # pixels of a thumbnail that its edges move by at most
+_SIDE, _KEPT = 16, 10  # pixels of a thumbnail, and the frequencies of each axis that are kept
+_SMOOTH = 5.0  # frequency at which their weight falls: a slight crop shifts sharp detail
+_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue, as in JPEG
+_FLAT = 1.0  # gray levels: pictures whose luma varies by less are not compared
+_DETAIL = 0.05  # of the contrast: the smallest slope of a thumbnail that counts as detail
+_DRAWING = 0.8  # share of a picture with detail: drawings have less, photographs more
+_NEIGHBOUR = 3  # the neighbour whose distance is the usual one of different pictures
+_CANDIDATES = 5  # neighbours that are compared closely
+_GRAY = 3.0  # the highest root mean square chroma of a gray picture, of 255
+_COLOURS = 24.0  # root mean square difference in chroma, if neither is gray
+_BRIGHTER, _GRAY_BRIGHTER = 48.0, 16.0  # gray levels; the second if one is gray
+_CONTRAST, _GRAY_CONTRAST = 1.5, 1.2  # ratios
+_SHIFT = 1.5  # pixels of a thumbnail by which its edges may move
 _PAIRS = 2**24  # compared at a time
 
-
-# Near-doubles differ by less than a part of the usual (what the third nearest picture differs by)
-# and than a limit, or by next to nothing; in shares of the contrast. In sets of 12 to 5,000 others
+# Near-doubles differ by less than a share of the usual distance (to the third nearest picture) and
+# less than a limit, or by next to nothing; in shares of the contrast. In sets of 12 to 5,000 other
 # cats, faces, anime faces, rooms and pictures of CIFAR-10 differ by more than 0.35 of the usual,
 # digits of MNIST and drawings of DiceBear by more than 0.2.
 _PHOTOGRAPHS, _DRAWINGS = (0.35, 0.2), (0.2, 0.1)
@@ -39,9 +38,10 @@ _ALWAYS = 0.02
 
 
 def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
-    """Return which two of pictures (n, c, h, w) are near-doubles, the later one first; sorted.
+    """Return the pairs of near-doubles among pictures (n, c, h, w), the later one first; sorted.
 
-    Equal ones are among them. Of many versions of one picture each is in a pair, but not every two.
+    They include equal pictures. Each of many versions of one picture is in a pair, but not every
+    pair of versions is found.
     """
     thumbnails, found = _Thumbnails.of(pictures), set[tuple[int, int]]()
     kept = torch.arange(len(pictures))
@@ -52,8 +52,8 @@ def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
             break
         later, earlier = pairs.amax(dim=1), pairs.amin(dim=1)
         found.update(zip(kept[later].tolist(), kept[earlier].tolist(), strict=True))
-        # Once more without those: what a version has beside it else are other versions, which say
-        # nothing of how different pictures lie.
+        # Again without those: the neighbours of a version are other versions, so they do not show
+        # the usual distance of different pictures.
         is_left = torch.ones(len(kept), dtype=torch.bool)
         is_left[later] = False
         kept = kept[is_left]
@@ -61,14 +61,14 @@ def near_doubles(pictures: PictureBytes) -> list[tuple[int, int]]:
 
 
 def _within(limits: tuple[float, float], apart: Tensor) -> Tensor:
-    """Return which pictures are near-doubles of n, by what k neighbours of each differ by."""
+    """Return which of k neighbours are near-doubles of n pictures, by their distances (n, k)."""
     of_usual, most = limits
     usual = apart.sort(dim=1).values[:, min(_NEIGHBOUR, apart.shape[1]) - 1, None]
     return (apart < (of_usual * usual).clamp_max(most)) | (apart < _ALWAYS)
 
 
 def near_doubles_among(pictures: PictureBytes, others: PictureBytes) -> Tensor:
-    """Return which of ``pictures`` (n) are near-doubles of some of ``others`` (k), bool (n,)."""
+    """Return which of ``pictures`` (n) are near-doubles of any of ``others`` (k), bool (n,)."""
     found = torch.zeros(len(pictures), dtype=torch.bool)
     found[_found(_Thumbnails.of(pictures), _Thumbnails.of(others))[0]] = True
     return found
@@ -90,12 +90,12 @@ _ABOVE = torch.ones(_KEPT, _KEPT).triu(1).bool()
 class _Thumbnails:
     """What is compared of n pictures.
 
-    What two of them differ by in the part that mirroring and turning leave they differ by at least.
+    The distance of the invariant parts of two is a lower bound of their distance in any view.
     """
 
     luma: Tensor  # without mean and of length 1, (n, 16, 16)
     frequencies: Tensor  # the same smoothed, of length 1, (n, f, f)
-    invariant: Tensor  # the part of them that mirroring and turning leave as it is, (n, f * f)
+    invariant: Tensor  # what mirroring and turning do not change in them, (n, f * f)
     contrast: Tensor  # the standard deviation of the luma in grey levels, (n,)
     mean: Tensor  # of the luma, (n,)
     is_drawing: Tensor  # whether much of it is flat, (n,)
@@ -132,7 +132,7 @@ class _Thumbnails:
         return _Thumbnails(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def smooth(self, which: Tensor) -> Tensor:
-        """Return smoothed thumbnails of m of them, (m, 16, 16)."""
+        """Return m of the smoothed thumbnails, (m, 16, 16)."""
         return _COSINES.T @ self.frequencies[which] @ _COSINES
 
 
@@ -141,7 +141,7 @@ def _of_length_1(rows: Tensor) -> Tensor:
 
 
 def _found(ours: _Thumbnails, theirs: _Thumbnails) -> tuple[Tensor, Tensor]:
-    """Return the indices of near-doubles, (m,) each; no picture is its own."""
+    """Return the indices of near-doubles, (m,) each; no picture is paired with itself."""
     count = len(theirs.mean) - (ours is theirs)
     rows = max(1, _PAIRS // max(1, count))
     found = [torch.empty((0, 2), dtype=torch.int64)]
@@ -157,10 +157,10 @@ def _found(ours: _Thumbnails, theirs: _Thumbnails) -> tuple[Tensor, Tensor]:
 
 
 def _confirmed(ours: _Thumbnails, theirs: _Thumbnails, own: Tensor, which: Tensor) -> Tensor:
-    """Return those of pairs with the nearest pictures that are near-doubles, their indices (m, 2).
+    """Return the pairs with near neighbours that are near-doubles, as indices (m, 2).
 
-    ``own`` and ``which`` (n, k) hold k neighbours of each picture in a row. Drawings are alike in
-    the large, so they are compared in all detail, and without being aligned.
+    A row of ``own`` and ``which`` (n, k) is one picture and its k neighbours. Drawings resemble
+    each other without their details, so they are compared sharp and not aligned.
     """
     a, b = own.flatten(), which.flatten()
     view = _best_view(ours.frequencies[a], theirs.frequencies[b])
@@ -176,9 +176,9 @@ def _confirmed(ours: _Thumbnails, theirs: _Thumbnails, own: Tensor, which: Tenso
 
 
 def _best_view(wanted: Tensor, other: Tensor) -> Tensor:
-    """Return in which of eight ways each of m thumbnails is most like the other, (m,).
+    """Return in which of eight views the other of m thumbnails is most like the wanted one, (m,).
 
-    Way ``4 * turned + 2 * upside_down + mirrored`` transposes before it mirrors. Frequencies
+    View ``4 * turned + 2 * upside_down + mirrored`` transposes before it mirrors. Frequencies
     (m, f, f) are compared.
     """
     mirrorings = _MIRRORINGS.flatten(1).T
@@ -187,7 +187,7 @@ def _best_view(wanted: Tensor, other: Tensor) -> Tensor:
 
 
 def _turned(pictures: Tensor, view: Tensor) -> Tensor:
-    """Return m pictures (..., s, s), each turned and mirrored as its view says."""
+    """Return m pictures (..., s, s), each turned and mirrored to its view."""
     turned = pictures.clone()
     for number in view.unique().tolist():
         some = pictures[view == number]
@@ -198,10 +198,10 @@ def _turned(pictures: Tensor, view: Tensor) -> Tensor:
 
 
 def _apart_aligned(wanted: Tensor, other: Tensor) -> Tensor:
-    """Return by what share of its contrast each of m thumbnails differs from the other, (m,).
+    """Return the difference of m pairs of thumbnails in shares of the contrast, (m,).
 
-    That is what remains when the other is made to fit in brightness and contrast, and shifted and
-    scaled as a small crop would be; by its slopes, to first order.
+    It is the residual after fitting the other in brightness and contrast, and in the shift and
+    scale of a small crop, by its slopes, to first order.
     """
     plain = (wanted - other).flatten(1).norm(dim=1)
     down, right = torch.gradient(other, dim=(1, 2))

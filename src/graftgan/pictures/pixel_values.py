@@ -1,8 +1,8 @@
-"""What the numbers of a picture's file mean: bits of 16 that are used, and colours in sRGB.
+"""The meaning of a file's pixel values: how many of 16 bit are used, and colours in sRGB.
 
-Cameras and microscopes write 10, 12 or 14 bit into files of 16. Read as 16 bit such a picture is
-black. Where a PNG says how many bits there were (its chunk sBIT) and no value is larger, that
-decides; else the largest value does, of the picture or of the whole set.
+Cameras and microscopes write 10, 12 or 14 bit into files of 16 bit. Read as 16 bit, such a picture
+is black. If a PNG states the number of bits (its chunk sBIT) and no value is larger, that decides;
+otherwise the largest value does, of the picture or of the whole set.
 """
 
 import io
@@ -24,46 +24,46 @@ from graftgan.pictures.members import Unusable, open_picture, png_chunk
 FULL = 16
 Clear = int | tuple[int, int, int]
 _USUAL = (8, 10, 12, 14, FULL)  # bits
-_BLACK = 12  # a picture that fits in so many bits shows next to nothing when it is read as 16
-# How Pillow unpacks the lower byte of a value, by how it unpacks the upper one.
+_BLACK = 12  # a picture that uses no more bits is nearly black when it is read as 16
+# Pillow's code to unpack the lower byte of a value, by that of the upper one.
 _LOW_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _STEPS = {"L;2": 85, "L;4": 17}  # levels between two values
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
-_TELLS = 64  # of the upper 8 bits: values below it are of 14 bit or fewer
-_MOST_IN_TWO = 25_000_000  # pixels of a picture whose upper and lower bits are decoded apart
-_PIXELS = 2**20  # taken at a time, to bound the memory
+_TELLS = 64  # level of the upper 8 bits below which values have 14 bit or fewer
+_MOST_IN_TWO = 25_000_000  # pixels of a picture whose upper and lower bits are decoded separately
+_PIXELS = 2**20  # processed at a time, to bound the memory
 
 _SRGB = ImageCms.createProfile("sRGB")
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
-_NEAR_PRIMARIES = frozenset((1, 2, 5, 6))  # BT.709, none stated, BT.601
-_NEAR_TRANSFERS = frozenset((1, 2, 4, 5, 6, 11, 13, 14, 15))  # about as sRGB, or none stated
+_NEAR_PRIMARIES = frozenset((1, 2, 5, 6))  # BT.709, unspecified, BT.601
+_NEAR_TRANSFERS = frozenset((1, 2, 4, 5, 6, 11, 13, 14, 15))  # close to sRGB, or unspecified
 _FAR = {8: "linear light", 16: "HDR (PQ)", 18: "HDR (HLG)"}
-_NUMBERS, _START = b"colrnclx", 2**16  # begin the box, within so many bytes
-_SAME = 2  # levels; a profile that moves colours by no more is sRGB
+_NUMBERS, _START = b"colrnclx", 2**16  # the start of the box, and the bytes that are searched
+_SAME = 2  # levels; a profile that changes colours by no more is sRGB
 _CONVERTED = "converted to sRGB from their colour profile"
-_STATED = "with colours stated as other ones than sRGB (cICP), taken as sRGB"
+_STATED = "with colours that are stated as not sRGB (cICP), taken as sRGB"
 _DAMAGED = "with a colour profile that is damaged or of other colours, taken as sRGB"
 
 
 @dataclass(frozen=True, slots=True)
 class Deep:
-    """A picture of 16 bit a value that has been decoded."""
+    """A decoded picture with 16 bit a value."""
 
     upper: Image.Image  # as Pillow has it: all bits of a gray picture, the upper 8 of a coloured
-    lower: Image.Image | None  # the lower 8 bits of a coloured one whose upper ones say little
-    largest: int  # value, of those of 16 bit; transparency is none
-    stated: int | None  # bits that the file says there are, where that can be true
-    clear: Clear | None = None  # the value of pixels that are transparent (a PNG's tRNS)
-    negative: bool = False  # 0 is white, as some TIFFs of one channel have it
+    lower: Image.Image | None  # the lower 8 bits of a dark coloured one
+    largest: int  # 16-bit value, leaving out transparency
+    stated: int | None  # number of bits that the file states, if plausible
+    clear: Clear | None = None  # the value of transparent pixels (a PNG's tRNS)
+    negative: bool = False  # 0 is white, as in some TIFFs of one channel
 
     @property
     def needed(self) -> int:
-        """Bits that the values need: 8, 10, 12, 14, 16, or what the file says."""
+        """Bits that the values need: 8, 10, 12, 14, 16, or the stated number."""
         return self.stated or next((b for b in _USUAL if self.largest < 1 << b), FULL)
 
     def in_8_bit(self, bits: int) -> Image.Image:
-        """Return it in ``L``, ``RGB`` or ``RGBA``, values read as ``bits`` long; clear is white."""
+        """Return it in ``L``, ``RGB`` or ``RGBA`` with values of ``bits``; transparent is white."""
         is_coloured = self.upper.mode in ("RGB", "RGBA")
         if is_coloured and (self.lower is None or (bits == FULL and self.clear is None)):
             return self.upper
@@ -71,27 +71,26 @@ class Deep:
         opaque = mode == "RGBA" and _brightest(self.upper)[3] >= _TELLS
         result = Image.new(mode, self.upper.size)
         most = (1 << bits) - 1
-        table = (
-            np.arange(1 << FULL) * 255 + most // 2
-        ) // most  # rounded; a division a pixel is slow
+        # Rounded; a table, since a division for each pixel is slow.
+        table = (np.arange(1 << FULL) * 255 + most // 2) // most
         table = np.minimum(table, 255).astype(np.uint8)
         for top, values in _bands(self.upper, self.lower):
             levels = table[values]
-            if opaque:  # transparency has all 16 bits, whatever the colours have
+            if opaque:  # alpha uses all 16 bits, whatever the colours use
                 levels[..., 3] = values[..., 3] >> 8
             if self.negative:
                 levels = 255 - levels
-            if self.clear is not None:  # white, as all that is transparent becomes
+            if self.clear is not None:
                 levels[_is_clear(values, self.clear)] = 255
             result.paste(Image.fromarray(levels), (0, top))
         return result
 
 
 def agreed_bits(needed: Sequence[int]) -> list[int]:
-    """Return the bits that each picture of a set is read with, from the bits that each needs.
+    """Return the bits with which to read each picture of a set, from the bits that each needs.
 
-    All pictures of one camera have the same range. Where none needs 16 bit, that is the range of
-    the one that needs most; where some do, it is shared by those that would come out black.
+    All pictures of one camera have the same range. If none needs 16 bit, it is the range of the one
+    that needs most; otherwise it is shared by those that would be black.
     """
     dark_at_most = _BLACK if max(needed, default=0) == FULL else FULL - 1
     shared = max((bits for bits in needed if bits <= dark_at_most), default=FULL)
@@ -99,17 +98,17 @@ def agreed_bits(needed: Sequence[int]) -> list[int]:
 
 
 def bits_alone(deep: Deep) -> int:
-    """Return the bits that a picture is read with where nothing is known of others beside it."""
+    """Return the bits with which to read a picture if no others are known."""
     return deep.needed if deep.stated or deep.needed <= _BLACK else FULL
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return whether a picture that was opened, and not loaded, has 16 bit or more a value."""
+    """Return whether an opened picture, not loaded yet, has 16 bit or more a value."""
     return image.mode == "I" or image.mode.startswith("I;16") or ";16" in _raw_mode(image)
 
 
 def scale_clear(image: Image.Image) -> None:
-    """Scale a transparent value of a PNG of 2 or 4 bit, not loaded yet, as Pillow does others."""
+    """Scale the transparent value of a PNG of 2 or 4 bit as Pillow will scale the others."""
     step, clear = _STEPS.get(_raw_mode(image)), image.info.get("transparency")
     if step is not None and isinstance(clear, int):
         image.info["transparency"] = clear * step
@@ -118,7 +117,8 @@ def scale_clear(image: Image.Image) -> None:
 def load_deep(image: Image.Image, content: bytes) -> Deep:
     """Decode ``image``, which was opened from ``content``.
 
-    Unusable: its values do not fit into 16 bit, or would come out black and cannot be had.
+    Raises:
+        Unusable: Its values do not fit into 16 bit, or are dark and cannot be read in full.
     """
     raw_mode = _raw_mode(image)
     image.load()
@@ -129,9 +129,8 @@ def load_deep(image: Image.Image, content: bytes) -> Deep:
         largest = max(high for _, high in ends)
         if largest > 65535 or min(low for low, _ in ends) < 0:
             raise Unusable("pixel values beyond 16 bit")
-        negative = (
-            isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-        )
+        photometric = image.tag_v2.get(_PHOTOMETRIC) if isinstance(image, TiffImageFile) else None
+        negative = photometric == _WHITE_IS_ZERO
         return Deep(image, None, largest, _plausible(stated, largest), clear, negative)
     brightest = max(_brightest(image)[:3])
     lower, largest = None, 256 * brightest + 255
@@ -142,24 +141,24 @@ def load_deep(image: Image.Image, content: bytes) -> Deep:
 
 
 def _is_clear(values: NDArray[np.int32], clear: Clear) -> NDArray[np.bool_]:
-    """Return which pixels (rows, w) have the value that stands for none."""
+    """Return which pixels (rows, w) have the transparent value."""
     same = values == np.asarray(clear)
     return same if same.ndim == 2 else same.all(axis=-1)
 
 
 def _ends(values: NDArray[np.int32], clear: Clear | None) -> tuple[int, int]:
-    """Return the smallest and the largest value of the pixels that are to be seen."""
+    """Return the smallest and the largest value of the opaque pixels."""
     seen = values if clear is None else values[~_is_clear(values, clear)]
     return (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
 
 
 def _plausible(stated: int | None, largest: int) -> int | None:
-    """Return what a file says of its bits; None where its values are scaled to all 16."""
+    """Return the number of bits that a file states; None if its values are scaled to all 16."""
     return stated if stated is not None and stated > 0 and largest < 1 << stated else None
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return how Pillow is going to unpack a picture that was not loaded yet."""
+    """Return the raw mode with which Pillow will unpack a picture that is not loaded yet."""
     tiles = getattr(image, "tile", None)
     if not tiles:
         return ""
@@ -169,7 +168,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _lower_bytes(content: bytes, raw_mode: str) -> Image.Image:
-    """Return the lower 8 bits of a coloured picture: the same file, unpacked in another way."""
+    """Return the lower 8 bits of a coloured picture: the same file with another raw mode."""
     name, _, order = raw_mode.partition(";16")
     wanted = f"{name};16{_LOW_BYTE.get(order, '')}"
     image = open_picture(content)
@@ -183,16 +182,14 @@ def _lower_bytes(content: bytes, raw_mode: str) -> Image.Image:
         image.tile = tiles  # type: ignore[attr-defined]
         image.load()
     except (ValueError, OSError, AttributeError, TypeError):
-        raise Unusable(
-            "so dark in 16 bit that it would come out black; save it with 8 bit"
-        ) from None
+        raise Unusable("so dark in 16 bit that it would be black; save it with 8 bit") from None
     return image
 
 
 def _thinned(image: Image.Image) -> Image.Image:
     """Return every second pixel of a very large picture in width and height, to bound the memory.
 
-    Upper and lower bits stay together, as they would not in a mean. The Exif data go with them.
+    A mean would mix upper and lower bits. The Exif data are copied.
     """
     if image.width * image.height <= _MOST_IN_TWO:
         return image
@@ -225,14 +222,14 @@ def _bands(
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How colours of a picture become sRGB."""
+    """How the colours of a picture become sRGB."""
 
     transform: ImageCms.ImageCmsTransform | None = None  # None: they are sRGB, or taken as such
-    mode: str = "RGB"  # what the transform works on
-    remark: str | None = None  # what a person should know of it
+    mode: str = "RGB"  # the input mode of the transform
+    remark: str | None = None  # for the user
 
     def applied_to(self, image: Image.Image) -> Image.Image:
-        """Return an opaque picture of 8 bit in sRGB; what needs no conversion may stay ``L``."""
+        """Return an opaque picture of 8 bit in sRGB; one without a transform may stay ``L``."""
         if self.transform is not None:
             image = image if image.mode == self.mode else image.convert(self.mode)
             return _applied(self.transform, image)
@@ -246,10 +243,12 @@ def profile_of(image: Image.Image) -> bytes | None:
 
 
 def remark_on_stated(content: bytes) -> str | None:
-    """Return what to say of colours that a file without a profile states by numbers; None: nothing.
+    """Return a remark on the colour code points in a file without a profile; None: no remark.
 
-    The numbers are those of H.273: a PNG has them in its chunk cICP, AVIF and HEIC in a box.
-    Unusable: they are of light that is far from sRGB, so that the picture would be wrong.
+    They are those of H.273: a PNG has them in its chunk cICP, AVIF and HEIC in a box.
+
+    Raises:
+        Unusable: The transfer function is so far from sRGB that the picture would be wrong.
     """
     chunk, place = png_chunk(content, b"cICP"), content.find(_NUMBERS, 0, _START)
     if chunk is not None and len(chunk) == 4:
@@ -265,14 +264,14 @@ def remark_on_stated(content: bytes) -> str | None:
 
 
 def conversion_of(mode: str, profile: bytes | None) -> Conversion:
-    """Return how opaque pictures of ``mode`` become sRGB, by the profile in their file."""
+    """Return how an opaque picture of ``mode`` becomes sRGB, by the profile in its file."""
     if mode == "LAB":
         return Conversion(_lab_to_srgb(), "LAB")
     if profile is None:
         return Conversion()
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        # Gray pictures often carry the profile of the colours that they were made from.
+        # Gray pictures often have the profile of the coloured ones they were made from.
         of_gray = str(getattr(source.profile, "xcolor_space", "")).strip() == "GRAY"
         used = mode if mode == "CMYK" or (mode == "L" and of_gray) else "RGB"
         transform = _transform(profile, used)
@@ -289,12 +288,12 @@ def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what converts pictures of ``mode`` to sRGB; None: the profile is sRGB itself."""
+    """Return the transform from ``mode`` to sRGB; None: the profile is sRGB itself."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     transform = ImageCms.buildTransform(source, _SRGB, mode, "RGB", _INTENT, _FLAGS)
     if mode == "CMYK":
         return transform
-    # All greys, or colours evenly through the cube, as a picture.
+    # A picture of all grays, or of colours spread evenly over the cube.
     tried = np.arange(256, dtype=np.uint8)[None]
     if mode != "L":
         steps = np.linspace(0, 255, 9).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which real pictures a generator cannot have by heart: those that it was not trained on.
+"""Real pictures that a generator cannot have memorised: those that it was not trained on.
 
 A picture counts as trained on if it is equal to a training picture, mirrored or not, or a
 near-double of one. n, k: pictures; c, h, w: of each.
@@ -22,7 +22,7 @@ _LEAST = 2  # pictures to score against at all
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reference:
-    """Real pictures to score against, each of them once."""
+    """Real pictures to score against, each once."""
 
     pictures: PictureBytes  # uint8 (n, c, h, w)
     notes: tuple[str, ...] = ()  # what was left out, and why
@@ -30,7 +30,7 @@ class Reference:
 
     @property
     def checksum(self) -> str:
-        """Of the pictures, as the card of a run has it."""
+        """The checksum of the pictures, as on the card of a run."""
         return checksum({"reference": self.pictures})
 
 
@@ -48,9 +48,9 @@ def distinct(pictures: PictureBytes) -> PictureBytes:
 
 
 def told_apart(pictures: PictureBytes) -> PictureBytes:
-    """Return the pictures without those that are an earlier one, or a near-double of one.
+    """Return the pictures without those that are equal to an earlier one or a near-double of it.
 
-    A copy of a picture that is there twice resembles two, and so looks like no copy.
+    A copy of a picture that is in the set twice resembles both, so it would not count as a copy.
     """
     once = distinct(pictures)
     kept = torch.ones(len(once), dtype=torch.bool)
@@ -61,7 +61,7 @@ def told_apart(pictures: PictureBytes) -> PictureBytes:
 
 
 def honest_pictures(images: ImageSet) -> PictureBytes:
-    """Return the held-out pictures of a run that are none of its training pictures, each once."""
+    """Return the held-out pictures of a run that it was not trained on, each once."""
     held_out = distinct(images.held_out)
     return held_out[~trained_on(held_out, images.pictures)] if len(held_out) else held_out
 
@@ -69,14 +69,16 @@ def honest_pictures(images: ImageSet) -> PictureBytes:
 def held_out_reference(images: ImageSet, *, known: str | None = None) -> Reference:
     """Return the held-out pictures of a run to score against.
 
-    ``known`` is the checksum of those that a run was scored against before: near-doubles that were
-    not left out then stay, since its scores would not compare. ScoreError is raised where hardly
-    any is different from all training pictures.
+    ``known`` is the checksum of the reference of earlier scores of the run. If that had no
+    near-doubles left out, none are now, so that scores stay comparable.
+
+    Raises:
+        ScoreError: Too few differ from all training pictures.
     """
     if not len(images.held_out):
         raise ScoreError(
-            "no picture could be held out to score against: all are one picture or near-doubles; "
-            "add different ones, or give others of the same kind with --reference"
+            "no picture could be held out to score against: all are the same picture or "
+            "near-doubles; add different ones, or give others of the same kind with --reference"
         )
     everything = Reference(pictures=distinct(images.held_out))
     if known is not None and known == everything.checksum:
@@ -87,7 +89,7 @@ def held_out_reference(images: ImageSet, *, known: str | None = None) -> Referen
         return Reference(pictures=honest)
     equal = (
         f"{left_out} of {len(images.held_out)} pictures held out are equal to others or to "
-        "training pictures, perhaps stored in another way"
+        "training pictures, perhaps in another file format"
     )
     if len(honest) < _LEAST:
         raise ScoreError(
@@ -101,9 +103,12 @@ def reference_among(
 ) -> Reference:
     """Return the pictures of ``real`` to score against: those not trained on, each once.
 
-    ``training`` is what the generator was trained on, None where that is not known; ``name`` is the
-    reference's, for messages. With ``training_is_fine`` a reference of training pictures alone is
-    scored against, which rewards copying, rather than refused. ScoreError: too few are left.
+    ``training`` are the training pictures of the generator, or None if they are not known; ``name``
+    is that of the reference, for messages. With ``training_is_fine`` a reference of training
+    pictures alone is used, though it rewards copying; otherwise it is refused.
+
+    Raises:
+        ScoreError: Too few are left.
     """
     once = distinct(real)
     twice = len(real) - len(once)

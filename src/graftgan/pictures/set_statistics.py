@@ -1,4 +1,4 @@
-"""How diverse sets of pictures are, how much of one another they cover, and the page of it."""
+"""The diversity of image sets, how much of each other they cover, and a page about both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from graftgan.reports.grid import embed, picture_grid
 from graftgan.reports.page import render, write_page
 
 NEIGHBOURS = 5
-"""Of the recall between sets, as Grigoryev et al. 2022 (arXiv:2202.08937) take it."""
+"""Of the recall between sets, as in Grigoryev et al. 2022 (arXiv:2202.08937)."""
 SET_HEADINGS = ["set", "pictures", "Vendi", "mean distance of two"]
 _EXAMPLES = 96  # pictures
 _COLUMNS = 16
@@ -32,14 +32,14 @@ _WALL_BYTES = 500_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatistics:
-    """What is known of one set."""
+    """The statistics of one set."""
 
     name: str  # without the ending
     total: int  # usable pictures
-    measured: int  # so many of them, chosen by the seed, the same number for every set
+    measured: int  # how many of them, chosen by the seed, were measured; the same for every set
     vendi: Estimate  # the effective number of different pictures among those measured
     distance: Estimate  # the mean cosine distance of two of them
-    recalled_by: Mapping[str, Estimate]  # for each other set, the share that lies within it
+    recalled_by: Mapping[str, Estimate]  # the share of this set that is within each other set
     examples: PictureBytes
 
 
@@ -53,16 +53,18 @@ def set_statistics(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> list[SetStatistics]:
-    """Measure how diverse each set is, and what share of each lies within each other.
+    """Measure how diverse each set is, and what share of it is within each other set.
 
-    Vendi grows with the number of pictures, so all sets are measured with as many as the smallest
-    has, at most ``count``, chosen by ``seed``. Pictures are compared at ``resolution`` pixels in
-    height and width, by the features of ``network``. Recall of A by B is that of Kynkäänniemi et
-    al. 2019 (arXiv:1904.06991): the share of A's pictures inside a ball around a picture of B that
-    reaches to its fifth neighbour in B.
+    Vendi grows with the number of pictures, so as many pictures of each set are measured as the
+    smallest has, at most ``count``, chosen by ``seed``. Pictures are compared at ``resolution``
+    pixels by the features of ``network``. Recall of A by B is that of Kynkäänniemi et al. 2019
+    (arXiv:1904.06991): the share of A's pictures inside a ball around a picture of B that reaches
+    to its fifth neighbour in B.
 
-    ImageSetError is raised where a set cannot be read, ScoreError where it has too few pictures,
-    SettingsError where none is given or two have one name.
+    Raises:
+        ImageSetError: A set cannot be read.
+        ScoreError: A set has too few pictures.
+        SettingsError: No set is given, or two have the same name.
     """
     names = [without_archive_ending(path.resolve().name) for path in paths]
     if not paths or len(set(names)) < len(names):
@@ -75,7 +77,7 @@ def set_statistics(
     measured = min(count, *(len(pictures) for pictures in sets))
     chosen: dict[str, PictureBytes] = {}
     for name, pictures in zip(names, sets, strict=True):
-        # In random order, even where these are all: the first are shown.
+        # In random order even if all are taken, since the first are shown.
         rng = Randomness(seed).generator(f"statistics of {name}")
         chosen[name] = pictures[torch.randperm(len(pictures), generator=rng)[:measured]]
     features = {
@@ -107,13 +109,13 @@ def set_statistics(
 
 
 def recall_of(target: Features, within: Features, resampling: Resampling) -> Estimate:
-    """Return the share of ``target`` that lies within another set, with its interval."""
+    """Return the share of ``target`` that is within another set, with its interval."""
     _, recalled = precision_and_recall(within.values, target.values, neighbours=NEIGHBOURS)
     return resampling.mean(recalled, "reference")
 
 
 def _of_one(metric: str, features: Features, resampling: Resampling) -> Estimate:
-    """Return a number that asks for one set alone."""
+    """Return a metric of one set alone."""
     (estimate,) = METRICS[metric].measure(features, features, resampling).values()
     return estimate
 
@@ -124,7 +126,7 @@ def set_rows(sets: Sequence[SetStatistics]) -> list[list[str]]:
 
 
 def recall_rows(sets: Sequence[SetStatistics]) -> list[list[str]]:
-    """Return a row for each set: what share of it lies within each of them."""
+    """Return a row for each set: the share of it that is within each of them."""
     return [
         [one.name]
         + [_in_words(one.recalled_by[o.name]) if o.name != one.name else "–" for o in sets]

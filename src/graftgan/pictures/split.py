@@ -1,6 +1,6 @@
-"""What a person can set about their pictures, and which of them are trained on, and when.
+"""The settings of an image set, its split, and the order in which pictures are trained on.
 
-One picture is never on both sides of the split, however often it is in the set.
+A picture is never on both sides of the split, however often it is in the set.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 from graftgan.core.errors import SettingsError
 from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import Randomness
-from graftgan.core.settings import strict
+from graftgan.core.settings import require_range, strict
 from graftgan.pictures.members import sha256_of
 
 Split = Literal["training", "held_out", "unused"]
@@ -27,11 +27,11 @@ class DataSettings:
     """How a folder, zip or npz of pictures becomes an image set.
 
     Attributes:
-        channels: 3 for colour, 1 for grey; without it the source's, or 3.
-        limit: Use only this many pictures, chosen by the seed; all of them if not set.
-        labels: ``folders``: the folder of a picture is its class; without it there are no classes.
-        held_out: Share of the pictures kept out of training, from 0 to below 1, by the seed.
-        minimum_side: Skip pictures with a side of fewer pixels than this.
+        channels: 3 for colour, 1 for grey; default: as the source, or 3.
+        limit: Use only this many pictures, chosen by the seed; default: all.
+        labels: ``folders``: the folder of a picture is its class; default: no classes.
+        held_out: Share of the pictures held out of training, from 0 to below 1, by the seed.
+        minimum_side: Skip pictures with a side shorter than this, in pixels.
         memory_limit_mb: A set that needs more memory than this is mapped from the cache on disk.
     """
 
@@ -45,25 +45,20 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.channels not in (None, 1, 3):
             raise SettingsError(f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"limit must be at least 1, got {self.limit}")
-        if not 0 <= self.held_out < 1:
-            raise SettingsError(f"held_out must be from 0 to below 1, got {self.held_out}")
-        if self.minimum_side < 1:
-            raise SettingsError(f"minimum_side must be at least 1, got {self.minimum_side}")
-        if self.memory_limit_mb < 0:
-            raise SettingsError(f"memory_limit_mb must not be negative, got {self.memory_limit_mb}")
+        require_range(self, "at least 1", "limit", "minimum_side")
+        require_range(self, "in [0, 1)", "held_out")
+        require_range(self, "finite and not negative", "memory_limit_mb")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SetSplit:
-    """The sorted indices of the pictures to train on and of those held out, int64."""
+    """The sorted indices of the training and of the held-out pictures, int64."""
 
     training: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
     def names(self, count: int) -> tuple[Split, ...]:
-        """Return where each of ``count`` pictures is."""
+        """Return the side of each of ``count`` pictures."""
         sides: dict[int, Split] = dict.fromkeys(self.training.tolist(), "training")
         sides |= dict.fromkeys(self.held_out.tolist(), "held_out")
         return tuple(sides.get(index, "unused") for index in range(count))
@@ -72,9 +67,9 @@ class SetSplit:
 def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSplit:
     """Choose the pictures to use and those to hold out, by ``seed``.
 
-    ``contents`` tell the pictures apart: equal for equal pictures and near-doubles, which are held
-    out together or not at all. ``limit`` takes different ones before it takes one twice. Where no
-    two are alike, both are plain draws.
+    ``contents`` are equal for equal pictures and near-doubles, which are held out together or not
+    at all. ``limit`` takes different pictures before it takes one twice. If all pictures differ,
+    both are plain draws.
     """
     randomness = Randomness(seed)
     order = torch.randperm(len(contents), generator=randomness.generator("data/limit"))
@@ -83,7 +78,7 @@ def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSpli
     firsts = set(places)
     again = [index for place, index in enumerate(drawn) if place not in firsts]
     used = sorted([*(drawn[place] for place in places), *again][: settings.limit])
-    # At least one on each side, as far as there are two different pictures to share out.
+    # At least one on each side, if there are two different pictures.
     wanted = max(1, round(settings.held_out * len(used))) if settings.held_out else 0
     kept = min(wanted, len(used) - 1)
     order = torch.randperm(len(used), generator=randomness.generator("data/held_out"))
@@ -93,7 +88,7 @@ def split(contents: Sequence[str], settings: DataSettings, seed: int) -> SetSpli
 
 
 def split_again(names: Sequence[str], known: Mapping[str, str]) -> SetSplit | None:
-    """Return the parts that are ``known`` by name; None where they are not of just these names."""
+    """Return the split that is ``known`` by name; None if it has other names than ``names``."""
     if set(known) != set(names):
         return None
     training, held_out = (
@@ -104,7 +99,7 @@ def split_again(names: Sequence[str], known: Mapping[str, str]) -> SetSplit | No
 
 
 def joined(contents: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
-    """Return the contents with those of pairs, and so of whole chains of pairs, made equal."""
+    """Return the contents with those of pairs, and of chains of pairs, made equal."""
     first = {content: content for content in contents}
 
     def root(content: str) -> str:
@@ -118,7 +113,7 @@ def joined(contents: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[st
 
 
 def contents_of(pictures: PictureBytes) -> list[str]:
-    """Return what tells each picture from others; a picture and its mirror image are the same."""
+    """Return a hash of each picture that is the same for its mirror image."""
     planes = pictures.cpu()
     return [min(sha256_of(one.numpy()), sha256_of(one.flip(2).numpy())) for one in planes]
 
@@ -132,7 +127,7 @@ def first_of_each(contents: Sequence[str]) -> list[int]:
 
 
 def _held_out(order: list[int], contents: Sequence[str], kept: int) -> set[int]:
-    """Return about ``kept`` pictures, whole contents at a time, as they come in ``order``."""
+    """Return about ``kept`` pictures in ``order``, all of one content or none."""
     groups: dict[str, list[int]] = {}
     for index in order:
         groups.setdefault(contents[index], []).append(index)
@@ -148,9 +143,11 @@ def _held_out(order: list[int], contents: Sequence[str], kept: int) -> set[int]:
 class EndlessSampler:
     """Endless shuffled epochs cut into full batches; a batch may span epochs.
 
-    Every picture comes exactly once per epoch over all processes together: each takes its share of
-    ``batch_size``. The answer depends on the arguments alone, so an exact resume has nothing to
-    save. SettingsError is raised where a number is out of range or the batch does not divide.
+    Every picture comes exactly once per epoch over all processes, each of which takes its share of
+    ``batch_size``. Batches depend on the arguments alone, so an exact resume saves nothing.
+
+    Raises:
+        SettingsError: A number is out of range or the batch does not divide.
     """
 
     def __init__(
@@ -173,7 +170,7 @@ class EndlessSampler:
         self._batch_size = batch_size
         self._offset = rank * self.share
         self._randomness = Randomness(seed)
-        self._orders: dict[int, Tensor] = {}  # of the last batch's epochs, kept to save time
+        self._orders: dict[int, Tensor] = {}  # of the last batch's epochs, to save time
 
     def indices(self, batch: int) -> Tensor:
         """Return this process's pictures of batch number ``batch``, int64 (share,)."""

@@ -24,7 +24,6 @@ from graftgan.experiments.records import RunCard, RunState, Session, write_run_c
 from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run, versions
 from graftgan.experiments.run_page import write_run_report
 from graftgan.models.adapters.adapter import FILE_NAME, Adapter, adapter_of, save_adapter
-from graftgan.pictures import write_manifest
 from graftgan.runs.build import Prepared, build_training, prepare, remarks_on, with_procedure_cache
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
@@ -277,7 +276,7 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))
         write_json(partial / "plan.json", prepared.plan.report.as_dict())
-        write_manifest(prepared.images, partial / "manifest.json")
+        write_json(partial / "manifest.json", prepared.images.manifest())
         for name, tensors in made.items():
             if tensors:
                 save_tensors(partial / f"{name}.safetensors", tensors, note={"kind": name})

@@ -112,13 +112,13 @@ def loaded(path: Path) -> None:
 def test_an_archive_of_another_name_is_to_be_renamed(tmp_path: Path):
     np.savez(tmp_path / "a.npz", images=np.zeros((3, 16, 16, 3), np.uint8))
     (tmp_path / "a.npz").rename(tmp_path / "a.zip")
-    with pytest.raises(ImageSetError, match=r"is in truth a whole npz; rename it to end in \.npz"):
+    with pytest.raises(ImageSetError, match=r"is actually a whole npz; rename it to end in \.npz"):
         loaded(tmp_path / "a.zip")
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
         archive.writestr("a.png", b"\x89PNG")
-    with pytest.raises(ImageSetError, match=r"is in truth a whole zip; rename it to end in \.zip"):
+    with pytest.raises(ImageSetError, match=r"is actually a whole zip; rename it to end in \.zip"):
         loaded(tmp_path / "b.npz")
 
 

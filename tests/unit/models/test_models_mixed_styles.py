@@ -153,5 +153,5 @@ def test_one_file_is_a_picture(tmp_path: Path):
     assert picture.shape == (1, 3, 16, 16)
     assert picture[:, 0].float().mean() > picture[:, 1].float().mean()
     (tmp_path / "no.png").write_text("no picture")
-    with pytest.raises(ImageSetError, match=r"no\.png is no picture that can be used"):
+    with pytest.raises(ImageSetError, match=r"no\.png is not a usable picture"):
         load_picture(tmp_path / "no.png", resolution=16, channels=3)

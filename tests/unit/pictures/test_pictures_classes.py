@@ -114,21 +114,23 @@ def test_without_labels_nothing_of_them_is_in_the_settings():
 
 def test_pictures_that_lie_in_no_class_are_named(tmp_path: Path):
     flat = draw(tmp_path / "set") / "moss"
-    with pytest.raises(ImageSetError, match=r"do not lie in several folders; put the pictures"):
+    with pytest.raises(ImageSetError, match=r"are not in several folders; put the pictures"):
         load(flat)
     shutil.copy(flat / "00.png", tmp_path / "set" / "loose.png")
-    with pytest.raises(ImageSetError, match=r"1 of its 15 pictures lie in no folder.*loose\.png"):
+    with pytest.raises(
+        ImageSetError, match=r"1 of its 15 pictures are not in the folder.*loose\.png"
+    ):
         load(tmp_path / "set")
 
 
 def test_one_folder_is_no_set_of_classes(tmp_path: Path):
-    with pytest.raises(ImageSetError, match="do not lie in several folders"):
+    with pytest.raises(ImageSetError, match="are not in several folders"):
         load(draw(tmp_path / "set", moss=4))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageSetError, match="do not lie in several folders"):
+    with pytest.raises(ImageSetError, match="are not in several folders"):
         find_classes(tmp_path / "empty")
     np.savez(tmp_path / "set.npz", images=np.zeros((4, 16, 16, 3), np.uint8))
-    with pytest.raises(ImageSetError, match="do not lie in several folders"):
+    with pytest.raises(ImageSetError, match="are not in several folders"):
         find_classes(tmp_path / "set.npz")
 
 

@@ -12,7 +12,8 @@ from data_drawings import noise, png_header, write_noise
 from PIL import Image, ImageOps
 
 from graftgan.core.errors import ImageSetError, RunError, SettingsError
-from graftgan.pictures import DataSettings, ImageSet, load_image_set, write_manifest
+from graftgan.core.files import write_json
+from graftgan.pictures import DataSettings, ImageSet, load_image_set
 
 
 def load(path: Path, resolution: int = 16, seed: int = 0, **settings: object) -> ImageSet:
@@ -97,7 +98,7 @@ def test_the_summary_is_one_line_that_counts(hostile: Path) -> None:
 def test_the_manifest_says_where_every_picture_came_from(hostile: Path, tmp_path: Path) -> None:
     image_set = load(hostile, held_out=0.3, limit=9)
     path = tmp_path / "run" / "manifest.json"
-    write_manifest(image_set, path)
+    write_json(path, image_set.manifest())
     manifest = json.loads(path.read_text())
     assert manifest == image_set.manifest()
     splits = {p["name"]: p["split"] for p in manifest["pictures"]}
@@ -114,7 +115,7 @@ def test_a_manifest_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> N
     image_set = load(write_noise(tmp_path / "p", 1))
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot write"):
-        write_manifest(image_set, tmp_path / "file" / "manifest.json")
+        write_json(tmp_path / "file" / "manifest.json", image_set.manifest())
 
 
 def test_a_file_that_may_not_be_read_is_listed(
@@ -286,7 +287,7 @@ def make_broken(tmp_path: Path, kind: str) -> Path:
         ("file.png", "not a folder, zip or npz"),
         ("damaged.zip", "damaged"),
         ("damaged.npz", "damaged"),
-        ("empty folder", "no usable picture: no file that is a picture"),
+        ("empty folder", "no usable picture: it contains no pictures"),
         ("bad folder", r"no usable picture: 1 skipped \(x.png: empty file\)"),
         ("float.npz", r"expected uint8 .* found 'images': float64 \(2, 16, 16, 3\)"),
         ("objects.npz", "'images': Python objects"),

@@ -171,7 +171,7 @@ def test_colours_stated_by_numbers_are_srgb_or_said(tmp_path: Path):
     (tmp_path / "hlg.png").write_bytes(coded(9, 18))
     images = load(tmp_path)
     assert images.names == ("a.png", "narrow.png", "p3.png")
-    assert "2 with colours stated as other ones than sRGB (cICP), taken as sRGB" in images.summary()
+    assert "2 with colours that are stated as not sRGB (cICP), taken as sRGB" in images.summary()
     assert [(s.name, s.reason) for s in images.skipped] == [
         ("hlg.png", "its colours are stated as HDR (HLG); convert it to sRGB"),
         ("pq.png", "its colours are stated as HDR (PQ); convert it to sRGB"),

@@ -125,7 +125,7 @@ def test_settings_pictures_and_source_must_agree_about_classes(folders: Path):
         prepare(replace(labelled, network=named, data=DataSettings()), CPU)
     with pytest.raises(SettingsError, match="mlp has no normalisation"):
         prepare(replace(labelled, backbone="mlp"), CPU)
-    with pytest.raises(ImageSetError, match="do not lie in several folders"):
+    with pytest.raises(ImageSetError, match="are not in several folders"):
         prepare(replace(labelled, pictures=folders / "red"), CPU)
     for found, data in ((("x", "y"), labelled.data), (None, DataSettings())):
         with pytest.raises(SettingsError, match="the source draws the classes a, b, c, and the"):

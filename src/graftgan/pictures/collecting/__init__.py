@@ -1,4 +1,4 @@
-"""Gather pictures into a folder, with where each comes from: sources in, a raw set out.
+"""Gather pictures into a folder and record where each comes from.
 
     collected = collect(["openverse:betta fish"], Path("raw"), CollectSettings(count=200))
 
@@ -8,22 +8,11 @@ To add a source: a file that registers a :class:`SourceKind` in ``SOURCES``, and
 from graftgan.pictures.collecting import gallery_sites as gallery_sites
 from graftgan.pictures.collecting import licensed as licensed
 from graftgan.pictures.collecting import local as local
-from graftgan.pictures.collecting.candidates import SOURCES, SourceKind, remark_on
-from graftgan.pictures.collecting.collect import Collected, CollectionProgress, collect
-from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
-from graftgan.pictures.collecting.settings import CollectSettings
-from graftgan.pictures.collecting.web import Clock, Web
-
-__all__ = [
-    "SOURCES",
-    "Clock",
-    "CollectSettings",
-    "Collected",
-    "CollectionProgress",
-    "Refusal",
-    "RefusalReason",
-    "SourceKind",
-    "Web",
-    "collect",
-    "remark_on",
-]
+from graftgan.pictures.collecting.candidates import SOURCES as SOURCES
+from graftgan.pictures.collecting.candidates import SourceKind as SourceKind
+from graftgan.pictures.collecting.candidates import remark_on as remark_on
+from graftgan.pictures.collecting.collect import Collected as Collected
+from graftgan.pictures.collecting.collect import CollectionProgress as CollectionProgress
+from graftgan.pictures.collecting.collect import collect as collect
+from graftgan.pictures.collecting.settings import CollectSettings as CollectSettings
+from graftgan.pictures.collecting.web import Clock as Clock

@@ -1,8 +1,7 @@
-"""Web addresses: one spelling for each, where they lead, and what robots.txt says of them."""
+"""Web addresses: their normal form, where they lead, and what robots.txt allows."""
 
 import ipaddress
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +16,7 @@ _QUERY_SAFE = _PATH_SAFE + "?[]|"
 LONGEST = 8_000  # characters of an address
 LARGEST_ROBOTS = 512_000  # bytes; RFC 9309 asks for at least 500 KiB
 _OUR_NAME = "graftgan"
-_LONGEST_PAUSE = 60.0  # seconds; a host that asks for more gets this
+_LONGEST_PAUSE = 60.0  # seconds; the most that a host gets, whatever it asks for
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,12 +26,12 @@ def _networks(names: str) -> tuple[_Network, ...]:
     return tuple(ipaddress.ip_network(name) for name in names.split())
 
 
-# Where clouds tell a machine its secrets, and the link it is on: no picture lies there.
+# Link-local addresses and the metadata services of clouds, which hold secrets and no pictures.
 _FORBIDDEN = _networks(
     "169.254.0.0/16 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32 "
     "fd00:ec2::/32 fd20:ce::/32 fe80::/10"
 )
-# Not public, whatever the version of Python thinks of them; of IPv6, 2000::/3 alone is given out.
+# Not public, whatever the version of Python says; of IPv6, only 2000::/3 is assigned.
 _NOT_PUBLIC = _networks(
     "0.0.0.0/8 100.64.0.0/10 192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 "
     "::/3 2001::/23 2002::/16 3fff::/20 4000::/2 8000::/1"
@@ -42,7 +41,7 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # before an IPv4 address (RFC 521
 
 
 class Reach(Enum):
-    """Where an address leads: to the world, into a network of somebody's own, or to secrets."""
+    """Where an address leads: to the internet, into a private network, or to a cloud's secrets."""
 
     PUBLIC = "public"
     PRIVATE = "private"
@@ -50,9 +49,10 @@ class Reach(Enum):
 
 
 def tidy(address: str) -> str:
-    """Return ``address`` in the one spelling that stands for it, without a fragment.
+    """Return ``address`` in its normal form, without a fragment.
 
-    Refusal is raised where it is no address, not of http or https, or holds a password.
+    Raises:
+        Refusal: It is not an address, not http or https, or contains a password.
     """
     text = address.strip()
     if not text or len(text) > LONGEST or any(ord(c) < 32 or ord(c) == 127 for c in text):
@@ -70,7 +70,7 @@ def tidy(address: str) -> str:
     if not host:
         raise Refusal(RefusalReason.BAD_ADDRESS, "it names no host")
     if parts.username is not None:
-        raise Refusal(RefusalReason.BAD_ADDRESS, "it holds a user name or password")
+        raise Refusal(RefusalReason.BAD_ADDRESS, "it contains a user name or password")
     place = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     path = _tidy_escapes(quote(parts.path or "/", safe=_PATH_SAFE, errors="replace"))
     query = _tidy_escapes(quote(parts.query, safe=_QUERY_SAFE, errors="replace"))
@@ -78,12 +78,12 @@ def tidy(address: str) -> str:
 
 
 def host_of(address: str) -> str:
-    """Return the host and port of a tidy address, which requests are spaced by."""
+    """Return the host and port of a tidy address, for which requests are rate-limited."""
     return urlsplit(address).netloc
 
 
 def reach_of_name(address: str) -> Reach:
-    """Return where a tidy address leads by its own words; a name is public until connected to."""
+    """Return where a tidy address leads by its text; a host name counts as public."""
     host = (urlsplit(address).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return Reach.PRIVATE
@@ -94,10 +94,10 @@ def reach_of_name(address: str) -> Reach:
 
 
 def reach_of(ip: str) -> Reach:
-    """Return where an IP address leads; ValueError: it is none.
+    """Return where an IP address leads; ValueError: it is not one.
 
-    Only what is public by every rule is public: an IPv6 address that carries an IPv4 one (mapped,
-    translated or tunnelled) is not, wherever that leads, and is forbidden where that is.
+    Only an address that is public by every rule is public: an IPv6 address that carries an IPv4
+    one (mapped, translated or tunnelled) is not, and is forbidden if the IPv4 address is.
     """
     parsed = ipaddress.ip_address(ip.partition("%")[0])
     carried = _carried_by(parsed)
@@ -108,14 +108,14 @@ def reach_of(ip: str) -> Reach:
 
 
 def is_same_server(address: str, other: str) -> bool:
-    """Return whether two tidy addresses are of one host and port, or of one host and its https."""
+    """Return whether two tidy addresses have the same host and port, http and https being equal."""
     one, two = urlsplit(address), urlsplit(other)
     ports = {part.port or _DEFAULT_PORTS[part.scheme] for part in (one, two)}
     return one.hostname == two.hostname and (len(ports) == 1 or ports == {80, 443})
 
 
 def private_home(address: str) -> str | None:
-    """Return an address that a person gave, tidy, where it is private by its own words."""
+    """Return an address that the user gave, tidy, if it is private by its text; otherwise None."""
     try:
         tidied = tidy(address)
     except Refusal:
@@ -124,7 +124,7 @@ def private_home(address: str) -> str | None:
 
 
 def _carried_by(address: _Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address stands for."""
+    """Return the IPv4 addresses that an IPv6 address carries."""
     if isinstance(address, ipaddress.IPv4Address):
         return []
     carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
@@ -142,7 +142,7 @@ def _ascii_host(host: str) -> str:
         return f"[{ipaddress.IPv6Address(host.partition('%')[0]).compressed}]"
     encoded = host if host.isascii() else host.encode("idna").decode("ascii")
     if not re.fullmatch(r"[A-Za-z0-9._-]*", encoded):
-        raise ValueError(f"no host is called {host!r}")
+        raise ValueError(f"{host!r} is not a host name")
     return encoded.lower()
 
 
@@ -156,9 +156,9 @@ def _tidy_escapes(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """What a host asks of programs like ours: rules as (allowed, path pattern), and a pause.
+    """What a host asks of crawlers: rules as (allowed, path pattern), and a pause in seconds.
 
-    The longest rule that matches decides, as RFC 9309 has it.
+    The longest rule that matches decides (RFC 9309).
     """
 
     rules: tuple[tuple[bool, str], ...] = ()
@@ -169,14 +169,13 @@ class Robots:
         parts = urlsplit(address)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         found = [(len(p), allowed) for allowed, p in self.rules if _matches(p, path)]
-        return max(found, default=(0, True))[1]  # of rules equally long the one that allows
+        return max(found, default=(0, True))[1]  # of equally long rules, one that allows wins
 
 
 def parse_robots(text: str) -> Robots:
-    """Return the rules of a robots.txt for us, or those for everybody."""
-    rules: defaultdict[str, list[tuple[bool, str]]] = defaultdict(list)  # by "*" and our name
+    """Return the rules of a robots.txt for us, or else those for everybody."""
+    rules: dict[str, list[tuple[bool, str]]] = {}  # by "*" and our name
     pauses: dict[str, float] = {}
-    named: set[str] = set()
     current: set[str] = set()
     names_go_on = False
     for line in text.splitlines():
@@ -187,23 +186,24 @@ def parse_robots(text: str) -> Robots:
             names_go_on = True
             product = {value.lower().partition("/")[0]} & {_OUR_NAME}
             current = current | ({"*"} if value == "*" else product)
-            named |= current
+            for name in current:
+                rules.setdefault(name, [])
         elif colon and key in ("allow", "disallow", "crawl-delay"):
             names_go_on = False
             for name in current:
                 if key == "crawl-delay":
                     if re.fullmatch(r"\d+(\.\d+)?", value):
                         pauses[name] = min(float(value), _LONGEST_PAUSE)
-                elif value:  # an empty path rules nothing
+                elif value:  # an empty path has no effect
                     rules[name].append((key == "allow", value))
-    ours = _OUR_NAME if _OUR_NAME in named else "*"
-    return Robots(tuple(rules[ours]), pauses.get(ours))
+    ours = _OUR_NAME if _OUR_NAME in rules else "*"
+    return Robots(tuple(rules.get(ours, ())), pauses.get(ours))
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Return whether the path starts as the pattern says, with ``*`` for anything, ``$`` the end.
+    """Return whether the path begins with the pattern, where ``*`` is anything and ``$`` the end.
 
-    Wildcards are matched greedily from the left, piece by piece, so that no pattern is slow.
+    Wildcards are matched piece by piece from the left, so that no pattern is slow.
     """
     is_whole = pattern.endswith("$")
     first, *rest = pattern.removesuffix("$").split("*")

@@ -1,11 +1,11 @@
-"""What sources give: one candidate for each picture they know of, and the registry of sources."""
+"""Candidates, one for each picture that a source lists, and the registry of sources."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
@@ -18,20 +18,20 @@ from graftgan.pictures.collecting.web import Web
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPicture:
-    """A picture that a source knows of."""
+    """A picture that a source lists."""
 
-    name: str  # its web address, or what a person would call it where it has none
+    name: str  # its web address, or a readable name if it has none
     origin: Origin = field(default_factory=Origin)  # what the source says about it
-    key: str | None = None  # what stays the same where a site signs its addresses anew each time
-    content: bytes | None = field(default=None, repr=False)  # of what lies on this machine
-    refusal: Refusal | None = None  # why the source already knows that it cannot be taken
-    home: str | None = None  # the private address that a person named to get here
+    key: str | None = None  # a stable name, for sites that sign their addresses anew each time
+    content: bytes | None = field(default=None, repr=False)  # if it is on this machine
+    refusal: Refusal | None = None  # why it cannot be collected, if the source knows already
+    home: str | None = None  # the private address that the user named to get here
     asks_robots: bool = False  # whether robots.txt decides if it is fetched
     referer: str | None = None  # the page that its server expects the request to come from
 
     @property
     def address(self) -> str:
-        """What tells it from others: its key, its address in the one spelling, or its name."""
+        """What identifies it: its key, its normalised address, or its name."""
         if self.key is not None:
             return text_of(self.key) or "nothing"
         try:
@@ -41,41 +41,35 @@ class FoundPicture:
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine, where only its bytes say whether it is new."""
+        """Whether it is on this machine; then only its bytes tell whether it is new."""
         return self.content is not None
 
 
 Listing = Callable[[Web], Iterator[FoundPicture]]
-"""Lists candidates when asked for them; what it needs of the network it asks the client for."""
+"""Lists candidates lazily; it uses the client for all requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKind:
     """A kind of source, such as ``openverse``.
 
-    ``open`` makes a listing of what follows the colon; it raises :class:`CollectError` where that
+    ``open`` makes a listing of what follows the colon; it raises :class:`CollectError` if that
     cannot work, before anything is fetched or written.
     """
 
     open: Callable[[str, CollectSettings], Listing]
-    knows_licences: bool = False  # whether it can keep to CollectSettings.licence
-    remark: str | None = None  # what a person is told before it is used
+    knows_licences: bool = False  # whether it supports CollectSettings.licence
+    remark: str | None = None  # shown to the user before it is used
 
 
 SOURCES: Registry[SourceKind] = Registry("source")
 
 
-class OpenSource(NamedTuple):
-    """A source as the command line names it, ready to be listed."""
+def list_candidates(text: str, settings: CollectSettings) -> Listing:
+    """Return a listing of the source that ``kind:what`` or the path of a folder names.
 
-    text: str
-    listing: Listing
-
-
-def list_candidates(text: str, settings: CollectSettings) -> OpenSource:
-    """Return the source that a person calls ``kind:what``, or by the path of a folder.
-
-    CollectError is raised where there is no such kind, path or list, or it cannot do what is asked.
+    Raises:
+        CollectError: There is no such kind, path or list, or it does not support the settings.
     """
     kind, what = _parsed(text)
     if not what.strip():
@@ -83,12 +77,12 @@ def list_candidates(text: str, settings: CollectSettings) -> OpenSource:
     source = SOURCES[kind]
     if settings.licence and not source.knows_licences:
         able = ", ".join(name for name in SOURCES if SOURCES[name].knows_licences)
-        raise CollectError(f"{kind}: does not know licences, so --licence cannot hold; {able} do")
-    return OpenSource(text, source.open(what.strip(), settings))
+        raise CollectError(f"{kind}: does not know licences; --licence works with {able}")
+    return source.open(what.strip(), settings)
 
 
 def remark_on(text: str) -> str | None:
-    """Return what a person is told before a source is used; CollectError: there is none such."""
+    """Return what to tell the user before a source is used; CollectError: it is unknown."""
     return SOURCES[_parsed(text)[0]].remark
 
 
@@ -111,7 +105,7 @@ def _parsed(text: str) -> tuple[str, str]:
 
 
 def text_of(value: object, *, longest: int = LONGEST) -> str | None:
-    """Return what a site says as one line that can be printed and stored; None: it says nothing."""
+    """Return text from a site as one line that can be printed and stored; None: it is empty."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None
     text = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", str(value)).strip()
@@ -120,7 +114,7 @@ def text_of(value: object, *, longest: int = LONGEST) -> str | None:
 
 
 def plain_text(value: object) -> str | None:
-    """Return HTML as the text that it shows, in one line."""
+    """Return the visible text of HTML, in one line."""
     if not isinstance(value, str):
         return text_of(value)
     reader = _TextReader()
@@ -130,7 +124,7 @@ def plain_text(value: object) -> str | None:
 
 
 def entry(data: object, *path: str | int) -> Any:
-    """Return what lies at ``path`` within plain data; None where there is no such place."""
+    """Return the value at ``path`` in plain data; None: there is no such place."""
     for step in path:
         if isinstance(data, Mapping) and isinstance(step, str):
             data = data.get(step)
@@ -142,7 +136,7 @@ def entry(data: object, *path: str | int) -> Any:
 
 
 class _TextReader(HTMLParser):
-    """Gathers text; scripts and styles are none."""
+    """Gathers text without scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

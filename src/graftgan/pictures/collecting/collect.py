@@ -1,4 +1,4 @@
-"""Collect: list candidates, fetch them in a few threads, store what is a picture."""
+"""List candidates, fetch them in a few threads, and store the pictures."""
 
 import threading
 from collections import Counter
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
-from graftgan.pictures.collecting.candidates import FoundPicture, OpenSource, list_candidates
+from graftgan.pictures.collecting.candidates import FoundPicture, Listing, list_candidates
 from graftgan.pictures.collecting.raw_set import Examined, RawSet, ending_of, examine
 from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import CollectSettings
@@ -19,25 +19,25 @@ from graftgan.pictures.collecting.web import Clock, Request, Stopped, Web
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection did."""
+    """The result of a collection."""
 
     new: int = 0  # pictures stored
-    already: int = 0  # candidates whose picture was there from an earlier time
+    already: int = 0  # candidates whose picture was collected earlier
     duplicates: int = 0  # candidates with the address or the bytes of another
-    refused: Counter[str] = field(default_factory=Counter[str])  # candidates now, by reason
-    refused_before: int = 0  # candidates not tried since they were refused at an earlier time
-    problems: list[str] = field(default_factory=list[str])  # sources not listed to their end, why
+    refused: Counter[str] = field(default_factory=Counter[str])  # candidates this time, by reason
+    refused_before: int = 0  # candidates not tried because they were refused earlier
+    problems: list[str] = field(default_factory=list[str])  # why sources were not listed to the end
     origins: list[Origin] = field(default_factory=list[Origin])  # of all pictures in the folder
-    worth_trying_again: int = 0  # refused addresses that another day or other settings may bring
+    worth_trying_again: int = 0  # refused addresses that may work later or with other settings
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionProgress:
-    """How far the collection of one source is."""
+    """The progress on one source."""
 
-    source: str  # as the person named it
-    have: int  # different pictures of it, those of earlier times included
-    wanted: int | None  # None: all there are
+    source: str  # as the user named it
+    have: int  # different pictures of it, including earlier ones
+    wanted: int | None  # None: all
     refused: int  # candidates refused so far, of all sources
 
 
@@ -52,30 +52,30 @@ def collect(
     watch: Watch | None = None,
     clock: Clock | None = None,
 ) -> Collected:
-    """Gather pictures into ``out``; called again with the same sources, it goes on.
+    """Gather pictures into ``out``; a call with the same sources continues an earlier one.
 
-    Sources, such as ``openverse:betta fish``, ``urls:list.txt`` or a folder, come one after
-    another. In ``out`` ``manifest.jsonl`` says where each picture comes from, ``refused.jsonl``
-    which addresses gave none, and why. ``watch`` is called from several threads, one at a time,
-    whenever something was decided; ``clock`` tells the time and waits.
+    Sources, such as ``openverse:betta fish``, ``urls:list.txt`` or a folder, are processed one
+    after another. In ``out``, ``manifest.jsonl`` says where each picture comes from, and
+    ``refused.jsonl`` which addresses gave none, and why. ``watch`` is called from several threads,
+    one at a time, after each candidate; ``clock`` tells the time and waits.
 
     Raises:
         CollectError: A source or the folder cannot be used. Nothing was fetched.
         RunError: A picture cannot be written.
     """
     settings = settings or CollectSettings()
-    opened = [list_candidates(text, settings) for text in sources]
-    for source in opened:
-        folder = Path(source.text.removeprefix("folder:")).resolve()
+    listings = [list_candidates(text, settings) for text in sources]
+    for source in sources:
+        folder = Path(source.removeprefix("folder:")).resolve()
         if folder.is_dir() and out.resolve().is_relative_to(folder):
-            raise CollectError(f"{out} lies in {source.text}, which it collects; choose another")
+            raise CollectError(f"{out} is inside {source}, its own source; choose another folder")
     clock = clock or Clock()
     with closing(RawSet(out)) as store, closing(Web(settings, clock)) as web:
         with ThreadPoolExecutor(settings.connections, thread_name_prefix="collect") as pool:
             work = _Work(store, web, settings, clock, pool, watch)
             try:
-                for source in opened:
-                    work.gather(source)
+                for source, listing in zip(sources, listings, strict=True):
+                    work.gather(source, listing)
             except BaseException:
                 clock.stop()
                 web.close()
@@ -101,19 +101,19 @@ class _Work:
     _new_names: set[str] = field(default_factory=set[str])
     _failure: BaseException | None = None
 
-    def gather(self, source: OpenSource) -> None:
+    def gather(self, source: str, listing: Listing) -> None:
         wanted, at_once = self._settings.count, 2 * self._settings.connections
-        have: set[str] = set()  # different pictures that this source gave, now or earlier
+        have: set[str] = set()  # different pictures of this source, now or earlier
         coming: set[Future[None]] = set()
 
         def suffices(count: int) -> bool:
             return wanted is not None and count >= wanted
 
-        candidates = source.listing(self._web)
+        candidates = listing(self._web)
         try:
             for candidate in candidates:
                 is_new = self._is_new(candidate, have)
-                # Never more are let in than may run, and than pictures are wanted.
+                # Never fetch more at once than there are connections for or pictures wanted.
                 while is_new and not suffices(len(have)):
                     if len(coming) < at_once and not suffices(len(have) + len(coming)):
                         break
@@ -122,22 +122,21 @@ class _Work:
                     break
                 if is_new:
                     self._raise_failure()
-                    coming.add(self._pool.submit(self._take, candidate, have, source.text))
+                    coming.add(self._pool.submit(self._take, candidate, have, source))
         except CollectError as error:
             self.collected.problems.append(str(error))
         except Stopped:
-            pass  # somebody stopped the clock, or a failure did, which is raised below
+            pass  # stopped from outside, or by a failure, which is raised below
         finally:
-            close = getattr(candidates, "close", None)
-            if close is not None:
+            if (close := getattr(candidates, "close", None)) is not None:
                 close()  # ends a program that lists, and closes an archive
         wait(coming)
         self._raise_failure()
 
     def _is_new(self, candidate: FoundPicture, have: set[str]) -> bool:
-        """Count a candidate that need not be fetched; return whether it is another one."""
+        """Return whether a candidate must be fetched; count it otherwise."""
         if candidate.is_local:
-            return True  # its bytes will tell
+            return True  # decided by its bytes
         address = candidate.address
         with self._lock:
             name = self._store.name_at(address)
@@ -158,8 +157,7 @@ class _Work:
     def _take(self, candidate: FoundPicture, have: set[str], source: str) -> None:
         try:
             try:
-                name = self._stored(candidate)
-                have.add(name)
+                have.add(self._stored(candidate))
             except Refusal as refusal:
                 with self._lock:
                     self._store.refuse(candidate, refusal)
@@ -178,7 +176,7 @@ class _Work:
             self._fail(failure)
 
     def _fail(self, failure: BaseException) -> None:
-        """Let the thread that lists raise ``failure``, and the others end."""
+        """Make the listing thread raise ``failure``, and the others end."""
         self._failure = self._failure or failure
         self._clock.stop()
         self._web.close()
@@ -211,7 +209,7 @@ class _Work:
         except Refusal as refusal:
             if refusal.reason is not RefusalReason.DAMAGED:
                 raise
-        content = self._fetched(candidate)  # once more: it may have been damaged on the way
+        content = self._fetched(candidate)  # again: it may have been damaged on the way
         return content, examine(content)
 
     def _fetched(self, candidate: FoundPicture) -> bytes:

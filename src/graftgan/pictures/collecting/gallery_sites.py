@@ -1,9 +1,8 @@
-"""``gallery:ADDRESS`` and ``instagram:#TAG``: what other programs list there, and we fetch.
+"""``gallery:ADDRESS`` and ``instagram:#TAG``: other programs list the pictures, and we fetch them.
 
-gallery-dl is under the GPL: it is run as a program of its own, and none of it is imported. Hashtags
-are listed by it or by Instaloader. Both keep their own rate limits, and both want the cookies of a
-person's own login. A session file of Instaloader is a pickle, which runs whatever is in it; so only
-cookies.txt is read.
+gallery-dl is under the GPL: it runs as a separate program, and none of it is imported. Hashtags are
+listed by it or by Instaloader. Both keep their own rate limits and need the cookies of the user's
+login. Only cookies.txt is read: a session file of Instaloader is a pickle, which can run code.
 """
 
 import importlib.util
@@ -33,10 +32,10 @@ from graftgan.pictures.collecting.candidates import (
 )
 from graftgan.pictures.collecting.settings import CollectSettings
 
-_FILE = 3  # the kind of message that names a file
+_FILE = 3  # the type of a message that names a file
 _FILMS = frozenset(("mp4", "webm", "mov", "m4v", "mkv", "m3u8", "mp3", "m4a", "zip", "pdf"))
-_REMEMBERED = 30  # lines of what it says, to explain a failure
-# Where sites write the author, title and page of a picture: a place is a path of names.
+_REMEMBERED = 30  # lines of its log, to explain a failure
+# Where sites write the author, title and page of a picture, each a path of names.
 _AUTHOR = "author name, author, account acct, username, user name, user, artist, uploader, owner"
 _TITLE, _LICENCE = "title, caption, description, content", "license, licence"
 _PAGE = ("post_url", "page_url", "url", "uri")
@@ -59,14 +58,11 @@ def open_gallery(address: str, settings: CollectSettings) -> Listing:
 
 
 def _gallery_program() -> list[str]:
-    """Return the words that start gallery-dl."""
     if (found := shutil.which("gallery-dl")) is not None:
         return [found]
     if importlib.util.find_spec("gallery_dl") is not None:
         return [sys.executable, "-m", "gallery_dl"]
-    raise CollectError(
-        "gallery-dl is not installed; `pip install gallery-dl`, a program of its own"
-    )
+    raise CollectError("gallery-dl is not installed; install it with `pip install gallery-dl`")
 
 
 def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
@@ -94,7 +90,7 @@ def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
             code = program.wait()
             ear.join()
         finally:
-            program.kill()  # no harm where it has ended
+            program.kill()  # harmless if it has ended
             program.wait()
             ear.join()
     problem = _problem(code, list(said), listed)
@@ -103,7 +99,7 @@ def _listed(command: list[str], address: str) -> Iterator[FoundPicture]:
 
 
 def _problem(code: int, said: list[str], listed: int) -> str | None:
-    """Return what went wrong, as far as what it said tells; it ends quietly after most errors."""
+    """Return what its log says went wrong, if anything; after most errors it ends with code 0."""
     complaints = [line for line in said if re.search(r"\]\[(error|warning)\]", line)]
     statuses = [int(m[1]) for line in said if (m := re.search(r'" (\d{3}) (?:\d+|None)$', line))]
     if statuses and statuses[-1] >= 400:
@@ -128,9 +124,9 @@ def _of_message(line: str, *, home: str | None) -> FoundPicture | None:
     pages = (_first(about, place) for place in _PAGE)
     page, key = next((page for page in pages if page not in (None, url)), None), None
     post = text_of(about.get("post_shortcode"))
-    if category == "instagram" and post is not None:  # it signs addresses anew for each listing
+    if category == "instagram" and post is not None:  # it signs addresses anew each time
         page = f"{_SITE}/p/{post}/"
-        key = _instagram_key(post, text_of(about.get("num")) or "1")
+        key = f"instagram:{post}/{text_of(about.get('num')) or '1'}"
     origin = Origin(
         url=url,
         page=page,
@@ -149,16 +145,11 @@ def _first(about: dict[str, Any], places: str) -> str | None:
     return next((text for text in texts if text), None)
 
 
-def _instagram_key(post: str, number: str | int) -> str:
-    """Return what names the picture ``number``, from 1, of a post."""
-    return f"instagram:{post}/{number}"
-
-
 def open_instagram(what: str, settings: CollectSettings) -> Listing:
-    """Return a listing of the public pictures with a hashtag; CollectError: it cannot be asked."""
+    """Return a listing of the public pictures with a hashtag; CollectError: it cannot list."""
     tag = what.removeprefix("#")
     if not re.fullmatch(r"\w+", tag):
-        raise CollectError(f"'{what}' is no hashtag; write instagram:#bettafish")
+        raise CollectError(f"'{what}' is not a hashtag; write instagram:#bettafish")
     if settings.through == "gallery-dl":
         return open_gallery(f"{_SITE}/explore/tags/{tag.lower()}/", settings)
     try:
@@ -176,7 +167,7 @@ def open_instagram(what: str, settings: CollectSettings) -> Listing:
 
 
 def _cookies(settings: CollectSettings) -> dict[str, str]:
-    """Return the cookies of the site in the person's cookies.txt; empty: none was given."""
+    """Return Instagram's cookies in the user's cookies.txt; empty: none was given."""
     if settings.cookies is None:
         return {}
     jar = MozillaCookieJar(settings.cookies)
@@ -189,7 +180,7 @@ def _cookies(settings: CollectSettings) -> dict[str, str]:
     if missing:
         raise CollectError(
             f"{settings.cookies} has no cookie '{missing[0]}' of instagram.com; log in with a "
-            "browser and export its cookies once more"
+            "browser and export its cookies again"
         )
     return found
 
@@ -203,9 +194,9 @@ def _tagged(loader: Any, tag: str) -> Iterator[FoundPicture]:
     except instaloader.InstaloaderException as error:
         raise CollectError(
             f"Instaloader cannot list #{tag}: {text_of(str(error))}; hashtags need the cookies of "
-            "a login (--cookies), and the site limits how much one may see"
+            "a login (--cookies), and the site limits the number of requests"
         ) from None
-    except (KeyError, TypeError, ValueError) as error:  # the site changed what it answers
+    except (KeyError, TypeError, ValueError) as error:  # the site changed the format
         raise CollectError(
             f"Instaloader does not understand the answer for #{tag} ({type(error).__name__}); "
             "update it, or collect --through gallery-dl"
@@ -228,20 +219,20 @@ def _pictures_of(post: Any) -> Iterator[FoundPicture]:
             published=f"{post.date_utc.isoformat()}Z",
             source="instagram",
         )
-        yield FoundPicture(name=url, origin=origin, key=_instagram_key(post.shortcode, number))
+        yield FoundPicture(name=url, origin=origin, key=f"instagram:{post.shortcode}/{number}")
 
 
 SOURCES.register("gallery")(
     SourceKind(
         open=open_gallery,
-        remark="read the site's terms: many forbid collecting by programs, or training on what is "
-        "shown; the pictures stay their authors'",
+        remark="read the site's terms: many forbid automated collection, or training on the "
+        "pictures, which remain their authors' property",
     )
 )
 SOURCES.register("instagram")(
     SourceKind(
         open=open_instagram,
-        remark="Instagram's terms forbid collecting by programs without its permission, and may "
-        "cost you the account; the pictures stay their authors', and no licence comes with them",
+        remark="Instagram's terms forbid automated collection without its permission, and you may "
+        "lose your account; the pictures remain their authors' property, without any licence",
     )
 )

@@ -1,9 +1,9 @@
 """Guarded connections: no answer takes too long, and none comes from a private address.
 
-A thread that makes a request holds a :class:`GuardedConnection`. The connection asks it whether the
-other end may be talked to, after connecting and before a word is said, so that neither a redirect
-nor a name that leads to a private network is followed, whatever a name server answers at which
-moment. When the time is up it ends the connection, also one that drips a byte now and then.
+A thread that makes a request holds a :class:`GuardedConnection`. It checks the peer's address after
+connecting and before anything is sent, so that neither a redirect nor a host name leads to a
+private network, even if the name server changes its answer. When the time is up it ends the
+connection, also one that still sends a byte now and then.
 """
 
 import socket
@@ -21,7 +21,7 @@ _held = threading.local()
 
 
 class GuardedConnection:
-    """What one request may do; a context manager of the thread that makes it."""
+    """The limits of one request; a context manager of the thread that makes it."""
 
     def __init__(self, seconds: float, *, allows_private: bool) -> None:
         self.time_is_up = False
@@ -45,13 +45,13 @@ class GuardedConnection:
         _held.guarded = self._outer
 
     def pull(self) -> None:
-        """End the connection in use, and any that is begun later."""
+        """End the connection in use, and any that is opened later."""
         with self._lock:
             self.time_is_up = True
             _shut(self._socket)
 
     def hold(self, connected: socket.socket) -> None:
-        """Take a connection before it is used; Refusal: it leads where it must not."""
+        """Take a connection before it is used; Refusal: it leads to a private network."""
         reach = reach_of(str(connected.getpeername()[0]))
         if reach is Reach.FORBIDDEN or (reach is Reach.PRIVATE and not self._allows_private):
             raise Refusal(
@@ -64,7 +64,7 @@ class GuardedConnection:
 
 
 def guarded_pool(connections: int) -> PoolManager:
-    """Return urllib3's pools with connections that obey the guard of their thread."""
+    """Return urllib3's pools with connections that are guarded by their thread."""
     pool = PoolManager(num_pools=64, maxsize=connections)
     pool.pool_classes_by_scheme = cast("Any", {"http": _PlainPool, "https": _SecurePool})
     return pool
@@ -84,7 +84,7 @@ def _hold(connected: Any) -> None:
 
 class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        """Hold a connection that was just made, before anything is sent, TLS included."""
+        """Hold a new connection before anything is sent, TLS included."""
         connected = super()._new_conn()
         try:
             _hold(connected)
@@ -94,7 +94,7 @@ class _Guarded(HTTPConnection):
         return connected
 
     def request(self, *args: Any, **options: Any) -> None:
-        _hold(self.sock)  # a connection that is used once more
+        _hold(self.sock)  # a connection that is reused
         super().request(*args, **options)
 
 

@@ -1,6 +1,6 @@
-"""Sites that say author and licence: ``openverse:WORDS``, ``commons:WORDS``, ``commons:Category:``.
+"""Sites that state licences: ``openverse:WORDS``, ``commons:WORDS`` and ``commons:Category:NAME``.
 
-The first is the Openverse API, the second that of Wikimedia Commons or of another wiki.
+The first uses the Openverse API, the second that of Wikimedia Commons or another wiki.
 """
 
 import os
@@ -24,13 +24,11 @@ from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.collecting.settings import LICENCES, CollectSettings
 from graftgan.pictures.collecting.web import Web
 
-_TOKEN = "OPENVERSE_TOKEN"  # a secret: in the environment, and in no settings or flags
-_PAGE, _PAGE_WITH_TOKEN = 20, 100  # of Openverse; a request without a token gets no more
+_TOKEN = "OPENVERSE_TOKEN"  # a secret, so it is read from the environment only
+_PAGE, _PAGE_WITH_TOKEN = 20, 100  # the most results that Openverse returns at once
 _COMMONS_PAGE = "50"
-_MOST_PAGES = 2_000  # an API that never says it is done is not asked for ever
-_KINDS = frozenset(
-    ("image/jpeg", "image/png", "image/gif", "image/webp", "image/tiff", "image/avif", "image/bmp")
-)
+_MOST_PAGES = 2_000  # stops at an API that never says it is done
+_KINDS = {f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp", "tiff", "avif", "bmp")}
 _COMMONS_QUERY = {
     "action": "query",
     "format": "json",
@@ -42,7 +40,7 @@ _COMMONS_QUERY = {
 
 
 def open_commons(what: str, settings: CollectSettings) -> Listing:
-    """Return a listing of the files in a category, or of those that a search finds."""
+    """Return a listing of the files in a category or of the results of a search."""
     query = {**_COMMONS_QUERY, "generator": "search", "gsrlimit": _COMMONS_PAGE}
     query |= {"gsrsearch": f"filetype:bitmap {what}", "gsrnamespace": "6"}
     if what.lower().startswith("category:"):
@@ -56,13 +54,12 @@ def open_commons(what: str, settings: CollectSettings) -> Listing:
             try:
                 answer = web.listing(settings.commons_api, {**query, **more})
             except Refusal as refusal:
-                raise CollectError(f"Wikimedia Commons cannot be asked: {refusal}") from None
+                raise CollectError(f"cannot query Wikimedia Commons: {refusal}") from None
             if (problem := entry(answer, "error", "info")) is not None:
                 raise CollectError(f"Wikimedia Commons answers: {text_of(problem)}")
             pages = entry(answer, "query", "pages")
             for page in pages if isinstance(pages, list) else []:
-                candidate = _of_commons(page, settings)
-                if candidate is not None:
+                if (candidate := _of_commons(page, settings)) is not None:
                     yield candidate
             following = entry(answer, "continue")
             if not isinstance(following, dict) or not following:
@@ -73,7 +70,7 @@ def open_commons(what: str, settings: CollectSettings) -> Listing:
 
 
 def _of_commons(page: Any, settings: CollectSettings) -> FoundPicture | None:
-    """Return the file of a page; None where it has none, or another licence than is wanted."""
+    """Return the file of a page; None: it has no file or not a wanted licence."""
     info = entry(page, "imageinfo", 0)
     about = entry(info, "extmetadata")
     url = text_of(entry(info, "url"))
@@ -100,7 +97,7 @@ def _of_commons(page: Any, settings: CollectSettings) -> FoundPicture | None:
 
 
 def licence_code(licence: str | None) -> str | None:
-    """Return the code of a licence by its short name: ``by-sa`` for ``CC BY-SA 4.0``."""
+    """Return the code of a licence by its short name, such as ``by-sa`` for ``CC BY-SA 4.0``."""
     name = (licence or "").lower()
     if name.startswith(("public domain", "pd")):
         return "pdm"
@@ -124,11 +121,11 @@ def open_openverse(words: str, settings: CollectSettings) -> Listing:
             try:
                 answer = web.listing(api, {**query, "page": str(page)}, token=token)
             except Refusal as refusal:
-                problem = f"Openverse cannot be asked: {refusal}"
+                problem = f"cannot query Openverse: {refusal}"
                 if page > 1 and not token and not refusal.reason.passes:
                     problem = (
                         f"Openverse lists no more than {listed:,} pictures without a token "
-                        f"({refusal}); set {_TOKEN}, or ask with other words"
+                        f"({refusal}); set {_TOKEN}, or use other words"
                     )
                 raise CollectError(problem) from None
             results = entry(answer, "results")

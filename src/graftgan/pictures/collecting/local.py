@@ -1,8 +1,8 @@
-"""What lies on this machine: a folder, zip or npz, ``video:FILE`` and ``urls:FILE``.
+"""Sources on this machine: a folder, zip or npz, ``video:FILE`` and ``urls:FILE``.
 
-Pictures bring the origins that travel with them. Of a film frames are taken, some seconds apart,
-without those that repeat the last one. A list is a text, CSV or JSON-lines file of addresses;
-``urls:ADDRESS`` is one.
+Pictures keep the origins in their manifest. Frames of a film are taken at equal intervals, without
+those that repeat the previous one. A list is a text, CSV or JSON-lines file of addresses;
+``urls:ADDRESS`` is a list of one.
 """
 
 import csv
@@ -36,13 +36,13 @@ from graftgan.pictures.members import Unusable
 
 # No playlists: they name other files and addresses, which ffmpeg would open.
 _CONTAINERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,m4v,h264"
-_SAME = 2.0  # mean difference of two frames, of 255, up to which the later one is left out
+_SAME = 2.0  # mean difference from the previous frame, of 255, up to which one is left out
 _GLANCE = (32, 32)
 _COLUMNS = ("url", "address", "image_url", "link")
 
 
 def open_folder(what: str, settings: CollectSettings) -> Listing:
-    """Return a listing of the pictures in a folder, zip or npz; CollectError: it is none."""
+    """Return a listing of the pictures in a folder, zip or npz; CollectError: it is not one."""
     path = Path(what)
     try:
         source = find_container(path)
@@ -74,7 +74,8 @@ def open_folder(what: str, settings: CollectSettings) -> Listing:
 def open_list(what: str, _settings: CollectSettings) -> Listing:
     """Return a listing of one address, or of the addresses in the file ``what``.
 
-    CollectError is raised where there is no such file, or it has no column of addresses.
+    Raises:
+        CollectError: There is no such file, or it has no column of addresses.
     """
     if "://" in what:
         return lambda _web: iter([_of_row({"url": what})])
@@ -107,7 +108,7 @@ def _table_rows(path: Path, lines: list[str]) -> list[Mapping[str, object]]:
     column = next((name for name in _COLUMNS if name in headings), None)
     if column is None:
         raise CollectError(
-            f"{path} has no column of addresses: call one 'url' in its first line, which is now "
+            f"{path} has no column of addresses: name one 'url' in its first line, which is "
             f"'{', '.join(headings)[:80]}'"
         )
     tables = [dict(zip(headings, row, strict=False)) for row in rows[1:]]
@@ -123,7 +124,7 @@ def _json_row(line: str) -> Mapping[str, object]:
 
 
 def _of_row(row: Mapping[str, object]) -> FoundPicture:
-    """Return the candidate of a row, whose other columns may say where it comes from."""
+    """Return the candidate of a row, whose other columns may state its origin."""
     said = {name: text for name, value in row.items() if (text := text_of(value)) is not None}
     url = row.get("url")
     address = url.strip() if isinstance(url, str) else ""
@@ -145,7 +146,7 @@ def open_film(what: str, settings: CollectSettings) -> Listing:
         import imageio_ffmpeg
     except ImportError:
         raise CollectError("films need ffmpeg; install graftgan with its extra `video`") from None
-    # The first frame, and each that is so much later than the last.
+    # The first frame, and each that comes ``every`` seconds after the last one taken.
     every = rf"select=isnan(prev_selected_t)+gte(t-prev_selected_t\,{settings.every:.6f})"
     # fmt: off
     command = [
@@ -180,13 +181,13 @@ def _frames(command: list[str], path: Path, every: float) -> Iterator[FoundPictu
                 )
             code = program.wait()
         finally:
-            program.kill()  # no harm where it has ended
+            program.kill()  # harmless if it has ended
     if code != 0 or number == 0:
         raise CollectError(f"ffmpeg cannot read {path} to its end; {number} frames were read")
 
 
 def _next_frame(stream: IO[bytes]) -> Image.Image | None:
-    """Return the next picture of a row of PPM files; None: there is none, or only a part of it."""
+    """Return the next picture of a stream of PPM files; None: the stream has ended."""
     head = [stream.readline() for _ in range(3)]  # P6, width and height, 255
     numbers = head[1].split()
     if len(numbers) != 2:

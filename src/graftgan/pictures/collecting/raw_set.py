@@ -1,15 +1,15 @@
-"""The folder that pictures are collected into: whole files, a line for each, nothing twice.
+"""The folder that pictures are collected into: whole files, a line for each, and no duplicates.
 
 A line of the manifest is written before its picture gets its name. A kill between the two leaves a
-line without a picture, which counts as nothing; a picture without a line, which only a lost
-manifest leaves, gets one again.
+line without a picture, which is ignored. A picture without a line, which only a lost manifest can
+leave, gets a new one.
 """
 
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,24 +23,18 @@ from graftgan.pictures.collecting.addresses import LONGEST
 from graftgan.pictures.collecting.candidates import FoundPicture, text_of
 from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.decode import decode_whole, reasons_for_failure
-from graftgan.pictures.members import Unusable, is_heif, is_jpeg_xl, sha256_of
+from graftgan.pictures.members import SIGNATURES, Unusable, is_jpeg_xl, sha256_of
 
 PICTURES = "pictures"
 REFUSED = "refused.jsonl"
 _INCOMING, _LOCK = ".incoming", ".collect.lock"
 _LONGEST_TEXT = 300  # characters of an author or a title
 _OUR_NAME = re.compile(rf"{PICTURES}/([0-9a-f]{{20}})(\.\w+)")
-_LEAST = 256  # pixels of detail: enough to know that all of it decodes
+_LEAST = 256  # pixels of detail: enough to know that the whole picture can be decoded
 _ENDINGS: dict[str, Callable[[bytes], bool]] = {
-    ".jpg": lambda start: start.startswith(b"\xff\xd8\xff"),
-    ".png": lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"),
-    ".gif": lambda start: start.startswith((b"GIF87a", b"GIF89a")),
-    ".webp": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
-    ".tif": lambda start: start.startswith((b"II*\0", b"MM\0*")),
+    **SIGNATURES,
     ".bmp": lambda start: start.startswith(b"BM") and start[6:10] == b"\0\0\0\0",
     ".jp2": lambda start: start.startswith(b"\0\0\0\x0cjP  \r\n\x87\n"),
-    ".avif": lambda start: start[4:12] in (b"ftypavif", b"ftypavis"),
-    ".heic": is_heif,
 }
 _OTHERS: dict[str, Callable[[bytes], bool]] = {
     "empty": lambda start: not start,
@@ -55,30 +49,30 @@ _OTHERS: dict[str, Callable[[bytes], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What the bytes of a picture say."""
+    """What the bytes of a picture tell."""
 
     sha256: str
-    ending: str  # of the file's name, by the format that it really has
+    ending: str  # of the file's name, by its actual format
     size: tuple[int, int]  # width and height in the file
-    length: int  # of the bytes
+    length: int  # in bytes
 
     @property
     def file_name(self) -> str:
-        """The name that a picture with these bytes has wherever it came from."""
+        """The name of a picture with these bytes."""
         return self.sha256[:20] + self.ending
 
 
 def ending_of(start: bytes) -> str:
-    """Return the ending for a file that starts so; Refusal: it is no picture that is collected."""
+    """Return the ending for a file with these first bytes; Refusal: it is not a usable picture."""
     for ending, is_so in _ENDINGS.items():
         if is_so(start):
             return ending
     what = next((name for name, is_so in _OTHERS.items() if is_so(start)), None)
-    raise Refusal(RefusalReason.NOT_A_PICTURE, what or "of no kind that is known")
+    raise Refusal(RefusalReason.NOT_A_PICTURE, what or "of an unknown format")
 
 
 def examine(content: bytes) -> Examined:
-    """Decode a whole picture and return what it is; Refusal: it cannot be used."""
+    """Decode a whole picture and return what it is; Refusal: it is unusable."""
     ending = ending_of(content[:64])
     try:
         with reasons_for_failure():
@@ -94,7 +88,7 @@ def examine(content: bytes) -> Examined:
 
 
 class _Journal:
-    """JSON lines appended to ``path``, each on the disk before the next thing happens."""
+    """JSON lines appended to ``path``, each flushed to the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,7 +98,7 @@ class _Journal:
             raise self._explained(error) from None
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line, which a kill or a power cut later does not take away."""
+        """Add a line, which then survives a kill or a power cut."""
         try:
             left = json.dumps(line).encode() + b"\n"
             while left:
@@ -126,19 +120,24 @@ class _Journal:
 class RawSet:
     """The pictures in ``folder``, for one process whose threads take turns; close it when done.
 
-    CollectError is raised where the folder cannot be written, another process collects into it, or
-    one of its parts is a link that leads elsewhere.
+    Raises:
+        CollectError: The folder cannot be written, is in use by another process, or has links in
+            place of its parts.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._held = _entered(folder)
         try:
-            self._lines = self._read_lines()
-            refused = read_jsonl(folder / REFUSED)
-            self._refused = {r["address"]: r for r in refused if isinstance(r.get("address"), str)}
-            self._by_sha = {line["sha256"]: name for name, line in self._lines.items()}
-            self._by_address = dict(self._addresses())
+            self._lines: dict[str, dict[str, Any]] = {}
+            self._by_sha: dict[str, str] = {}
+            self._by_address: dict[str, str] = {}
+            for line in self._read_lines():
+                self._remember(line)
+            refused = [r for r in read_jsonl(folder / REFUSED) if isinstance(r.get("address"), str)]
+            self._refused = {
+                r["address"]: r for r in refused if r["address"] not in self._by_address
+            }
             self._adopt_pictures_without_line()
             self._write_tidy()
             self._manifest = _Journal(folder / MANIFEST)
@@ -148,7 +147,7 @@ class RawSet:
             raise
 
     def close(self) -> None:
-        """Leave one line for each picture and each refused address, and let others in."""
+        """Leave one line for each picture and each refused address, and release the lock."""
         self._manifest.close()
         self._refusals.close()
         self._write_tidy()
@@ -162,22 +161,23 @@ class RawSet:
         return [origin_of(line) for line in self._lines.values()]
 
     def name_at(self, address: str) -> str | None:
-        """Return the name of the picture that ``address`` gave; None: it gave none yet."""
+        """Return the name of the picture from ``address``; None: there is none yet."""
         return self._by_address.get(address)
 
     def is_refused(self, address: str, *, for_good: bool) -> bool:
-        """Return whether ``address`` was refused, or with ``for_good`` whether nothing helps."""
+        """Return whether ``address`` was refused, with ``for_good`` for a permanent reason."""
         line = self._refused.get(address)
         return line is not None and not (for_good and line.get("again") is True)
 
     def incoming(self) -> IO[bytes]:
-        """Return an empty temporary file of ours, which is gone when it is closed."""
+        """Return an empty temporary file, which is deleted when it is closed."""
         return tempfile.TemporaryFile(dir=self.folder / _INCOMING)
 
     def keep(self, candidate: FoundPicture, content: bytes, examined: Examined) -> tuple[str, bool]:
         """Store a picture, unless its bytes are there; return its name and whether it is new.
 
-        CollectError or RunError is raised where the place cannot be written.
+        Raises:
+            CollectError, RunError: The folder cannot be written.
         """
         self._refused.pop(candidate.address, None)
         name = self._by_sha.get(examined.sha256)
@@ -195,7 +195,7 @@ class RawSet:
         return name, True
 
     def refuse(self, candidate: FoundPicture, refusal: Refusal) -> bool:
-        """Write down why there is no picture; return whether that is news."""
+        """Record why there is no picture; return whether that is new."""
         line = {
             "address": candidate.address,
             "reason": refusal.reason.value,
@@ -212,11 +212,11 @@ class RawSet:
         return True
 
     def worth_trying_again(self) -> int:
-        """Return the number of refused addresses that another day or other settings may bring."""
+        """Return the number of refused addresses that may work later or with other settings."""
         return sum(line.get("again") is True for line in self._refused.values())
 
-    def _read_lines(self) -> dict[str, dict[str, Any]]:
-        """Return the newest line of each picture that is there and has the length it says."""
+    def _read_lines(self) -> list[dict[str, Any]]:
+        """Return the newest line of each picture that exists and has the stated length."""
         lines: dict[str, dict[str, Any]] = {}
         for line in read_jsonl(self.folder / MANIFEST):
             name = line.get("name")
@@ -225,13 +225,7 @@ class RawSet:
             if _length(self.folder / name) == line.get("bytes"):
                 lines[name] = line
         shas = {name: line.get("sha256") for name, line in lines.items()}
-        return {n: lines[n] for n, s in shas.items() if isinstance(s, str) and s[:20] == _sha_in(n)}
-
-    def _addresses(self) -> Iterator[tuple[str, str]]:
-        for name, line in self._lines.items():
-            for address in _addresses_of(line):
-                self._refused.pop(address, None)
-                yield address, name
+        return [lines[n] for n, s in shas.items() if isinstance(s, str) and s[:20] == _sha_in(n)]
 
     def _adopt_pictures_without_line(self) -> None:
         for path in sorted((self.folder / PICTURES).iterdir()):
@@ -244,7 +238,7 @@ class RawSet:
                     self._remember(_line(examined, Origin()))
 
     def _learn(self, name: str, candidate: FoundPicture) -> None:
-        """Note another address of a picture, and its origin where none was known."""
+        """Record another address of a picture, and its origin if none was known."""
         known = self._lines[name]
         line = dict(known)
         if not candidate.is_local and candidate.address not in _addresses_of(known):
@@ -267,7 +261,7 @@ class RawSet:
     def _write_tidy(self) -> None:
         for name, lines in ((MANIFEST, self._lines), (REFUSED, self._refused)):
             path = self.folder / name
-            # What a kill cut short must not swallow the next line.
+            # The next line must not be appended to one that a kill cut short.
             is_torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
             if is_torn or read_jsonl(path) != list(lines.values()):
                 write_jsonl(path, lines.values())
@@ -278,7 +272,7 @@ def _entered(folder: Path) -> FileLock:
     parts = [folder / name for name in (PICTURES, _INCOMING, MANIFEST, REFUSED, _LOCK)]
     for part in parts:
         if part.is_symlink():
-            raise CollectError(f"{part} is a link, and may lead anywhere; remove it")
+            raise CollectError(f"{part} is a link, which may lead anywhere; remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = FileLock(folder / _LOCK)
@@ -306,7 +300,7 @@ def _line(examined: Examined, origin: Origin) -> dict[str, Any]:
 
 
 def _tidy_lines(origin: Origin) -> dict[str, str]:
-    """Return what is known, each in one printable line; only addresses may be long."""
+    """Return what is known of an origin, each value in one printable line of limited length."""
     longest = {"url": LONGEST, "page": LONGEST, "licence_url": LONGEST}
     tidied = {
         name: text_of(value, longest=longest.get(name, _LONGEST_TEXT))
@@ -330,13 +324,13 @@ def _further_addresses(line: dict[str, Any]) -> list[str]:
 
 
 def _sha_in(name: str) -> str | None:
-    """Return the start of the hash in a name that we gave; None: it is none."""
+    """Return the start of the hash in a name; None: it is not one that we gave."""
     match = _OUR_NAME.fullmatch(name)
     return match[1] if match is not None and match[2] in _ENDINGS else None
 
 
 def _length(path: Path) -> int | None:
-    """Return the bytes of a file; None: there is none, or it is a link."""
+    """Return the size of a file in bytes; None: there is none, or it is a link."""
     with suppress(OSError):
         if path.is_file() and not path.is_symlink():
             return path.stat().st_size

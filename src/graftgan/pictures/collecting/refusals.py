@@ -1,4 +1,4 @@
-"""Why a picture was not collected: a fixed vocabulary, and what answers and errors mean in it."""
+"""Why a picture was not collected: a fixed set of reasons, and those of HTTP answers and errors."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from graftgan.pictures.collecting.settings import CollectSettings
 
 
 class RefusalReason(Enum):
-    """Why an address gave no picture; the value is what people and ``refused.jsonl`` read."""
+    """Why an address gave no picture; the value is shown to users and in ``refused.jsonl``."""
 
     BAD_ADDRESS = "bad address"
     NOT_HTTP = "not http"
@@ -35,7 +35,7 @@ class RefusalReason(Enum):
 
     @property
     def passes(self) -> bool:
-        """Whether it may be gone in a moment, so that the same request is made again."""
+        """Whether it is temporary, so that the same request is retried."""
         return self in (
             RefusalReason.SERVER_ERROR,
             RefusalReason.TOO_MANY_REQUESTS,
@@ -45,7 +45,7 @@ class RefusalReason(Enum):
 
     @property
     def again(self) -> bool:
-        """Whether another day or other settings may help, so that ``--retry-refused`` tries it."""
+        """Whether ``--retry-refused`` tries it: it may work later or with other settings."""
         return self.passes or self in (
             RefusalReason.FORBIDDEN,
             RefusalReason.TOO_SLOW,
@@ -57,9 +57,9 @@ class RefusalReason(Enum):
 
 
 class Refusal(Exception):  # noqa: N818 - becomes a line of refused.jsonl, not an error
-    """A picture that is not collected: the reason, and for people what was seen.
+    """A picture is not collected: the reason, and details for the user.
 
-    ``wait_s`` is how long the server asks to wait before the next request; None: it does not say.
+    ``wait_s`` are the seconds that the server asks to wait before the next request, if any.
     """
 
     def __init__(
@@ -72,26 +72,22 @@ class Refusal(Exception):  # noqa: N818 - becomes a line of refused.jsonl, not a
 
 
 _BY_STATUS = {
-    401: RefusalReason.FORBIDDEN,
-    403: RefusalReason.FORBIDDEN,
-    451: RefusalReason.FORBIDDEN,
-    404: RefusalReason.NOT_FOUND,
-    410: RefusalReason.NOT_FOUND,
+    **dict.fromkeys((401, 403, 451), RefusalReason.FORBIDDEN),
+    **dict.fromkeys((404, 410), RefusalReason.NOT_FOUND),
     408: RefusalReason.SERVER_ERROR,
     429: RefusalReason.TOO_MANY_REQUESTS,
 }
 
 
 def refused_status(answer: BaseHTTPResponse) -> Refusal:
-    """Return why an answer with another status than 200 gives no picture."""
-    server_error = answer.status >= 500
-    other = RefusalReason.SERVER_ERROR if server_error else RefusalReason.OTHER_STATUS
+    """Return the reason for an answer with a status other than 200."""
+    other = RefusalReason.SERVER_ERROR if answer.status >= 500 else RefusalReason.OTHER_STATUS
     reason = _BY_STATUS.get(answer.status, other)
     return Refusal(reason, f"status {answer.status}", wait_s=_asked_wait(answer))
 
 
 def refusal_of(error: Exception, settings: CollectSettings, *, time_is_up: bool) -> Refusal:
-    """Return why there is no answer, or not the whole of it, from what the client raised."""
+    """Return why there is no complete answer, from what the client raised."""
     if time_is_up:
         return Refusal(RefusalReason.TOO_SLOW, f"not done after {settings.seconds:g} seconds")
     if isinstance(error, Refusal):

@@ -1,4 +1,4 @@
-"""Asks web servers for files: politely, within limits, and again where that may help."""
+"""An HTTP client that is polite, has limits, and retries temporary failures."""
 
 import io
 import os
@@ -29,44 +29,39 @@ from graftgan.pictures.collecting.addresses import (
     tidy,
 )
 from graftgan.pictures.collecting.guarded_connection import GuardedConnection, guarded_pool
-from graftgan.pictures.collecting.refusals import (
-    Refusal,
-    RefusalReason,
-    refusal_of,
-    refused_status,
-)
+from graftgan.pictures.collecting.refusals import Refusal, RefusalReason, refusal_of, refused_status
 from graftgan.pictures.collecting.settings import CollectSettings
 
 _CONNECT_S = 10.0
-_LONGEST_WAIT_S = 300.0  # a server that wants more is asked another day
+_LONGEST_WAIT_S = 300.0  # a server that asks for more is not retried
 _LARGEST_LISTING = 20_000_000  # bytes
 _REDIRECTS = 5  # followed for one picture
 _MOVED = frozenset((301, 302, 303, 307, 308))
 _PIECE = 64 * 1024  # bytes
-_START = 64  # bytes that say what a file is
+_START = 64  # bytes that tell the format of a file
 
 
-class Stopped(Exception):  # noqa: N818 - ends the threads, never leaves this room
+class Stopped(Exception):  # noqa: N818 - ends the threads, always caught
     """The collection was asked to stop."""
 
 
 class Clock:
-    """The real time, which can be stopped; a test takes one of its own."""
+    """The real time, which can be stopped; tests use one of their own."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
 
     def now(self) -> float:
-        """Return seconds on a clock that only goes forward."""
+        """Return seconds on a monotonic clock."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, or raise Stopped where the collection was stopped before or meanwhile."""
+        """Wait; Stopped: the collection was stopped before or meanwhile."""
         if self._stop.wait(seconds) if seconds > 0 else self._stop.is_set():
             raise Stopped
 
     def stop(self) -> None:
-        """Wake everything that sleeps; from now on nothing does."""
+        """End every sleep, now and later, with Stopped."""
         self._stop.set()
 
 
@@ -89,7 +84,7 @@ class RateLimit:
         self._clock.sleep(start - now)
 
     def hold(self, host: str, seconds: float) -> None:
-        """Let nobody ask ``host`` for so long, as it wishes."""
+        """Start no request to ``host`` for the next ``seconds``."""
         with self._lock:
             until = self._clock.now() + seconds
             self._free_at[host] = max(until, self._free_at.get(host, until))
@@ -102,18 +97,18 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked for, and what is allowed on the way.
+    """The limits and headers of a request.
 
-    ``home`` is the private address that a person named to get here: its server alone may be
-    private, wherever redirects lead. None: none was.
+    ``home`` is the private address that the user named to get here, if any: only its server may be
+    private, wherever redirects lead.
     """
 
     largest: int  # bytes of the body at most, as sent and as unpacked
     home: str | None = None
     asks_robots: bool = False  # whether robots.txt decides
-    # Looks at the first bytes and raises Refusal if they are no picture's: the rest is not fetched.
+    # Raises Refusal if the first bytes are not those of a picture: then the rest is not fetched.
     check_start: Callable[[bytes], object] | None = None
-    headers: tuple[tuple[str, str], ...] = ()  # beside our own
+    headers: tuple[tuple[str, str], ...] = ()  # in addition to our own
 
 
 class Web:
@@ -123,7 +118,7 @@ class Web:
         self._settings = settings
         self._clock = clock
         self._rate_limit = RateLimit(clock, settings.pause)
-        self._pool = guarded_pool(settings.connections + 1)  # who lists asks too
+        self._pool = guarded_pool(settings.connections + 1)  # one more for the listing
         contact = settings.contact or os.environ.get("GRAFTGAN_CONTACT") or "not given"
         words = f"graftgan/{version('graftgan')} (collects pictures; contact: {contact})"
         self._headers = {"User-Agent": words, "Accept-Encoding": "identity"}
@@ -139,10 +134,11 @@ class Web:
         self._pool.clear()
 
     def download(self, address: str, file: IO[bytes], request: Request) -> None:
-        """Put what ``address`` gives into ``file``, from its start.
+        """Write the body of ``address`` into ``file``, from its start.
 
-        Refusal is raised where it gives nothing that may be taken, after as many tries as that
-        deserves; Stopped where the collection was stopped.
+        Raises:
+            Refusal: It cannot be downloaded, after retries if the reason is temporary.
+            Stopped: The collection was stopped.
         """
         tried = 0
         while True:
@@ -155,7 +151,7 @@ class Web:
                 self._wait_after(refusal, address, tried)
 
     def listing(self, api: str, query: dict[str, str], *, token: str | None = None) -> Any:
-        """Return the data that an API answers with; Refusal: there is none, Stopped: as above."""
+        """Return the JSON data of an API; raises as :meth:`download` does."""
         headers = (("Authorization", f"Bearer {token}"),) if token else ()
         request = Request(largest=_LARGEST_LISTING, home=private_home(api), headers=headers)
         body = io.BytesIO()
@@ -176,7 +172,7 @@ class Web:
                 self._ask_robots(address, request.home)
             file.seek(0)
             file.truncate()
-            headers = dict(request.headers) if host_of(address) == start else {}  # may hold secrets
+            headers = dict(request.headers) if host_of(address) == start else {}  # may be secrets
             guarded = GuardedConnection(self._settings.seconds, allows_private=allows_private)
             target = self._answer(address, file, request, headers, guarded)
             if target is None:
@@ -184,7 +180,7 @@ class Web:
             try:
                 address = tidy(urljoin(address, target))
             except ValueError as error:
-                detail = f"redirected to no address: {error}"
+                detail = f"redirected to a bad address: {error}"
                 raise Refusal(RefusalReason.BAD_ADDRESS, detail) from None
         raise Refusal(RefusalReason.REDIRECTS, f"more than {_REDIRECTS}")
 
@@ -212,17 +208,17 @@ class Web:
                 )
                 target = _take(answer, file, request)
         except (exceptions.HTTPError, OSError, ValueError, Refusal) as error:
-            self._clock.sleep(0)  # a connection that we ended ourselves is no news
+            self._clock.sleep(0)  # do not report a connection that we ended ourselves
             raise refusal_of(error, self._settings, time_is_up=guarded.time_is_up) from None
         finally:
             self._guarded.discard(guarded)
-        if guarded.time_is_up:  # an answer that was cut may look like a short one
+        if guarded.time_is_up:  # an answer that was cut off may look like a short one
             raise refusal_of(TimeoutError(), self._settings, time_is_up=True)
         return target
 
     def _ask_robots(self, address: str, home: str | None) -> None:
         host = host_of(address)
-        with self._robots_locks[host]:  # one thread asks, the others wait for what it learns
+        with self._robots_locks[host]:  # one thread asks, the others wait for the answer
             if host not in self._robots:
                 self._robots[host] = self._read_robots(address, home)
             robots = self._robots[host]
@@ -238,7 +234,7 @@ class Web:
         try:
             self.download(f"{parts.scheme}://{parts.netloc}/robots.txt", body, request)
         except Refusal as refusal:
-            # Without such a file there are no rules; one that cannot be read may hold some.
+            # Without such a file there are no rules; one that cannot be read may have some.
             is_unknown = refusal.reason.passes or refusal.reason is RefusalReason.TOO_SLOW
             return refusal if is_unknown else Robots()
         robots = parse_robots(body.getvalue().decode("utf-8", errors="replace"))
@@ -254,20 +250,20 @@ class Web:
                 raise refusal
             wait = max(wait, refusal.wait_s)
         if refusal.wait_s is not None or refusal.reason is RefusalReason.TOO_MANY_REQUESTS:
-            self._rate_limit.hold(host_of(tidy(address)), wait)  # the other threads as well
+            self._rate_limit.hold(host_of(tidy(address)), wait)  # holds the other threads as well
         self._clock.sleep(wait)
 
 
 def _refuse_reach(address: str, *, allows_private: bool) -> None:
     reach = reach_of_name(address)
     if reach is Reach.FORBIDDEN:
-        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is never asked")
+        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is never contacted")
     if reach is Reach.PRIVATE and not allows_private:
-        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is of a private network")
+        raise Refusal(RefusalReason.PRIVATE_ADDRESS, f"{host_of(address)} is in a private network")
 
 
 def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -> str | None:
-    """Copy the body of an answer, whose head was read; return the address of a redirect instead."""
+    """Copy the body of an answer; return the address of a redirect instead."""
     is_read = False
     try:
         location = answer.headers.get("Location")
@@ -282,11 +278,11 @@ def _take(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -
         if is_read:
             answer.release_conn()
         else:
-            answer.close()  # the rest of the body is not waited for
+            answer.close()  # does not wait for the rest of the body
 
 
 def _copy_body(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Request) -> None:
-    """Copy the body, with a cap on what is sent and on what it unpacks to."""
+    """Copy the body, with a limit on its size as sent and as unpacked."""
     largest, check = request.largest, request.check_start
     announced = answer.headers.get("Content-Length", "")
     if announced.isdecimal() and int(announced[:20]) > largest:
@@ -295,7 +291,7 @@ def _copy_body(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Reque
     unpack = _unpacker(answer.headers.get("Content-Encoding", ""))
     sent = written = 0
     start = b""
-    # What one read of the socket gives: waiting for a full piece would wait for a slow server.
+    # Take what one read of the socket returns: a full piece may take long on a slow server.
     while piece := answer.read1(_PIECE, decode_content=False):
         sent += len(piece)
         content = unpack(piece, largest - written + 1)
@@ -313,10 +309,10 @@ def _copy_body(answer: urllib3.BaseHTTPResponse, file: IO[bytes], request: Reque
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
-    """Return a function of (packed bytes, the most to unpack them to).
+    """Return a function of (packed bytes, the most bytes to unpack them to).
 
-    We ask for plain bytes. A server that packs them nevertheless is understood as far as zlib
-    goes, in one layer; every other packing is refused.
+    We ask for an unpacked body. If a server packs it nevertheless, one layer of gzip or deflate is
+    unpacked; anything else is refused.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):

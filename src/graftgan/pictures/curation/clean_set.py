@@ -1,6 +1,6 @@
-"""Write the clean set: the pictures that are kept, cut to squares or not, and where they come from.
+"""Write the clean set: the kept pictures, whole or cut to squares, and where they come from.
 
-A square is cut around what a picture shows: its face, or what stands out.
+A square is cut around the subject of a picture: its face, or its most salient part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,13 +18,13 @@ from graftgan.pictures.curation.decisions import Verdict
 from graftgan.pictures.curation.filters.face import Face, FaceFinder
 from graftgan.pictures.curation.filters.filter import picture_view
 from graftgan.pictures.decode import decode_whole, file_of, reasons_for_failure
-from graftgan.pictures.members import Content, Unusable
+from graftgan.pictures.members import Content, Unusable, numbered
 
 _PICTURES = "pictures"
 _DECISIONS = "decisions.jsonl"
-_SIDE = 64  # pixels at which one looks for what stands out
+_SIDE = 64  # pixels of the saliency map
 _SMOOTHED = 2.5  # pixels
-_TO_THE_MIDDLE = 0.3  # of the weight that the middle has over the ends, where nothing stands out
+_TO_THE_MIDDLE = 0.3  # how much more the middle weighs than the ends
 
 Cut = Callable[[Image.Image], Image.Image]
 """Makes a square of a picture."""
@@ -39,11 +39,14 @@ def write_clean_set(
     cut: Cut | None,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Write the pictures that are kept, their manifest, and every decision into ``out``.
+    """Write the kept pictures, their manifest, and every decision into ``out``.
 
     A picture keeps its bytes, unless it is cut, which makes it a PNG. The folder of pictures
-    replaces the one of an earlier curation in one step; manifest and decisions follow. RunError is
-    raised where the place cannot be written, ImageSetError where a picture has changed meanwhile.
+    replaces that of an earlier curation in one step; manifest and decisions follow.
+
+    Raises:
+        RunError: ``out`` cannot be written.
+        ImageSetError: A picture has changed meanwhile.
     """
     kept = [verdict for verdict in verdicts if verdict.kept]
     places = _places([verdict.name for verdict in kept], pixels=cut is not None)
@@ -65,19 +68,17 @@ def write_clean_set(
             else:
                 cut(image).save(target, "PNG")
             progress(done, len(kept))
-    write_jsonl(
-        out / MANIFEST,
-        (
-            {
-                "name": f"{_PICTURES}/{places[verdict.name]}",
-                "from": verdict.name,
-                "sha256": verdict.record.sha256,
-                "size": list(verdict.record.size),
-                **origins.get(verdict.name, Origin()).as_line(),
-            }
-            for verdict in kept
-        ),
+    lines = (
+        {
+            "name": f"{_PICTURES}/{places[verdict.name]}",
+            "from": verdict.name,
+            "sha256": verdict.record.sha256,
+            "size": list(verdict.record.size),
+            **origins.get(verdict.name, Origin()).as_line(),
+        }
+        for verdict in kept
     )
+    write_jsonl(out / MANIFEST, lines)
     decisions = (
         {
             "name": verdict.name,
@@ -92,7 +93,7 @@ def write_clean_set(
 
 
 def _places(names: Sequence[str], *, pixels: bool) -> dict[str, str]:
-    """Return where each picture goes, below the folder of pictures and nowhere else."""
+    """Return the path of each picture, always inside the folder of pictures."""
     places: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
@@ -102,10 +103,8 @@ def _places(names: Sequence[str], *, pixels: bool) -> dict[str, str]:
         path = PurePosixPath(*parts)
         if pixels or not path.suffix:
             path = path.with_suffix(".png") if path.suffix else path.with_name(f"{path.name}.png")
-        place, number = str(path), 1
-        while place.lower() in taken:  # of several disks the letters' case is lost
-            number += 1
-            place = str(path.with_name(f"{path.stem}_{number}{path.suffix}"))
+        # Some file systems ignore case.
+        place = next(one for one in numbered(str(path)) if one.lower() not in taken)
         taken.add(place.lower())
         places[name] = place
     return places
@@ -114,10 +113,10 @@ def _places(names: Sequence[str], *, pixels: bool) -> dict[str, str]:
 def cut_square(
     image: Image.Image, *, side: int | None = None, find_faces: FaceFinder | None = None
 ) -> Image.Image:
-    """Return the square around what a picture, upright and RGB, shows.
+    """Return the square around the subject of an upright RGB picture.
 
-    A square larger than ``side`` is shrunk to so many pixels. With ``find_faces`` the square is
-    around the clearest face, where there is one.
+    A square larger than ``side`` is shrunk to that many pixels. With ``find_faces`` the square is
+    around the clearest face, if there is one.
     """
     faces = find_faces(picture_view(image, image.size)) if find_faces is not None else ()
     box = square_around_face(image.size, faces[0]) if faces else square_around_subject(image)
@@ -128,9 +127,9 @@ def cut_square(
 
 
 def square_around_subject(image: Image.Image) -> tuple[int, int, int, int]:
-    """Return the largest square (left, top, right, bottom) in pixels that holds what stands out.
+    """Return the largest square (left, top, right, bottom) in pixels around the most salient part.
 
-    It lies where the saliency along the longer side adds up to most, the middle preferred a little.
+    It maximises the sum of the saliency along the longer side, with a small bias to the middle.
     """
     width, height = image.size
     side, longer = min(width, height), max(width, height)
@@ -147,7 +146,7 @@ def square_around_subject(image: Image.Image) -> tuple[int, int, int, int]:
 
 
 def square_around_face(size: tuple[int, int], face: Face) -> tuple[int, int, int, int]:
-    """Return the largest square in a picture of ``size``, the face as near its middle as can be."""
+    """Return the largest square in a picture of ``size`` with the face nearest to its middle."""
     width, height = size
     left, top, right, bottom = face.box
     middle = (left + right) / 2 * width if width > height else (top + bottom) / 2 * height
@@ -156,19 +155,18 @@ def square_around_face(size: tuple[int, int], face: Face) -> tuple[int, int, int
 
 
 def _square_at(start: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the largest square that begins at ``start`` of the longer side."""
+    """Return the largest square that begins at ``start`` along the longer side."""
     width, height = size
     end = start + min(size)
     return (start, 0, end, height) if width > height else (0, start, width, end)
 
 
 def _saliency(image: Image.Image) -> NDArray[np.float64]:
-    """Return how much each place of a picture stands out, float64 (64, 64), more than 0.
+    """Return the saliency of a picture, float64 (64, 64), more than 0.
 
     Source: Hou and Zhang, "Saliency detection: a spectral residual approach", CVPR 2007, eq. 2-5:
-    what is left of the logarithm of the spectrum without its local mean, back in the picture.
-    Differs: none but the smoothing, whose width the paper leaves open: a Gaussian, under which what
-    leaves on one side comes in on the other.
+    the log spectrum minus its local mean, transformed back. Differs: the paper leaves the width of
+    the smoothing open; here it is a Gaussian that wraps around the edges.
     """
     gray = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     spectrum = np.fft.fft2(np.asarray(gray, dtype=np.float64))

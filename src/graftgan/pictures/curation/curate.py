@@ -1,7 +1,7 @@
-"""A folder of raw pictures becomes a clean set, with a page that shows every decision."""
+"""Turn a folder of raw pictures into a clean set, with a page that shows every decision."""
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,32 +12,29 @@ from pathlib import Path
 from graftgan.core.errors import ImageSetError, Progress, RunError, SettingsError, silent
 from graftgan.core.files import FileLock
 from graftgan.core.provenance import Origin, origins_of
+from graftgan.core.settings import require_range
 from graftgan.pictures.containers import find_container
 from graftgan.pictures.curation.clean_set import cut_square, write_clean_set
 from graftgan.pictures.curation.curation_page import write_curation_page
-from graftgan.pictures.curation.decisions import (
-    PictureReadings,
-    Rules,
-    Verdict,
-    decide,
-    read_overrides,
-    usual_rules,
-)
-from graftgan.pictures.curation.filters import Tools
+from graftgan.pictures.curation.decisions import Rules, Verdict, decide, read_overrides, usual_rules
+from graftgan.pictures.curation.filters import PictureReadings, Tools
 from graftgan.pictures.curation.filters.face import build_face_finder
 from graftgan.pictures.curation.scan import Records, Task, lacking, read_all, workers_of
 from graftgan.pictures.members import Container, Content, Member, Unusable
 
 PAGE = "curation.html"
-_STATE = ".curation"  # hidden, so that no picture of it ever counts as one of the set
-_PER_PROCESS = 32  # pictures that are worth the start of another process
+_STATE = ".curation"  # hidden, so that its files never count as pictures of the set
+_PER_PROCESS = 32  # pictures that are worth starting another process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """How kept pictures become squares: around the face where only faces are kept."""
+    """Kept pictures are cut to squares: around the face if only faces are kept."""
 
-    side: int | None = None  # the most pixels of a side; None: what the picture has
+    side: int | None = None  # the most pixels of a side; None: no limit
+
+    def __post_init__(self) -> None:
+        require_range(self, "at least 1", "side")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,28 +42,25 @@ class CurationSettings:
     """How a set is curated."""
 
     rules: Rules = field(default_factory=usual_rules)  # what every filter does; see rules_of
-    crop: Crop | None = None  # kept pictures are cut to squares; None: they keep their bytes
-    tools: Tools = field(default_factory=Tools)  # what filters are built with
-    processes: int | None = None  # None: as many as there are cores and work for
-    cluster: str | None = None  # the dask scheduler that reads instead; its workers see the files
-    thorough: bool = False  # dear filters also look at what cheaper ones reject
+    crop: Crop | None = None  # cut kept pictures to squares; None: they keep their bytes
+    tools: Tools = field(default_factory=Tools)  # optional files that filters use
+    processes: int | None = None  # None: depends on the cores and the number of pictures
+    cluster: str | None = None  # address of a dask scheduler to use; its workers see the files
+    thorough: bool = False  # dear filters also run on pictures that cheaper ones reject
 
     def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise SettingsError(f"processes must be at least 1, got {self.processes}")
-        if self.crop is not None and self.crop.side is not None and self.crop.side < 1:
-            raise SettingsError(f"side must be at least 1 px, got {self.crop.side}")
+        require_range(self, "at least 1", "processes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curation:
-    """What became of a set."""
+    """The result of a curation."""
 
     verdicts: Sequence[Verdict]  # on every picture, by name
-    rules: Rules  # by which they were reached
+    rules: Rules  # that led to them
     folder: Path  # the clean set
-    page: Path  # where every decision is to be seen
-    read: int  # how many pictures were read now; the others were known
+    page: Path  # shows every decision
+    read: int  # the number of pictures read now; the others were known
     origins: Mapping[str, Origin]  # of every picture whose origin is known
 
 
@@ -80,31 +74,31 @@ def curate(
 ) -> Curation:
     """Read every picture of ``raw``, decide, and write the clean set with its page into ``out``.
 
-    What was read stays in ``out``: stopped at any time, the same call goes on; with other rules
-    it decides anew and reads only what was never looked at.
+    Readings are kept in ``out``. If stopped, the same call continues; with other rules it decides
+    again and only takes the readings that are missing.
 
     ``raw`` is a folder, zip or npz; ``manifest.jsonl`` in it says where pictures come from. ``out``
-    is new or of an earlier curation of the same pictures. ``command`` is what a person typed, for
+    is new or of an earlier curation of the same pictures. ``command`` is what the user typed, for
     the page.
 
     Raises:
-        ImageSetError: ``raw`` cannot be read or holds no picture, or one folder lies in the other.
-        SettingsError: A filter needs what is not installed, or the overrides are wrong.
-        RunError: The place cannot be written, or a worker was ended from outside.
+        ImageSetError: ``raw`` cannot be read or has no picture, or one folder is in the other.
+        SettingsError: A filter needs a package that is missing, or the overrides are wrong.
+        RunError: ``out`` cannot be written, or a worker was killed.
     """
     settings = settings or CurationSettings()
     source = find_container(raw)
     first, second = raw.resolve(), out.resolve()
     if first.is_relative_to(second) or second.is_relative_to(first):
         raise ImageSetError(
-            f"{out} and {raw} lie in one another; give the clean set a folder of its own, "
+            f"one of {out} and {raw} is inside the other; give the clean set a folder of its own, "
             "so that its pictures are not taken for raw ones"
         )
     made_by = _made_by(settings.tools)
     with source.open() as contents:
         members = {member.name: member for member in contents.members}
         if not members:
-            raise ImageSetError(f"{raw} holds no file that is a picture; nothing to curate")
+            raise ImageSetError(f"{raw} contains no pictures; nothing to curate")
         with _for_one_process(out):
             overrides = read_overrides(out)
             overrides.check(members)
@@ -146,7 +140,7 @@ def curate(
 
 @contextmanager
 def _for_one_process(out: Path) -> Generator[None]:
-    """Hold the folder: two curations that write into one would undo each other's work."""
+    """Hold the lock of the folder, so that two curations do not overwrite each other's work."""
     try:
         (out / _STATE).mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / _STATE / "lock")
@@ -162,7 +156,7 @@ def _for_one_process(out: Path) -> Generator[None]:
 
 
 def _made_by(tools: Tools) -> dict[str, str]:
-    """Return what a reading depends on beside the picture."""
+    """Return what a reading depends on besides the picture."""
     detector = tools.face_detector
     try:
         face = "" if detector is None else sha256(detector.read_bytes()).hexdigest()
@@ -185,31 +179,27 @@ def _read_missing(
     settings: CurationSettings,
     progress: Progress,
 ) -> int:
-    """Read what no record says yet; return how many pictures that were."""
+    """Take the readings that no record has yet; return the number of pictures read."""
     rules, thorough = settings.rules, settings.thorough
-    missing = [
-        member
-        for member in members.values()
-        if lacking(_known(records, member), rules, thorough=thorough)
-    ]
+    known = {name: _known(records, member) for name, member in members.items()}
+    missing = [n for n, record in known.items() if lacking(record, rules, thorough=thorough)]
     if not missing:
         return 0
-
-    def tasks() -> Iterator[Task]:
-        for member in missing:
-            yield Task(
-                record=_known(records, member),
-                # What lies in an archive is read here: its open file cannot be sent to others.
-                read=member.read if source.path.is_dir() else _taken_out(member),
-                rules=rules,
-                tools=settings.tools,
-                thorough=thorough,
-            )
-
+    tasks = (
+        Task(
+            record=known[name],
+            # Members of an archive are read here: its open file cannot be sent to other processes.
+            read=members[name].read if source.path.is_dir() else _taken_out(members[name]),
+            rules=rules,
+            tools=settings.tools,
+            thorough=thorough,
+        )
+        for name in missing
+    )
     worthwhile = max(1, min(os.cpu_count() or 1, len(missing) // _PER_PROCESS))
     with (
         workers_of(settings.processes or worthwhile, settings.cluster) as (executor, workers),
-        closing(read_all(tasks(), executor, workers=workers)) as read,
+        closing(read_all(tasks, executor, workers=workers)) as read,
     ):
         done = 0
         for some in read:

@@ -1,4 +1,4 @@
-"""The page of a curation: what each filter costs, where its threshold is, what it kept."""
+"""The page of a curation: what each filter costs, its threshold, and what it rejects and keeps."""
 
 import math
 import os
@@ -33,17 +33,16 @@ from graftgan.reports.histogram import histogram_svg
 from graftgan.reports.page import render, write_page
 
 MOST = 120
-"""Pictures on a gallery."""
+"""Pictures in a gallery."""
 _MOST_IN_ALL = 1200
-_AT_FIRST = 24  # pictures of a gallery that are seen before it is opened
-_NEARLY = 24  # pictures of what is nearly rejected
-_MARKS = {"kept": "kept by you", "dropped": "dropped by you"}
+_AT_FIRST = 24  # pictures of a gallery that are shown before it is opened
+_NEARLY = 24  # pictures that are nearly rejected
 _UP_TO = "up to "
 _MOST_THREADS = 4
 _LEAST = 224  # pixels of detail that the JPEG decoder keeps
 
 Read = Callable[[str], Content | None]
-"""Returns the bytes, or the pixels, of a picture by its name; None: it is gone."""
+"""Returns the bytes or the pixels of a picture by name; None: it is missing."""
 _Pictures = Mapping[str, Thumbnail | None]
 
 
@@ -59,9 +58,9 @@ def write_curation_page(
 ) -> Path:
     """Write one HTML file about a curation; return it.
 
-    Only pictures that are shown are read, by their names and from several threads. One for which
-    ``read`` raises an error or returns None is shown as missing. ``name`` is that of the raw
-    pictures, ``command`` what the person typed; ``progress`` is told how many are decoded.
+    Only pictures that are shown are read, by several threads. One for which ``read`` raises an
+    error or returns None is shown as missing. ``name`` is that of the raw pictures, ``command``
+    what the user typed; ``progress`` is called with (pictures decoded, pictures in all).
     """
     advice = advice_on(verdicts, rules)
     seen = [n for n in rules if any(n in v.scores for v in verdicts)]
@@ -70,7 +69,7 @@ def write_curation_page(
     for one in seen:
         rejected[one], nearly[one] = _nearest(one, verdicts, rules, most)
     kept = [v for v in verdicts if v.kept]
-    if len(kept) > most:  # at even distances, the first and the last included
+    if len(kept) > most:  # evenly spaced, including the first and the last
         kept = [kept[round(i * (len(kept) - 1) / (most - 1))] for i in range(most)]
     kept = _Choice(kept, advice.kept)
     by_you = [v for v in verdicts if v.overruled is not None]
@@ -110,60 +109,56 @@ def write_curation_page(
 
 
 class _Choice(NamedTuple):
-    """Some verdicts of a kind to show, in their order, and how many there are."""
+    """The verdicts to show in a gallery, in order, and how many there are in all."""
 
     verdicts: Sequence[Verdict]
     total: int
-    of: str = ""  # the filter that they are shown for; empty: none
+    of: str = ""  # the filter that they are shown for, if any
 
     def names(self) -> list[str]:
-        """Return the names of all pictures that it takes to show them."""
-        beside = (reason.beside for v in self.verdicts for reason in self._own(v))
+        """Return the names of all pictures that are shown."""
+        beside = (reason.beside for v in self.verdicts for reason in v.reasons)
         return [v.name for v in self.verdicts] + [name for name in beside if name is not None]
 
     def gallery(self, pictures: _Pictures) -> dict[str, Any]:
-        """Return the gallery that they make."""
         shown = [self._shown(v, pictures) for v in self.verdicts]
         first, rest = shown[:_AT_FIRST], shown[_AT_FIRST:]
         return {"shown": shown, "total": self.total, "first": first, "rest": rest}
 
-    def _own(self, verdict: Verdict) -> list[RejectionReason]:
-        """Return the reasons, those of the filter it is about first."""
-        return sorted(verdict.reasons, key=lambda reason: reason.filter != self.of)
-
     def _shown(self, verdict: Verdict, pictures: _Pictures) -> dict[str, Any]:
-        reasons = self._own(verdict)
+        # The reasons of the filter that the gallery is about come first.
+        reasons = sorted(verdict.reasons, key=lambda reason: reason.filter != self.of)
         lines = [_said(reason) for reason in reasons]
         if not lines and self.of:
             lines = [_number(verdict.scores[self.of])]
-        beside = next((reason.beside for reason in reasons[:1] if reason.beside), None)
+        beside = reasons[0].beside if reasons else None
         return {
-            "name": quoted(verdict.name),  # as it is copied into a file
+            "name": quoted(verdict.name),  # can be copied into the overrides file
             "lines": lines,
-            "mark": _MARKS.get(verdict.overruled or "", ""),
+            "mark": f"{verdict.overruled} by you" if verdict.overruled else "",
             "picture": pictures.get(verdict.name),
-            "beside": pictures.get(beside) if beside is not None else None,
+            "beside": pictures.get(beside) if beside else None,
         }
 
 
 def _nearest(
     name: str, verdicts: Sequence[Verdict], rules: Rules, most: int
 ) -> tuple[_Choice, _Choice]:
-    """Return what a filter rejects and what it nearly does, the nearest to its threshold first."""
+    """Return what a filter rejects and what it nearly rejects, nearest to its threshold first."""
     threshold = rules[name].threshold
-    distances = [
-        (math.inf if math.isnan(v.scores[name]) else abs(v.scores[name] - threshold), i)
-        for i, v in enumerate(verdicts)
-        if name in v.scores
-    ]
-    near = [verdicts[i] for _, i in sorted(distances)]
+
+    def distance(verdict: Verdict) -> float:
+        score = verdict.scores[name]
+        return math.inf if math.isnan(score) else abs(score - threshold)
+
+    near = sorted((v for v in verdicts if name in v.scores), key=distance)
     by_it = [v for v in near if v.is_rejected_by(name)]
     last = [v for v in near if v.kept and not v.reasons][:_NEARLY]
     return _Choice(by_it[:most], len(by_it), name), _Choice(last, len(last), name)
 
 
 def quoted(name: str) -> str:
-    """Return a name as it stands in a TOML file."""
+    """Return a name as written in a TOML file."""
     return tomli_w.dumps({"name": name}).removeprefix("name = ").rstrip("\n")
 
 
@@ -178,7 +173,7 @@ def _number(score: float) -> str:
 
 
 def _thumbnails(names: Sequence[str], read: Read, progress: CountProgress) -> _Pictures:
-    """Return a small picture by each name; None where there is none to be had."""
+    """Return a small picture by each name; None: it is missing."""
     wanted = list(dict.fromkeys(names))
     found: dict[str, Thumbnail | None] = {}
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
@@ -193,11 +188,11 @@ def _small(name: str, *, read: Read) -> Thumbnail | None:
     try:
         with reasons_for_failure():
             content = read(name)
-            if content is None:
-                return None
-            return thumbnail(decode_whole(content, least=_LEAST).image)
+            if content is not None:
+                return thumbnail(decode_whole(content, least=_LEAST).image)
     except Unusable:
-        return None
+        pass
+    return None
 
 
 def _facts(by_you: Sequence[Verdict], advice: Advice) -> dict[str, str]:
@@ -214,7 +209,7 @@ def _facts(by_you: Sequence[Verdict], advice: Advice) -> dict[str, str]:
 
 
 def _filter(cost: Cost, verdicts: Sequence[Verdict], rules: Rules) -> dict[str, Any]:
-    """Return what the page says of a filter, without its galleries."""
+    """Return what the page says about a filter, without its galleries."""
     looks_for, name = FILTERS[cost.name], cost.name
     balance = balance_of(name, verdicts, rules)
     others = _alternatives(balance)
@@ -243,7 +238,7 @@ def _filter(cost: Cost, verdicts: Sequence[Verdict], rules: Rules) -> dict[str, 
 
 
 def _alternatives(balance: Balance) -> list[dict[str, str]]:
-    """Return other thresholds, ascending, in words; the present one has no flag."""
+    """Return thresholds in words, ascending; the present one has no flag."""
     present = balance.rule.threshold
     now = balance.kept(present)
     rows: list[dict[str, str]] = []
@@ -259,13 +254,13 @@ def _alternatives(balance: Balance) -> list[dict[str, str]]:
 
 
 def _notes(balance: Balance, rules: Rules, *, unsure: bool) -> list[str]:
-    """Return what limits the numbers of a filter."""
+    """Return caveats on the numbers of a filter."""
     said: list[str] = []
     if not balance.alone:
         said.append("It alone rejects nothing, so a looser threshold brings nothing back.")
     if unsure:
         said.append(
-            f"Up to: {balance.unseen:,} of what would come back other filters have not looked at."
+            f"Up to: other filters have not looked at {balance.unseen:,} of what would come back."
         )
     comparing = [
         n
@@ -274,14 +269,14 @@ def _notes(balance: Balance, rules: Rules, *, unsure: bool) -> list[str]:
     ]
     if comparing:
         said.append(
-            f"What {' and '.join(comparing)} would say is not counted: it is found anew from what "
-            "the others leave."
+            f"The effect of {' and '.join(comparing)} is not counted: it depends on what the other "
+            "filters keep."
         )
     return said
 
 
 def _example(rejected: Sequence[_Choice], kept: _Choice) -> str:
-    """Return an overrides file that has two names of this set."""
+    """Return an example of an overrides file with two names of this set."""
     good = next((c.verdicts[0].name for c in rejected if c.verdicts), "good.jpg")
     bad = next((v.name for v in kept.verdicts), "bad.jpg")
     return f"keep = [{quoted(good)}]\ndrop = [{quoted(bad)}]"

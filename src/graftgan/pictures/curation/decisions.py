@@ -1,39 +1,31 @@
-"""From readings, rules and what a person says to verdicts: pure, so other thresholds cost nothing.
+"""From readings, rules and overrides to verdicts: pure, so trying other thresholds costs nothing.
 
-A rule says what one filter does, an override what becomes of one picture whatever filters say.
+A rule sets what one filter does; an override decides on one picture, whatever the filters find.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tomli_w
 
 from graftgan.core.errors import SettingsError, shown
 from graftgan.core.files import write_text
 from graftgan.core.registry import suggest
-from graftgan.core.settings import Count, parse, read_toml, strict
-from graftgan.pictures.curation.filters import (
-    FILTERS,
-    Compared,
-    Mode,
-    Reading,
-    UnrejectedPicture,
-)
+from graftgan.core.settings import parse, read_toml, strict
+from graftgan.pictures.curation.filters import FILTERS, Compared, Mode, PictureReadings
 
 UNUSABLE = "unusable"
-"""Stands for a filter in the reasons of what is no picture."""
+"""Stands for a filter in the reasons for files that are not usable pictures."""
 OVERRIDES = "overrides.toml"
-_HEAD = """\
-# What you say here wins over every filter, in each further curation. Names are those of the page.
-"""
+_HEAD = "# Keep or drop pictures by name, whatever the filters find. Names are those on the page.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one filter does: its mode, and the score from where on something is found."""
+    """What one filter does: its mode, and the threshold of its score."""
 
     mode: Mode
     threshold: float
@@ -44,7 +36,7 @@ Rules = Mapping[str, Rule]
 
 
 def usual_rules() -> dict[str, Rule]:
-    """Return the rule of every filter that nobody has said anything about."""
+    """Return the default rule of every filter."""
     by_cost = sorted(FILTERS, key=lambda name: FILTERS[name].dear)
     return {name: Rule(FILTERS[name].mode, FILTERS[name].threshold) for name in by_cost}
 
@@ -56,21 +48,23 @@ def rules_of(
     off: Iterable[str] = (),
     thresholds: Iterable[str] = (),
 ) -> dict[str, Rule]:
-    """Return the usual rules with what a person said of them.
+    """Return the default rules with changes.
 
-    The first three name filters by their new mode; ``thresholds`` have ``NAME=NUMBER`` for each
-    that is not the usual one. SettingsError is raised where there is no such filter, one has two
-    modes, or a threshold is no number.
+    The first three arguments list filters by their new mode; ``thresholds`` are written
+    ``NAME=NUMBER``.
+
+    Raises:
+        SettingsError: A filter is unknown or has two modes, or a threshold is not a number.
     """
     rules = usual_rules()
     said: dict[str, Mode] = {}
     modes: dict[Mode, Iterable[str]] = {"reject": reject, "keep_only": keep_only, "off": off}
     for mode, names in modes.items():
         for name in names:
-            if said.setdefault(_known(name), mode) != mode:
+            FILTERS[name]  # raises with the nearest names
+            if said.setdefault(name, mode) != mode:
                 raise SettingsError(f"the filter '{name}' can be {said[name]} or {mode}, not both")
-    for name, mode in said.items():
-        rules[name] = replace(rules[name], mode=mode)
+            rules[name] = replace(rules[name], mode=mode)
     for text in thresholds:
         name, equals, number = text.partition("=")
         try:
@@ -78,38 +72,34 @@ def rules_of(
         except ValueError:
             threshold = float("nan")
         if not equals or not isfinite(threshold):
-            raise SettingsError(f"'{text}' is no threshold; write NAME=NUMBER, such as blurred=40")
-        name = _known(name.strip())
+            raise SettingsError(f"'{text}' is not a threshold; write NAME=NUMBER, as blurred=40")
+        name = name.strip()
+        FILTERS[name]
         rules[name] = replace(rules[name], threshold=threshold)
     return rules
-
-
-def _known(name: str) -> str:
-    FILTERS[name]  # raises with the nearest names
-    return name
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """Pictures by name, in a file that every further curation reads."""
+    """The user's decisions on single pictures, by name, in a file that every curation reads."""
 
-    keep: tuple[str, ...] = ()  # in the clean set, whatever the filters say
-    drop: tuple[str, ...] = ()  # not in it, whatever they say
+    keep: tuple[str, ...] = ()  # in the clean set, whatever the filters find
+    drop: tuple[str, ...] = ()  # not in it, whatever they find
 
     def __post_init__(self) -> None:
         both = sorted(set(self.keep) & set(self.drop))
         if both:
-            raise SettingsError(f"a picture is to be kept and to be dropped: {', '.join(both)}")
+            raise SettingsError(f"a picture is both in keep and in drop: {', '.join(both)}")
 
     def on(self, name: str, *, usable: bool) -> Literal["kept", "dropped"] | None:
-        """Return what is said of a picture; one that cannot be read cannot be kept."""
+        """Return the decision on a picture, if any; an unusable one cannot be kept."""
         if name in self.keep and usable:
             return "kept"
         return "dropped" if name in self.drop else None
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise SettingsError where a name is not among ``names``."""
+        """Raise SettingsError if a name is not among ``names``."""
         known = dict.fromkeys(names)
         for name in (*self.keep, *self.drop):
             if name not in known:
@@ -119,9 +109,10 @@ class Overrides:
 
 
 def read_overrides(folder: Path) -> Overrides:
-    """Return what ``overrides.toml`` in the folder says; write an empty one where there is none.
+    """Return the overrides in ``overrides.toml`` of the folder; write an empty file if missing.
 
-    SettingsError is raised where it says something else than ``keep`` and ``drop``.
+    Raises:
+        SettingsError: It has other keys than ``keep`` and ``drop``.
     """
     path = folder / OVERRIDES
     if not path.exists():
@@ -130,42 +121,23 @@ def read_overrides(folder: Path) -> Overrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureReadings:
-    """What is known of one picture."""
-
-    name: str  # below the raw folder, or in its zip
-    stamp: str  # changes when the file does
-    sha256: str  # of the file's bytes; empty where it cannot be read
-    size: tuple[Count, Count]  # width and height in pixels, upright
-    readings: Mapping[str, Reading]  # what each filter that looked at it read
-    unusable: str | None = None  # why it is no picture that can be used
-
-    def as_line(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        line = asdict(self)
-        if self.unusable is None:
-            del line["unusable"]
-        return line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionReason:
     """Why a picture is rejected."""
 
     filter: str  # its name, or UNUSABLE
-    words: str  # for a person, such as "has text"
-    score: float | None = None  # what the filter read; None: nothing, since this is no picture
+    words: str  # for the page, such as "has text"
+    score: float | None = None  # None for a file that is not a usable picture
     beside: str | None = None  # the better picture that it is nearly the same as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What becomes of one picture."""
+    """The decision on one picture."""
 
     record: PictureReadings
-    scores: Mapping[str, float]  # by filter, as far as they were taken
+    scores: Mapping[str, float]  # by filter; those that were taken
     reasons: tuple[RejectionReason, ...] = ()  # why the filters reject it; empty: they keep it
-    overruled: Literal["kept", "dropped"] | None = None  # what a person said against them
+    overruled: Literal["kept", "dropped"] | None = None  # the user's decision, if any
 
     @property
     def name(self) -> str:
@@ -178,12 +150,12 @@ class Verdict:
         return self.overruled == "kept" or (not self.reasons and self.overruled is None)
 
     def is_rejected_by(self, name: str) -> bool:
-        """Return whether the filter of that name is among the reasons."""
+        """Return whether the filter ``name`` is among the reasons."""
         return any(reason.filter == name for reason in self.reasons)
 
 
 def rejected_early(readings: Mapping[str, object], rules: Rules) -> bool:
-    """Return whether a filter of single pictures rejects one with these readings."""
+    """Return whether a filter of single pictures rejects a picture with these readings."""
     scores = {n: r for n, r in readings.items() if isinstance(r, int | float) and n in rules}
     return any(_rejects(name, rules[name], score) for name, score in scores.items())
 
@@ -191,28 +163,16 @@ def rejected_early(readings: Mapping[str, object], rules: Rules) -> bool:
 def decide(records: Sequence[PictureReadings], rules: Rules, overrides: Overrides) -> list[Verdict]:
     """Return the verdict on each of ``records``, in their order.
 
-    Filters of single pictures come first. Those that compare pictures see only what is left, so
-    that a rejected picture never costs one that is kept; each of them sees what the one before it
-    leaves.
+    Filters of single pictures come first. Those that compare pictures see only the remaining ones,
+    so that a rejected picture never causes another to be rejected; each of them sees what the
+    previous one leaves.
     """
     drafts = [_first_look(record, rules) for record in records]
     for name, rule in rules.items():
         compare = FILTERS[name].compare
-        if compare is None or rule.mode == "off":
-            continue
         left = [d for d in drafts if not d.reasons and name in d.record.readings]
-        if left:
-            compared = compare(
-                [
-                    UnrejectedPicture(
-                        name=draft.record.name,
-                        pixels=draft.record.size[0] * draft.record.size[1],
-                        readings=draft.record.readings,
-                    )
-                    for draft in left
-                ]
-            )
-            for draft, one in zip(left, compared, strict=True):
+        if compare is not None and rule.mode != "off" and left:
+            for draft, one in zip(left, compare([d.record for d in left]), strict=True):
                 draft.judge(name, rule, one)
     return [
         Verdict(
@@ -232,13 +192,14 @@ class _Draft:
     reasons: list[RejectionReason] = field(default_factory=list[RejectionReason])
 
     def judge(self, name: str, rule: Rule, compared: Compared) -> None:
-        """Take the score of a filter, and its reason where it rejects."""
-        self.scores[name] = compared.score
-        words = _rejects(name, rule, compared.score)
+        """Note the score of a filter, and the reason if it rejects."""
+        score = self.scores[name] = compared.score
+        words = _rejects(name, rule, score)
         if words is not None:
             beside = compared.beside if rule.mode == "reject" else None
-            reason = RejectionReason(filter=name, words=words, score=compared.score, beside=beside)
-            self.reasons.append(reason)
+            self.reasons.append(
+                RejectionReason(filter=name, words=words, score=score, beside=beside)
+            )
 
 
 def _first_look(record: PictureReadings, rules: Rules) -> _Draft:

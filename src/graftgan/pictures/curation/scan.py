@@ -1,4 +1,4 @@
-"""Read pictures on all cores or on a cluster, each once, and keep what was read on disk."""
+"""Run filters on pictures, on all cores or on a cluster, and keep the readings on disk."""
 
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -24,22 +24,21 @@ import torch
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import append_text, as_jsonl, read_json, write_json, write_jsonl
 from graftgan.core.settings import read_lines
-from graftgan.pictures.curation.decisions import PictureReadings, Rules, rejected_early
-from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Reading, Tools
-from graftgan.pictures.curation.filters.filter import LONGEST, PictureView, picture_view
+from graftgan.pictures.curation.decisions import Rules, rejected_early
+from graftgan.pictures.curation.filters import FILTERS, FilterFunction, PictureReadings, Tools
+from graftgan.pictures.curation.filters.filter import LONGEST, picture_view
 from graftgan.pictures.decode import decode_large_under, decode_whole, reasons_for_failure
 from graftgan.pictures.members import Content, Unusable, sha256_of
 
-_AT_ONCE = 4  # pictures that travel to a worker together
-_AHEAD = 2  # such groups handed out for each worker before the first comes back
-_CLUSTER = 'distributing over a cluster needs dask: pip install "graftgan[cluster]"'
+_AT_ONCE = 4  # pictures that are sent to a worker together
+_AHEAD = 2  # such groups sent to each worker in advance
 
 
 class Records:
-    """The records of one curation, in memory and in a file that a kill cannot spoil.
+    """The records of one curation, in memory and in a file that survives a kill.
 
-    Each record is appended as it comes. What was made by other tools is forgotten, and what a
-    damaged line was about is read anew.
+    Each record is appended as it comes. Records made with other tools are dropped, and pictures
+    with a damaged line are read again.
     """
 
     def __init__(self, folder: Path, *, made_by: Mapping[str, str]) -> None:
@@ -54,17 +53,17 @@ class Records:
         write_json(card, dict(made_by))
 
     def get(self, name: str, stamp: str) -> PictureReadings | None:
-        """Return what is known of a picture, unless its file has changed since."""
+        """Return the record of a picture; None if there is none or its file has changed."""
         record = self._by_name.get(name)
         return record if record is not None and record.stamp == stamp else None
 
     def add(self, records: Sequence[PictureReadings]) -> None:
-        """Keep records, each in place of an older one of its name."""
+        """Add records; each replaces an older one of the same name."""
         append_text(self.path, as_jsonl(record.as_line() for record in records))
         self._by_name |= {record.name: record for record in records}
 
     def __len__(self) -> int:
-        """Return how many pictures are known."""
+        """Return the number of records."""
         return len(self._by_name)
 
 
@@ -72,21 +71,21 @@ class Records:
 class Task:
     """One picture to read."""
 
-    record: PictureReadings  # what is known of it already
+    record: PictureReadings  # what is known about it already
     read: Callable[[], Content]  # sent to another process
     rules: Rules
     tools: Tools
-    thorough: bool = False  # dear filters also look at what cheaper ones reject
+    thorough: bool = False  # dear filters also run on pictures that cheaper ones reject
 
 
 def lacking(record: PictureReadings, rules: Rules, *, thorough: bool) -> list[str]:
-    """Return the filters that have still to look at a picture, the cheap ones first."""
+    """Return the filters that have yet to run on a picture, the cheap ones first."""
     if record.unusable is not None:
         return []
     names = [name for name, rule in rules.items() if rule.mode != "off"]
     cheap, dear = ([n for n in names if FILTERS[n].dear is is_dear] for is_dear in (False, True))
     missing = [name for name in cheap if name not in record.readings]
-    if thorough or missing or not rejected_early(_active(record.readings, rules), rules):
+    if thorough or missing or not rejected_early(record.readings, rules):
         missing += [name for name in dear if name not in record.readings]
     return missing
 
@@ -94,9 +93,10 @@ def lacking(record: PictureReadings, rules: Rules, *, thorough: bool) -> list[st
 def read_all(
     tasks: Iterable[Task], executor: Executor, *, workers: int
 ) -> Generator[list[PictureReadings], None, None]:
-    """Yield records as they come, with few pictures under way so that memory stays flat.
+    """Yield records as they come, with few pictures under way so that memory stays bounded.
 
-    RunError is raised where a worker was ended from outside.
+    Raises:
+        RunError: A worker was killed.
     """
     coming = iter(tasks)
     waiting: set[Future[list[PictureReadings]]] = set()
@@ -111,8 +111,8 @@ def read_all(
                 yield future.result()
     except BrokenExecutor:
         raise RunError(
-            "a worker was ended from outside, perhaps for lack of memory; the same command goes "
-            "on where it stopped, --processes 1 needs the least"
+            "a worker was killed, perhaps because memory ran out; run the same command to "
+            "continue, with --processes 1 to use the least memory"
         ) from None
     finally:
         for future in waiting:
@@ -121,10 +121,13 @@ def read_all(
 
 @contextmanager
 def workers_of(processes: int, cluster: str | None) -> Generator[tuple[Executor, int]]:
-    """Yield what computes, and how many pictures it takes at once.
+    """Yield an executor and its number of workers.
 
-    That is this process, several on this machine, or the workers of the dask scheduler at the
-    address ``cluster``, which see the same files. SettingsError: nobody answers there.
+    It is this process, several on this machine, or the workers of the dask scheduler at the
+    address ``cluster``, which see the same files.
+
+    Raises:
+        SettingsError: dask is not installed, or no scheduler answers.
     """
     if cluster is not None:
         with _client(cluster) as client:
@@ -147,7 +150,9 @@ def _client(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        raise SettingsError(_CLUSTER) from None
+        raise SettingsError(
+            'distributing over a cluster needs dask: pip install "graftgan[cluster]"'
+        ) from None
     try:
         return Client(address, timeout="10s")
     except (OSError, ValueError) as error:
@@ -155,7 +160,7 @@ def _client(address: str) -> Any:
 
 
 def _begin_worker(large: AbstractContextManager[object]) -> None:
-    """Keep a worker to one thread, and to large pictures that no other is decoding."""
+    """Limit a worker to one thread, and the workers to one large picture at a time."""
     decode_large_under(large)
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
@@ -166,7 +171,7 @@ def _read_pictures(tasks: Sequence[Task]) -> list[PictureReadings]:
 
 
 def _read_picture(task: Task) -> PictureReadings:
-    """Return the record of a picture with the readings that were lacking, or why there are none."""
+    """Return the record of a picture with the missing readings, or why it is unusable."""
     try:
         with reasons_for_failure():
             content = task.read()
@@ -174,26 +179,14 @@ def _read_picture(task: Task) -> PictureReadings:
             view = picture_view(whole.image, whole.size)
     except Unusable as reason:
         return replace(task.record, unusable=str(reason), readings={})
-    return replace(
-        task.record,
-        sha256=sha256_of(content),
-        size=(view.width, view.height),
-        readings=_readings(view, task),
-    )
-
-
-def _readings(view: PictureView, task: Task) -> dict[str, Reading]:
     readings = dict(task.record.readings)
     for name in lacking(task.record, task.rules, thorough=True):
-        early = FILTERS[name].dear and not task.thorough
-        if early and rejected_early(_active(readings, task.rules), task.rules):
+        may_stop = FILTERS[name].dear and not task.thorough
+        if may_stop and rejected_early(readings, task.rules):
             break
         readings[name] = _measure(name, task.tools)(view)
-    return readings
-
-
-def _active(readings: Mapping[str, Reading], rules: Rules) -> dict[str, Reading]:
-    return {n: r for n, r in readings.items() if n in rules and rules[n].mode != "off"}
+    size = (view.width, view.height)
+    return replace(task.record, sha256=sha256_of(content), size=size, readings=readings)
 
 
 @cache

@@ -59,7 +59,7 @@ def test_a_source_that_fails_is_an_error_after_the_others(
     words = ["openverse:x", f"urls:{url}", "--openverse-api", site.url, "--pause", 0]
     out, err = run(capsys, *words, "--out", tmp_path / "raw", code=2)
     assert "1 new" in out
-    assert "Openverse cannot be asked: not found" in err
+    assert "cannot query Openverse: not found" in err
 
 
 def test_the_warning_comes_once(capsys: Capture, tmp_path: Path):

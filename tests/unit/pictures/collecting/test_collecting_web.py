@@ -325,7 +325,7 @@ def test_the_secrets_of_a_cloud_are_never_asked_for(
     strict = client(allow_private=allow_private, seconds=60, silence=60)
     monkeypatch.setattr(strict, "_answer", no_more_than_once(strict._answer))
     for start in (address, target):
-        assert refused(strict, start).detail.endswith("is never asked")
+        assert refused(strict, start).detail.endswith("is never contacted")
 
 
 def no_more_than_once(answer: Callable[..., str | None]) -> Callable[..., str | None]:

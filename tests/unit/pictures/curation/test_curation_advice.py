@@ -144,7 +144,7 @@ def test_what_has_not_been_looked_at_by_others_is_not_promised():
     advice = advice_on(verdicts_on(readings, rules), rules)
     (relief,) = advice.reliefs
     assert (relief.unseen, relief.cost.name) == (10, "small")
-    assert "10 of them other filters have not looked at" in advice.sentences[0]
+    assert "Other filters have not looked at 10 of them" in advice.sentences[0]
     assert "face did not look at all pictures, 11 pictures" in advice.sentences[-1]
     assert "`--thorough`" in advice.sentences[-1]
 

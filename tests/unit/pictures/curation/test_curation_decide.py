@@ -7,14 +7,13 @@ import pytest
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.pictures.curation.decisions import (
     Overrides,
-    PictureReadings,
     Verdict,
     decide,
     read_overrides,
     rules_of,
     usual_rules,
 )
-from graftgan.pictures.curation.filters import FILTERS, Reading
+from graftgan.pictures.curation.filters import FILTERS, PictureReadings, Reading
 from graftgan.pictures.curation.scan import Records, lacking
 from hostile_json import RAW, as_bytes, damaged
 
@@ -107,7 +106,7 @@ def test_dear_filters_wait_for_the_cheap_ones():
         ({"reject": ["blurry"]}, "no filter named 'blurry'; did you mean 'blurred'"),
         ({"reject": ["gray"], "keep_only": ["gray"]}, "can be reject or keep_only, not both"),
         ({"thresholds": ["gray"]}, "write NAME=NUMBER"),
-        ({"thresholds": ["gray=nan"]}, "is no threshold"),
+        ({"thresholds": ["gray=nan"]}, "is not a threshold"),
         ({"thresholds": ["grey=3"]}, "no filter named 'grey'"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_file_that_is_no_detector_is_refused(tmp_path: Path):
     with pytest.raises(SettingsError, match="not an ONNX file"):
         build_face_finder(Tools(face_detector=broken))
     other = detector_file(tmp_path / "other.onnx", {"loc": np.ones((1, 4), np.float32)}, 320)
-    with pytest.raises(SettingsError, match="not a file of YuNet: it gives loc"):
+    with pytest.raises(SettingsError, match="not a YuNet file: its outputs are loc"):
         build_face_finder(Tools(face_detector=other))
 
 

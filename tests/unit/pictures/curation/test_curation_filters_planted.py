@@ -1,13 +1,14 @@
 """Filters of frames, drawings, twins and strangers, on pictures where these were planted."""
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from curation_pictures import framed, texture, with_logo
 from PIL import Image
 
-from graftgan.pictures.curation.filters import FILTERS, Tools, UnrejectedPicture
+from graftgan.pictures.curation.filters import FILTERS, PictureReadings, Reading, Tools
 from graftgan.pictures.curation.filters.appearance import (
     drawn_edges,
     nearest_better,
@@ -75,14 +76,16 @@ def test_overexposed_ground_is_not_drawn():
 
 def candidates(
     *images: Image.Image, pixels: tuple[int, ...] | None = None
-) -> list[UnrejectedPicture]:
+) -> list[PictureReadings]:
     sizes = pixels or tuple(image.width * image.height for image in images)
     return [
-        UnrejectedPicture(
-            name=str(i), pixels=sizes[i], readings={"duplicate": perceptual_hash(view(image))}
-        )
+        readings(i, sizes[i], {"duplicate": perceptual_hash(view(image))})
         for i, image in enumerate(images)
     ]
+
+
+def readings(number: int, pixels: int, found: Mapping[str, Reading]) -> PictureReadings:
+    return PictureReadings(name=str(number), stamp="", sha256="", size=(pixels, 1), readings=found)
 
 
 def test_twins_are_found_however_they_were_changed():
@@ -129,10 +132,7 @@ def test_the_stranger_among_pictures_is_the_outlier():
     rows = np.indices((300, 300))[0] // 12 % 2 * 255
     stranger = Image.fromarray(np.repeat(rows[..., None], 3, axis=2).astype(np.uint8))
     marks = [build(view(image)) for image in (*squares, stranger)]
-    given = [
-        UnrejectedPicture(name=str(i), pixels=1, readings={"outlier": mark})
-        for i, mark in enumerate(marks)
-    ]
+    given = [readings(i, 1, {"outlier": mark}) for i, mark in enumerate(marks)]
     scores = [compared.score for compared in strangeness(given)]
     assert max(range(13), key=lambda i: scores[i]) == 12
     assert scores[12] >= FILTERS["outlier"].threshold

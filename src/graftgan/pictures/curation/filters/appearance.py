@@ -1,4 +1,4 @@
-"""What can be found in the pixels alone: blur, frames, doubles, gray, overlays, size and shape."""
+"""Filters of the pixels alone: blur, borders, duplicates, gray, overlays, size and shape."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -11,56 +11,55 @@ from graftgan.pictures.curation.filters.filter import (
     FILTERS,
     Compared,
     Filter,
+    PictureReadings,
     PictureView,
-    UnrejectedPicture,
 )
 
-_BLUR_LONGEST = 512  # pixels at which sharpness is judged; a smaller picture is not enlarged
-_BLOCK = 32  # side of the parts that are told apart, in pixels
-_SMALL = 128  # a picture with a shorter side than this has parts of half the side
-_SHARPEST = 0.1  # share of the parts that are looked at: a subject, not its background
-_STRUCTURED = 0.25  # share of the parts whose two finest octaves are compared
-_NOISE = 0.5  # squared levels, so that the frequencies of an even ground say nothing
+_BLUR_LONGEST = 512  # pixels at which sharpness is measured; a smaller picture is not enlarged
+_BLOCK = 32  # side of a block, in pixels
+_SMALL = 128  # a picture with a shorter side than this has blocks of half the side
+_SHARPEST = 0.1  # share of the blocks that count: the subject, not its background
+_STRUCTURED = 0.25  # share of the blocks whose two finest octaves are compared
+_NOISE = 0.5  # squared levels, so that the frequencies of a flat background do not count
 _BINOMIAL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 
-_FRAME_LONGEST = 192  # pixels at which frames are looked for
-_FRAME_EVEN = 14  # brightness by which a frame may vary, for the sake of JPEG
-_FRAME_STEP = 24  # brightness by which the picture must part from its frame
-_STRAIGHT = 0.6  # share of the edge's length at which it must part at once
-_WHOLE = 0.98  # of a row that must be even
-_SLACK = 3  # rows within which it must
-_MOST = 0.45  # of a side's length that a frame may take
+_FRAME_LONGEST = 192  # pixels at which frames are searched
+_FRAME_EVEN = 14  # levels by which a frame may vary, because of JPEG
+_FRAME_STEP = 24  # levels by which the picture must differ from its frame
+_STRAIGHT = 0.6  # share of the edge's length at which it must differ at once
+_WHOLE = 0.98  # share of a row that must be flat
+_SLACK = 3  # rows within which the picture must differ
+_MOST = 0.45  # share of a side that a frame may take
 
 _SIDE, _KEPT = 32, 8  # pixels that are transformed, and frequencies of each axis that are kept
 _BITS = _KEPT * _KEPT
 _AT_ONCE = 512  # pictures compared with all others
 
-_GRAY_LONGEST = 256  # pixels at which colours are looked at: less of the noise of JPEG is left
-_SHARE = 0.95  # of the pixels that must be without colour: a logo in the corner may have one
-_NEUTRAL = 128.0  # what Cb and Cr are where there is no colour
+_GRAY_LONGEST = 256  # pixels at which colours are measured, which averages out the noise of JPEG
+_SHARE = 0.95  # of the pixels must be without colour: a logo in the corner may have one
+_NEUTRAL = 128.0  # Cb and Cr of gray
 
 _EDGE_LONGEST = 768
-_FLAT = 4  # pixels on each side of an edge that must be even
-_GAP = 2  # pixels within which the edge must be over
-_EVEN = 5  # brightness by which they may vary
-_STEP = 60  # brightness between the two sides
-_CLIPPED = (3, 252)  # brightness beyond which cameras too are even
+_FLAT = 4  # pixels on each side of an edge that must be flat
+_GAP = 2  # pixels that an edge may be wide
+_EVEN = 5  # levels by which a flat side may vary
+_STEP = 60  # levels between the two sides
+_CLIPPED = (3, 252)  # levels beyond which photographs are flat, too
 
-_Plane = NDArray[np.float32]  # brightness or what is made of it (h, w), or a value for each block
+_Plane = NDArray[np.float32]  # a quantity for each pixel (h, w), or for each block
 
 
 def sharpness(view: PictureView) -> float:
-    """Return how sharp the sharpest parts are, in the direction in which they are least so.
+    """Return the sharpness of the sharpest blocks, along the axis on which it is lower.
 
-    Two measures, multiplied, as each is fooled by something. The variance of the Laplacian
+    This is the product of two measures, since each can be fooled. The variance of the Laplacian
     (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy") rises with contrast
-    as well as with sharpness. What the finest octave of frequencies holds of the next one does not
-    know contrast: it is near 1 and above where edges are as sharp as pixels allow, and near 0.4
-    where they are not. The product falls with blur until only the rounding to levels is left,
-    at about 1.
+    as well as with sharpness. The ratio of the finest octave's amplitude to the next one's does not
+    depend on contrast: it is about 1 or more where edges are as sharp as pixels allow, and about
+    0.4 where they are not. The product falls with blur down to about 1, from rounding to levels.
     Differs from the source: the root of the variance, over the sharpest tenth of the blocks, and
-    of the second difference along one direction, doubled (the Laplacian is the sum of both): what
-    moved sideways still has edges along its way.
+    of the second difference along one axis, doubled (the Laplacian is the sum of both), since
+    motion blur leaves the edges along the motion sharp.
     """
     gray = view.gray(_BLUR_LONGEST).astype(np.float32)
     block = _BLOCK if min(gray.shape) >= _SMALL else _BLOCK // 2
@@ -95,7 +94,7 @@ def _smoothed(gray: _Plane, step: int) -> _Plane:
 
 
 def _of_blocks(plane: _Plane, side: int) -> _Plane:
-    """Return the mean of each square of ``side`` pixels, or of all where not one fits."""
+    """Return the mean of each square of ``side`` pixels, or of the whole plane if none fits."""
     down, across = (length // side for length in plane.shape)
     if not (down and across):
         return plane.mean(keepdims=True).ravel()
@@ -116,9 +115,9 @@ FILTERS.register("blurred")(
 
 
 def share_of_border(view: PictureView) -> float:
-    """Return the share of the picture's area that lies in a frame of one colour.
+    """Return the share of the picture's area that is a frame of one colour.
 
-    A frame ends at once along the whole edge; a plain background, which does not, is none.
+    A frame ends abruptly along the whole edge; a plain background does not.
     """
     pixels = np.asarray(view.shrunk(_FRAME_LONGEST), dtype=np.uint8).astype(np.int16)
     turned = pixels.transpose(1, 0, 2)
@@ -136,7 +135,7 @@ def _frame_depth(pixels: NDArray[np.int16]) -> int:
     if even.all() or not even[0]:
         return 0
     rows = int(np.argmin(even))
-    # Where a frame on the other sides goes on, nothing parts: only what is inside them counts.
+    # Frames of the other sides do not end here: only what is inside them counts.
     inside = np.flatnonzero(apart[rows:].max(axis=0) > _FRAME_EVEN)
     parted = apart[rows : rows + _SLACK].max(axis=0) >= _FRAME_STEP
     return rows if parted[inside[0] : inside[-1] + 1].mean() >= _STRAIGHT else 0
@@ -157,9 +156,9 @@ FILTERS.register("border")(
 def perceptual_hash(view: PictureView) -> str:
     """Return the hashes of the picture and of its mirror image, 16 hexadecimal digits each.
 
-    A bit says whether a low frequency of the cosine transform lies above their median.
+    A bit says whether a low frequency of the cosine transform is above their median.
     Source: Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010,
-    section 3.2.1. Differs: 32 x 32 pixels by Lanczos, no mean filter before.
+    section 3.2.1. Differs: 32 x 32 pixels by Lanczos, without a mean filter before.
     """
     small = view.shrunk(8 * _SIDE).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     plane = np.asarray(small, dtype=np.float32)
@@ -173,21 +172,22 @@ def perceptual_hash(view: PictureView) -> str:
     return digits
 
 
-def nearest_better(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
-    """Return for each picture the fewest bits in which it differs from a better one, and that one.
+def nearest_better(candidates: Sequence[PictureReadings]) -> list[Compared]:
+    """Return for each picture the nearest better one, and in how many bits the two differ.
 
-    Better is what has more pixels, and of equal ones what comes first by name. The best of all is
-    beside none, and has as many bits as there are.
+    A picture is better if it has more pixels or, of equally many, comes first by name. The best of
+    all is compared with none and gets the number of all bits.
     """
     order = sorted(
         range(len(candidates)), key=lambda i: (-candidates[i].pixels, candidates[i].name)
     )
-    signs = np.stack([_signs(str(candidates[i].readings["duplicate"])) for i in order])
-    plain, mirrored = signs[:, 0], signs[:, 1]
+    marks = b"".join(bytes.fromhex(str(candidates[i].readings["duplicate"])) for i in order)
+    bits = np.unpackbits(np.frombuffer(marks, dtype=np.uint8)).reshape(-1, 2, _BITS)
+    plain, mirrored = (2.0 * bits.astype(np.float32) - 1.0).transpose(1, 0, 2)
     found: list[Compared] = [Compared(float(_BITS))] * len(candidates)
     for start in range(0, len(order), _AT_ONCE):
         rows = plain[start : start + _AT_ONCE]
-        # Signs are +1 and -1: a product is the bits that agree less those that differ.
+        # Signs are +1 and -1: a product is the number of equal bits minus that of different ones.
         alike = np.maximum(rows @ plain.T, rows @ mirrored.T)
         for place, row in enumerate(alike, start=start):
             if place:
@@ -195,11 +195,6 @@ def nearest_better(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
                 differing = (_BITS - float(row[best])) / 2
                 found[order[place]] = Compared(differing, candidates[order[best]].name)
     return found
-
-
-def _signs(mark: str) -> NDArray[np.float32]:
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(mark), dtype=np.uint8))
-    return (2.0 * bits.astype(np.float32) - 1.0).reshape(2, _BITS)
 
 
 FILTERS.register("duplicate")(
@@ -216,10 +211,10 @@ FILTERS.register("duplicate")(
 
 
 def colourfulness(view: PictureView) -> float:
-    """Return how far from gray the pixels are: the length of (Cb, Cr) that 5 % of them reach.
+    """Return how far the pixels are from gray: the length of (Cb, Cr) that 5 % of them reach.
 
-    In levels, 0 to about 180. Black-and-white photographs have less than 1, also from JPEG files;
-    toned ones such as sepia have about 20, as pale colour photographs do, and count as colour.
+    In levels, 0 to about 180. Black-and-white photographs are below 1, also as JPEG; toned ones
+    such as sepia are about 20, as pale colour photographs are, and count as colour.
     """
     pixels = np.asarray(view.shrunk(_GRAY_LONGEST).convert("YCbCr"), dtype=np.float64)
     colour = pixels[..., 1:] - _NEUTRAL
@@ -239,11 +234,10 @@ FILTERS.register("gray")(
 
 
 def drawn_edges(view: PictureView) -> float:
-    """Return the length of edges between two even sides, over the picture's mean side.
+    """Return the length of edges between two flat sides, over the picture's mean side.
 
-    A camera's pictures have noise beside their edges; logos, stickers, captions and bars of a
-    screen have none. Both sides at the ends of the scale do not count: overexposed skies are even,
-    too.
+    Photographs have noise beside their edges; logos, stickers, captions and screen bars have none.
+    Edges with both sides clipped do not count: overexposed skies are flat, too.
     """
     plane = view.gray(_EDGE_LONGEST)
     count = _upright_edges(plane) + _upright_edges(np.ascontiguousarray(plane.T))
@@ -251,7 +245,7 @@ def drawn_edges(view: PictureView) -> float:
 
 
 def _upright_edges(plane: NDArray[np.uint8]) -> int:
-    """Return how many vertical edges, each one pixel long, have two even sides."""
+    """Return the number of vertical edges, each one pixel long, that have two flat sides."""
     reach, across = _FLAT + _GAP, plane.shape[1] - _FLAT + 1
     if across <= reach:
         return 0
@@ -262,7 +256,7 @@ def _upright_edges(plane: NDArray[np.uint8]) -> int:
     darker, brighter = np.minimum(before, after), np.maximum(before, after)
     edges = even[:, :-reach] & even[:, reach:] & (brighter - darker >= _STEP)
     edges &= (darker > _CLIPPED[0]) | (brighter < _CLIPPED[1])
-    # An edge shows in several windows side by side: the first alone counts.
+    # An edge shows in several windows side by side: only the first counts.
     edges[:, 1:] &= ~edges[:, :-1]
     return int(edges.sum())
 

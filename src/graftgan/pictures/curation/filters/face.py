@@ -1,10 +1,8 @@
 """Human faces, and where they are."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +15,19 @@ from graftgan.pictures.curation.filters.filter import (
     FilterFunction,
     PictureView,
     Tools,
+    load_package,
 )
 
 _SMALLEST = 0.1  # of a face's longer side over the picture's shorter one
-_HOG_LONGEST = 800  # pixels: the detector's faces have 80 of them or more
+_HOG_LONGEST = 800  # pixels: the detector finds faces of 80 or more
 _HOG_MARGIN = 0.1  # of the longer side, so that a face may touch the edge
-_HOG_LOWEST = -0.5  # detections below the package's own threshold, which is 0
+_HOG_LOWEST = -0.5  # the score of the weakest detection; dlib's own threshold is 0
 _HOG_STEEPNESS = 4.0  # of the curve that maps its scores to 0 to 1
-_YUNET_LONGEST = (320, 192)  # pixels: wide scenes; faces that fill the picture
+_YUNET_LONGEST = (320, 192)  # pixels: for wide scenes, and for faces that fill the picture
 _YUNET_STRIDES = (8, 16, 32)  # of its three maps, in pixels
 _YUNET_LOWEST = 0.3
-_YUNET_SURE = 3.5  # the power that maps 0.82, which parts faces from fur best, to 0.5
-_OVERLAP = 0.3  # of the union, from which on two boxes are one face
+_YUNET_SURE = 3.5  # the power that maps 0.82, which separates faces from fur best, to 0.5
+_OVERLAP = 0.3  # intersection over union from which on two boxes are the same face
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of the picture's width and height, 0 to 1."""
@@ -36,26 +35,27 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that was found."""
+    """A detected face."""
 
     box: Box  # from the brow to the chin
-    score: float  # how surely, 0 to 1; the usual threshold is 0.5
+    score: float  # confidence, 0 to 1; the default threshold is 0.5
 
 
 FaceFinder = Callable[[PictureView], tuple[Face, ...]]
-"""Returns the faces of a picture, the clearest one first."""
+"""Returns the faces of a picture, the clearest first."""
 
 
 def build_face_finder(tools: Tools) -> FaceFinder:
-    """Return what finds faces: YuNet where its file is given, otherwise what dlib brings.
+    """Return the face detector: YuNet if its file is given, otherwise that of dlib.
 
-    SettingsError is raised where the package is missing, or the file is not one of YuNet.
+    Raises:
+        SettingsError: The package is missing, or the file is not a YuNet.
     """
     return _hog() if tools.face_detector is None else _yunet(tools.face_detector)
 
 
 def clearest_face(view: PictureView, faces: Sequence[Face]) -> float:
-    """Return the score of the clearest face that is not too small to matter; 0: there is none."""
+    """Return the score of the clearest face that is not too small; 0: there is none."""
     shorter = min(view.width, view.height)
     scores = [0.0]
     for face in faces:
@@ -66,22 +66,19 @@ def clearest_face(view: PictureView, faces: Sequence[Face]) -> float:
 
 
 def build_face(tools: Tools) -> FilterFunction:
-    """Return a measure of the clearest face; raises what ``build_face_finder`` does."""
+    """Return a measure of the clearest face; raises as :func:`build_face_finder` does."""
     find = build_face_finder(tools)
     return lambda view: clearest_face(view, find(view))
 
 
 def _hog() -> FaceFinder:
-    """Return the detector of dlib: histograms of oriented gradients, an image pyramid, an SVM.
+    """Return dlib's detector: histograms of oriented gradients, an image pyramid, an SVM.
 
     Source: Dalal & Triggs 2005, "Histograms of oriented gradients for human detection"; King 2015,
     "Max-margin object detection" (arXiv:1502.00046). Its scores s are mapped by a logistic curve,
-    1 / (1 + exp(-4 s)), so that its own threshold of 0 is 0.5.
+    1 / (1 + exp(-4 s)), so that its own threshold of 0 becomes 0.5.
     """
-    try:
-        dlib = cast("Any", importlib.import_module("dlib"))
-    except ImportError:
-        raise _missing("dlib-bin") from None
+    dlib = load_package("dlib", needed_by="face", needs="dlib-bin, which is")
     detector = dlib.get_frontal_face_detector()
 
     def find(view: PictureView) -> tuple[Face, ...]:
@@ -100,16 +97,13 @@ def _hog() -> FaceFinder:
 
 
 def _yunet(path: Path) -> FaceFinder:
-    """Return the detector of a file of YuNet.
+    """Return the detector in a YuNet file.
 
     Source: Wu, Peng & Yu 2023, "YuNet: a tiny millisecond-level face detector". Each of three maps
-    says for each of its cells how surely a face is there (the root of two products: that something
-    is there, that it is a face), and its centre and the logarithm of its size in cells.
+    gives for each of its cells the confidence of a face (the root of the product of objectness and
+    class), its centre, and the logarithm of its size in cells.
     """
-    try:
-        runtime = cast("Any", importlib.import_module("onnxruntime"))
-    except ImportError:
-        raise _missing("onnxruntime") from None
+    runtime = load_package("onnxruntime", needed_by="face", needs="onnxruntime, which is")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
@@ -119,7 +113,7 @@ def _yunet(path: Path) -> FaceFinder:
     names = [output.name for output in session.get_outputs()]
     if {f"{kind}_{step}" for kind in ("cls", "obj", "bbox") for step in _YUNET_STRIDES} - {*names}:
         raise SettingsError(
-            f"{path} is not a file of YuNet: it gives {', '.join(names)}; take a "
+            f"{path} is not a YuNet file: its outputs are {', '.join(names)}; take a "
             "face_detection_yunet file of the year 2023 or later"
         )
     taken = session.get_inputs()[0]
@@ -137,11 +131,11 @@ def _yunet(path: Path) -> FaceFinder:
 
 
 def decoded(maps: dict[str, NDArray[np.float32]], side: int, placed: Box) -> list[Face]:
-    """Return the faces in the outputs of YuNet above a low score, once for each cell that saw one.
+    """Return the faces in the outputs of YuNet above a low score, one for each cell that saw one.
 
     ``maps`` are ``cls_S`` and ``obj_S`` (1, cells, 1) and ``bbox_S`` (1, cells, 4) for each stride;
-    ``side`` is that of the square that it has looked at, in pixels, and ``placed`` where the
-    picture is in it: left, top, width and height.
+    ``side`` is that of the square input in pixels, and ``placed`` the place of the picture in it:
+    left, top, width and height.
     """
     left, top, width, height = placed
     faces: list[Face] = []
@@ -165,7 +159,7 @@ def _in_shares(ends: Sequence[float], size: tuple[float, float]) -> Box:
 
 
 def _on_canvas(view: PictureView, longest: int, side: int) -> tuple[NDArray[np.float32], Box]:
-    """Return the picture in the middle of a black square, BGR, and where it is in it."""
+    """Return the picture in the middle of a black square, BGR, and its place in the square."""
     small = _scaled(view, longest)
     left, top = (side - small.width) // 2, (side - small.height) // 2
     canvas = Image.new("RGB", (side, side))
@@ -175,7 +169,7 @@ def _on_canvas(view: PictureView, longest: int, side: int) -> tuple[NDArray[np.f
 
 
 def _scaled(view: PictureView, longest: int) -> Image.Image:
-    """Return the picture with its longer side at ``longest`` pixels, enlarged if need be."""
+    """Return the picture with its longer side at ``longest`` pixels, enlarged if necessary."""
     small = view.shrunk(longest)
     if max(small.size) == longest:
         return small
@@ -185,7 +179,7 @@ def _scaled(view: PictureView, longest: int) -> Image.Image:
 
 
 def _clearest_first(faces: Sequence[Face]) -> tuple[Face, ...]:
-    """Return each face once, by its clearest box, cut at the edges of the picture."""
+    """Return each face once, by its clearest box, clipped to the picture."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
         left, top, right, bottom = (min(1.0, max(0.0, value)) for value in face.box)
@@ -196,19 +190,12 @@ def _clearest_first(faces: Sequence[Face]) -> tuple[Face, ...]:
 
 
 def _shared(one: Box, other: Box) -> float:
-    """Return the area of two boxes' intersection over that of their union."""
+    """Return the intersection over union of two boxes."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0.0, wide) * max(0.0, high)
     areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return shared / (sum(areas) - shared)
-
-
-def _missing(package: str) -> SettingsError:
-    return SettingsError(
-        f"the filter face needs {package}, which is missing; run "
-        "'pip install \"graftgan[curate]\"', or turn it off"
-    )
 
 
 FILTERS.register("face")(

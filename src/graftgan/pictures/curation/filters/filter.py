@@ -1,27 +1,30 @@
-"""What a filter is, and what it looks at: it reads a score off a picture that was decoded once."""
+"""Filters: each takes a reading of a picture, which is decoded once for all of them."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from graftgan.core.errors import SettingsError
 from graftgan.core.registry import Registry
+from graftgan.core.settings import Count
 
 LONGEST = 1024
-"""Pixels of the longer side that filters see; a larger picture is shrunk once, for all of them."""
+"""The most pixels of the longer side that filters see; larger pictures are shrunk once for all."""
 Mode = Literal["off", "reject", "keep_only"]
-"""Not looked at; a picture where it is found is rejected; one where it is not found is."""
+"""Do not run the filter; reject pictures where it finds something; reject all others."""
 Reading = float | str
-"""A score, or the mark that a comparison of all pictures starts from."""
+"""A score, or a mark from which the comparison of all pictures computes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureView:
-    """A picture that was decoded once, however many filters look at it."""
+    """A decoded picture, shared by all filters."""
 
     image: Image.Image  # upright, RGB, the longer side at most LONGEST
     width: int  # in the file, in pixels, upright
@@ -37,7 +40,7 @@ class PictureView:
         return self._scaled[longest]
 
     def gray(self, longest: int) -> NDArray[np.uint8]:
-        """Return its brightness (height, width), the longer side at most ``longest`` pixels."""
+        """Return the brightness (height, width), the longer side at most ``longest`` pixels."""
         return np.asarray(self.shrunk(longest).convert("L"), dtype=np.uint8)
 
 
@@ -61,23 +64,38 @@ FilterFunction = Callable[[PictureView], Reading]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What filters are built with."""
+    """Optional files that filters use."""
 
-    face_detector: Path | None = None  # YuNet in ONNX; None: the detector that a package brings
+    face_detector: Path | None = None  # YuNet in ONNX; None: the detector of dlib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnrejectedPicture:
-    """A picture that no filter of single pictures has rejected."""
+class PictureReadings:
+    """What is known about one picture."""
 
-    name: str
-    pixels: int  # in its file
-    readings: Mapping[str, Reading]  # by filter
+    name: str  # relative to the raw folder or zip
+    stamp: str  # changes when the file does
+    sha256: str  # of the file's bytes; empty if it cannot be read
+    size: tuple[Count, Count]  # width and height in pixels, upright
+    readings: Mapping[str, Reading]  # by the name of each filter that has run on it
+    unusable: str | None = None  # why it is not a usable picture
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels in the file."""
+        return self.size[0] * self.size[1]
+
+    def as_line(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        line = asdict(self)
+        if self.unusable is None:
+            del line["unusable"]
+        return line
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The score of a picture beside all others, and which of them it is about."""
+    """The score of a picture compared with all others, and the name of the other it refers to."""
 
     score: float
     beside: str | None = None
@@ -85,24 +103,34 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """One thing that can be found in a picture."""
+    """Finds one property in pictures."""
 
-    found: str  # said of a picture where it is found, such as "has text"
-    missing: str  # said where it is not, such as "has no text"
-    score: str  # what the score is, with its unit
+    found: str  # said of a picture that has it, such as "has text"
+    missing: str  # said of one that does not, such as "has no text"
+    score: str  # the meaning of the score, with its unit
     side: Literal["at_least", "at_most"]  # found at scores of at least, or at most, the threshold
-    threshold: float  # the usual one
-    mode: Mode = "reject"  # the usual one
-    dear: bool = False  # takes long, so that it looks only at what cheaper ones leave
-    # Returns the measure, once for each process; a missing package or file raises SettingsError
-    # with what to do.
+    threshold: float  # the default
+    mode: Mode = "reject"  # the default
+    dear: bool = False  # slow, so that it runs only on pictures that cheaper filters keep
+    # Returns the measure, once for each process; SettingsError: a package or file is missing.
     build: Callable[[Tools], FilterFunction]
-    # Makes scores of the marks of all candidates, in their order; None: each reading is a score.
-    compare: Callable[[Sequence[UnrejectedPicture]], Sequence[Compared]] | None = None
+    # Turns the marks of all candidates into scores, in order; None: each reading is a score.
+    compare: Callable[[Sequence[PictureReadings]], Sequence[Compared]] | None = None
 
     def finds(self, score: float, threshold: float) -> bool:
-        """Return whether a picture with ``score`` has what this filter looks for."""
+        """Return whether a picture with ``score`` has the property."""
         return score >= threshold if self.side == "at_least" else score <= threshold
+
+
+def load_package(name: str, *, needed_by: str, needs: str) -> Any:
+    """Import an optional package; SettingsError says that the filter ``needed_by`` ``needs`` it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise SettingsError(
+            f"the filter {needed_by} needs {needs} missing; run "
+            "'pip install \"graftgan[curate]\"', or turn it off"
+        ) from None
 
 
 FILTERS: Registry[Filter] = Registry("filter")

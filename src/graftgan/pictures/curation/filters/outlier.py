@@ -1,4 +1,4 @@
-"""Pictures unlike all others: what a hashtag drags along."""
+"""Pictures unlike all others, such as unrelated ones under a hashtag."""
 
 import base64
 from collections.abc import Sequence
@@ -14,25 +14,24 @@ from graftgan.pictures.curation.filters.filter import (
     Compared,
     Filter,
     FilterFunction,
+    PictureReadings,
     PictureView,
     Tools,
-    UnrejectedPicture,
 )
 
 _NEIGHBOURS = 10
-_SEEN = 256  # pixels of the longer side of what the network is shown
-_KEPT = 128  # numbers kept of each picture's features
+_SEEN = 256  # pixels of the sides of the network's input
+_KEPT = 128  # dimensions of the projected features
 _BLOCK = 512
-_NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, if it is normal
+_NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal distribution
 
 
-def build(tools: Tools) -> FilterFunction:
-    """Return a measure whose mark is the picture's features, projected at random.
+def build(_: Tools) -> FilterFunction:
+    """Return a measure whose mark is a random projection of the picture's features.
 
-    Random projections keep angles (Johnson and Lindenstrauss 1984): 128 numbers of 1,280, so that
-    a mark is 344 letters.
+    Random projections preserve angles (Johnson and Lindenstrauss 1984): 128 dimensions instead of
+    1,280 make a mark of 344 letters.
     """
-    del tools
     extractor = build_extractor(ExtractorSettings(extractor_view="pixels"))
     rng = torch.Generator().manual_seed(0)
     projection = torch.randn(extractor.dimension, _KEPT, generator=rng)
@@ -46,11 +45,11 @@ def build(tools: Tools) -> FilterFunction:
     return mark
 
 
-def strangeness(candidates: Sequence[UnrejectedPicture]) -> list[Compared]:
-    """Return how far each picture is from its ten nearest, in deviations from what is usual.
+def strangeness(candidates: Sequence[PictureReadings]) -> list[Compared]:
+    """Return how unusual the distance of each picture to its ten nearest neighbours is.
 
-    The mean cosine distance to the nearest neighbours, less its median over all pictures, over its
-    scaled median absolute deviation.
+    That is the mean cosine distance to the neighbours minus its median over all pictures, divided
+    by its scaled median absolute deviation.
     """
     features = np.stack([_features(str(c.readings["outlier"])) for c in candidates])
     neighbours = min(_NEIGHBOURS, len(candidates) - 1)
@@ -74,7 +73,7 @@ def _features(mark: str) -> NDArray[np.float32]:
 
 
 def _nearest(likeness: NDArray[np.float32], neighbours: int) -> NDArray[np.float32]:
-    """Return the mean distance to the nearest; the nearest of all is the picture itself."""
+    """Return the mean distance to the nearest, leaving out the picture itself."""
     nearest = -np.partition(-likeness, neighbours, axis=1)[:, : neighbours + 1]
     return 1 - (nearest.sum(axis=1) - nearest.max(axis=1)) / neighbours
 
