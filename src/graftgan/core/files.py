@@ -209,7 +209,7 @@ def parse_json(text: str | bytes) -> Any:
         refuse_deep(data)
         return data
     except RecursionError:
-        raise ValueError("it is nested too deeply to be ours") from None
+        raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as problem:
         raise ValueError(f"it is not JSON: {problem}") from None
     except UnicodeDecodeError as problem:

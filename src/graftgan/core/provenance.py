@@ -86,7 +86,7 @@ def _lines_in_zip(path: Path) -> Iterable[Mapping[str, Any]]:
             largest = min(_LARGEST_MANIFEST, max(_LARGEST_IN_SMALL, path.stat().st_size))
             if entry.file_size > largest:
                 raise ImageSetError(
-                    f"{MANIFEST} of {path} is larger than {largest >> 20} MB, and than the zip; "
+                    f"{MANIFEST} of {path} is larger than {largest >> 20} MB and the zip itself; "
                     "make the zip again with a manifest of its pictures only, or without one"
                 )
             text = unpacked(archive, entry).decode("utf-8", errors="replace")

@@ -153,11 +153,7 @@ def copy_report(
     usual = _distances_to_nearest(held_out.values, views)
     near = _NEAR * float(torch.quantile(usual, _LOW_QUANTILE, interpolation="lower"))
     ours, theirs = (_Neighbours.find(x.values, views, same=near) for x in (generated, held_out))
-    singled = ours.ratio < _SINGLED_OUT
-
-    def share(marked: Tensor, role: str) -> Estimate:
-        return resampling.mean(marked, role)
-
+    singled, share = ours.ratio < _SINGLED_OUT, resampling.mean
     return CopyReport(
         generated_count=len(generated),
         training_count=len(training),

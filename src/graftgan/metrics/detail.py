@@ -23,7 +23,7 @@ from graftgan.metrics.metric import Estimates, Features, Resampling, register_me
 def _measure(generated: Features, reference: Features, resampling: Resampling) -> Estimates:
     """Return the mean logarithms less those of the reference, with a bootstrap of both sets."""
     if generated.detail is None or reference.detail is None:
-        raise ScoreError("grain and sharpness are of pictures; features alone do not have them")
+        raise ScoreError("grain and sharpness need the pictures; only their features are known")
     found: Estimates = {}
     for column, label in enumerate(("grain", "sharpness")):
         sides = generated.detail[:, column].double(), reference.detail[:, column].double()

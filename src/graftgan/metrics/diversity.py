@@ -87,7 +87,10 @@ def _measure_diversity(
     """Return the ratio of the mean pairwise distances of both sets."""
     real = _pairwise(reference, resampling, "reference")
     if float(real[0]) == 0:
-        raise ScoreError("the real pictures are all the same, so nothing can be as varied as they")
+        raise ScoreError(
+            "the real pictures are all the same, so diversity cannot be compared with theirs; use "
+            "another reference"
+        )
     return {"diversity": resampling.of_whole(_pairwise(generated, resampling, "generated") / real)}
 
 
@@ -174,8 +177,8 @@ def _cluster_means(directions: Tensor, nearest: Tensor, weights: Tensor) -> Tens
         clusters += paired
     if not clusters[0]:
         raise ScoreError(
-            f"each of the {len(directions)} generated pictures is nearest to another real one: "
-            "no two are in one cluster; generate more pictures"
+            f"each of the {len(directions)} generated pictures is nearest to a different real "
+            "picture, so no two are in one cluster; generate more pictures"
         )
     return sums / clusters
 
@@ -186,6 +189,6 @@ def _directions(features: Tensor) -> Tensor:
     if not bool((norms > 0).all()):
         raise ScoreError(
             f"the features of {int((norms == 0).sum())} of {len(rows)} pictures are all zero and "
-            "have no direction; take another feature network"
+            "have no direction; use another feature network"
         )
     return rows / norms

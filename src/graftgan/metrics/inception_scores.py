@@ -50,8 +50,8 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
     Source: Dowson & Landau 1982; of Inception features as "FID": Heusel et al. 2017
     (arXiv:1706.08500). Differs: the trace of the root is computed as the sum of the singular values
     of ``first.factor.T @ second.factor``, a small matrix for small sets; no matrix root is taken
-    and nothing is added to the diagonal. Singular values are roots of eigenvalues, so their error
-    is about 1e-8 of the largest. Raises ScoreError: the features have different dimensions.
+    and nothing is added to the diagonal. They are roots of eigenvalues, so small ones are uncertain
+    by about 1e-8 of the largest. Raises ScoreError: the features have different dimensions.
     """
     _, _, cross = _ordered(first, second)
     squares = torch.linalg.eigvalsh(cross @ cross.T)

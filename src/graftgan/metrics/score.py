@@ -174,8 +174,7 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
     counts = {"training_count": report.training_count, "held_out_count": report.held_out_count}
     protocol = replace(protocol, settings=counts)
 
-    def against(label: str, share: str, better: str) -> Score:
-        held_out: Estimate = getattr(report, f"{share}_held_out")
+    def scored(label: str, share: Estimate, held_out: Estimate, better: str) -> Score:
         floor = Floor(
             mean=held_out.value,
             low=held_out.low,
@@ -184,14 +183,14 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
             against_count=report.training_count,
             repeats=1,
         )
-        return _score(label, getattr(report, share), better, floor, protocol)
+        return _score(label, share, better, floor, protocol)
 
     z = 1.959964  # C_T is a z-score: its own standard error is 1
     c_t = Estimate(report.c_t, report.c_t - z, report.c_t + z)
     return [
-        against("near copies", "near_copy_share", "lower"),
-        against("singled out", "singled_out_share", "lower"),
-        against("AuthPct", "authentic_share", "higher"),
+        scored("near copies", report.near_copy_share, report.near_copy_share_held_out, "lower"),
+        scored("singled out", report.singled_out_share, report.singled_out_share_held_out, "lower"),
+        scored("AuthPct", report.authentic_share, report.authentic_share_held_out, "higher"),
         _score("C_T", c_t, "zero", None, protocol),
     ]
 
@@ -316,7 +315,7 @@ def _warnings(
     fewest = min(len(generated), len(reference))
     if fewest < FEW_PICTURES:
         warnings.append(
-            f"{fewest} pictures are few: below {FEW_PICTURES} hardly any score can tell"
+            f"{fewest} pictures are few: below {FEW_PICTURES}, most scores are too noisy"
         )
     if label == "FID" and fewest <= generated.dimension:
         warnings.append(

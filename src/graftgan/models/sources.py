@@ -98,7 +98,7 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
         prints = {role: fingerprint(named) for role, named in tensors.items()}
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     if iteration is not None:
-        raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
+        raise SourceError(f"{name} is not a run, so it has no checkpoint {iteration}")
     source = load_source(folder, blank_pair)
     restore_batch_statistics(source)
     return source

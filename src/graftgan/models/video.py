@@ -20,10 +20,10 @@ def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, si
     RunError: the file cannot be written.
     """
     if frames_per_second < 1 or size < 2:
-        raise SettingsError("a film needs at least 1 frame per second and a size of 2 pixels")
+        raise SettingsError("a video needs at least 1 frame per second and a size of 2 pixels")
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise SettingsError(f"'{path.name}' is no film: its name must end in .gif or .mp4")
+        raise SettingsError(f"'{path.name}' is not a video: its name must end in .gif or .mp4")
     even = size + size % 2  # video encoders need even sides
     frames = [_frame(picture, even) for picture in pictures]
     speed = min(frames_per_second, _FASTEST.get(path.suffix.lower(), frames_per_second))

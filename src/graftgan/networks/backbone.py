@@ -136,8 +136,8 @@ def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generat
     known = pair.architecture
     if known.classes and known.mapper != architecture.mapper:
         raise SettingsError(
-            f"the source has classes, which no mapper can be put behind; leave mapper out, "
-            f"or put '{architecture.mapper}' on a source without classes"
+            f"the source has classes, so it cannot take a mapper; leave mapper out, "
+            f"or use '{architecture.mapper}' with a source without classes"
         )
     pair = behind_mapper(pair, architecture.mapper, rng)
     return with_classes(pair, architecture.classes)
@@ -238,7 +238,7 @@ def behind_mapper(pair: NetworkPair, name: str, rng: torch.Generator) -> Network
         return pair
     if present != NO_MAPPER:
         raise SettingsError(
-            f"the generator stands behind the mapper '{present}', which '{name}' cannot "
+            f"the generator already has the mapper '{present}', which '{name}' cannot "
             "replace; choose another source"
         )
     architecture = replace(pair.architecture, mapper=name)

@@ -106,9 +106,9 @@ class Extractor:
                 if _same_weights(tensor, other):
                     raise SettingsError(
                         f"the discriminator holds the feature network '{self.name}' that is to "
-                        f"score it: its {name} is {own} of that network. A discriminator made of "
-                        "the features that score wins the score, not the eye; score with another "
-                        "--extractor"
+                        f"score it: its {name} is {own} of that network. Training against the "
+                        "scoring network improves the score, but not the pictures; score with "
+                        "another --extractor"
                     )
 
     def embed(self, pictures: Tensor) -> Tensor:
@@ -144,8 +144,8 @@ def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Te
         answer: object = network(images)
     except torch.OutOfMemoryError:
         raise ScoreError(
-            f"no memory left for the feature network '{name}' on {len(images)} pictures at once; "
-            "take a smaller batch_size"
+            f"out of memory: the feature network '{name}' on {len(images)} pictures at once; "
+            "use a smaller batch_size"
         ) from None
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1:]
@@ -246,7 +246,7 @@ def _load(path: Path) -> nn.Module:
         return _OnnxNetwork(path)
     if suffix not in SUFFIXES:
         endings = ", ".join(SUFFIXES)
-        raise ScoreError(f"{path} is no feature network: its name must end in {endings}")
+        raise ScoreError(f"{path} is not a feature network: its name must end in {endings}")
     try:
         with warnings.catch_warnings():
             # torch recommends its export format, but that depends on the version of torch.
@@ -255,7 +255,7 @@ def _load(path: Path) -> nn.Module:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ScoreError(
-            f"{path} is not a TorchScript file ({reason}); a file of weights alone does not do: "
+            f"{path} is not a TorchScript file ({reason}); a file of weights alone is not enough: "
             "save the network with torch.jit.trace(network.eval(), images).save(path)"
         ) from None
     return network.eval()

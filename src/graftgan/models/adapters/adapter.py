@@ -124,7 +124,7 @@ def put_on(
     if dict(fingerprints) != dict(note.base_fingerprints):
         raise CheckpointError(
             f"{what} belongs to another base than the one given: it was made on '{note.base}', "
-            f"{_short(note.base_fingerprints)}, and this is {_short(fingerprints)}; name its own "
+            f"{_short(note.base_fingerprints)}, and this is {_short(fingerprints)}; give its own "
             "base"
         )
     pair = surrounded(pair, note.architecture, torch.Generator().manual_seed(0))
@@ -217,7 +217,7 @@ def save_adapter_of_run(
     """
     if destination.suffix != ".safetensors":
         raise SettingsError(
-            f"'{destination}' is no adapter file: its name must end in .safetensors"
+            f"'{destination}' is not an adapter file: its name must end in .safetensors"
         )
     refuse_existing(destination)
     if not run.is_file():

@@ -61,8 +61,8 @@ def _found_in(file: Path, discriminator: Path | None) -> Found:
         return pair_of_state_dicts(file, discriminator)
     if discriminator is not None:
         raise SettingsError(
-            f"{file} is no file of torch.save; a StyleGAN pickle holds its own discriminator, so "
-            "leave --discriminator out"
+            f"{file} is not a file of torch.save; a StyleGAN pickle holds its own discriminator, "
+            "so leave --discriminator out"
         )
     return pair_of_official(file)
 

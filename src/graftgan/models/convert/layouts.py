@@ -115,8 +115,8 @@ def _recognised(file: Path) -> tuple[Layout, Parts]:
     more = ", ..." if len(names) > _SHOWN else ""
     known = ", ".join(layout.title for layout in LAYOUTS.values() if not layout.refusal)
     raise CheckpointError(
-        f"{file} is in no layout that is known here; its names begin with "
-        f"{', '.join(map(shown, names[:_SHOWN])) or 'nothing'}{more}; known are {known}, and "
+        f"{file} has an unknown layout; its first names are "
+        f"{', '.join(map(shown, names[:_SHOWN])) or 'none'}{more}; known are {known}, and "
         "pickles of StyleGAN2-ADA and StyleGAN3"
     )
 
@@ -147,8 +147,8 @@ def _only_one(role: str, parts: Mapping[str, Mapping[str, Any]], file: Path) -> 
     if len(names) == 1:
         return parts[names[0]]
     raise CheckpointError(
-        f"{file} has more than one {role}: {', '.join(map(shown, names[:_SHOWN]))}; save the one "
-        "that is meant in a file of its own"
+        f"{file} has more than one {role}: {', '.join(map(shown, names[:_SHOWN]))}; save one of "
+        "them in a separate file"
     )
 
 

@@ -25,7 +25,6 @@ from graftgan.networks.stylegan.layers import (
 from graftgan.networks.stylegan.stylegan2 import (
     Block,
     Epilogue,
-    FirstBlock,
     HalvingBlock,
     StyledConv2d,
     ToPixels,
@@ -203,7 +202,7 @@ class _Table:
         return KnownLayer("SynthesisInput", rules, tuple(rules))
 
     def block(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        side, grows = module.conv1.noise_const.shape[-1], isinstance(module, Block)
+        side, grows = module.conv1.noise_const.shape[-1], not module.is_first
         inputs, outputs = module.conv0.in_channels if grows else 0, module.conv1.out_channels
         rules = {
             **_only(in_channels=inputs, out_channels=outputs),
@@ -300,7 +299,6 @@ _KINDS: Mapping[type[nn.Module], Callable[[_Table, str, Any, Tensor | None], Kno
     ToPixels: _Table.colours,
     FilteredConv2d: _Table.filtered,
     FourierFeatures: _Table.input,
-    FirstBlock: _Table.block,
     Block: _Table.block,
     HalvingBlock: _Table.halving,
     Epilogue: _Table.epilogue,

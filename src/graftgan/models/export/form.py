@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint
-from graftgan.core.errors import CheckpointError, RunError, SettingsError
-from graftgan.core.files import refuse_unwritable_names, written_whole
+from graftgan.core.errors import CheckpointError, SettingsError
+from graftgan.core.files import refuse_existing, refuse_unwritable_names, written_whole
 from graftgan.core.network_types import Architecture, Generator, Latents, NetworkPair, tensors_of
 from graftgan.core.registry import Registry
 from graftgan.models.sources import batch_statistics_of
@@ -153,11 +153,10 @@ def ready_form(form: str, destination: Path) -> Form:
     kind = form_named(form)
     if kind.ending and destination.suffix != kind.ending:
         raise SettingsError(
-            f"'{destination}' is no name for the form {form}: it must end in {kind.ending}"
+            f"'{destination}' is not a valid name for the form {form}: it must end in {kind.ending}"
         )
     refuse_unwritable_names(destination)
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another --out or remove it first")
+    refuse_existing(destination)
     missing = [package for package in kind.packages if not _is_installed(package)]
     if missing:
         raise SettingsError(

@@ -121,55 +121,47 @@ class ToPixels(ModulatedConv2d):
         return clamped(pixels, self._clamp)
 
 
-class FirstBlock(nn.Module):
-    """A learned constant, one convolution, and the first colours."""
-
-    def __init__(
-        self, outputs: int, channels: int, style_size: int, side: int, clamp: float
-    ) -> None:
-        super().__init__()
-        self.const = nn.Parameter(torch.zeros(outputs, side, side))
-        self.register_buffer("resample_filter", binomial_filter())  # only for the published names
-        self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
-        self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
-
-    def forward(self, drawing: Drawing) -> Drawing:
-        """Return the drawing at the first size."""
-        first, second = drawing.styles[:, 0], drawing.styles[:, 1]
-        # Not `len(first)`: an exporter would fix the batch size of its example.
-        features = self.const.expand(first.shape[0], *self.const.shape)
-        features = self.conv1(features, first, drawing.noise)
-        pixels = self.torgb(features, second)
-        return drawing._replace(styles=drawing.styles[:, 1:], features=features, pixels=pixels)
-
-    @torch.no_grad()
-    def start(self, rng: torch.Generator) -> None:
-        """Draw the constant."""
-        self.const.normal_(0.0, 1.0, generator=rng)
-
-
 class Block(nn.Module):
-    """Two convolutions, of which the first doubles the size, and their share of the colours."""
+    """Two convolutions, of which the first doubles the size, and their share of the colours.
+
+    The first block, which has no ``inputs``, has a learned constant instead of the first
+    convolution.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, channels: int, style_size: int, side: int, clamp: float
     ) -> None:
         super().__init__()
-        self.conv0 = StyledConv2d(inputs, outputs, style_size, side, up=True, clamp=clamp)
+        if inputs:
+            self.conv0 = StyledConv2d(inputs, outputs, style_size, side, up=True, clamp=clamp)
+        else:
+            self.const = nn.Parameter(torch.zeros(outputs, side, side))
         self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
         self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
         self.register_buffer("resample_filter", binomial_filter())
         self.resample_filter: Tensor
+        self.is_first = not inputs
 
     def forward(self, drawing: Drawing) -> Drawing:
-        """Return the drawing at twice the size."""
-        assert drawing.features is not None
-        assert drawing.pixels is not None
-        first, second, third = drawing.styles[:, :3].unbind(1)
-        features = self.conv0(drawing.features, first, drawing.noise)
-        features = self.conv1(features, second, drawing.noise)
-        pixels = upsampled(drawing.pixels, self.resample_filter) + self.torgb(features, third)
-        return drawing._replace(styles=drawing.styles[:, 2:], features=features, pixels=pixels)
+        """Return the drawing at this block's size."""
+        styles = drawing.styles
+        if self.is_first:
+            # Not `len(styles)`: an exporter would fix the batch size of its example.
+            features = self.const.expand(styles.shape[0], *self.const.shape)
+        else:
+            features = self.conv0(drawing.features, styles[:, 0], drawing.noise)
+            styles = styles[:, 1:]
+        features = self.conv1(features, styles[:, 0], drawing.noise)
+        pixels = self.torgb(features, styles[:, 1])
+        if drawing.pixels is not None:
+            pixels = upsampled(drawing.pixels, self.resample_filter) + pixels
+        return drawing._replace(styles=styles[:, 1:], features=features, pixels=pixels)
+
+    @torch.no_grad()
+    def start(self, rng: torch.Generator) -> None:
+        """Draw the constant, if there is one."""
+        if self.is_first:
+            self.const.normal_(0.0, 1.0, generator=rng)
 
 
 class HalvingBlock(nn.Module):
@@ -235,15 +227,15 @@ class StyleGAN2Generator(MappingGenerator):
     """Mapping, then a block for each size from 4 px on."""
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
-        sides, colours = sides_of(architecture), architecture.channels
+        colours = architecture.channels
         widths = widths_of(architecture, style, factor=style.generator_factor)
         clamp = style.clamp if style.generator_clamp is None else style.generator_clamp
-        first = FirstBlock(widths[_SMALLEST], colours, style.style_size, _SMALLEST, clamp)
-        blocks: dict[str, nn.Module] = {f"b{_SMALLEST}": first}
-        for small, large in pairwise(sides):
-            channels = (widths[small], widths[large], colours)
-            blocks[f"b{large}"] = Block(*channels, style.style_size, large, clamp)
-        super().__init__(architecture, style, blocks, 2 * len(sides))
+        blocks: dict[str, nn.Module] = {}
+        inputs = 0
+        for side, outputs in widths.items():
+            blocks[f"b{side}"] = Block(inputs, outputs, colours, style.style_size, side, clamp)
+            inputs = outputs
+        super().__init__(architecture, style, blocks, 2 * len(blocks))
 
     def layers(self) -> Layers:
         """Return the mapping, then the blocks ``b4``, ``b8``, ... by their size."""
