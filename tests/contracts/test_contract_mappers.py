@@ -69,7 +69,7 @@ def test_another_map_or_none_is_refused(name: str):
     assert behind_mapper(pair, name, rng) is pair
     for other in MAPPERS:
         if other != name:
-            with pytest.raises(SettingsError, match=f"behind the mapper '{name}'"):
+            with pytest.raises(SettingsError, match=f"already has the mapper '{name}'"):
                 behind_mapper(pair, other, rng)
 
 

@@ -1,1 +1,1 @@
-"""What every room shares: errors, settings, files, random numbers, and the types of networks."""
+"""Shared by all rooms: errors, settings, files, random numbers and the types of networks."""

@@ -1,8 +1,7 @@
-"""What a person is told: the errors they can meet, and how far a work is.
+"""Errors for the user, progress callbacks, and text that is safe to print in a terminal.
 
 Each message says what is wrong, where, what was expected and what to do. The command line prints
-it as one line and exits with code 2; library callers catch ``GraftganError``. Text that came from a
-file, a server or a library is made fit for a terminal.
+it on one line and exits with code 2; library callers catch ``GraftganError``.
 """
 
 import unicodedata
@@ -13,44 +12,42 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # controls, formats, sur
 _JOINERS = "\u200c\u200d"  # parts of words in Persian and Hindi, and of emoji
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, how much is done, how much there is)."""
+"""Called with (name of the task, amount done, total amount)."""
 
 CountProgress = Callable[[int, int], None]
-"""Called with (how much is done, how much there is), where the caller knows what is being done."""
+"""Called with (amount done, total amount)."""
 
 
 def silent(what: str, done: int, total: int) -> None:
     """Show no progress."""
-    del what, done, total
 
 
 def shown(text: object, limit: int = 80) -> str:
-    """Return ``text`` in one line of at most ``limit`` characters, for a message.
+    """Return ``text``, escaped as by :func:`escaped`, cut to ``limit`` characters for a message.
 
-    What a terminal would obey instead of show is escaped, as by :func:`escaped`; a text that is
-    longer ends in ``…``.
+    A text that was cut ends in ``…``.
     """
     safe = escaped(str(text)[: limit + 1])
     return safe if len(safe) <= limit else f"{safe[: limit - 1]}…"
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""Return ``text`` with every character that a terminal would not show as ``\x1b`` or alike.
+    r"""Return ``text`` with unprintable characters written as ``\x1b`` and the like.
 
-    These are controls (C0, C1, DEL), line and paragraph separators, marks that turn the direction
-    of writing or are invisible, and lone surrogates; those in ``keep`` stay.
+    These are control characters (C0, C1, DEL), line and paragraph separators, marks that are
+    invisible or change the writing direction, and lone surrogates. Those in ``keep`` stay.
     """
     if text.isascii() and text.isprintable():
         return text
-    obeyed = {c for c in {*text} - {*_JOINERS, *keep} if unicodedata.category(c) in _INVISIBLE}
-    return "".join(ascii(c)[1:-1] if c in obeyed else c for c in text)
+    unsafe = {c for c in {*text} - {*_JOINERS, *keep} if unicodedata.category(c) in _INVISIBLE}
+    return "".join(ascii(c)[1:-1] if c in unsafe else c for c in text)
 
 
 class GraftganError(Exception):
-    """Base of every error that has an explanation for the user.
+    """Base of all errors that explain themselves to the user.
 
-    Messages quote names from files. Whatever these hold, the text of an error is one line of
-    characters that a terminal shows; it ends in ``…`` where it would be longer than 2,000.
+    Messages may quote names from files. Their text is always one printable line, cut to 2,000
+    characters.
     """
 
     def __str__(self) -> str:
@@ -63,11 +60,11 @@ class SettingsError(GraftganError):
 
 
 class UnknownName(SettingsError, KeyError):  # noqa: N818 - reads as what happened
-    """A registry has nothing by that name."""
+    """A registry has no entry of that name."""
 
 
 class PlanError(GraftganError):
-    """A plan does not fit the networks it should apply to."""
+    """A plan does not fit the networks."""
 
 
 class ImageSetError(GraftganError):
@@ -75,7 +72,7 @@ class ImageSetError(GraftganError):
 
 
 class CollectError(GraftganError):
-    """Pictures cannot be collected from there, or not into that folder."""
+    """Pictures cannot be collected from a site, or not into a folder."""
 
 
 class SourceError(GraftganError):

@@ -1,6 +1,6 @@
-"""Files and folders that appear whole or not at all, and locks that end with their process.
+"""Atomic writes of files and folders, JSON and JSON lines, and locks between processes.
 
-Where something cannot be written, the ``RunError`` says why, and what to do.
+If something cannot be written, a ``RunError`` says why and what to do.
 """
 
 import errno
@@ -23,12 +23,12 @@ from typing import Any, cast
 
 from graftgan.core.errors import GraftganError, RunError, shown
 
-_LONGEST_NAME = 100  # bytes; a longer one leaves no room for what a partial file adds
+_LONGEST_NAME = 100  # bytes; the name of a partial file is longer, and file systems allow 255
 _DAY_S = 86_400
 _DEEPEST = 64  # levels of JSON or TOML
 _CHECK = "line_check"  # the key of a line's checksum
-_ASIDE = ".old"  # ends the name of a folder that its successor has not yet replaced
-_HASHED = "sha256-"
+_ASIDE = ".old"  # suffix of a folder that is about to be replaced
+_HASHED = "sha256-"  # prefix of the short form of a long name
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
@@ -44,16 +44,16 @@ _ADVICE = {
     errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
 }
 LOCK = ".lock"
-"""Inside a folder that one process at a time may write."""
+"""The lock file of a folder that only one process at a time may write."""
 
 
 @contextmanager
 def written_whole(path: Path, *, replace: bool = True) -> Generator[Path]:
-    """Yield a temporary path beside ``path``; move it there when the block ends well.
+    """Yield a temporary path beside ``path``; move it to ``path`` if the block succeeds.
 
-    The block creates a file or a folder at the temporary path. On any error, and after a kill,
-    ``path`` is as it was. What a killed process left beside ``path`` is cleared away by the next
-    process that writes there. Without ``replace`` a folder at ``path`` must be empty.
+    The block creates a file or a folder at the temporary path. After an error or a kill, ``path``
+    is unchanged. The next process that writes there removes what a killed one left. Without
+    ``replace``, a folder at ``path`` must be empty.
     """
     partial = _partial_of(path)
     try:
@@ -78,19 +78,19 @@ def _explained(path: Path) -> Generator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole."""
+    """Write ``text`` to ``path`` atomically."""
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole."""
+    """Write ``content`` to ``path`` atomically."""
     with written_whole(path) as partial:
         partial.write_bytes(content)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, where it is not there yet."""
+    """Make a folder if there is none yet."""
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -101,10 +101,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def append_bytes(path: Path, content: bytes) -> None:
-    """Append ``content`` to ``path``, all of it or nothing.
-
-    It is handed over in one piece, so that only the machine's end could cut it short.
-    """
+    """Append all of ``content`` to ``path`` in one system call, or nothing."""
     with _explained(path), path.open("ab", buffering=0) as handle:
         before = os.fstat(handle.fileno()).st_size
         try:
@@ -117,37 +114,37 @@ def append_bytes(path: Path, content: bytes) -> None:
 
 
 def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
-    """Append ``lines`` as JSON with a checksum, each on a line of its own, all of them or none."""
+    """Append ``lines`` as JSON lines with checksums, all of them or none."""
     append_text(path, as_checked_jsonl(lines))
 
 
 def as_checked_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Return each of ``lines`` as one line of JSON with a checksum of itself."""
+    """Return ``lines`` as JSON lines, each with its checksum."""
     checked = ({**line, _CHECK: _seal(line)[:8]} for line in lines)
     return "".join(json.dumps(line) + "\n" for line in checked)
 
 
 def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Return each of ``lines`` as one line of JSON, all of it text that UTF-8 can hold."""
+    """Return ``lines`` as JSON lines; lone surrogates, which UTF-8 cannot encode, are escaped."""
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    return text.encode("utf-8", errors="backslashreplace").decode()  # half a pair is no letter
+    return text.encode("utf-8", errors="backslashreplace").decode()
 
 
 def write_jsonl(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Write each of ``lines`` as one line of JSON, the file whole."""
+    """Write ``lines`` to a JSON-lines file atomically."""
     write_text(path, as_jsonl(lines))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON-lines file, oldest first, as far as they are not damaged."""
+    """Return the undamaged objects of a JSON-lines file, oldest first."""
     return list(read_numbered_jsonl(path)[0].values())
 
 
 def read_numbered_jsonl(path: Path) -> tuple[dict[int, dict[str, Any]], list[str]]:
-    """Return the objects of a JSON-lines file by the number of their line, and what is damaged.
+    """Return the objects of a JSON-lines file by line number, and a message for each damaged line.
 
-    A line is damaged if it is cut short, as the last one of a killed run may be, or no object, or
-    has a checksum that is not its own. A missing file gives nothing.
+    A line is damaged if it is no JSON object or does not match its checksum. The last line of a
+    killed run may be cut short. A missing file counts as empty.
     """
     whole: dict[int, dict[str, Any]] = {}
     problems: list[str] = []
@@ -166,13 +163,13 @@ def read_numbered_jsonl(path: Path) -> tuple[dict[int, dict[str, Any]], list[str
 
 
 def parse_jsonl(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of JSON lines; a line that is none, or a hostile one, is skipped."""
+    """Yield the objects of JSON lines; lines that are no valid JSON object are skipped."""
     return (entry for _, entry in _lines_of(text) if entry is not None)
 
 
 def _lines_of(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Yield the number of each line that is not empty, and its object; None: it is none."""
-    # Only a line feed ends a line: JSON may hold the other characters that end one of text.
+    """Yield the number and the object of each line that is not empty; None if it is no object."""
+    # Split at line feeds only: JSON strings may hold the other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -183,12 +180,12 @@ def _lines_of(text: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain ``data`` as indented JSON to ``path``, whole."""
+    """Write plain ``data`` to ``path`` as indented JSON, atomically."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path, *, error: type[GraftganError]) -> Any:
-    """Return the data of a JSON file; raise ``error`` with a clear message where that fails."""
+    """Return the data of a JSON file; raise ``error`` with a clear message if that fails."""
     try:
         return parse_json(path.read_bytes())
     except FileNotFoundError:
@@ -200,10 +197,10 @@ def read_json(path: Path, *, error: type[GraftganError]) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the data that ``text`` is JSON of, which may come from anywhere.
+    """Return the data of JSON from an untrusted source.
 
-    A ValueError where it is no JSON, names a key twice, is nested too deeply, or holds a whole
-    number of thousands of digits.
+    Raises ValueError: it is not JSON, has a key twice, is nested too deeply, or holds an integer of
+    thousands of digits.
     """
     try:
         if isinstance(text, bytes):
@@ -212,7 +209,7 @@ def parse_json(text: str | bytes) -> Any:
         refuse_deep(data)
         return data
     except RecursionError:
-        raise ValueError("it is nested too deeply to be ours") from None
+        raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as problem:
         raise ValueError(f"it is not JSON: {problem}") from None
     except UnicodeDecodeError as problem:
@@ -220,7 +217,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def refuse_deep(data: object) -> None:
-    """Raise RecursionError where plain data is nested more deeply than any file of ours."""
+    """Raise RecursionError if plain data is nested more deeply than any file of ours."""
     level: list[Any] = [data] if isinstance(data, dict | list) else []
     for _ in range(_DEEPEST):
         inner = [
@@ -244,17 +241,17 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
-    """Write ``data`` as JSON with a fingerprint of itself, whole."""
+    """Write ``data`` as JSON with its sha256, atomically."""
     write_json(path, sealed(data))
 
 
 def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``data`` with a fingerprint of itself."""
+    """Return ``data`` with its sha256."""
     return {**data, "sha256": _seal(data)}
 
 
 def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[str, Any]:
-    """Return the data that :func:`write_sealed` wrote, or raise ``error`` with the ``advice``."""
+    """Return what :func:`write_sealed` wrote; raise ``error`` with ``advice`` if it is damaged."""
     data = read_json(path, error=error)
     try:
         return unsealed(data)
@@ -263,7 +260,7 @@ def read_sealed(path: Path, *, error: type[GraftganError], advice: str) -> dict[
 
 
 def unsealed(data: object) -> dict[str, Any]:
-    """Return what :func:`sealed` was given; a ValueError says why ``data`` is not as it was."""
+    """Return the argument of :func:`sealed`; raise ValueError if it was changed since."""
     if not isinstance(data, dict):
         raise ValueError("it holds no JSON object")
     fields = dict(cast("dict[str, Any]", data))
@@ -276,8 +273,14 @@ def _seal(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+def refuse_existing(path: Path) -> None:
+    """Raise RunError if there is something at ``path``."""
+    if path.exists():
+        raise RunError(f"{path} exists already; choose another name or remove it first")
+
+
 def refuse_unwritable_names(*paths: Path) -> None:
-    """Refuse paths that are not UTF-8, before any work: files of weights and settings need it."""
+    """Raise RunError for paths that are not UTF-8, which cards and settings could not record."""
     for path in paths:
         try:
             str(path.absolute()).encode()
@@ -289,16 +292,21 @@ def refuse_unwritable_names(*paths: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether something is at ``path``; nothing is where no file system takes the name."""
+    """Return whether ``path`` exists; a name that the file system refuses does not."""
     with suppress(OSError):
         return path.exists()
     return False
 
 
 def cache_home() -> Path:
-    """Return ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``; a RuntimeError without a home folder."""
-    root = os.environ.get("GRAFTGAN_CACHE")
-    return Path(root) if root else Path("~/.cache/graftgan").expanduser()
+    """Return ``$GRAFTGAN_CACHE`` or ``~/.cache/graftgan``; RuntimeError: no home folder."""
+    return Path(os.environ.get("GRAFTGAN_CACHE") or Path("~/.cache/graftgan").expanduser())
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def without_archive_ending(name: str) -> str:
@@ -307,7 +315,7 @@ def without_archive_ending(name: str) -> str:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a folder, so that after a kill it is there as it was, or not at all."""
+    """Remove a folder atomically: after a kill it is either complete or gone."""
     leftover = _partial_of(path)
     _remove(leftover)
     with _explained(path):
@@ -316,10 +324,10 @@ def remove_whole(path: Path) -> None:
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Delete what writers left behind in ``folder``: those of ``name``, or all.
+    """Delete partial files in ``folder``: those of ``name``, or all of them.
 
-    Call it only where no other process writes: it also removes what is being written. A folder
-    whose successor never took its place is put back.
+    Only call it while no other process writes there: its partial files would be deleted too. A
+    folder that was set aside but not replaced is restored.
     """
     pattern = ".*" if name is None else glob.escape(f".{_short(name)}")
     for leftover in folder.glob(f"{pattern}.partial-*"):
@@ -327,13 +335,13 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
 
 
 def clear_killed(folder: Path) -> None:
-    """Clear away what killed processes of this machine left in ``folder``, once a process."""
+    """Delete what killed processes of this machine left in ``folder``, once per process."""
     _clear_dead(folder, os.getpid())
 
 
 @cache
 def _clear_dead(folder: Path, own: int) -> None:
-    """Clear what killed writers left; ``own`` tells apart processes that share a cache by fork."""
+    """Do the work of ``clear_killed``; ``own`` separates forked processes, which share a cache."""
     for leftover in folder.glob(f".*.partial-{_machine()}-*"):
         number = leftover.name.rpartition("-")[2].removesuffix(_ASIDE)
         if number.isdecimal() and int(number) != own and not _is_alive(int(number), leftover):
@@ -341,11 +349,11 @@ def _clear_dead(folder: Path, own: int) -> None:
 
 
 def _clear(leftover: Path) -> None:
-    """Remove ``leftover``, or put it back if it is all there is of a folder."""
+    """Remove ``leftover``, or restore it if it is the only copy of a folder."""
     if leftover.name.endswith(_ASIDE):
         name = leftover.name[1:].rpartition(".partial-")[0]
         if name.startswith(_HASHED):
-            return  # its name is not known
+            return  # its original name is unknown
         original = leftover.with_name(name)
         if not original.exists():
             with suppress(OSError):
@@ -356,7 +364,7 @@ def _clear(leftover: Path) -> None:
 
 def _is_alive(process: int, leftover: Path) -> bool:
     """Return whether ``process`` of this machine still runs."""
-    if sys.platform == "win32":  # no way to ask there that could not end the process
+    if sys.platform == "win32":  # os.kill would end the process there
         with suppress(OSError):
             return time.time() - leftover.stat().st_mtime < _DAY_S
         return False
@@ -364,8 +372,8 @@ def _is_alive(process: int, leftover: Path) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
-        return True
+    except OSError:  # it belongs to another user
+        pass
     return True
 
 
@@ -374,7 +382,7 @@ def _partial_of(path: Path) -> Path:
 
 
 def partial_ending() -> str:
-    """Return how the name of what this process is writing ends; it begins with a full stop."""
+    """Return the suffix of the partial files of this process."""
     return f".partial-{_machine()}-{os.getpid()}"
 
 
@@ -387,7 +395,7 @@ def _short(name: str) -> str:
 
 @cache
 def _machine() -> str:
-    """Return the machine's name: on a shared disk another machine's processes cannot be asked."""
+    """Return the machine's name; on a shared disk, processes of other machines are left alone."""
     return "".join(c for c in platform.node() if c.isalnum())[:40] or "machine"
 
 
@@ -396,10 +404,10 @@ def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
         partial.replace(path)
         return
     if not replace:
-        path.rmdir()  # an OSError where it is not empty
+        path.rmdir()  # raises OSError if it is not empty
         partial.rename(path)
         return
-    # A rename cannot put a folder over one that holds files: step the old one aside first.
+    # A rename cannot replace a folder that is not empty: set the old one aside first.
     old = partial.with_name(partial.name + _ASIDE)
     _remove(old)
     path.replace(old)
@@ -412,24 +420,24 @@ def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
 
 
 def _flush_to_disk(path: Path) -> None:
-    members = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    for member in members:
-        with member.open("rb") as handle:
-            os.fsync(handle.fileno())
+    for member in (path, *path.rglob("*")):
+        if member.is_file():
+            with member.open("rb") as handle:
+                os.fsync(handle.fileno())
 
 
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        with suppress(OSError):  # not there, or its folder is not
+        with suppress(OSError):  # it or its folder does not exist
             path.unlink()
 
 
 class FileLock:
-    """A lock between processes of one machine, on a file that says which one holds it.
+    """A lock between processes of one machine, on a file that names the holder.
 
-    Where the file system knows no locks, every process gets the lock.
+    It ends with its process. On a file system without locks, every process gets the lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -437,7 +445,7 @@ class FileLock:
         self._file: FileIO | None = None
 
     def acquire(self, *, wait: bool) -> bool:
-        """Take the lock; return whether that was possible without waiting, or after it."""
+        """Take the lock, waiting for it if ``wait``; return whether it was taken."""
         file = self._path.open("ab+", buffering=0)
         try:
             _lock(file, wait=wait)
@@ -446,29 +454,29 @@ class FileLock:
                 file.close()
                 return False
         self._file = file
-        with suppress(OSError):  # a full disk: then nobody is named
-            said = {
+        with suppress(OSError):  # on a full disk the holder stays unnamed
+            holder = {
                 "pid": os.getpid(),
                 "machine": platform.node(),
                 "since": datetime.now().isoformat(sep=" ", timespec="seconds"),
                 "command": " ".join(["graftgan", *sys.argv[1:]]),
             }
             file.truncate(0)
-            file.write(json.dumps(said).encode())
+            file.write(json.dumps(holder).encode())
         return True
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def holder(self) -> str:
-        """Return in words which process holds the lock, as far as the file says."""
+        """Return which process holds the lock, in words for a message."""
         try:
-            said = parse_json(self._path.read_bytes())
-            words = f"process {int(said['pid'])} on {said['machine']}, since {said['since']}"
-            return f"{words}: {said['command']}"
+            found = parse_json(self._path.read_bytes())
+            words = f"process {int(found['pid'])} on {found['machine']}, since {found['since']}"
+            return f"{words}: {found['command']}"
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return "another process"
 
@@ -482,7 +490,7 @@ class FileLock:
 
 @contextmanager
 def held(folder: Path) -> Generator[None]:
-    """Hold the lock of ``folder``; a RunError names the process that holds it already."""
+    """Hold the lock of ``folder``; RunError: a process, named in the message, holds it already."""
     lock = FileLock(folder / LOCK)
     try:
         free = lock.acquire(wait=False)
@@ -499,7 +507,7 @@ def held(folder: Path) -> Generator[None]:
 
 
 def refuse_busy(folder: Path) -> None:
-    """Raise RunError where a process is at work in ``folder``; one without a lock is not seen."""
+    """Raise RunError if a process holds the lock of ``folder``."""
     if (folder / LOCK).is_file():
         with held(folder):
             pass
@@ -508,7 +516,7 @@ def refuse_busy(folder: Path) -> None:
 if sys.platform == "win32":
     import msvcrt
 
-    _BEYOND = 1 << 30  # a locked byte cannot be read there: lock one after all that is written
+    _BEYOND = 1 << 30  # a locked byte cannot be read there, so lock one beyond the end
 
     def _lock(file: FileIO, *, wait: bool) -> None:
         while True:

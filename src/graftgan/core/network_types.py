@@ -1,8 +1,8 @@
-"""What the rooms agree a network is, and the shapes of tensors that travel between them.
+"""Types of networks, and the shapes of the tensors that the rooms exchange.
 
 b: batch, c: channels, h: height, w: width or style size, z: latent size, k: classes. Latents of a
-class-conditional generator end in the class weights of their pictures, so that whatever carries
-latents carries the classes too.
+class-conditional generator end in the class weights, so that code that passes latents on passes
+the classes on too.
 """
 
 from abc import abstractmethod
@@ -21,21 +21,21 @@ Images = Tensor  # (b, c, h, w), floating point in [-1, 1]
 PictureBytes = Tensor  # (n, c, h, w), uint8 in [0, 255]: an image set in memory
 Latents = Tensor  # (b, z), standard normal; with classes (b, z + k)
 Styles = Tensor  # (b, n, w), one for each of n layers
-ClassWeights = Tensor  # (b, k), the share of each class in a picture: 1 for its own, 0 for others
+ClassWeights = Tensor  # (b, k), the share of each class in a picture, usually one-hot
 Logits = Tensor  # (b,), higher means more real
 Scalar = Tensor  # (), a loss term
 
 Layers = Mapping[str, nn.Module]
-Steps = Mapping[str, Callable[[Any], Any]]  # between steps may go more than one tensor
+Steps = Mapping[str, Callable[[Any], Any]]  # steps may pass on more than one tensor
 NO_MAPPER = "none"
-MAPPER_LAYER = "mapper"  # the name of the layer in front of a generator's own
+MAPPER_LAYER = "mapper"  # in front of a generator's own layers
 CLASS_LAYER = "classes"  # of a generator
-PROJECTION_LAYER = "projection"  # of a discriminator that judges classes
-STYLE_PART = "affine"  # the linear part of a convolution that makes its scales from a style
+PROJECTION_LAYER = "projection"  # of a discriminator with classes
+STYLE_PART = "affine"  # the linear part of a convolution that turns a style into scales
 ADDED_LAYERS = frozenset({MAPPER_LAYER, CLASS_LAYER, PROJECTION_LAYER})
-"""Layers that are put around a backbone. Plans neither count them nor mean them by a pattern."""
+"""Layers that are added to a backbone. Plans do not count them, and patterns do not match them."""
 
-_LARGEST = 1 << 20  # of any length, so that a damaged card asks for no impossible network
+_LARGEST = 1 << 20  # limit of all lengths, so that a damaged card cannot ask for a huge network
 _BOUNDS = {"resolution": 8192, "channels": 64, "latent_size": _LARGEST, "width": _LARGEST}
 _STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("style_size", "most_channels"), (1, _LARGEST)),
@@ -49,41 +49,42 @@ _STYLE_BOUNDS: Mapping[str, tuple[float, float]] = {
 
 def _refuse_beyond(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        got = f", got {value}" if abs(value) < _LARGEST**2 else ""  # it may have any length
+        got = f", got {value}" if abs(value) < _LARGEST**2 else ""  # an int may have any length
         raise SettingsError(f"{name} must be from {least:g} to {most:.8g}{got}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleArchitecture:
-    """What a StyleGAN needs beside the common sizes."""
+    """Settings of a StyleGAN beside the common ones."""
 
     style_size: int = 512
-    """Of a StyleGAN: length of a style, which the mapping makes of a latent."""
+    """StyleGAN: length of a style vector."""
     mapping_layers: int = 8
-    """Of a StyleGAN: layers from latent to style."""
+    """StyleGAN: layers of the mapping from latent to style."""
     most_channels: int = 512
-    """Of a StyleGAN: no feature map has more channels, however small it is."""
+    """StyleGAN: maximum number of channels of a feature map."""
     clamp: float = 0.0
-    """Of a StyleGAN: where features are cut, for training in half precision; 0: nowhere."""
+    """StyleGAN: clamp features to this absolute value, for half precision; 0: no clamp."""
     minibatch_group: int = 4
-    """Of a StyleGAN: pictures whose deviation the discriminator sees together; 0: the batch."""
+    """StyleGAN: group size of the discriminator's minibatch standard deviation; 0: the batch."""
     generator_factor: float = 1.0
-    """Of a StyleGAN: the generator has so many times the channels that are given."""
+    """StyleGAN: channel multiplier of the generator."""
     residual: bool = True
-    """Of a StyleGAN: whether there is a way past each block of the discriminator."""
+    """StyleGAN: use residual connections in the discriminator."""
     mapping_rate: float = 0.01
-    """Of a StyleGAN: of the mapping's weights, beside those of the convolutions."""
+    """StyleGAN: learning rate multiplier of the mapping."""
     generator_clamp: float | None = None
-    """Of a StyleGAN: where the generator's features are cut; 0: nowhere; without it, as elsewhere
-    in StyleGAN2, and at 256 in StyleGAN3."""
+    """StyleGAN: the same as --clamp for the generator alone; without it, --clamp in StyleGAN2 and
+    256 in StyleGAN3."""
     feature_maps: tuple[int, ...] = ()
-    """Of a StyleGAN2: channels at each size from 4 px up, where no rule gives them."""
+    """StyleGAN2: channels at each size from 4 px up, instead of those that follow from --width."""
     direction_layers: int = 8
-    """Of a StyleGAN with classes: layers from a class to what the discriminator projects on."""
+    """StyleGAN with classes: layers of the discriminator's mapping of classes."""
     direction_rate: float = 0.01
-    """Of a StyleGAN with classes: of the weights of these layers."""
+    """StyleGAN with classes: learning rate multiplier of the discriminator's mapping."""
     direction_size: int = 0
-    """Of a StyleGAN with classes: length of that; 0: the channels of the smallest feature map."""
+    """StyleGAN with classes: output size of the discriminator's mapping; 0: the channels of the
+    smallest feature map."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_maps", tuple(self.feature_maps))  # plain data has a list
@@ -96,19 +97,19 @@ class StyleArchitecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """Everything needed to build a network pair again, as plain data for a card."""
+    """Everything needed to build a network pair, as plain data for a card."""
 
     backbone: str  # its name in the registry
     resolution: int  # height and width of the pictures, in pixels
     channels: int = 3  # 1 for gray, 3 for colour
     latent_size: int = 100
-    width: int = 64  # channels of the map of the widest resolution; deeper ones have multiples
+    width: int = 64  # channels of the feature map at full resolution; deeper ones have multiples
     generator_normalisation: str = "batch"  # or instance, layer, none
     discriminator_normalisation: str = "batch"
-    mapper: str = NO_MAPPER  # what maps draws from N(0, I) before the generator's own first layer
-    classes: tuple[str, ...] = ()  # that the pair tells apart
+    mapper: str = NO_MAPPER  # maps draws from N(0, I) to the generator's latents
+    classes: tuple[str, ...] = ()
     style: StyleArchitecture | None = None  # None: the backbone has no styles
-    # Settings of any other backbone's own, by name:
+    # Further settings of the backbone, by name:
     own: Mapping[str, bool | int | float | str | None] = field(
         default_factory=dict[str, bool | int | float | str | None], hash=False
     )
@@ -122,7 +123,7 @@ class Architecture:
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """Those of the backbone alone, by name."""
+        """The settings that only this backbone has, by name."""
         return dict(self.own) if self.style is None else asdict(self.style)
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class Architecture:
         return asdict(self)
 
     def label_of(self, name: str) -> int:
-        """Return the number of the class ``name``; a SettingsError where there is none."""
+        """Return the number of the class ``name``; SettingsError: there is none."""
         if not self.classes:
             raise SettingsError(f"this model has no classes, so none is named '{name}'")
         if name not in self.classes:
@@ -140,9 +141,9 @@ class Architecture:
         return self.classes.index(name)
 
     def with_labels(self, latents: Latents, labels: Tensor | None = None) -> Latents:
-        """Return plain latents (b, z) as the generator takes them: with the classes, if it has any.
+        """Return latents (b, z) with class weights appended, if the generator has classes.
 
-        ``labels``, int64 (b,), says which; without it they get the classes in turn.
+        ``labels`` are int64 (b,); by default the classes take turns.
         """
         if not self.classes:
             return latents
@@ -153,7 +154,7 @@ class Architecture:
 
 
 class LayeredNetwork(nn.Module):
-    """A network of named layers, input first; each parameter and buffer lies in exactly one."""
+    """A network of named layers; each parameter and buffer is in exactly one of them."""
 
     architecture: Architecture
 
@@ -165,11 +166,13 @@ class LayeredNetwork(nn.Module):
 class Generator(LayeredNetwork):
     """Turns latents into images."""
 
-    def steps(self) -> Steps:
-        """Return for each layer what leads to its output from the output of the one before.
+    __call__: Callable[[Latents], Images]
 
-        One after the other they do what ``forward`` does. A generator that reshapes between its
-        layers says so here.
+    def steps(self) -> Steps:
+        """Return for each layer the function from the previous layer's output to its own output.
+
+        Applied in turn they equal ``forward``. They differ from the layers where a generator
+        reshapes between these.
         """
         return self.layers()
 
@@ -177,18 +180,13 @@ class Generator(LayeredNetwork):
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
 
-    def __call__(self, latents: Latents) -> Images:
-        """Run the network."""
-        return super().__call__(latents)
-
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
         """Map latents (b, z) to images with fresh noise, if the network has any."""
-        del rng
         return self(latents)
 
 
 class StyledGenerator(Generator):
-    """A generator that draws a picture from styles, which it makes of a latent."""
+    """A generator that maps latents to styles and styles to images."""
 
     @property
     @abstractmethod
@@ -197,14 +195,14 @@ class StyledGenerator(Generator):
 
     @abstractmethod
     def styles(self, latents: Latents) -> Styles:
-        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+        """Map latents (b, z) to styles (b, n, w): the same style for each layer."""
 
     @abstractmethod
     def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
-        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
+        """Map styles (b, n, w) to images, with noise from ``rng`` or the stored noise."""
 
     def forward(self, latents: Latents) -> Images:
-        """Map latents (b, z) to images (b, c, h, w), with the noise that the network keeps."""
+        """Map latents (b, z) to images (b, c, h, w), with the stored noise."""
         return self.synthesize(self.styles(latents))
 
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
@@ -213,32 +211,26 @@ class StyledGenerator(Generator):
 
 
 class Discriminator(LayeredNetwork):
-    """Scores how real images look. Without a sigmoid at its end, so also a critic."""
+    """Scores how real images look. It ends without a sigmoid, so that it can be a critic too."""
+
+    __call__: Callable[..., Logits]  # some also take the classes of the images
 
     def feature_steps(self) -> Steps:
-        """Return the steps from images to the features that the score is made of.
-
-        These are all layers but the last, unless a discriminator says otherwise.
-        """
+        """Return the steps from images to the features before the score: all but the last layer."""
         return dict(list(self.layers().items())[:-1])
 
     @abstractmethod
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
 
-    def __call__(self, images: Images) -> Logits:
-        """Run the network."""
-        return super().__call__(images)
-
     def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
-        """Return the critic of pictures of ``classes``; without any, the network itself."""
-        del classes
+        """Return the critic of pictures of ``classes``; without classes, the network itself."""
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPair:
-    """A generator with the discriminator that trains it."""
+    """A generator and its discriminator."""
 
     generator: Generator
     discriminator: Discriminator
@@ -260,40 +252,40 @@ def to_images(pictures: PictureBytes) -> Images:
 
 
 def to_pictures(images: Images) -> PictureBytes:
-    """Map images in [-1, 1] to uint8 pictures in [0, 255], rounding to the nearest value."""
+    """Map images in [-1, 1] to uint8 pictures in [0, 255], rounded to the nearest level."""
     return images.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).byte()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that the memory of the machine or a device did not suffice."""
+    """Return whether ``error`` says that the machine or a device ran out of memory."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or "allocate memory" in str(error)  # torch's own words on a CPU
 
 
 def in_turn(steps: Steps, features: Any) -> Any:
-    """Return what ``steps`` make of ``features``, one after the other."""
+    """Apply ``steps`` to ``features``, one after the other."""
     for step in steps.values():
         features = step(features)
     return features
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return every parameter and buffer of ``module`` by name, detached, sharing memory."""
+    """Return the parameters and buffers of ``module`` by name, detached, sharing memory."""
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
 
 
 def class_weights(labels: Tensor, count: int) -> ClassWeights:
-    """Return the weights of single classes: labels (b,) in [0, count) become one-hot (b, count)."""
+    """Return labels (b,) in [0, count) as one-hot class weights (b, count)."""
     return F.one_hot(labels, count).float()
 
 
 def mixed_styles(
     styles: Styles, others: Styles, probability: float, rng: torch.Generator
 ) -> Styles:
-    """Return styles (b, n, w) whose last layers, in a share of the batch, are those of ``others``.
+    """Return styles (b, n, w) of which a share takes its last layers from ``others``.
 
-    Where they begin is random for each picture. Source: Karras et al. 2019, section 3.1
-    (arXiv:1812.04948). A picture keeps one style with probability 1 - ``probability``.
+    Each picture is mixed with ``probability``, from a random layer on. Source: Karras et al. 2019,
+    section 3.1 (arXiv:1812.04948).
     """
     batch, layers = styles.shape[:2]
     chances = torch.rand(2, batch, generator=rng, device=rng.device).to(styles.device)
@@ -306,5 +298,5 @@ def mixed_styles(
 def draw_latents(
     count: int, latent_size: int, rng: torch.Generator, device: torch.device | str = "cpu"
 ) -> Latents:
-    """Draw ``count`` latents from N(0, I) on the device of ``rng``, and put them on ``device``."""
+    """Draw ``count`` latents from N(0, I) on the device of ``rng`` and move them to ``device``."""
     return torch.randn(count, latent_size, generator=rng, device=rng.device).to(device)

@@ -1,7 +1,7 @@
-"""Where pictures come from: one line of ``manifest.jsonl`` for each, which travels with them.
+"""Where pictures come from: ``manifest.jsonl`` has one line for each picture.
 
-A zip of pictures may come from anywhere: its members are unpacked within bounds that its own
-headers cannot move.
+Zips of pictures are untrusted: their members are unpacked within limits, whatever their headers
+say.
 """
 
 import bz2
@@ -21,28 +21,27 @@ from graftgan.core.errors import ImageSetError, shown
 from graftgan.core.files import parse_jsonl, read_jsonl
 
 MANIFEST = "manifest.jsonl"
-"""Lies beside the pictures; each line names one by its path below the folder."""
+"""The file beside the pictures; each line names a picture by its path below the folder."""
 NOT_STATED = "not stated"
-_UNREADABLE = (  # what a damaged zip raises, or one that is packed in a way Python does not know
+_UNREADABLE = (  # raised for a zip that is damaged or packed in a way Python does not know
     *(OSError, EOFError, KeyError, ValueError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 _LARGEST_MANIFEST = 64 * 2**20  # bytes in a zip
-_LARGEST_IN_SMALL = 4 * 2**20  # bytes in a zip that has fewer itself, as one of pictures has not
+_LARGEST_IN_SMALL = 4 * 2**20  # bytes in a zip that is smaller than that
 _PIECE = 2**20  # bytes unpacked at a time
 LARGEST_TIGHT = 64 * 2**20
-"""Bytes of a member packed with bzip2 or LZMA, which are unpacked in one piece."""
-_LARGEST_DICTIONARY = 128 * 2**20  # bytes that LZMA may take beside it
-_TIGHT = frozenset((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
-_LZMA_HEADER = slice(4, 9)  # after a version and a size: what LZMA's own files begin with
+"""Largest member packed with bzip2 or LZMA, in bytes; such members are unpacked in one piece."""
+_LARGEST_DICTIONARY = 128 * 2**20  # bytes that LZMA may use in addition
+_LZMA_HEADER = slice(4, 9)  # the properties, after version and size; LZMA files begin with them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What is known of where a picture comes from; None is unknown."""
+    """Where a picture comes from; None: unknown."""
 
     url: str | None = None  # of the file
-    page: str | None = None  # the address of a page about it, for people
+    page: str | None = None  # URL of a web page about it
     author: str | None = None  # as the site says
     licence: str | None = None  # its short name, such as CC BY 4.0
     licence_url: str | None = None  # of the licence's text
@@ -51,21 +50,21 @@ class Origin:
     source: str | None = None  # what it was collected from, such as openverse
 
     def as_line(self) -> dict[str, str]:
-        """Return what is known, for a line of the manifest."""
+        """Return the known fields, for a line of the manifest."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def origin_of(line: Mapping[str, Any]) -> Origin:
-    """Return the origin in a line of a manifest; what is no text counts as unknown."""
+    """Return the origin in a line of a manifest; fields that are not text count as unknown."""
     names = [field.name for field in fields(Origin)]
     return Origin(**{n: line[n] for n in names if isinstance(line.get(n), str)})
 
 
 def origins_of(pictures: Path) -> dict[str, Origin]:
-    """Return origins by the picture's name in a folder or zip; empty where there is no manifest.
+    """Return the origins of the pictures in a folder or zip by name; empty without a manifest.
 
-    The manifest lies in it; that of a folder may also lie beside it. One in a zip that is far
-    larger than any of so few bytes of pictures is an ImageSetError.
+    The manifest is inside; for a folder it may also be beside it. Raises ImageSetError: the
+    manifest in a zip is far too large for its pictures.
     """
     if pictures.is_file():
         return _by_name(_lines_in_zip(pictures), prefix="")
@@ -87,7 +86,7 @@ def _lines_in_zip(path: Path) -> Iterable[Mapping[str, Any]]:
             largest = min(_LARGEST_MANIFEST, max(_LARGEST_IN_SMALL, path.stat().st_size))
             if entry.file_size > largest:
                 raise ImageSetError(
-                    f"{MANIFEST} of {path} is larger than {largest >> 20} MB, and than the zip; "
+                    f"{MANIFEST} of {path} is larger than {largest >> 20} MB and the zip itself; "
                     "make the zip again with a manifest of its pictures only, or without one"
                 )
             text = unpacked(archive, entry).decode("utf-8", errors="replace")
@@ -97,48 +96,48 @@ def _lines_in_zip(path: Path) -> Iterable[Mapping[str, Any]]:
 
 
 def licences_in_words(origins: Iterable[Origin]) -> str:
-    """Return the licences with their numbers of pictures: ``CC BY 4.0 (30), not stated (2)``."""
+    """Return the licences with their counts: ``CC BY 4.0 (30), not stated (2)``."""
     counts = Counter(shown(origin.licence or NOT_STATED) for origin in origins)
     return ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())
 
 
 def is_tight(entry: zipfile.ZipInfo) -> bool:
-    """Return whether a member is packed so that ``zipfile`` unpacks it without a bound."""
-    return entry.compress_type in _TIGHT
+    """Return whether a member is packed with bzip2 or LZMA, which ``zipfile`` unpacks unbounded."""
+    return entry.compress_type in {zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
 
 def first_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, count: int) -> bytes:
-    """Return what a member begins with; one that is damaged raises as ``zipfile`` does."""
+    """Return the first ``count`` bytes of a member; a damaged one raises as ``zipfile`` does."""
     if is_tight(entry):
-        return _loosened(archive, entry, count, packed=_PIECE)
+        return _tight_content(archive, entry, count, packed=_PIECE)
     with archive.open(entry) as file:
         return file.read(count)
 
 
 def unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Return what is in a member; never more than it states, which the caller has looked at.
+    """Return the content of a member, at most the size it states, which the caller has checked.
 
-    One that is damaged raises as ``zipfile`` does.
+    A damaged member raises as ``zipfile`` does.
     """
     if not is_tight(entry):
         copied = io.BytesIO()
         with archive.open(entry) as file:
             shutil.copyfileobj(file, copied, _PIECE)
-        if copied.tell() != entry.file_size:  # its checksum is right, so zipfile is content
+        if copied.tell() != entry.file_size:  # zipfile checks the checksum only
             raise zipfile.BadZipFile("its size is wrong")
         return copied.getvalue()
     if entry.file_size > LARGEST_TIGHT:
         raise zipfile.BadZipFile("it is too large to be packed so")
-    content = _loosened(archive, entry, entry.file_size + 1)
+    content = _tight_content(archive, entry, entry.file_size + 1)
     if len(content) != entry.file_size or zlib.crc32(content) != entry.CRC:
         raise zipfile.BadZipFile("its size or checksum is wrong")
     return content
 
 
-def _loosened(
+def _tight_content(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int, packed: int = -1
 ) -> bytes:
-    """Return up to ``most`` bytes of a tight member, from its first ``packed`` ones; -1: all."""
+    """Return up to ``most`` bytes, unpacked from the first ``packed`` bytes; -1: from all."""
     as_stored = copy.copy(entry)
     as_stored.compress_type, as_stored.file_size = zipfile.ZIP_STORED, entry.compress_size
     del as_stored.CRC  # it is that of the unpacked bytes

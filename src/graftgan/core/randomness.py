@@ -1,7 +1,7 @@
-"""One seed, many named streams of random numbers; and what chance alone explains.
+"""Named random streams from one seed, and a test of whether a difference could be chance.
 
-A stream is a pure function of (seed, name, step, rank): nothing has to be saved to continue a
-run exactly, and a new stream, or one more draw from an old one, shifts no other stream.
+A stream is a pure function of (seed, name, step, rank). A run can be resumed exactly without saving
+any generator state, and adding a stream or a draw does not shift the other streams.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-_MARGIN = 0.05  # a smaller excess is no verdict
+_MARGIN = 0.05  # a smaller excess is never significant
 
 
 @dataclass(frozen=True, slots=True)
 class Randomness:
-    """The root of every random number of one run, from the one number that a person sets."""
+    """The source of all random numbers of a run, from the seed that the user sets."""
 
     seed: int
-    rank: int = 0  # the process of a distributed run; each draws numbers of its own
+    rank: int = 0  # of the process in a distributed run; each process draws its own numbers
 
     def generator(
         self, name: str, step: int = 0, *, device: torch.device | str = "cpu"
@@ -32,7 +32,7 @@ class Randomness:
 
 
 def some_of(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Return ``count`` rows of a tensor in random order; all as they are, if there are no more."""
+    """Return ``count`` random rows of a tensor; all of them, in order, if it has no more."""
     return rows if len(rows) <= count else rows[torch.randperm(len(rows), generator=rng)[:count]]
 
 
@@ -41,8 +41,8 @@ def clearly_more(
 ) -> bool:
     """Return whether ``share`` of ``count`` exceeds ``expected`` by more than chance explains.
 
-    The excess must pass 5 percentage points and ``standard_errors`` standard errors, which are
-    those of Agresti and Caffo 2000: one marked and one unmarked picture are added to each side.
+    The excess must exceed 5 percentage points plus ``standard_errors`` standard errors, computed as
+    in Agresti and Caffo 2000: one marked and one unmarked picture are added to each side.
     """
     variance = _variance(share, count) + _variance(expected, expected_count)
     return share - expected > _MARGIN + standard_errors * sqrt(variance)

@@ -1,4 +1,4 @@
-"""Names that map to one thing each, refuse duplicates and help with typos."""
+"""Registries: entries by name, without duplicates, and with suggestions for typos."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,45 +11,45 @@ from graftgan.core.errors import SettingsError, UnknownName, shown
 T = TypeVar("T")
 
 _MOST_NAMES = 30  # in one message
-_LONGEST_NAME = 100  # characters that are compared: of a longer one not even a part is a typo
+_LONGEST_NAME = 100  # characters compared with known names; comparing more would be slow
 
 
 class Registry(Mapping[str, T]):
-    """A read-only mapping from a name to one registered thing of a ``kind``."""
+    """A read-only mapping from names to registered entries of one ``kind``."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._things: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files its argument under ``name``, free and lower_snake_case."""
-        if name in self._things:
+        """Return a decorator that registers its argument as ``name``, in lower_snake_case."""
+        if name in self._entries:
             raise SettingsError(f"{self.kind} '{name}' is already registered")
         if not name.isidentifier() or name != name.lower():
             raise SettingsError(f"{self.kind} name '{name}' must be lower_snake_case")
 
-        def file(thing: T) -> T:
-            self._things[name] = thing
-            return thing
+        def add(entry: T) -> T:
+            self._entries[name] = entry
+            return entry
 
-        return file
+        return add
 
     def __getitem__(self, name: str) -> T:
-        if name in self._things:
-            return self._things[name]
-        raise UnknownName(f"no {self.kind} named '{shown(name)}'; {suggest(name, self._things)}")
+        if name in self._entries:
+            return self._entries[name]
+        raise UnknownName(f"no {self.kind} named '{shown(name)}'; {suggest(name, self._entries)}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._entries)
 
 
 class NamesDoc(Doc):
-    """The help of a setting that takes a registered name, for ``Annotated``.
+    """Help text, for ``Annotated``, of a setting that takes a registered name.
 
-    ``{}`` in its text stands for all names that are registered when the help is shown.
+    ``{}`` in the text stands for all names that are registered when the help is shown.
     """
 
     def __init__(self, text: str, known: Collection[str]) -> None:
@@ -58,7 +58,7 @@ class NamesDoc(Doc):
 
     @property
     def documentation(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The whole text."""
+        """The full text."""
         *others, last = self._known
         names = f"{', '.join(others)} or {last}" if others else last
         return self._text.replace("{}", names)
@@ -71,7 +71,7 @@ class NamesDoc(Doc):
 
 
 def suggest(name: str, known: Mapping[str, object] | list[str]) -> str:
-    """Return the end of an error message: the nearest known names, or all if they are few."""
+    """Return the end of an error message: similar names, all names if few, or the nearest ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""Strict settings: frozen dataclasses from TOML and back, every mistake reported at once."""
+"""Strict settings: frozen dataclasses read from TOML or JSON, with all mistakes in one message."""
 
 import json
 import math
@@ -22,14 +22,13 @@ from graftgan.core.registry import suggest
 S = TypeVar("S")
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-"""A number of things: none is negative, and a float holds it."""
+"""A count, which a float can hold exactly."""
 Seconds = Annotated[float, Field(ge=0, le=2**53)]
-"""A span of time; not-a-number is none."""
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""A whole number that a float holds."""
+"""An integer that a float can hold exactly."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$")]
-"""The name of a folder, which leads nowhere else."""
+"""The name of a folder, without path separators or a leading dot."""
 
 _RANGES: Mapping[str, Callable[[float], bool]] = {
     "finite and positive": lambda value: 0 < value < math.inf,
@@ -41,18 +40,15 @@ _RANGES: Mapping[str, Callable[[float], bool]] = {
     "in [0, 1]": lambda value: 0 <= value <= 1,
     "in (0, 1]": lambda value: 0 < value <= 1,
 }
-_MOST = 2**53  # of anything that is counted
 _MOST_STEPS = 2_000_000  # of the TOML parser through dotted keys: about 0.2 s
-_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"?|'[^']*'?""")  # to its end, or the line's
-_MOST_PROBLEMS = 12  # that one message tells
-_LONGEST_REASON = 400  # characters
-_LONGEST_MESSAGE = 1_500  # characters of problems
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*+"?|'[^']*'?""")  # up to its end or that of the line
+_MOST_PROBLEMS, _LONGEST_MESSAGE = 12, 1_500  # problems in one message, and their characters
 
 _COLLECTS: ContextVar[bool] = ContextVar("whether problems are collected", default=False)
 
 
 def strict(cls: type[S]) -> type[S]:
-    """Class decorator: refuse unknown keys and silent type changes for this settings dataclass."""
+    """Class decorator of settings: refuse unknown keys and silent type conversions."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     check: Callable[[S], None] | None = getattr(cls, "__post_init__", None)
     if check is not None:
@@ -61,10 +57,10 @@ def strict(cls: type[S]) -> type[S]:
 
 
 def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
-    """Return the settings of all owners, as bases of one dataclass; no two share a name.
+    """Return the settings of all owners, as base classes of one dataclass.
 
-    Each owner's lie in the file that registers it. Fields come in the order of the bases from the
-    last, as Python has it.
+    Raises SettingsError if two owners have a setting of the same name. As with any dataclass, the
+    fields of the last base come first.
     """
     seen: dict[str, str] = {}
     for owner, part in owners.items():
@@ -78,7 +74,7 @@ def parts_of(owners: Mapping[str, type]) -> tuple[type, ...]:
 
 
 def all_optional(part: type) -> type:
-    """Return the settings ``part`` with None for what is not given; so nothing is checked yet."""
+    """Return the settings class ``part`` with every field optional and without its own check."""
     hints = get_type_hints(part, include_extras=True)
     return make_dataclass(
         part.__name__,
@@ -91,28 +87,28 @@ def all_optional(part: type) -> type:
 
 
 def _or_none(hint: Any) -> Any:
-    if get_origin(hint) is Annotated:  # what is said of it stays outermost, where it is looked for
-        plain, *said = get_args(hint)
-        return Annotated[(plain | None, *said)]
+    if get_origin(hint) is Annotated:  # tyro and pydantic look for annotations outermost
+        plain, *annotations = get_args(hint)
+        return Annotated[(plain | None, *annotations)]
     return hint | None
 
 
 def check_parts(settings: object, parts: Sequence[type]) -> None:
-    """Let each of the ``parts`` that ``settings`` are made of check its own."""
+    """Run the check of each of the ``parts`` that ``settings`` consist of."""
     for part in reversed(parts):
         if "__post_init__" in vars(part):
             vars(part)["__post_init__"](settings)
 
 
 def require_counts(**counts: float) -> None:
-    """Refuse counts and times that cannot be: below 0, or above 2**53, where JSON's are inexact."""
+    """Raise SettingsError for counts or times below 0 or above 2**53, where JSON is inexact."""
     for name, count in counts.items():
-        if not 0 <= count <= _MOST:
+        if not 0 <= count <= 2**53:
             raise SettingsError(f"{name} must be from 0 to 2**53, got {shown(count)}")
 
 
 def require_range(settings: object, wanted: str, *names: str) -> None:
-    """Raise SettingsError where a number among these settings is not ``wanted``, in words."""
+    """Raise SettingsError if a number among these settings is not ``wanted``, a key of _RANGES."""
     for name in names:
         value = getattr(settings, name)
         if isinstance(value, int | float) and not _RANGES[wanted](value):
@@ -120,7 +116,7 @@ def require_range(settings: object, wanted: str, *names: str) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the plain data of a TOML file; a SettingsError where it cannot be read."""
+    """Return the data of a TOML file; raise SettingsError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         _refuse_slow(text)
@@ -136,15 +132,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error}") from None
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
-        said = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
-        raise SettingsError(f"{path} is not valid TOML: {said}") from None
+        reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
+        raise SettingsError(f"{path} is not valid TOML: {reason}") from None
 
 
 def _refuse_slow(text: str) -> None:
-    """Refuse TOML whose dotted keys would take the parser a long time: it walks each once a part.
+    """Raise RecursionError for TOML whose dotted keys would take the parser too long.
 
-    Raises:
-        RecursionError: They would.
+    The parser walks every key once for each of its parts.
     """
     header = steps = 0
     for line in text.split("\n"):
@@ -157,31 +152,34 @@ def _refuse_slow(text: str) -> None:
 
 
 def parse(cls: type[S], data: Any, *, where: str, error: type[GraftganError] = SettingsError) -> S:
-    """Build the frozen dataclass ``cls``, possibly of nested ones, from plain ``data``.
+    """Build the frozen dataclass ``cls``, which may hold others, from plain ``data``.
 
-    The data may be anything where a file is damaged. Then ``error`` is raised, whose one message
-    begins with ``where`` the data came from and lists the problems with their dotted keys.
+    If the data do not fit, ``error`` is raised. Its message begins with ``where`` the data came
+    from and lists all problems by their dotted keys.
     """
+    token = _COLLECTS.set(True)
     try:
-        return _read_by_pydantic(cls, json.dumps(data, default=str))
+        return _adapter(cls).validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as refusal:
         problems = [_explain(cls, problem) for problem in refusal.errors(include_url=False)]  # type: ignore[arg-type]
-        if "surrogate" in problems[0]:  # the parser says in which column, and not of what
+        if "surrogate" in problems[0]:  # pydantic says in which column, not in which setting
             problems = [f"{place}: half a character" for place in _half_pairs(data)] or problems
-    except GraftganError as refusal:  # of a class that is not strict, which is checked at once
+    except GraftganError as refusal:  # of a class without ``strict``
         problems = [str(refusal)]
     except (ValueError, RecursionError) as refusal:  # numbers of thousands of digits, deep nesting
         problems = [shown(refusal, 200)]
+    finally:
+        _COLLECTS.reset(token)
     lengths = accumulate(len(problem) for problem in problems[:_MOST_PROBLEMS])
-    told = problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
-    more = [f"and {len(problems) - len(told)} more"] if len(problems) > len(told) else []
-    raise error(f"{where}: {'; '.join([*told, *more])}")
+    listed = problems[: max(1, sum(length <= _LONGEST_MESSAGE for length in lengths))]
+    more = [f"and {len(problems) - len(listed)} more"] if len(problems) > len(listed) else []
+    raise error(f"{where}: {'; '.join([*listed, *more])}")
 
 
 def read_record(cls: type[S], path: Path, *, error: type[GraftganError], remedy: str) -> S:
     """Return the JSON file ``path`` as the dataclass ``cls``, as :func:`parse` builds it.
 
-    Where it is missing or damaged, ``error`` is raised; ``remedy`` says what can be done about it.
+    If the file is missing or damaged, ``error`` is raised; ``remedy`` says what to do about it.
     """
     data = read_json(path, error=error)
     try:
@@ -196,7 +194,7 @@ def _adapter(cls: type[S]) -> TypeAdapter[S]:
 
 
 def read_lines(cls: type[S], file: Path) -> tuple[list[S], list[str]]:
-    """Return the objects of a JSON-lines file that fit ``cls``, and what is wrong with others."""
+    """Return the objects of a JSON-lines file that fit ``cls``, and the problems of the others."""
     whole: list[S] = []
     lines, problems = read_numbered_jsonl(file)
     for number, line in lines.items():
@@ -229,16 +227,8 @@ def dotted_names(cls: type, prefix: str = "") -> Iterator[str]:
             yield from dotted_names(nested, f"{prefix}{field.name}.")
 
 
-def _read_by_pydantic(cls: type[S], text: str) -> S:
-    token = _COLLECTS.set(True)
-    try:
-        return _adapter(cls).validate_json(text, strict=True)
-    finally:
-        _COLLECTS.reset(token)
-
-
 def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
-    """Let ``check`` raise what pydantic collects while a file is read: it knows ValueError only."""
+    """Let ``check`` raise ValueError inside :func:`parse`: pydantic collects no other error."""
 
     def checked(settings: S) -> None:
         try:
@@ -250,13 +240,12 @@ def _collected(check: Callable[[S], None]) -> Callable[[S], None]:
 
 
 def _half_pairs(data: object, place: str = "") -> Iterator[str]:
-    """Yield where a text of ``data`` holds a lone surrogate, which no UTF-8 can."""
+    """Yield the places in ``data`` of texts with a lone surrogate, which UTF-8 cannot encode."""
     if isinstance(data, str):
         if any("\ud800" <= c <= "\udfff" for c in data):
             yield place
     elif isinstance(data, Mapping | list):
-        items = data.items() if isinstance(data, Mapping) else enumerate(data)
-        for key, value in items:
+        for key, value in data.items() if isinstance(data, Mapping) else enumerate(data):
             inside = f"{place}.{shown(key)}".lstrip(".")
             yield from _half_pairs(key, inside)
             yield from _half_pairs(value, inside)
@@ -276,7 +265,7 @@ def _explain(cls: type, problem: Mapping[str, Any]) -> str:
         return f"unknown setting '{key}'; {suggest(key, elsewhere or known)}"
     if problem["type"] in {"missing", "missing_argument"}:
         return f"the setting '{key}' is missing"
-    message = shown(problem["msg"].removeprefix("Value error, "), _LONGEST_REASON)
+    message = shown(problem["msg"].removeprefix("Value error, "), 400)
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     value = problem["input"]

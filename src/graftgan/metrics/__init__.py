@@ -1,7 +1,7 @@
-"""Numbers from two sets of pictures, with the protocol in the result.
+"""Scores of generated pictures against real ones, each with its protocol.
 
-Pictures become features (``extractors``), features become statistics, statistics become a number.
-To add a metric: a file that registers it in ``METRICS``, and its import here.
+Feature networks (``extractors``) turn pictures into features, and metrics turn features into
+numbers. To add a metric: a file that registers it in ``METRICS``, and its import here.
 """
 
 from graftgan.metrics import detail as detail

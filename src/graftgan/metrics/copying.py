@@ -1,7 +1,7 @@
-"""The copy guard: does a generator give back its training pictures?
+"""The copy guard: does a generator reproduce its training pictures?
 
-Everything here is a nearest-neighbour distance between features. A score alone can mislead: look
-at the gallery of :func:`copy_gallery_indices` as well.
+Everything here is based on nearest-neighbour distances between features. Scores alone can mislead:
+look at the gallery of :func:`copy_gallery_indices` as well.
 n: generated pictures, k: training pictures, d: features.
 """
 
@@ -19,15 +19,15 @@ from graftgan.metrics.metric import Estimate, Features, Resampling
 LEAST_HELD_OUT = 5
 LEAST_TRAINING = 3
 MOST_TRAINING = 5_000
-"""Of a larger training set so many pictures, chosen at random, stand for the others."""
-_LOW_QUANTILE = 0.05  # of the distances of held-out pictures: as near as honest pictures come
-_NEAR = 0.5  # a near copy lies below this part of it
+"""A larger training set is represented by this many random pictures."""
+_LOW_QUANTILE = 0.05  # of the distances of held-out pictures
+_NEAR = 0.5  # near copies are closer than this share of that quantile
 _SINGLED_OUT = 0.8  # nearest distance over the next picture's; new pictures' median is above 0.9
 # Of different pictures, held out of 40 to 300, up to 35 % are singled out: drawings of one style
-# most, digits of MNIST up to 26 %, photographs up to 5 %.
+# most often, MNIST digits up to 26 %, photographs up to 5 %.
 _BY_CHANCE = 0.35
-_STANDARD_ERRORS = 1.960  # one-sided 95 % over two signs: 2.5 % each (Bonferroni)
-_EQUAL = 1e-4  # of the usual distance to the mean: nearer features are of equal pictures
+_STANDARD_ERRORS = 1.960  # one-sided 95 % for two criteria: 2.5 % each (Bonferroni)
+_EQUAL = 1e-4  # of the median distance to the mean: closer features are of equal pictures
 _ROWS = 512  # pictures compared at a time, to bound the memory
 _DIMENSIONS = 64  # principal components in which the cells are cut
 _PER_CELL = 50  # training and held-out pictures that a cell should have
@@ -38,44 +38,45 @@ _ROUNDS = 25  # of k-means
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyReport:
-    """How near generated and held-out real pictures come to the training pictures.
+    """How close generated pictures are to the training pictures, and the same for held-out ones.
 
-    What ends in ``held_out`` is the same of held-out pictures: what honest ones score.
+    Held-out pictures are real and were not trained on; they show what is expected without copying.
     """
 
     generated_count: int
     training_count: int
-    held_out_count: int  # real pictures that were not trained on
+    held_out_count: int
     generated_distance: float  # median of the distances to the nearest training picture
     held_out_distance: float
-    # Of those nearer to a training picture than half of the lower 5 % quantile of the distances of
-    # held-out pictures.
+    # Share of pictures closer to a training picture than half of the 5 % quantile of the distances
+    # of held-out pictures.
     near_copy_share: Estimate
     near_copy_share_held_out: Estimate
-    # Of those whose nearest training picture is less than 0.8 as far as the next one (one that is
-    # no near copy of the nearest).
+    # Share of pictures whose nearest training picture is less than 0.8 as far as the next one that
+    # is not a near copy of it.
     singled_out_share: Estimate
     singled_out_share_held_out: Estimate
     singled_out_training: int  # different training pictures that generated pictures single out
-    # Of those that are farther from their nearest training picture than that is from the nearest
-    # other one (AuthPct of Alaa et al. 2022, arXiv:2102.08921, section 4). Differs: a tie is not.
+    # Share of pictures that are farther from their nearest training picture than that is from its
+    # nearest neighbour (AuthPct of Alaa et al. 2022, arXiv:2102.08921, section 4). Differs: ties
+    # are not authentic.
     authentic_share: Estimate
     authentic_share_held_out: Estimate
     c_t: float  # see ``data_copying_test``
 
     @property
     def copying(self) -> bool:
-        """Whether generated pictures are copies clearly more often than held-out ones seem to be.
+        """Whether significantly more generated than held-out pictures look like copies.
 
-        Either near copies, or pictures that single out one training picture (at least two
-        different ones: a generator collapsed onto one new picture may by chance do so for one).
-        Clearly: the excess passes 5 percentage points and what chance would give equal sets, with
-        the standard error of Agresti and Caffo 2000, sound for a few held-out pictures too.
+        Copies are near copies, or pictures that single out a training picture (at least two
+        different ones in all: a generator that collapsed to one new picture may single out one by
+        chance). Significance is that of ``clearly_more``, which also holds for few held-out
+        pictures.
 
-        Tuned on real faces, cats, rooms and drawings of 64 px: near copies alone miss training
-        pictures that come back blurred, shifted or compressed, which singling out finds. C_T and
-        the authentic share are no part of the rule: both also condemn a generator that collapsed
-        onto one ordinary new picture, or onto the mean.
+        Tuned on real faces, cats, rooms and drawings of 64 px: near copies alone miss blurred,
+        shifted or compressed training pictures, which singling out finds. C_T and the authentic
+        share are not used: they also reject a generator that collapsed to one ordinary new picture
+        or to the mean.
         """
         near = self._clearly_more(self.near_copy_share, self.near_copy_share_held_out)
         singled = self._clearly_more(self.singled_out_share, self.singled_out_share_held_out)
@@ -83,16 +84,16 @@ class CopyReport:
 
     @property
     def contaminated(self) -> bool:
-        """Whether held-out pictures single out training pictures more often than chance allows.
+        """Whether held-out pictures single out training pictures more often than by chance.
 
-        Then they have doubles among these, and copies cannot be told by comparing with them.
+        Then some of them are duplicates of training pictures and cannot serve as a comparison.
         """
         held_out = (self.singled_out_share_held_out.value, self.held_out_count)
         chance = (_BY_CHANCE, self.training_count)
         return clearly_more(*held_out, *chance, standard_errors=_STANDARD_ERRORS)
 
     def message(self) -> str:
-        """Return one line: what was counted, the verdict, and what to do about it."""
+        """Return one line with the counts, the verdict and what to do about it."""
         near, singled = self.near_copy_share, self.singled_out_share
         counts = (
             f"of {self.generated_count} generated pictures {near.value:.0%} "
@@ -119,9 +120,9 @@ class CopyReport:
 
 
 def guarded_pictures(training: PictureBytes, *, seed: int) -> PictureBytes:
-    """Return the training pictures that the copy guard looks at: all, or 5,000 of them.
+    """Return the training pictures that the copy guard uses: all, or a random 5,000.
 
-    A generator that copies them evenly then shows fewer of its copies, by the share left out.
+    Copies of pictures that are left out are not found.
     """
     return some_of(training, MOST_TRAINING, Randomness(seed).generator("copy guard"))
 
@@ -137,26 +138,22 @@ def copy_report(
 ) -> CopyReport:
     """Compare generated and held-out pictures by their distances to the training pictures.
 
-    A few hundred generated pictures suffice. There must be at least 3 training pictures and 5 held
-    out, of the same kind; from 25 on the verdict is sensitive to a small share of copies. Held-out
-    pictures with the features of a training picture are left out. ``mirrored`` are the training
-    pictures mirrored, in the same order; give them where mirroring was used, since a mirrored copy
-    is a copy too. A picture and its mirror image count as one. ``seed`` is of the cells of C_T,
-    ``resampling`` of the intervals. Raises ScoreError: too few pictures, or features of different
+    A few hundred generated pictures suffice. At least 3 training and 5 held-out pictures are
+    needed; from 25 held-out ones the verdict detects a small share of copies. Held-out pictures
+    with the features of a training picture are left out. ``mirrored`` are the mirrored training
+    pictures in the same order; give them if mirroring was used, since a mirrored copy is a copy
+    too. A picture and its mirror image count as one. ``seed`` is for the cells of C_T,
+    ``resampling`` for the intervals. Raises ScoreError: too few pictures, or features of different
     networks.
     """
     _check(generated, training, held_out, mirrored)
     resampling = resampling or Resampling()
     views = _views(training, mirrored)
-    held_out = _honest(held_out, views)
+    held_out = _without_duplicates(held_out, views)
     usual = _distances_to_nearest(held_out.values, views)
     near = _NEAR * float(torch.quantile(usual, _LOW_QUANTILE, interpolation="lower"))
     ours, theirs = (_Neighbours.find(x.values, views, same=near) for x in (generated, held_out))
-    singled = ours.ratio < _SINGLED_OUT
-
-    def share(marked: Tensor, role: str) -> Estimate:
-        return resampling.mean(marked, role)
-
+    singled, share = ours.ratio < _SINGLED_OUT, resampling.mean
     return CopyReport(
         generated_count=len(generated),
         training_count=len(training),
@@ -187,15 +184,15 @@ def copy_gallery_indices(
     neighbours: int = 3,
     mirrored: Features | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the generated pictures that look most like copies, and what they look like.
+    """Choose the generated pictures that look most like copies, and their nearest originals.
 
-    Most like a copy: the smallest distance to the nearest training picture, as a share of that to
-    the next one. Training pictures nearer to each other than half their usual distance count as one
-    in this. ``mirrored`` is as ``copy_report`` takes it.
+    They are ranked by the distance to the nearest training picture over that to the next one.
+    Training pictures closer to each other than half their median distance count as one here.
+    ``mirrored`` is as in ``copy_report``.
 
     Returns indices (count,) of generated pictures, most suspicious first, and (count, neighbours)
-    of their nearest training pictures, nearest first; fewer where there are fewer. Raises
-    ScoreError: too few pictures, or features of different networks.
+    of their nearest training pictures, nearest first; fewer if there are fewer. Raises ScoreError:
+    too few pictures, or features of different networks.
     """
     _check(generated, training, None, mirrored)
     views = _views(training, mirrored)
@@ -208,19 +205,19 @@ def copy_gallery_indices(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Neighbours:
-    """Of each of n pictures, all (n,): the nearest training picture and how it lies."""
+    """The nearest training pictures of n pictures; each field is (n,)."""
 
     nearest: Tensor  # its index
     distance: Tensor
-    between: Tensor  # from it to its own nearest other training picture
+    between: Tensor  # distance from the nearest training picture to its own nearest neighbour
     ratio: Tensor  # of the distance to that to the next training picture
 
     @classmethod
     def find(cls, pictures: Tensor, views: list[Tensor], *, same: float) -> "_Neighbours":
-        """Look up all pictures (n, d).
+        """Find those of pictures (n, d).
 
-        Training pictures within ``same`` of the nearest one are no next one: the set may hold
-        the same picture twice. Where all are, the next one is infinitely far.
+        Training pictures within ``same`` of the nearest one are skipped as the next one, since the
+        set may hold a picture twice. If all are, the next one is infinitely far.
         """
         parts: list[tuple[Tensor, ...]] = []
         for rows in pictures.split(_ROWS):
@@ -235,7 +232,7 @@ class _Neighbours:
 
 
 def _distances(rows: Tensor, views: list[Tensor]) -> Tensor:
-    """Return (n, k), float64, Euclidean: to each training picture in the view that is nearest."""
+    """Return (n, k), float64: Euclidean distances to the nearer view of each training picture."""
     return torch.stack([torch.cdist(rows.double(), view) for view in views]).amin(dim=0)
 
 
@@ -243,18 +240,18 @@ def _distances_to_nearest(pictures: Tensor, views: list[Tensor]) -> Tensor:
     return torch.cat([_distances(rows, views).amin(dim=1) for rows in pictures.split(_ROWS)])
 
 
-def _honest(held_out: Features, views: list[Tensor]) -> Features:
+def _without_duplicates(held_out: Features, views: list[Tensor]) -> Features:
     distance = _distances_to_nearest(held_out.values, views)
     spread = (views[0] - views[0].mean(dim=0)).norm(dim=1).median()
-    honest = (distance > _EQUAL * spread).nonzero().flatten()
-    if len(honest) == len(held_out):
+    new = (distance > _EQUAL * spread).nonzero().flatten()
+    if len(new) == len(held_out):
         return held_out
-    if len(honest) < LEAST_HELD_OUT:
+    if len(new) < LEAST_HELD_OUT:
         raise ScoreError(
-            f"only {len(honest)} of {len(held_out)} held-out pictures differ from all training "
+            f"only {len(new)} of {len(held_out)} held-out pictures differ from all training "
             f"pictures, and a copy report needs at least {LEAST_HELD_OUT}; remove doubled pictures"
         )
-    return held_out.subset(honest)
+    return held_out.subset(new)
 
 
 def _views(training: Features, mirrored: Features | None) -> list[Tensor]:
@@ -289,9 +286,9 @@ def _check(
 def mann_whitney_z(generated: Tensor, held_out: Tensor) -> float:
     """Return the z-score of the Mann-Whitney U of ``generated`` (n,) over ``held_out`` (m,).
 
-    Standard normal where both are draws of one law; far below 0 where the generated values are
-    the smaller ones. Ties share their rank, and the variance is corrected for them; 0 where all
-    values are equal.
+    Standard normal if both come from one distribution; far below 0 if the generated values are
+    smaller. Ties share their rank, and the variance is corrected for them; 0 if all values are
+    equal.
     """
     n, m = len(generated), len(held_out)
     _, group, sizes = torch.unique(
@@ -314,16 +311,15 @@ def data_copying_test(
 ) -> float:
     """Return C_T: ``mann_whitney_z`` in each cell of the data, averaged by held-out share.
 
-    Source: Meehan, Chaudhuri and Dasgupta 2020 (arXiv:2004.05675, section 3): do generated pictures
-    lie closer to the training pictures than new real ones do? Far below 0 means copying, far above
-    0 a generator that has not reached the data. Differs: the distances are given, so they may be of
-    all features while the cells are cut by k-means in 64 principal components; there is one cell
-    for every 50 training and held-out pictures, at least one and at most 10; where no cell holds 10
-    of both kinds, all are one cell.
+    Source: Meehan, Chaudhuri and Dasgupta 2020 (arXiv:2004.05675, section 3): are generated
+    pictures closer to the training pictures than new real ones? Far below 0 means copying, far
+    above 0 underfitting. Differs: distances are given and may use all features, while the cells
+    come from k-means in 64 principal components; there is one cell for every 50 training and
+    held-out pictures, at least one and at most 10; if no cell holds 10 of both kinds, all pictures
+    are one cell.
 
-    ``generated`` and ``held_out``, real pictures that were not trained on, are features (n, d) and
-    distances (n,) to the nearest training picture; ``training`` are features (k, d). ``seed`` is of
-    k-means.
+    ``generated`` and ``held_out`` are features (n, d) and distances (n,) to the nearest training
+    picture, ``training`` features (k, d). ``seed`` is for k-means.
     """
     cells = min(_MOST_CELLS, min(len(training), len(held_out[0])) // _PER_CELL)
     if cells < 2:
@@ -346,7 +342,8 @@ def data_copying_test(
 def k_means(points: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """Return ``count`` centres (count, d) of ``points`` (n, d), float64, after 25 rounds.
 
-    Source: Lloyd 1982, started as Arthur and Vassilvitskii 2007 do. A centre without points stays.
+    Source: Lloyd 1982, initialised by k-means++ (Arthur and Vassilvitskii 2007). A centre without
+    points stays where it is.
     """
     first = torch.randint(len(points), (1,), generator=rng)
     centres = points[first]

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
+from graftgan.metrics.metric import Estimates, Features, Resampling, register_metric
 
 _STEP = 0.25
+_OF_GENERATED = "bootstrap of the generated set"
 
 
 def vendi(features: Tensor) -> float:
@@ -14,18 +15,18 @@ def vendi(features: Tensor) -> float:
 
     The exponential of the entropy of the eigenvalues of K/n, K the cosine similarities.
 
-    Source: Friedman & Dieng 2022 (arXiv:2210.02410). Differs: none; for d < n the same eigenvalues
-    are taken from the (d, d) matrix. Raises ScoreError: a row is zero, which has no direction.
+    Source: Friedman & Dieng 2022 (arXiv:2210.02410). Differs: none; if d < n, the same eigenvalues
+    are taken from the (d, d) matrix. Raises ScoreError: a row is zero and has no direction.
     """
     return float(torch.special.entr(_spectrum(features)[0]).sum().exp())
 
 
 def intra_cluster_distance(generated_features: Tensor, real_features: Tensor) -> float:
-    """Return the mean cosine distance of generated pictures that are nearest to one real picture.
+    """Return the mean cosine distance between generated pictures nearest to the same real picture.
 
-    Each of (n, d) joins the cluster of the row of (m, d) it is nearest to; the mean over the
-    pairs of a cluster, then over the clusters with at least 2 pictures. In [0, 2]; 0 when every
-    cluster repeats one picture, so it shows a generator that can only copy the real ones.
+    Each of (n, d) joins the cluster of the nearest row of (m, d). The mean is over the pairs of a
+    cluster, then over the clusters with at least 2 pictures. In [0, 2]; 0 if every cluster repeats
+    one picture, as for a generator that only copies the real ones.
 
     Source: Ojha et al. 2021 (arXiv:2104.06820), "intra-cluster LPIPS". Differs: distances are
     1 - cosine of whole-picture features, not LPIPS, so the published numbers do not compare.
@@ -41,13 +42,16 @@ def pairwise_distance(features: Tensor) -> float:
     return float(_pairwise_means(features, torch.ones(1, len(features), dtype=torch.float64)))
 
 
-def _measure_vendi(
-    generated: Features, _reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "vendi",
+    {"Vendi": "higher"},
+    settings={"kernel": "cosine", "interval": f"linearised {_OF_GENERATED}"},
+)
+def _measure_vendi(generated: Features, _: Features, resampling: Resampling) -> Estimates:
     """Return the score with a linearised bootstrap interval (the jackknife: Tukey 1958).
 
-    A resample's entropy changes by what each picture adds, found by leaving it out. (Pictures
-    drawn twice would make a resample measured in full less diverse than any fresh draw.)
+    The entropy of a resample changes by what each picture adds, found by leaving it out. (A
+    resample measured in full is less diverse than new pictures, as it repeats some.)
     """
     values, shares = _spectrum(generated.values)
     added = _entropy_added(values, shares)
@@ -59,30 +63,53 @@ def _measure_vendi(
 # The other intervals are exact bootstraps. A picture drawn twice is not paired with itself.
 
 
-def _measure_intra_cluster(
-    generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
-    rows = _directions(generated.values)
-    nearest = _nearest(rows, reference.values)
-    means = _cluster_means(rows, nearest, resampling.whole_and_weights(len(rows), "generated"))
-    return {"intra-cluster distance": resampling.of_whole(means)}
-
-
-def _measure_pairwise(
-    generated: Features, _reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "pairwise_distance",
+    {"pairwise distance": "higher"},
+    settings={"distance": "1 - cosine", "interval": _OF_GENERATED},
+)
+def _measure_pairwise(generated: Features, _: Features, resampling: Resampling) -> Estimates:
     means = _pairwise(generated, resampling, "generated")
     return {"pairwise distance": resampling.of_whole(means)}
 
 
-def _measure_relative(
+@register_metric(
+    "diversity",
+    {"diversity": "higher"},
+    settings={
+        "distance": "1 - cosine, over that of the real pictures",
+        "interval": "bootstrap of both sets",
+    },
+)
+def _measure_diversity(
     generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
-    """Return the ratio of the mean distances of two pictures of both sets."""
+) -> Estimates:
+    """Return the ratio of the mean pairwise distances of both sets."""
     real = _pairwise(reference, resampling, "reference")
     if float(real[0]) == 0:
-        raise ScoreError("the real pictures are all the same, so nothing can be as varied as they")
+        raise ScoreError(
+            "the real pictures are all the same, so diversity cannot be compared with theirs; use "
+            "another reference"
+        )
     return {"diversity": resampling.of_whole(_pairwise(generated, resampling, "generated") / real)}
+
+
+@register_metric(
+    "intra_cluster",
+    {"intra-cluster distance": "higher"},
+    settings={
+        "distance": "1 - cosine",
+        "clusters": "nearest real picture",
+        "interval": f"{_OF_GENERATED}, real pictures held fixed",
+    },
+)
+def _measure_clusters(
+    generated: Features, reference: Features, resampling: Resampling
+) -> Estimates:
+    rows = _directions(generated.values)
+    nearest = _nearest(rows, reference.values)
+    means = _cluster_means(rows, nearest, resampling.whole_and_weights(len(rows), "generated"))
+    return {"intra-cluster distance": resampling.of_whole(means)}
 
 
 def _pairwise(features: Features, resampling: Resampling, role: str) -> Tensor:
@@ -92,13 +119,12 @@ def _pairwise(features: Features, resampling: Resampling, role: str) -> Tensor:
 
 def _pairwise_means(features: Tensor, weights: Tensor) -> Tensor:
     """Return (r,): the mean distance of all pairs under each row of ``weights``."""
-    return _cluster_means(
-        _directions(features), torch.zeros(len(features), dtype=torch.long), weights
-    )
+    one_cluster = torch.zeros(len(features), dtype=torch.long)
+    return _cluster_means(_directions(features), one_cluster, weights)
 
 
 def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the eigenvalues (r,) and each picture's share in them (n, r), whose sums they are."""
+    """Return the eigenvalues (r,), and each picture's share in each of them (n, r)."""
     rows = _directions(features)
     count, dimension = rows.shape
     if count <= dimension:
@@ -110,11 +136,11 @@ def _spectrum(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _entropy_added(values: Tensor, shares: Tensor) -> Tensor:
-    """Return (n,): how much the entropy falls without each picture; the same constant is left out.
+    """Return (n,): how much the entropy falls without each picture, up to a constant.
 
-    With R = X^T X / n and h(u) = x.(R + u)^-1 x / n, taking x away lowers -tr(R log R) by the
-    integral over u > 0 of -log(1 - h(u)), but for a constant (which is infinite, and finite here
-    as u ends): the resolvent of R less a rank of one, integrated. The sum over equal steps of
+    With R = X^T X / n and h(u) = x.(R + u)^-1 x / n, removing x lowers -tr(R log R) by the integral
+    of -log(1 - h(u)) over u > 0, up to a constant: the integrated resolvent of a rank-one update of
+    R. (The constant is infinite, but finite here as u is bounded.) The sum over equal steps of
     log u is exact to about 1e-9.
     """
     points = torch.arange(-28, 20, _STEP, dtype=torch.float64).exp()
@@ -123,7 +149,7 @@ def _entropy_added(values: Tensor, shares: Tensor) -> Tensor:
 
 
 def _nearest(directions: Tensor, real_features: Tensor) -> Tensor:
-    """Return (n,): the index of the real picture of the smallest cosine distance to each."""
+    """Return (n,): the index of the real picture at the smallest cosine distance from each."""
     centres = _directions(real_features).T
     return torch.cat([(rows @ centres).argmax(dim=1) for rows in directions.split(4096)])
 
@@ -143,7 +169,7 @@ def _cluster_means(directions: Tensor, nearest: Tensor, weights: Tensor) -> Tens
         # Unit rows: the sum of w_i w_j cos_ij over i != j is |sum of w_i x_i|^2 - sum of w_i^2.
         same = drawn.square().sum(dim=1)
         pairs = drawn.sum(dim=1).square() - same
-        few = len(members) < rows.shape[1]  # then their cosines are quicker than the sum itself
+        few = len(members) < rows.shape[1]  # then it is faster to compute all cosines
         sums_squared = drawn @ (rows @ rows.T) * drawn if few else (drawn @ rows).square()
         alike = sums_squared.sum(dim=1) - same
         paired = pairs > 0
@@ -151,8 +177,8 @@ def _cluster_means(directions: Tensor, nearest: Tensor, weights: Tensor) -> Tens
         clusters += paired
     if not clusters[0]:
         raise ScoreError(
-            f"each of the {len(directions)} generated pictures is nearest to another real one: "
-            "no two are in one cluster; generate more pictures"
+            f"each of the {len(directions)} generated pictures is nearest to a different real "
+            "picture, so no two are in one cluster; generate more pictures"
         )
     return sums / clusters
 
@@ -163,44 +189,6 @@ def _directions(features: Tensor) -> Tensor:
     if not bool((norms > 0).all()):
         raise ScoreError(
             f"the features of {int((norms == 0).sum())} of {len(rows)} pictures are all zero and "
-            "have no direction; take another feature network"
+            "have no direction; use another feature network"
         )
     return rows / norms
-
-
-_OF_GENERATED = "bootstrap of the generated set"
-METRICS.register("vendi")(
-    Metric(
-        measure=_measure_vendi,
-        better={"Vendi": "higher"},
-        settings={"kernel": "cosine", "interval": f"linearised {_OF_GENERATED}"},
-    )
-)
-METRICS.register("pairwise_distance")(
-    Metric(
-        measure=_measure_pairwise,
-        better={"pairwise distance": "higher"},
-        settings={"distance": "1 - cosine", "interval": _OF_GENERATED},
-    )
-)
-METRICS.register("diversity")(
-    Metric(
-        measure=_measure_relative,
-        better={"diversity": "higher"},
-        settings={
-            "distance": "1 - cosine, over that of the real pictures",
-            "interval": "bootstrap of both sets",
-        },
-    )
-)
-METRICS.register("intra_cluster")(
-    Metric(
-        measure=_measure_intra_cluster,
-        better={"intra-cluster distance": "higher"},
-        settings={
-            "distance": "1 - cosine",
-            "clusters": "nearest real picture",
-            "interval": f"{_OF_GENERATED}, real pictures held fixed",
-        },
-    )
-)

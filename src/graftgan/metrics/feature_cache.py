@@ -1,8 +1,8 @@
-"""Keep features and statistics on disk, so that a reference is measured once.
+"""A cache of features and statistics on disk, so that a reference is measured only once.
 
-An entry is a safetensors file named by the hash of what decides its content. It appears whole, is
-computed again when damaged, and goes when it is the least recently used one beyond the limit. A
-cache that cannot be written costs time, never a score.
+An entry is a safetensors file named by the hash of everything that determines its content. It is
+written atomically, recomputed if damaged, and deleted if it is the least recently used one beyond
+the size limit. If the cache cannot be written, scores take longer but never fail.
 """
 
 import hashlib
@@ -37,10 +37,10 @@ def features_of(
     progress: CountProgress | None = None,
     store: "FeatureCache | None" = None,
 ) -> Features:
-    """Return the features of ``pictures``, extracted only if the store, or the cache, has none.
+    """Return the features of ``pictures`` from the store, by default the cache, or extract them.
 
-    The arguments are as ``Extractor.extract`` takes them. Raises ScoreError: the pictures cannot be
-    measured, or the network fails.
+    The other arguments are those of ``Extractor.extract``. Raises ScoreError: the pictures cannot
+    be measured, or the network fails.
     """
     check_measurable(pictures)
 
@@ -59,15 +59,17 @@ def features_of(
     return Features(values=values, logits=logits, detail=detail, sha256=sha256, key=key)
 
 
-def cached_tensors(
-    key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
-) -> dict[str, Tensor]:
-    """Return what ``compute`` gives, computed only if the cache does not have it."""
-    return FeatureCache().cached_tensors(key_parts, compute)
+def cached_of(
+    features: Features, key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
+) -> Tensors:
+    """Return the result of ``compute`` on ``features``, cached if the features themselves are."""
+    if not features.key:
+        return compute()
+    return FeatureCache().cached_tensors((*key_parts, *features.key), compute)
 
 
 def features_key(pictures_sha256: str, extractor: Extractor) -> tuple[KeyPart, ...]:
-    """Return what decides the features that ``extractor`` makes of the pictures of that hash."""
+    """Return everything that determines the features of pictures with that hash."""
     resize, pixels = extractor.resize, extractor.pixels
     numbers = (*pixels.shift, *pixels.scale)
     weights = (extractor.name, extractor.weights_sha256)
@@ -79,19 +81,19 @@ class FeatureCache:
     """Tensors on disk by the hash of what they were computed from."""
 
     def __init__(self, folder: Path | None = None, *, limit_bytes: int = 2_000_000_000) -> None:
-        """Keep at most ``limit_bytes`` in ``folder``; without it, in ``<cache>/features``."""
+        """Keep at most ``limit_bytes`` in ``folder``; by default in ``<cache>/features``."""
         self._limit_bytes = limit_bytes
         self._folder = folder
         if folder is None:
-            with suppress(RuntimeError):  # there is no home folder, so nothing is kept
+            with suppress(RuntimeError):  # without a home folder nothing is cached
                 self._folder = cache_home() / "features"
 
     def cached_tensors(
         self, key_parts: Sequence[KeyPart], compute: Callable[[], Tensors]
     ) -> dict[str, Tensor]:
-        """Return what ``compute`` gives, computed only if it is not here.
+        """Return the result of ``compute``, from the cache if it is there.
 
-        ``key_parts`` are all that decides the answer, beginning with a word for what it is.
+        ``key_parts`` are everything that determines the result, with its kind first.
         """
         if self._folder is None:
             return dict(compute())
@@ -109,7 +111,7 @@ class FeatureCache:
         return tensors
 
     def _shrink(self, folder: Path) -> None:
-        """Delete the least recently used files beyond the limit, leftovers of kills included."""
+        """Delete the least recently used files beyond the limit, including those of killed runs."""
         with suppress(OSError):
             files = [(path, path.stat()) for path in folder.iterdir() if path.is_file()]
             files.sort(key=lambda file: file[1].st_mtime_ns, reverse=True)
@@ -125,7 +127,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             whole = (file.metadata() or {}).get("sha256") == _sha256(tensors)
-    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError):  # whatever is in it
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError):  # missing or damaged
         return None
     return tensors if whole else None
 

@@ -1,4 +1,4 @@
-"""The numbers that the literature takes of Inception's features: FID, the Inception score, KID."""
+"""The usual scores of Inception's features: FID, the Inception score and KID."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.feature_cache import cached_tensors
-from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
+from graftgan.metrics.feature_cache import cached_of
+from graftgan.metrics.metric import Estimates, Features, Resampling, register_metric
 
 _ROWS, _BLOCK = 4096, 1024
-_NEGLIGIBLE = 1e-6  # singular values below this share of the largest do not reach the influences
+_NEGLIGIBLE = 1e-6  # influences ignore singular values below this share of the largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrechetStatistics:
-    """The Gaussian that stands for a set of ``count`` pictures; all that a distance needs of it."""
+    """The Gaussian fitted to a set of ``count`` pictures."""
 
     mean: Tensor  # (d,), float64
     factor: Tensor  # (d, r), float64, r at most the smaller of ``count`` and d
@@ -29,7 +29,7 @@ class FrechetStatistics:
 
 
 def frechet_statistics(features: Features) -> FrechetStatistics:
-    """Return the mean and the covariance, in factors, of (n, d); ScoreError if n is 1."""
+    """Return the mean and the factored covariance of (n, d); ScoreError if n is 1."""
     count = len(features)
     if count < 2:
         raise ScoreError(f"a covariance needs at least 2 pictures, there are {count}")
@@ -48,30 +48,32 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), at least 0; in squared feature units.
 
     Source: Dowson & Landau 1982; of Inception features as "FID": Heusel et al. 2017
-    (arXiv:1706.08500). Differs: the trace of the root is the sum of the singular values of
-    ``first.factor.T @ second.factor``, which is small for small sets; no root of a matrix is taken
-    and nothing is added to its diagonal. They are found through their squares, so those below 1e-8
-    of the largest are uncertain by as much. Raises ScoreError: the features have different
-    dimensions.
+    (arXiv:1706.08500). Differs: the trace of the root is computed as the sum of the singular values
+    of ``first.factor.T @ second.factor``, a small matrix for small sets; no matrix root is taken
+    and nothing is added to the diagonal. They are roots of eigenvalues, so small ones are uncertain
+    by about 1e-8 of the largest. Raises ScoreError: the features have different dimensions.
     """
     _, _, cross = _ordered(first, second)
     squares = torch.linalg.eigvalsh(cross @ cross.T)
     return _distance(first, second, squares.clamp(min=0).sqrt())
 
 
-def _measure_frechet(
-    generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "fid",
+    {"FID": "lower"},
+    settings={"covariance": "1/(n-1)", "interval": "linearised bootstrap of both sets"},
+)
+def _measure_frechet(generated: Features, reference: Features, resampling: Resampling) -> Estimates:
     """Return the FID with a linearised bootstrap interval (infinitesimal jackknife: Jaeckel 1972).
 
-    A resample is not measured again: its distance is the first-order change in the weights of the
-    pictures, of both sets. To first order a generated picture x with weight 1/n contributes
+    The distance of a resample is approximated to first order in the weights of the pictures of both
+    sets. A generated picture x with weight 1/n contributes
     2 (m_g - m_r).c + n/(n-1) (|c|^2 - c.T c), where c = x - m_g and T is the optimal transport
-    of the generated Gaussian to the reference one; likewise a reference picture. Such intervals
-    are right for many pictures of different sets, and up to half too wide for few pictures in
-    many dimensions or for equal sets, where what is left out is not small.
+    of the generated Gaussian to the reference one; likewise a reference picture. The intervals are
+    accurate for many pictures of different sets, and up to half too wide for few pictures in many
+    dimensions or for equal sets, where higher orders matter.
     """
-    sides = _kept_statistics(generated), _kept_statistics(reference)
+    sides = _cached_statistics(generated), _cached_statistics(reference)
     if not resampling.replicates:
         return {"FID": resampling.interval(frechet_distance(*sides), torch.empty(0))}
     small, large, cross = _ordered(*sides)
@@ -94,15 +96,12 @@ def _measure_frechet(
     return {"FID": resampling.interval(value, replicates)}
 
 
-def _kept_statistics(features: Features) -> FrechetStatistics:
-    """Return the statistics, from the cache where the features come from there."""
-
+def _cached_statistics(features: Features) -> FrechetStatistics:
     def compute() -> dict[str, Tensor]:
         statistics = frechet_statistics(features)
         return {"mean": statistics.mean, "factor": statistics.factor}
 
-    kept = cached_tensors(("frechet", *features.key), compute) if features.key else compute()
-    return FrechetStatistics(mean=kept["mean"], factor=kept["factor"], count=len(features))
+    return FrechetStatistics(**cached_of(features, ("frechet",), compute), count=len(features))
 
 
 def _influences(
@@ -121,7 +120,7 @@ def _influences(
 def _ordered(
     first: FrechetStatistics, second: FrechetStatistics
 ) -> tuple[FrechetStatistics, FrechetStatistics, Tensor]:
-    """Return the side of the smaller rank, the other, and the product of their factors."""
+    """Return the side of smaller rank, the other one, and the product of their factors."""
     if len(first.mean) != len(second.mean):
         raise ScoreError(
             f"features of {len(first.mean)} and {len(second.mean)} dimensions do not compare; "
@@ -158,16 +157,19 @@ def inception_score(logits: Tensor) -> float:
     """Return exp of the mean KL divergence of p(class | picture) from their mean; 1 to classes.
 
     Source: Salimans et al. 2016 (arXiv:1606.03498). Differs: over all pictures at once, where the
-    paper averages ten parts; a part of few pictures cannot show many classes. It knows no
-    reference: compare it only where ImageNet's classes describe the pictures. Logits are
-    (n, classes).
+    paper averages over ten parts; few pictures cannot cover many classes. It uses no reference, so
+    it is only meaningful if ImageNet's classes describe the pictures. Logits are (n, classes).
     """
     return float(_inception_scores(logits, torch.ones(1, len(logits), dtype=torch.float64)))
 
 
-def _measure_inception(
-    generated: Features, _reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "inception_score",
+    {"IS": "higher"},
+    settings={"splits": 1, "interval": "bootstrap of the generated set"},
+    needs_logits=True,
+)
+def _measure_inception(generated: Features, _: Features, resampling: Resampling) -> Estimates:
     if generated.logits is None:
         raise ScoreError(
             "the Inception score needs a classifier's logits and this feature network has none; "
@@ -191,22 +193,25 @@ def kernel_distance(generated_features: Tensor, real_features: Tensor) -> float:
     """Return the unbiased squared maximum mean discrepancy of (n, d) and (m, d).
 
     Source: Binkowski et al. 2018 (arXiv:1801.01401), "KID"; kernel (x.y/d + 1)^3. Differs: every
-    pair of all pictures counts once, where the paper averages over random subsets; so it needs no
-    subset size, takes sets of 2 pictures and of unequal counts, and is no random number. It can be
-    negative. Sums in float64, in blocks: the matrix of all pairs is never held. Raises ScoreError:
-    a set has fewer than two pictures.
+    pair of pictures counts once, where the paper averages over random subsets. So it needs no
+    subset size, accepts sets of 2 pictures and of different sizes, and is deterministic. It can be
+    negative. Sums are in float64 and in blocks, so that the matrix of all pairs never is in memory.
+    Raises ScoreError: a set has fewer than two pictures.
     """
     ones = [torch.ones(1, len(rows)).double() for rows in (generated_features, real_features)]
     return float(_distances(generated_features, real_features, ones[0], ones[1]))
 
 
-def _measure_kernel(
-    generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "kid",
+    {"KID": "lower"},
+    settings={"kernel": "(x.y/d + 1)^3", "interval": "bootstrap of both sets"},
+)
+def _measure_kernel(generated: Features, reference: Features, resampling: Resampling) -> Estimates:
     """Return the KID with an exact bootstrap interval.
 
-    Each resample of both sets is measured in full, except that a picture drawn twice is not paired
-    with itself: within a set, sum w_i w_j k_ij over i != j is divided by the sum of w_i w_j there.
+    A picture drawn twice is not paired with itself: within a set, the sum of w_i w_j k_ij over
+    i != j is divided by that of w_i w_j.
     """
     weights = (
         resampling.whole_and_weights(len(generated), "generated"),
@@ -220,7 +225,7 @@ def _distances(
 ) -> Tensor:
     """Return (r,): the distance under each row of the weights (r, n) and (r, m).
 
-    It is not finite for a row that weighs fewer than two pictures of a set.
+    It is not finite for a row with fewer than two pictures of a set.
     """
     fewest = min(len(generated), len(real))
     if fewest < 2:
@@ -238,7 +243,7 @@ def _mean_within(features: Tensor, weights: Tensor) -> Tensor:
         rows = slice(start, start + _BLOCK)
         kernel = _kernel(features[rows], features[rows]).fill_diagonal_(0)
         total += ((weights[:, rows] @ kernel) * weights[:, rows]).sum(dim=1)
-        after = slice(start + _BLOCK, None)  # the matrix is symmetric: what is above counts twice
+        after = slice(start + _BLOCK, None)  # the matrix is symmetric: the upper part counts twice
         total += 2 * _sums(features[rows], features[after], weights[:, rows], weights[:, after])
     return total / (weights.sum(dim=1).square() - weights.square().sum(dim=1))
 
@@ -258,27 +263,3 @@ def _sums(rows: Tensor, columns: Tensor, row_weights: Tensor, column_weights: Te
 def _kernel(rows: Tensor, columns: Tensor) -> Tensor:
     """Return (n, m): (x.y/d + 1)^3, float64."""
     return (rows.double() @ columns.double().T / rows.shape[1] + 1) ** 3
-
-
-METRICS.register("fid")(
-    Metric(
-        measure=_measure_frechet,
-        better={"FID": "lower"},
-        settings={"covariance": "1/(n-1)", "interval": "linearised bootstrap of both sets"},
-    )
-)
-METRICS.register("inception_score")(
-    Metric(
-        measure=_measure_inception,
-        better={"IS": "higher"},
-        settings={"splits": 1, "interval": "bootstrap of the generated set"},
-        needs_logits=True,
-    )
-)
-METRICS.register("kid")(
-    Metric(
-        measure=_measure_kernel,
-        better={"KID": "lower"},
-        settings={"kernel": "(x.y/d + 1)^3", "interval": "bootstrap of both sets"},
-    )
-)

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: quality and variety told apart.
+"""Precision, recall, density and coverage, which separate quality from variety.
 
 A set's manifold is the union of balls around its pictures, each as wide as the distance to the
 picture's k-th nearest neighbour in the set, itself not counted.
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import ScoreError
-from graftgan.metrics.metric import METRICS, Estimate, Features, Metric, Resampling
+from graftgan.metrics.metric import Estimates, Features, Resampling, register_metric
 
 _ROWS, _COLUMNS = 1024, 4096
 _ROUNDING = 1e-13  # squared distances below this share of the squared norms are 0
 _PRECISION_NEIGHBOURS, _DENSITY_NEIGHBOURS = 3, 5
+_HELD = "bootstrap of the pictures, manifolds held fixed"
 
 
 def precision_and_recall(
@@ -22,11 +23,11 @@ def precision_and_recall(
 ) -> tuple[Tensor, Tensor]:
     """Return which generated pictures are precise (n,) and which real ones recalled (m,), bool.
 
-    A generated picture is precise inside the real manifold, a real one recalled inside the
-    generated manifold; precision and recall are the means.
+    A generated picture is precise if it is in the real manifold, and a real one is recalled if it
+    is in the generated manifold; precision and recall are the means.
 
     Source: Kynkäänniemi et al. 2019 (arXiv:1904.06991). Differs: none; as there, a ball contains
-    its border (<=). Raises ScoreError: a set has no ``neighbours`` + 1 pictures.
+    its border (<=). Raises ScoreError: a set has fewer than ``neighbours`` + 1 pictures.
     """
     generated_radii = _squared_radii(generated_features, neighbours)
     real_radii = _squared_radii(real_features, neighbours)
@@ -48,7 +49,7 @@ def density_and_coverage(
 
     Source: Naeem et al. 2020 (arXiv:2002.09797). Differs: none; as in the authors' code, a ball
     does not contain its border (<), so that a set has a density of 1 in itself. Raises ScoreError:
-    the real set has no ``neighbours`` + 1 pictures.
+    the real set has fewer than ``neighbours`` + 1 pictures.
     """
     real_radii = _squared_radii(real_features, neighbours)
     balls = torch.zeros(len(generated_features), dtype=torch.float64)
@@ -63,9 +64,15 @@ def density_and_coverage(
 # Intervals are bootstraps over the pictures; the manifolds are held fixed.
 
 
-def _measure_precision_recall(
+@register_metric(
+    "precision_recall",
+    {"precision": "higher", "recall": "higher"},
+    settings={"neighbours": _PRECISION_NEIGHBOURS, "ball": "<=", "interval": _HELD},
+    least=_PRECISION_NEIGHBOURS + 1,
+)
+def _measure_precision(
     generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+) -> Estimates:
     precise, recalled = precision_and_recall(generated.values, reference.values)
     return {
         "precision": resampling.mean(precise, "generated"),
@@ -73,9 +80,13 @@ def _measure_precision_recall(
     }
 
 
-def _measure_density_coverage(
-    generated: Features, reference: Features, resampling: Resampling
-) -> dict[str, Estimate]:
+@register_metric(
+    "density_coverage",
+    {"density": "higher", "coverage": "higher"},
+    settings={"neighbours": _DENSITY_NEIGHBOURS, "ball": "<", "interval": _HELD},
+    least=_DENSITY_NEIGHBOURS + 1,
+)
+def _measure_density(generated: Features, reference: Features, resampling: Resampling) -> Estimates:
     density, covered = density_and_coverage(generated.values, reference.values)
     return {
         "density": resampling.mean(density, "generated"),
@@ -100,8 +111,8 @@ def _squared_radii(features: Tensor, neighbours: int) -> Tensor:
 def _squared_distances(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield blocks of the squared distances (n, m) with the rows they are of.
 
-    Computed about the mean in float64, rounded to float32: what is equal compares as equal, in
-    whichever order the sums were made.
+    They are computed about the mean in float64 and rounded to float32, so that equal distances
+    compare as equal whatever the order of the sums.
     """
     centre = columns.mean(dim=0, dtype=torch.float64)
     for start in range(0, len(rows), _ROWS):
@@ -115,22 +126,3 @@ def _squared_block(rows: Tensor, columns: Tensor) -> Tensor:
     norms = rows.square().sum(dim=1)[:, None] + columns.square().sum(dim=1)
     squared = torch.addmm(norms, rows, columns.T, alpha=-2)
     return squared.masked_fill_(squared < _ROUNDING * norms, 0).float()
-
-
-_HELD = "bootstrap of the pictures, manifolds held fixed"
-METRICS.register("precision_recall")(
-    Metric(
-        measure=_measure_precision_recall,
-        better={"precision": "higher", "recall": "higher"},
-        settings={"neighbours": _PRECISION_NEIGHBOURS, "ball": "<=", "interval": _HELD},
-        least=_PRECISION_NEIGHBOURS + 1,
-    )
-)
-METRICS.register("density_coverage")(
-    Metric(
-        measure=_measure_density_coverage,
-        better={"density": "higher", "coverage": "higher"},
-        settings={"neighbours": _DENSITY_NEIGHBOURS, "ball": "<", "interval": _HELD},
-        least=_DENSITY_NEIGHBOURS + 1,
-    )
-)

@@ -1,7 +1,8 @@
-"""What a metric is: features of two sets in, numbers with bootstrap intervals out, by name."""
+"""Metrics by name: from the features of two sets to numbers with bootstrap intervals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +18,14 @@ KeyPart = str | int | float | None
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """What a feature network makes of pictures, a row for each; ScoreError if one is not finite."""
+    """The features of pictures, a row for each; ScoreError if one is not finite."""
 
     values: Tensor  # (n, d), float32 on the CPU
     logits: Tensor | None  # (n, classes) of the network's classifier; None: it has none
-    sha256: str  # of the pictures they were made from, in their order
-    # What decides these rows, network included, so that what follows from them can be kept too.
+    sha256: str  # of the pictures, in their order
+    # Everything that determines these rows, so that results computed from them can be cached too.
     key: tuple[KeyPart, ...] = ()
-    detail: Tensor | None = None  # (n, 2): grain and sharpness of the pictures; None: not known
+    detail: Tensor | None = None  # (n, 2): grain and sharpness of the pictures; None: unknown
 
     def __post_init__(self) -> None:
         for rows in (self.values, self.logits):
@@ -40,30 +41,34 @@ class Features:
 
     @property
     def dimension(self) -> int:
-        """Features per picture."""
+        """The number of features of a picture."""
         return self.values.shape[1]
 
     def subset(self, chosen: Tensor) -> "Features":
-        """Return the rows of the indices ``chosen`` (m,), without a key."""
+        """Return the rows with the indices ``chosen`` (m,), without a key."""
         logits, detail = (None if x is None else x[chosen] for x in (self.logits, self.detail))
         return replace(self, values=self.values[chosen], logits=logits, detail=detail, key=())
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and the interval of what equal draws would give."""
+    """A number with its bootstrap interval."""
 
     value: float
     low: float
     high: float
 
 
+Estimates = dict[str, Estimate]
+"""By the numbers' labels, such as "KID"."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampling:
-    """Draws pictures again, with replacement, to see how much a score would vary.
+    """The bootstrap (Efron 1979): draws pictures with replacement to find how much a score varies.
 
-    Source: the bootstrap of Efron 1979. A resample is a row of weights: how often each picture was
-    drawn. Without ``replicates`` there is no interval, or rather it is the value itself.
+    A resample is a row of weights: how often each picture was drawn. Without ``replicates``, the
+    interval is the value itself.
     """
 
     replicates: int = 1000
@@ -94,9 +99,9 @@ class Resampling:
     def interval(self, value: float, replicates: Tensor) -> Estimate:
         """Return ``value`` with the percentile interval of ``replicates`` (r,).
 
-        The interval is shifted so that the median replicate falls on ``value``: a resample repeats
-        pictures, which biases many scores, while it is their spread that is wanted. Replicates
-        that are not finite, of resamples too poor to have the score, are left out.
+        The interval is shifted so that the median replicate equals ``value``: resamples repeat
+        pictures, which biases many scores, and only their spread is wanted. Replicates that are not
+        finite, from resamples for which the score is undefined, are left out.
         """
         tail = (1 - self.level) / 2
         marks = torch.tensor([tail, 0.5, 1 - tail], dtype=torch.float64)
@@ -115,18 +120,33 @@ class Resampling:
         return self.interval(float(values.double().mean()), self.means(values, role))
 
 
+Measure = Callable[[Features, Features, Resampling], Mapping[str, Estimate]]
+"""(generated, reference, resampling) -> one estimate for each label of ``Metric.better``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """Numbers that are measured together."""
 
-    # (generated, reference, resampling) -> one estimate for each label of ``better``.
-    measure: Callable[[Features, Features, Resampling], Mapping[str, Estimate]]
-    better: Mapping[str, str]  # "lower", "higher" or "zero", by a number's label, such as "KID"
+    measure: Measure
+    better: Mapping[str, str]  # "lower", "higher" or "zero", by label
     # The constants of the method; part of a score's protocol.
     settings: Mapping[str, int | float | str] = field(default_factory=dict[str, int | float | str])
-    least: int = 2  # pictures on each side
+    least: int = 2  # pictures needed on each side
     needs_logits: bool = False  # of a classifier in the feature network
-    of_pixels: bool = False  # the numbers are of the pictures themselves, whatever the network
+    of_pixels: bool = False  # computed from the pictures themselves, without the network
 
 
 METRICS: Registry[Metric] = Registry("metric")
+
+
+def register_metric(
+    name: str, better: Mapping[str, str], **facts: Any
+) -> Callable[[Measure], Measure]:
+    """Return a decorator that registers a measure as a :class:`Metric` with these ``facts``."""
+
+    def register(measure: Measure) -> Measure:
+        METRICS.register(name)(Metric(measure=measure, better=better, **facts))
+        return measure
+
+    return register

@@ -1,4 +1,4 @@
-"""How far pictures lie apart by the features of a network, with a gradient."""
+"""A differentiable distance between pictures by the features of a network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +48,9 @@ class VGG16Maps(nn.Module):
 def load_vgg16_maps(path: Path) -> VGG16Maps:
     """Return the network with the weights at ``path``, ready to evaluate.
 
-    They are those of torchvision's ``vgg16`` (``vgg16-397923af.pth``) or timm's
-    (``vgg16.tv_in1k``, also as safetensors), which name these layers alike.
-
-    Raises ScoreError: there is no such file, or it holds other weights.
+    The file is that of torchvision's ``vgg16`` (``vgg16-397923af.pth``) or timm's
+    (``vgg16.tv_in1k``, also as safetensors), which use the same names for these layers. Raises
+    ScoreError: there is no such file, or it holds other weights.
     """
     if not path.is_file():
         raise ScoreError(f"there is no weight file {path}")
@@ -81,14 +80,14 @@ def load_vgg16_maps(path: Path) -> VGG16Maps:
 
 @dataclass(frozen=True, slots=True)
 class PerceptualDistance:
-    """The mean absolute difference of feature maps, relative to the size of the real one's.
+    """The mean absolute difference of feature maps, relative to the magnitude of the real ones.
 
-    Being relative, it weighs each layer alike and means the same for every network, whose maps
-    differ in size by orders of magnitude.
+    So all layers have equal weight, and values are comparable between networks, whose maps differ
+    by orders of magnitude.
     """
 
     network: nn.Module  # images in its range to a list of maps (b, c, h, w); frozen
-    pixels: PixelRange  # the range it takes
+    pixels: PixelRange  # the range of its input
     side: int = 0  # height and width in pixels to which smaller pictures are enlarged
 
     def __call__(self, generated: Images, real: Images) -> Scalar:

@@ -1,4 +1,4 @@
-"""Pictures without a feature network: their checks, their hash, the sliced Wasserstein distance."""
+"""Checks and hashes of pictures, and the sliced Wasserstein distance of their pixels."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,13 +23,12 @@ def check_pictures(pictures: Tensor) -> None:
 
 
 def check_measurable(pictures: Tensor) -> None:
-    """Raise ScoreError if nothing can be learnt from ``pictures``, or they are none."""
+    """Raise ScoreError if ``pictures`` are malformed, fewer than two, or all of a single colour."""
     check_pictures(pictures)
     if len(pictures) < 2:
         raise ScoreError(f"a score needs at least 2 pictures, got {len(pictures)}")
-    # A chunk at a time: most sets are decided by the first.
-    chunks = pictures.split(256)
-    if all(bool((chunk == chunk[:, :, :1, :1]).all()) for chunk in chunks):
+    # In chunks, as the first one usually decides.
+    if all(bool((chunk == chunk[:, :, :1, :1]).all()) for chunk in pictures.split(256)):
         raise ScoreError(
             f"all {len(pictures)} pictures are one-colour pictures, so there is nothing to "
             "measure; look at the samples, the generator may have collapsed"
@@ -46,7 +45,7 @@ def pictures_sha256(pictures: Tensor) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlicedWassersteinProtocol:
-    """How a distance was measured; two distances compare only if these agree."""
+    """How a distance was measured; distances are comparable only if these agree."""
 
     side: int = 16  # pixels a side, to which pictures are averaged down
     directions: int = 256  # random unit directions
@@ -59,12 +58,12 @@ def sliced_wasserstein(
 ) -> float:
     """Return the mean 1-Wasserstein distance over random directions, in units of [-1, 1] pixels.
 
-    It is cheap and needs no feature network, so it picks the best checkpoint and warns of collapse;
-    it is no replacement for a perceptual score.
+    It is cheap and needs no feature network, so it selects the best checkpoint and detects
+    collapse; it does not replace a perceptual score.
 
     Source: Rabin et al. 2011; used on GANs by Karras et al. 2018 (arXiv:1710.10196, section 5) on
-    patches. Here: whole pictures, scaled down; every picture is one point. Sets of different
-    sizes are compared at ``protocol.count`` evenly spaced quantiles.
+    patches. Differs: each whole picture, scaled down, is one point. Sets of different sizes are
+    compared at ``protocol.count`` evenly spaced quantiles.
     """
     rng = torch.Generator().manual_seed(protocol.seed)
     points = [_points(pictures, protocol) for pictures in (generated, real)]

@@ -1,4 +1,4 @@
-"""Two sets of features to scores with protocol, interval and floor, and how scores compare."""
+"""From the features of two sets to scores with protocol, interval and floor; comparing scores."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from graftgan.core.errors import ScoreError
 from graftgan.core.randomness import Randomness
 from graftgan.metrics.copying import CopyReport
 from graftgan.metrics.extractors.extractor import Extractor
-from graftgan.metrics.feature_cache import cached_tensors
+from graftgan.metrics.feature_cache import cached_of
 from graftgan.metrics.metric import METRICS, Estimate, Features, Resampling
 
-HEADLINE = "kid"  # under 1,000 pictures a FID cannot tell equal from different; KID can
+HEADLINE = "kid"  # below 1,000 pictures FID cannot tell equal sets from different ones; KID can
 FEW_PICTURES = 50
 _LARGE = 2000
 
@@ -26,49 +26,49 @@ class ScoreProtocol:
 
     extractor: str  # the feature network's name
     weights_sha256: str
-    view: str  # what of a picture is shown to it: ``visible`` or ``pixels``
-    resize: str  # the protocol by which pictures are brought to its input
+    view: str  # the preprocessing of pictures: ``visible`` or ``pixels``
+    resize: str  # the protocol of resizing to its input
     side: int  # its input's height and width, in pixels
-    pixels: str  # the range it takes
-    resolution: int  # height and width of the pictures before, in pixels
-    truncation: float  # of the pictures; 1 also for those that were not drawn here
+    pixels: str  # its input's pixel range
+    resolution: int  # original height and width of the pictures, in pixels
+    truncation: float  # of the generated pictures; 1 if they come from elsewhere
     generated_count: int
-    reference_count: int  # real pictures that they are measured against
+    reference_count: int  # real pictures
     reference_sha256: str
-    reference: str  # what these are, in words
+    reference: str  # the real pictures in words
     settings: Mapping[str, int | float | str]  # the constants of the method
     seed: int  # of the latents and of the resamples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """The same number of real pictures against others of their set: as good as it gets."""
+    """The score of real pictures against others of their set: the best that is possible."""
 
     mean: float  # over the repeats
     low: float  # the lowest repeat
     high: float
-    count: int  # pictures on the side of the generated ones; half the set where that is fewer
+    count: int  # pictures in the place of the generated ones; at most half the set
     against_count: int  # pictures on the other side
     repeats: int  # random splits of the set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One number, how sure it is, and how it was measured."""
+    """A number with its interval and how it was measured."""
 
     name: str  # such as "FID" or "KID(efficientnet_lite0, visible)"
     value: float
     low: float  # of the 95 % bootstrap interval
     high: float
     better: str  # "lower", "higher" or "zero"
-    floor: Floor | None = None  # None: it was not asked for or cannot be measured
-    warnings: tuple[str, ...] = ()  # what limits this number, one sentence each
+    floor: Floor | None = None  # None: not requested, or cannot be measured
+    warnings: tuple[str, ...] = ()  # limitations of this number, one sentence each
     protocol: ScoreProtocol
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreComparison:
-    """The first score less the second, with an interval as if the two were independent."""
+    """The first score minus the second, with an interval as if the two were independent."""
 
     difference: float
     low: float
@@ -83,8 +83,8 @@ class ScoreComparison:
 def compare(first: Score, second: Score) -> ScoreComparison:
     """Return how two scores differ.
 
-    The half-widths of the intervals add in squares. Both scores share their reference pictures,
-    whose noise therefore counts twice: the interval is rather too wide than too narrow. Raises
+    The half-widths of the intervals add in quadrature. The noise of the shared reference pictures
+    counts twice, so that the interval tends to be too wide rather than too narrow. Raises
     ScoreError: they are different numbers, or were measured differently. The seed may differ: it
     says which pictures were drawn, not how they were measured.
     """
@@ -98,10 +98,10 @@ def compare(first: Score, second: Score) -> ScoreComparison:
 
 
 def differences(first: Score, second: Score) -> list[str]:
-    """Return a sentence for everything that keeps two scores from being compared."""
+    """Return a sentence for each reason why two scores cannot be compared."""
     pairs = [("name", first.name, second.name)]
     for field in fields(ScoreProtocol):
-        if field.name not in {"seed", "reference"}:  # the words; the hash says whether it differs
+        if field.name not in {"seed", "reference"}:  # the reference's sha256 is compared
             values = (getattr(score.protocol, field.name) for score in (first, second))
             pairs.append((field.name, *values))
     return [
@@ -146,11 +146,9 @@ def measure(
 ) -> list[Score]:
     """Return every number of ``metrics``, which are names in ``METRICS``.
 
-    ``protocol`` says where both sets come from; its ``settings`` are filled in here. ``floors`` are
-    those of the reference, as ``floors_of`` returns them. Fewer ``replicates``, the resamples
-    behind each interval, are faster and rougher.
-
-    Raises ScoreError: there are too few pictures, or the network has no classifier for the IS;
+    The ``settings`` of ``protocol`` are filled in here. ``floors`` are those of the reference, from
+    ``floors_of``. Fewer ``replicates`` make the intervals faster but less accurate. Raises
+    ScoreError: there are too few pictures, or the network has no classifier for the IS;
     UnknownName: there is no such metric.
     """
     check_metrics(metrics, len(generated), reference)
@@ -165,47 +163,54 @@ def measure(
         resampling = Resampling(replicates=replicates, seed=protocol.seed)
         own = replace(protocol, settings=dict(metric.settings))
         for label, estimate in metric.measure(generated, reference, resampling).items():
-            real = (floors or {}).get(label)
-            warnings = _warnings(label, generated, reference, real)
-            score = _score(label, estimate, metric.better[label], real, own)
-            scores.append(replace(score, warnings=warnings))
+            floor = (floors or {}).get(label)
+            warnings = _warnings(label, generated, reference, floor)
+            scores.append(_score(label, estimate, metric.better[label], floor, own, warnings))
     return scores
 
 
 def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
-    """Return what the copy guard saw as scores; their floor is the same of held-out pictures."""
+    """Return the numbers of the copy guard as scores; held-out pictures give their floors."""
     counts = {"training_count": report.training_count, "held_out_count": report.held_out_count}
     protocol = replace(protocol, settings=counts)
 
-    def against(label: str, ours: Estimate, honest: Estimate, better: str) -> Score:
+    def scored(label: str, share: Estimate, held_out: Estimate, better: str) -> Score:
         floor = Floor(
-            mean=honest.value,
-            low=honest.low,
-            high=honest.high,
+            mean=held_out.value,
+            low=held_out.low,
+            high=held_out.high,
             count=report.held_out_count,
             against_count=report.training_count,
             repeats=1,
         )
-        return _score(label, ours, better, floor, protocol)
+        return _score(label, share, better, floor, protocol)
 
-    near = (report.near_copy_share, report.near_copy_share_held_out)
-    singled = (report.singled_out_share, report.singled_out_share_held_out)
-    authentic = (report.authentic_share, report.authentic_share_held_out)
     z = 1.959964  # C_T is a z-score: its own standard error is 1
     c_t = Estimate(report.c_t, report.c_t - z, report.c_t + z)
     return [
-        against("near copies", *near, "lower"),
-        against("singled out", *singled, "lower"),
-        against("AuthPct", *authentic, "higher"),
+        scored("near copies", report.near_copy_share, report.near_copy_share_held_out, "lower"),
+        scored("singled out", report.singled_out_share, report.singled_out_share_held_out, "lower"),
+        scored("AuthPct", report.authentic_share, report.authentic_share_held_out, "higher"),
         _score("C_T", c_t, "zero", None, protocol),
     ]
 
 
 def _score(
-    label: str, estimate: Estimate, better: str, floor: Floor | None, protocol: ScoreProtocol
+    label: str,
+    estimate: Estimate,
+    better: str,
+    floor: Floor | None,
+    protocol: ScoreProtocol,
+    warnings: tuple[str, ...] = (),
 ) -> Score:
-    name = full_name(label, protocol.extractor, protocol.view)
-    return Score(name=name, **asdict(estimate), better=better, floor=floor, protocol=protocol)
+    return Score(
+        name=full_name(label, protocol.extractor, protocol.view),
+        **asdict(estimate),
+        better=better,
+        floor=floor,
+        warnings=warnings,
+        protocol=protocol,
+    )
 
 
 def floors_of(
@@ -217,13 +222,12 @@ def floors_of(
     repeats: int | None = None,
     seed: int = 0,
 ) -> dict[str, Floor]:
-    """Return what real pictures score against other real pictures of the same set, by label.
+    """Return the scores of real pictures against others of the same set, by label.
 
-    The set is split at random, ``repeats`` times (10, and 3 for a set beyond 2,000 pictures), into
-    ``count`` pictures, of half the set where it has fewer, and ``against`` others, without that all
-    that are left, as a score is against the whole set. What is too small for a metric, or the
-    network has no classifier for, has no floor. A floor of features that come from the cache is
-    kept there too.
+    The set is split at random, ``repeats`` times (by default 10, or 3 for more than 2,000
+    pictures), into ``count`` pictures, at most half the set, and ``against`` others, by default all
+    the rest. There is no floor if a part is too small for a metric or the network has no classifier
+    for it. Floors are cached if the features are.
     """
     floors: dict[str, Floor] = {}
     size = min(count, len(reference) // 2)
@@ -235,7 +239,7 @@ def floors_of(
             continue
         try:
             values = _floor_values(name, reference, (size, rest), repeats, seed)
-        except ScoreError:  # halves in which the metric finds nothing to measure
+        except ScoreError:  # the metric is undefined for these parts
             continue
         for label, rows in values.items():
             floors[label] = Floor(
@@ -251,13 +255,13 @@ def floors_of(
 
 def _floor_values(
     name: str, reference: Features, sizes: tuple[int, int], repeats: int, seed: int
-) -> dict[str, Tensor]:
-    """Return (repeats,) values by label, from the cache where the features come from there."""
+) -> Mapping[str, Tensor]:
+    """Return (repeats,) values by label."""
     metric = METRICS[name]
 
     def compute() -> dict[str, Tensor]:
         found: dict[str, list[float]] = {label: [] for label in metric.better}
-        once = Resampling(replicates=0, seed=seed)  # the repeats themselves show the spread
+        once = Resampling(replicates=0, seed=seed)  # the repeats show the spread
         for repeat in range(repeats):
             rng = Randomness(seed).generator("floor", repeat)
             order = torch.randperm(len(reference), generator=rng)
@@ -267,15 +271,12 @@ def _floor_values(
                 found[label].append(estimate.value)
         return {label: torch.tensor(rows, dtype=torch.float64) for label, rows in found.items()}
 
-    if not reference.key:
-        return compute()
     settings = json.dumps(dict(metric.settings), sort_keys=True)
-    key = ("floor", name, settings, *sizes, repeats, seed, *reference.key)
-    return cached_tensors(key, compute)
+    return cached_of(reference, ("floor", name, settings, *sizes, repeats, seed), compute)
 
 
 def check_metrics(metrics: Sequence[str], generated_count: int, reference: Features) -> None:
-    """Check that all of ``metrics`` can be measured, before anything is drawn.
+    """Check that ``metrics`` can be measured, before any pictures are generated.
 
     Raises ScoreError: there are too few pictures, or the network has no classifier for the IS;
     UnknownName: there is no such metric.
@@ -295,10 +296,10 @@ def check_metrics(metrics: Sequence[str], generated_count: int, reference: Featu
 
 
 def full_name(label: str, extractor: str, view: str) -> str:
-    """Return a number's name with its network's and its view's.
+    """Return a number's name with those of its network and view.
 
-    Without them go that of the standard Inception, shown every pixel, which is the literature's,
-    and those of the pixels themselves.
+    These are left out for the literature's Inception on all pixels, and for numbers computed from
+    the pixels themselves.
     """
     of_pixels = any(metric.of_pixels and label in metric.better for metric in METRICS.values())
     if of_pixels or (extractor == "inception" and view == "pixels"):
@@ -308,19 +309,19 @@ def full_name(label: str, extractor: str, view: str) -> str:
 
 
 def _warnings(
-    label: str, generated: Features, reference: Features, real: Floor | None
+    label: str, generated: Features, reference: Features, floor: Floor | None
 ) -> tuple[str, ...]:
     warnings: list[str] = []
     fewest = min(len(generated), len(reference))
     if fewest < FEW_PICTURES:
         warnings.append(
-            f"{fewest} pictures are few: below {FEW_PICTURES} hardly any score can tell"
+            f"{fewest} pictures are few: below {FEW_PICTURES}, most scores are too noisy"
         )
     if label == "FID" and fewest <= generated.dimension:
         warnings.append(
             f"{fewest} pictures for {generated.dimension} features: a Frechet distance is biased "
             "upward here; read it against its floor, or read KID"
         )
-    if real is not None and real.count < len(generated):
-        warnings.append(f"the floor is that of {real.count} pictures: the set has too few for more")
+    if floor is not None and floor.count < len(generated):
+        warnings.append(f"the floor is that of {floor.count} pictures: the set has no more")
     return tuple(warnings)

@@ -1,1 +1,1 @@
-"""A trained model in use: sources, adapters, sampling, styles, import and export."""
+"""Using trained models: sources, adapters, styles, videos, import and export."""

@@ -1,4 +1,4 @@
-"""Find sources by name, load them, and make new ones from runs."""
+"""Finding and loading sources, and making new ones from runs."""
 
 import os
 from dataclasses import replace
@@ -15,26 +15,30 @@ from graftgan.checkpoints import (
     require_finite,
     save_source,
 )
-from graftgan.core.errors import RunError, SourceError, shown
-from graftgan.core.files import is_there
+from graftgan.core.errors import SourceError, shown
+from graftgan.core.files import is_there, refuse_existing
 from graftgan.core.network_types import NetworkPair, tensors_of
 from graftgan.core.provenance import NOT_STATED
 from graftgan.core.registry import suggest
 from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
 from graftgan.networks.backbone import blank_pair
-from graftgan.networks.blocks import layers_on_batch_statistics, use_batch_statistics
+from graftgan.networks.blocks import (
+    batch_norms,
+    layers_on_batch_statistics,
+    use_batch_statistics,
+)
 from graftgan.transfer import fold
 
 DEFAULT_SOURCE = "avatars-64"
 
 
 def source_folders() -> dict[str, Path]:
-    """Return every source on this machine by name: bundled ones, then the person's own."""
+    """Return every source on this machine by name: the bundled ones, then the user's own."""
     return {**_sources_in(Path(__file__).parent / "bundled"), **own_source_folders()}
 
 
 def own_source_folders() -> dict[str, Path]:
-    """Return the person's own sources by name, of $GRAFTGAN_SOURCES or ~/.graftgan/sources."""
+    """Return the user's own sources by name, from $GRAFTGAN_SOURCES or ~/.graftgan/sources."""
     home = os.environ.get("GRAFTGAN_SOURCES", Path.home() / ".graftgan" / "sources")
     return _sources_in(Path(home))
 
@@ -59,7 +63,7 @@ def find_source(name: str) -> Path:
 
 
 def settled_name(name: str) -> str:
-    """Return a name that means the same source from every folder: known names as they are."""
+    """Return a name of the source that is valid in any working directory."""
     if name in source_folders():
         return name
     _, iteration = _split_snapshot(name)
@@ -68,7 +72,7 @@ def settled_name(name: str) -> str:
 
 
 def _split_snapshot(name: str) -> tuple[str, int | None]:
-    """Return the name of a run and the iteration after its ``@``, if there is one."""
+    """Split ``RUN@4000`` into the run's name and the iteration, if there is one."""
     run, at, iteration = name.rpartition("@")
     if not at or not iteration.isdecimal() or is_there(Path(name)):
         return name, None
@@ -78,9 +82,9 @@ def _split_snapshot(name: str) -> tuple[str, int | None]:
 def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
     """Load a source by name, by folder, or from a run folder.
 
-    ``iteration`` chooses a checkpoint of a run, as ``RUN@4000`` does; without it, the newest.
-    Raises SourceError: there is no such source, or it is damaged; CheckpointError: the run holds no
-    usable checkpoint.
+    ``iteration`` chooses a checkpoint of a run, as ``RUN@4000`` does; by default the newest. Raises
+    SourceError: there is no such source, or it is damaged; CheckpointError: the run has no usable
+    checkpoint.
     """
     folder = find_source(name)
     if iteration is None:
@@ -94,14 +98,14 @@ def open_source(name: str, *, iteration: int | None = None) -> SourceModel:
         prints = {role: fingerprint(named) for role, named in tensors.items()}
         return SourceModel(replace(card_of_run(folder.name, run), fingerprints=prints), pair)
     if iteration is not None:
-        raise SourceError(f"{name} is no run: it has no checkpoint {iteration} to choose")
+        raise SourceError(f"{name} is not a run, so it has no checkpoint {iteration}")
     source = load_source(folder, blank_pair)
     restore_batch_statistics(source)
     return source
 
 
 def card_of_run(name: str, run: TrainedRun) -> SourceCard:
-    """Return a card that says where the weights of a run come from."""
+    """Return the card of a run's networks."""
     experiment = run.experiment
     return SourceCard(
         name=name,
@@ -116,7 +120,7 @@ def card_of_run(name: str, run: TrainedRun) -> SourceCard:
 
 
 def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
-    """Return the layers, by role, that normalise with the batch's statistics."""
+    """Return the layers, by role, that normalise with batch statistics."""
     return {
         role: layers
         for role, network in pair.items()
@@ -125,7 +129,7 @@ def batch_statistics_of(pair: NetworkPair) -> dict[str, tuple[str, ...]]:
 
 
 def restore_batch_statistics(source: SourceModel) -> None:
-    """Let the layers of the card follow the batch again; SourceError if the networks lack one."""
+    """Let the card's layers use batch statistics again; SourceError: the networks lack one."""
     networks = dict(source.pair.items())
     for role, names in source.card.batch_statistics.items():
         layers = networks[role].layers() if role in networks else {}
@@ -135,10 +139,8 @@ def restore_batch_statistics(source: SourceModel) -> None:
                 f"the card of {source.card.name} names layers that it does not have: "
                 f"{role} {', '.join(sorted(unknown))}"
             )
-        for name in names:
-            for part in layers[name].modules():
-                if isinstance(part, torch.nn.BatchNorm2d):
-                    use_batch_statistics(part)
+        for norm in batch_norms(layers[name] for name in names):
+            use_batch_statistics(norm)
 
 
 def pack_run(
@@ -152,16 +154,15 @@ def pack_run(
     iteration: int | None = None,
     half: bool = False,
 ) -> SourceCard:
-    """Write the networks of a run as a source folder, modulations folded.
+    """Write the networks of a run as a source folder, with modulations folded.
 
-    The folder's name is the source's. Its card says the ``licence`` of the pictures and so of the
-    weights, the pictures in words (``data``), the ``command`` that makes it again, and ``notes``.
-    ``iteration`` is of the checkpoint, without it the newest; ``half`` stores 16-bit floating
-    point. Raises RunError: ``destination`` exists, or ``run_path`` is no run; CheckpointError:
-    there is no such checkpoint.
+    The source has the folder's name. Its card states the ``licence`` of the pictures and thus of
+    the weights, the pictures in words (``data``), the ``command`` that reproduces it, and
+    ``notes``. ``iteration`` is the checkpoint's, by default the newest; ``half`` stores 16-bit
+    floating point. Raises RunError: ``destination`` exists, or ``run_path`` is not a run;
+    CheckpointError: there is no such checkpoint.
     """
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    refuse_existing(destination)
     run = load_run(run_path, iteration=iteration)
     card = card_of_run(destination.name, run)
     card = replace(card, licence=licence, data=data or card.data, command=command, notes=notes)

@@ -1,4 +1,4 @@
-"""Styles in use: those of one latent mixed with another's, and those of a given picture."""
+"""Mixing the styles of two latents, and finding the styles of a given picture."""
 
 import math
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from graftgan.core.network_types import (
     to_pictures,
 )
 from graftgan.core.randomness import Randomness
-from graftgan.core.settings import strict
+from graftgan.core.settings import require_range, strict
 from graftgan.metrics.perceptual import PerceptualDistance, perceptual_distance
 from graftgan.networks.sampling import evaluating, latents_for, latents_of_seeds
 
-_CHUNK = 8  # pictures projected side by side
-_MEASURED = 2000  # styles, for their spread
-_START_SPREAD = 0.05  # of the styles' own, is the first noise on a style
+_CHUNK = 8  # pictures projected at once
+_MEASURED = 2000  # styles, for their mean and spread
+_START_NOISE = 0.05  # initial noise on a style, relative to the spread of styles
 _NOISE_UNTIL, _RISE_UNTIL, _FALL_FROM = 0.75, 0.05, 0.75  # shares of the steps
 
 
 def styled(generator: Generator) -> StyledGenerator:
-    """Return ``generator``, which has styles. Raises SettingsError: it has none."""
+    """Return ``generator`` if it has styles, else raise SettingsError."""
     if not isinstance(generator, StyledGenerator):
         raise SettingsError(
             f"{generator.architecture.backbone} draws from latents alone and has no styles; take a "
@@ -48,14 +48,14 @@ def mixed_grid(
     layers: Sequence[int] | None = None,
     truncation: float = 1.0,
 ) -> PictureBytes:
-    """Return pictures with the styles of each column in some layers, and of each row in the rest.
+    """Return pictures with the column's style in some layers and the row's style in the others.
 
     Source: Karras et al. 2019, figure 3 (arXiv:1812.04948). Each row and column has the latent of
-    its seed; ``layers``, from 0, take the column's style, without them the coarse half; with
-    ``truncation`` below 1 styles lie nearer to their mean. Pictures are uint8 (rows + 1,
-    columns + 1, c, h, w): the first row holds the columns' own, the first column the rows' own, and
-    the corner is white. Raises SettingsError: the generator has no styles or not these layers, or
-    no seeds are given.
+    its seed. ``layers``, from 0, take the column's style; by default the coarse half does. With
+    ``truncation`` below 1 styles are closer to their mean. Pictures are uint8 (rows + 1,
+    columns + 1, c, h, w): the unmixed pictures are in the first row and column, and the corner is
+    white. Raises SettingsError: the generator has no styles or not these layers, or no seeds are
+    given.
     """
     generator = styled(generator)
     if not row_seeds or not column_seeds:
@@ -95,15 +95,15 @@ def _styles_of(generator: StyledGenerator, seeds: Sequence[int], truncation: flo
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectionSettings:
-    """How the styles of a picture are looked for."""
+    """How to find the styles of a picture."""
 
     steps: int = 500
     """Steps of Adam."""
     space: Literal["w", "w+"] = "w"
-    """w: one style for all layers, so that what is found can be edited; w+: one for each layer,
-    which comes nearer to the picture."""
+    """w: one style for all layers, which can be edited; w+: one for each layer, which matches the
+    picture more closely."""
     learning_rate: float = 0.1
-    """Largest step size; it rises at the start and falls at the end."""
+    """Maximum learning rate; there is a warm-up and a decay."""
     pixel_weight: float = 1.0
     """Weight of the mean squared difference of pixels in [-1, 1]."""
     perceptual_weight: float = 1.0
@@ -114,27 +114,21 @@ class ProjectionSettings:
     """Of the noise on the styles."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise SettingsError(f"steps must be at least 1, got {self.steps}")
-        if not 0 < self.learning_rate < math.inf:
-            raise SettingsError(
-                f"learning_rate must be finite and positive, got {self.learning_rate}"
-            )
-        weights = {name: getattr(self, name) for name in ("pixel_weight", "perceptual_weight")}
-        if not all(0 <= weight < math.inf for weight in weights.values()):
-            raise SettingsError(f"weights must be finite and not negative, got {weights}")
-        if not any(weights.values()):
+        require_range(self, "at least 1", "steps")
+        require_range(self, "finite and positive", "learning_rate")
+        require_range(self, "finite and not negative", "pixel_weight", "perceptual_weight")
+        if not self.pixel_weight and not self.perceptual_weight:
             raise SettingsError("pixel_weight and perceptual_weight must not both be 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What was found for some pictures."""
+    """The styles found for p pictures."""
 
-    styles: Styles  # (p, n, w), with n equal styles each in the space w
+    styles: Styles  # (p, n, w); in the space w all n are equal
     drawn: PictureBytes  # the pictures of these styles, uint8 (p, c, h, w)
     distances: Tensor  # the loss of each without noise (p,)
-    mean_distances: Tensor  # that of the mean style, where the search began (p,)
+    mean_distances: Tensor  # the loss of the mean style, where the search started (p,)
 
 
 def project(
@@ -145,13 +139,13 @@ def project(
     of_class: str | None = None,
     progress: Progress = silent,
 ) -> Projection:
-    """Find the styles whose pictures are nearest to ``pictures`` (p, c, h, w).
+    """Find the styles whose pictures are closest to ``pictures`` (p, c, h, w).
 
-    Source: Karras et al. 2020, section 5 and appendix D (arXiv:1912.04958): from the mean style,
-    Adam on the style with noise on it that ends, at a rate that rises and falls. Differs: features
-    of this package's network and pixels, where the authors have LPIPS; the noise maps of the
-    network stay as they are. Raises SettingsError: the generator has no styles or no such class, or
-    the pictures do not fit it; ScoreError: the weights of the perceptual network are missing.
+    Source: Karras et al. 2020, section 5 and appendix D (arXiv:1912.04958): Adam from the mean
+    style, with decaying noise on the style and a learning rate with warm-up and decay. Differs: the
+    loss is on this package's features and on pixels, not LPIPS; the network's noise maps are not
+    optimized. Raises SettingsError: the generator has no styles or no such class, or the pictures
+    do not fit it; ScoreError: the weights of the perceptual network are missing.
     """
     settings = settings or ProjectionSettings()
     generator = styled(generator)
@@ -195,7 +189,7 @@ class _Search:
                 group["lr"] = settings.learning_rate * _rate(share)
             rng = randomness.generator(f"noise on styles {chunk}", step)
             noise = torch.randn(styles.shape, generator=rng).to(styles)
-            strength = self.spread * _START_SPREAD * max(0.0, 1 - share / _NOISE_UNTIL) ** 2
+            strength = self.spread * _START_NOISE * max(0.0, 1 - share / _NOISE_UNTIL) ** 2
             loss = self._distances(styles + strength * noise, real).sum()
             (styles.grad,) = torch.autograd.grad(loss, styles)
             adam.step()
@@ -219,7 +213,7 @@ class _Search:
 
 @torch.no_grad()
 def _mean_and_spread(generator: StyledGenerator, of_class: str | None) -> tuple[Styles, float]:
-    """Return the mean style (1, n, w) and the root of the mean square distance from it."""
+    """Return the mean style (1, n, w) and the root mean square distance from it."""
     latents = latents_for(generator.architecture, _MEASURED, seed=0, of_class=of_class)
     styles = generator.styles(latents.to(generator.mean_style.device))
     mean = styles.mean(dim=0, keepdim=True)
@@ -228,7 +222,7 @@ def _mean_and_spread(generator: StyledGenerator, of_class: str | None) -> tuple[
 
 
 def _rate(share: float) -> float:
-    """Return the rate at a share of the steps: up in a line, then down as half a cosine."""
+    """Return the relative learning rate at a share of the steps: linear warm-up, cosine decay."""
     rise = min(1.0, share / _RISE_UNTIL)
     fall = min(1.0, (1 - share) / (1 - _FALL_FROM))
     return rise * (0.5 - 0.5 * math.cos(fall * math.pi))

@@ -1,4 +1,4 @@
-"""Films from pictures: GIF by Pillow, MP4 by the ffmpeg of the extra ``video``."""
+"""Videos from pictures: GIF with Pillow, MP4 with the ffmpeg of the extra ``video``."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -13,18 +13,18 @@ from graftgan.core.network_types import PictureBytes
 
 
 def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
-    """Write pictures (n, c, h, w) as a film of ``size`` x ``size`` pixels, whole.
+    """Write pictures (n, c, h, w) as a video of ``size`` x ``size`` pixels, atomically.
 
-    Returns its frames per second: those asked for, or the most that its format can, 50 of a GIF.
-    Raises SettingsError: the name ends in neither .gif nor .mp4, a number is out of range, or the
-    extra ``video`` is missing; RunError: the place cannot be written.
+    Returns its frames per second, which are limited to 50 for a GIF. Raises SettingsError: the name
+    ends in neither .gif nor .mp4, a number is out of range, or the extra ``video`` is missing;
+    RunError: the file cannot be written.
     """
     if frames_per_second < 1 or size < 2:
-        raise SettingsError("a film needs at least 1 frame per second and a size of 2 pixels")
+        raise SettingsError("a video needs at least 1 frame per second and a size of 2 pixels")
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise SettingsError(f"'{path.name}' is no film: its name must end in .gif or .mp4")
-    even = size + size % 2  # video coders want even sides
+        raise SettingsError(f"'{path.name}' is not a video: its name must end in .gif or .mp4")
+    even = size + size % 2  # video encoders need even sides
     frames = [_frame(picture, even) for picture in pictures]
     speed = min(frames_per_second, _FASTEST.get(path.suffix.lower(), frames_per_second))
     with written_whole(path) as partial:
@@ -39,9 +39,9 @@ def _frame(picture: PictureBytes, size: int) -> Image.Image:
 
 
 def _write_gif(frames: list[Image.Image], path: Path, frames_per_second: int) -> None:
-    """Write a GIF, which counts in hundredths of a second.
+    """Write a GIF, whose durations are in hundredths of a second.
 
-    At 30 frames per second frames last 3, 4, 3, 3, ... of these, so that the film has its speed.
+    At 30 frames per second, for example, they are 3, 4, 3, 3, ..., so that the speed is right.
     """
     first, *rest = frames
     ends = [round(100 * i / frames_per_second) for i in range(len(frames) + 1)]
@@ -70,6 +70,6 @@ def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) ->
     writer.close()
 
 
-_FASTEST = {".gif": 50}  # frames of less than 20 ms are shown far longer by browsers
+_FASTEST = {".gif": 50}  # browsers show frames of less than 20 ms for much longer
 _WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
 FILM_KINDS = frozenset(_WRITERS)

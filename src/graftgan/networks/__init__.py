@@ -1,4 +1,4 @@
-"""Generators and discriminators as plain modules that name their layers.
+"""Generators and discriminators: plain modules with named layers.
 
 To add one: a file that registers a builder in ``BACKBONES``, and its import here.
 """

@@ -1,4 +1,4 @@
-"""The registry of backbones, and what is put around one: a mapper in front, classes inside."""
+"""The registry of backbones, and what can be added to one: a mapper in front, and classes."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Generator as AbcGenerator
@@ -42,48 +42,37 @@ Norm = nn.BatchNorm2d | nn.GroupNorm
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A kind of network pair.
+    """A kind of network pair."""
 
-    Attributes:
-        build: Makes one, with fresh weights drawn from a random generator.
-        normalisation: What its networks use where the settings say nothing.
-        discriminator_normalisation: The same for its discriminator alone; None: as the generator.
-        autoencodes: Whether its discriminator is an auto-encoder.
-        settings: Its own settings beside the common ones, a frozen dataclass, as they usually are.
-        objective: What its authors train it with.
-        mixes_styles: Whether they mix styles and hold path lengths as they do.
-        bounded: Whether its generator keeps to [-1, 1]; else what lies outside is cut when drawn.
-    """
-
-    build: Callable[[Architecture, torch.Generator], NetworkPair]
-    normalisation: str
-    discriminator_normalisation: str | None = None
-    autoencodes: bool = False
-    settings: Any = None
-    objective: str = "hinge"
-    mixes_styles: bool = False
-    bounded: bool = True
+    build: Callable[[Architecture, torch.Generator], NetworkPair]  # with fresh weights
+    normalisation: str  # the default
+    discriminator_normalisation: str | None = None  # the default; None: as in the generator
+    autoencodes: bool = False  # whether its discriminator is an auto-encoder
+    settings: Any = None  # its own settings beside the common ones, a frozen dataclass of defaults
+    objective: str = "hinge"  # of its authors
+    mixes_styles: bool = False  # whether its authors mix styles and regularize path lengths
+    bounded: bool = True  # whether its generator stays in [-1, 1]; else its images are clamped
 
     @property
     def style(self) -> StyleArchitecture | None:
-        """The usual ``Architecture.style``; None: it has no styles."""
+        """The default ``Architecture.style``; None: it has no styles."""
         return self.settings if isinstance(self.settings, StyleArchitecture) else None
 
 
 BACKBONES: Registry[Backbone] = Registry("backbone")
 MAPPERS: Registry[Callable[[int, torch.Generator], nn.Module]] = Registry("mapper")
-"""Maps from a draw of N(0, I) to the latent that a generator takes, by size and random generator.
+"""Maps from draws of N(0, I) to the generator's latents, by latent size and random generator.
 
-Some methods of transfer do not change how the generator draws but which of its latents are drawn.
-A mapper is the generator's first layer, so that all else works as it does without one.
+Some transfer methods change which latents are drawn instead of the generator. A mapper is the
+generator's first layer, so that everything else works as without one.
 """
 
 
 def own_fields(name: str, given: Mapping[str, Any], usual: Any = None) -> dict[str, Any]:
-    """Return what an ``Architecture`` says of the backbone's own settings.
+    """Return the fields of an ``Architecture`` that hold the backbone's own settings.
 
-    ``given`` are some of them, ``usual`` the others; None: as the backbone usually has them. Raises
-    SettingsError: one is not of this backbone, or has a value that it does not take.
+    ``given`` replace those in ``usual``, by default the backbone's. Raises SettingsError: the
+    backbone has no such setting, or does not accept its value.
     """
     settings = usual or BACKBONES[name].settings
     known = set() if settings is None else {field.name for field in fields(settings)}
@@ -102,7 +91,7 @@ def own_fields(name: str, given: Mapping[str, Any], usual: Any = None) -> dict[s
 
 
 def own_settings(architecture: Architecture, kind: type[S]) -> S:
-    """Return the backbone's own settings, of ``kind``; SettingsError where they do not fit."""
+    """Return the backbone's own settings as ``kind``; SettingsError if they do not fit."""
     return parse(kind, dict(architecture.own), where=f"the settings of {architecture.backbone}")
 
 
@@ -114,41 +103,41 @@ def build_pair(architecture: Architecture, rng: torch.Generator | None = None) -
     """
     rng = torch.Generator().manual_seed(0) if rng is None else rng
     backbone = BACKBONES[architecture.backbone]
-    own_fields(architecture.backbone, architecture.own)  # refuses those of another
+    own_fields(architecture.backbone, architecture.own)  # raises for those of another backbone
     bare = replace(architecture, mapper=NO_MAPPER)
-    if backbone.style is None:  # networks with styles have classes of their own
+    if backbone.style is None:  # networks with styles have their own kind of classes
         bare = replace(bare, classes=())
     return surrounded(backbone.build(bare, rng), architecture, rng)
 
 
 def blank_pair(architecture: Architecture) -> NetworkPair:
-    """Build the pair as ``build_pair`` does, for weights that are at hand.
+    """Build the pair as ``build_pair`` does, with uninitialised weights.
 
-    Its own are whatever lay in the memory; memory that nobody wrote takes none of the machine's.
+    Memory that is never written is never allocated, so that loading needs it only once.
     """
     with _Undrawn():
         return build_pair(architecture)
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves tensors as they are that would be filled with random numbers."""
+    """Skips filling tensors with random numbers."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (Tensor.normal_, Tensor.uniform_):
             return args[0]
-        # What nn.Linear and nn.Conv2d start with; inside of it this mode is not asked again.
+        # nn.Linear and nn.Conv2d call these; calls inside them do not come through this mode.
         if func in (nn.init.kaiming_uniform_, nn.init.uniform_):
             return (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
 
 def surrounded(pair: NetworkPair, architecture: Architecture, rng: torch.Generator) -> NetworkPair:
-    """Return ``pair`` with that mapper and those classes; SettingsError where it has others."""
+    """Return ``pair`` with the architecture's mapper and classes; SettingsError: it has others."""
     known = pair.architecture
     if known.classes and known.mapper != architecture.mapper:
         raise SettingsError(
-            f"the source has classes, which no mapper can be put behind; leave mapper out, "
-            f"or put '{architecture.mapper}' on a source without classes"
+            f"the source has classes, so it cannot take a mapper; leave mapper out, "
+            f"or use '{architecture.mapper}' with a source without classes"
         )
     pair = behind_mapper(pair, architecture.mapper, rng)
     return with_classes(pair, architecture.classes)
@@ -168,7 +157,7 @@ class MappedGenerator(Generator):
         return {MAPPER_LAYER: self.mapper, **self.inner.layers()}
 
     def steps(self) -> Steps:
-        """Return the map and the steps of the generator behind it."""
+        """Return the mapper and the steps of the generator behind it."""
         return {MAPPER_LAYER: self.mapper, **self.inner.steps()}
 
     def forward(self, latents: Latents) -> Images:
@@ -176,12 +165,12 @@ class MappedGenerator(Generator):
         return self.inner(self.mapper(latents))
 
     def in_training(self, latents: Latents, rng: torch.Generator) -> Images:
-        """Map draws to images with the noise of the generator behind the map."""
+        """Map draws to images with fresh noise, if the generator has any."""
         return self.inner.in_training(self.mapper(latents), rng)
 
 
 class MappedStyledGenerator(MappedGenerator, StyledGenerator):
-    """The same for a generator with styles."""
+    """A generator with styles behind a mapper."""
 
     inner: StyledGenerator
 
@@ -217,18 +206,19 @@ class AffineMap(nn.Module):
 class Miner(nn.Module):
     """z = u + V relu(W u + a) + b, which learns where in the latent space to draw from.
 
-    Source: MineGAN (Wang et al. 2020, arXiv:1912.05270), whose code has linear, ReLU and linear of
-    the latent's size. Differs: there z is the network's output and the start is random; here it is
-    added to the draw and V starts at zero, so that the first pictures are exactly the source's.
+    Source: MineGAN (Wang et al. 2020, arXiv:1912.05270), whose code has two linear layers of the
+    latent's size with a ReLU between. Differs: there z is the network's output, initialised
+    randomly; here it is added to the draw and V starts at zero, so that the first pictures are
+    exactly the source's.
     """
 
     def __init__(self, size: int, rng: torch.Generator) -> None:
         super().__init__()
         self.hidden = nn.Linear(size, size)
         self.shift = nn.Linear(size, size)
-        start_by_fan_in(self.hidden, rng)  # as large as the draws, for V to learn from at once
-        for start in (self.shift.weight, self.shift.bias):
-            nn.init.zeros_(start)
+        start_by_fan_in(self.hidden, rng)  # keeps the size of the draws, so that V learns at once
+        for parameter in self.shift.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, draws: Latents) -> Latents:
         """Map draws (b, z) to latents (b, z)."""
@@ -241,14 +231,14 @@ MAPPERS.register("miner")(Miner)
 
 
 def behind_mapper(pair: NetworkPair, name: str, rng: torch.Generator) -> NetworkPair:
-    """Return ``pair`` behind the mapper ``name``; SettingsError where it has another already."""
+    """Return ``pair`` behind the mapper ``name``; SettingsError: it has another one already."""
     mapped = MAPPER_LAYER in pair.generator.layers()
     present = pair.architecture.mapper if mapped else NO_MAPPER
     if name == present:
         return pair
     if present != NO_MAPPER:
         raise SettingsError(
-            f"the generator stands behind the mapper '{present}', which '{name}' cannot "
+            f"the generator already has the mapper '{present}', which '{name}' cannot "
             "replace; choose another source"
         )
     architecture = replace(pair.architecture, mapper=name)
@@ -260,7 +250,7 @@ def behind_mapper(pair: NetworkPair, name: str, rng: torch.Generator) -> Network
 
 
 class ClassAffine(nn.Module):
-    """One scale and one shift of every channel for each class, from 1 and 0."""
+    """A scale and a shift of every channel for each class, initially 1 and 0."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -278,14 +268,9 @@ class ClassAffines(nn.Module):
 
     def __init__(self, classes: int, norms: Mapping[str, Norm]) -> None:
         super().__init__()
-        affines = {
-            name: ClassAffine(
-                classes,
-                norm.num_features if isinstance(norm, nn.BatchNorm2d) else norm.num_channels,
-            )
-            for name, norm in norms.items()
-        }
-        self.affines = nn.ModuleDict(affines)
+        self.affines = nn.ModuleDict(
+            {name: ClassAffine(classes, len(norm.weight)) for name, norm in norms.items()}
+        )
 
     def forward(self, classes: ClassWeights) -> dict[str, Affine]:
         """Return scales and shifts by the name of the normalisation."""
@@ -296,9 +281,9 @@ class ConditionalGenerator(Generator):
     """A generator whose normalised features are scaled and shifted by the picture's class.
 
     Source: conditional batch normalisation (de Vries et al. 2017, arXiv:1707.00683; Dumoulin et al.
-    2017, arXiv:1610.07629): gamma_y * xhat + beta_y. Differs: s_y * (gamma * xhat + beta) + t_y
-    around the normalisation's own gamma and beta, which reaches the same functions where gamma is
-    not zero, starts as the network without classes, and leaves gamma and beta to the plan.
+    2017, arXiv:1610.07629): gamma_y * xhat + beta_y. Differs: s_y * (gamma * xhat + beta) + t_y,
+    which keeps the normalisation's gamma and beta. It represents the same functions unless gamma is
+    zero, starts as the network without classes, and leaves gamma and beta to the plan.
     """
 
     def __init__(self, inner: Generator, architecture: Architecture) -> None:
@@ -329,7 +314,7 @@ class ConditionalGenerator(Generator):
 
 
 class ClassProjection(nn.Module):
-    """One direction in the features for each class, from zero."""
+    """A direction in feature space for each class, initially zero."""
 
     def __init__(self, classes: int, features: int) -> None:
         super().__init__()
@@ -342,11 +327,11 @@ class ClassProjection(nn.Module):
 
 
 class ConditionalDiscriminator(Discriminator):
-    """A discriminator that asks whether a picture is real *and* of its class.
+    """A discriminator that judges whether a picture is real *and* of its class.
 
     Source: the projection discriminator (Miyato and Koyama 2018, arXiv:1802.05637, eq. 3-4): the
-    score is psi(h) + <V y, h>, with h what the last linear layer psi takes. Differs: none; h is the
-    flattened feature map of this backbone, not its sum over places.
+    score is psi(h) + <V y, h>, where h is the input of the last linear layer psi. Differs: none; h
+    is this backbone's flattened feature map, not its sum over positions.
     """
 
     def __init__(self, inner: Discriminator, architecture: Architecture) -> None:
@@ -363,7 +348,7 @@ class ConditionalDiscriminator(Discriminator):
     def forward(self, images: Images, classes: ClassWeights | None = None) -> Logits:
         """Map images (b, c, h, w) and their classes (b, k) to logits (b,).
 
-        Without classes it is psi alone: how real the images are, of whatever class.
+        Without classes the score is psi alone: how real the images are, of any class.
         """
         if classes is None:
             return self.inner(images)
@@ -375,23 +360,19 @@ class ConditionalDiscriminator(Discriminator):
             hook.remove()
         return logits + self.projection(seen.pop(), classes)
 
-    def __call__(self, images: Images, classes: ClassWeights | None = None) -> Logits:
-        """Run the network."""
-        return nn.Module.__call__(self, images, classes)
-
     def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
         """Return the critic of pictures of ``classes``."""
         return partial(self, classes=classes)
 
 
 def with_classes(pair: NetworkPair, classes: tuple[str, ...]) -> NetworkPair:
-    """Return ``pair`` for ``classes``, which start all alike, unless it has them already.
+    """Return ``pair`` with ``classes``, unless it has them already.
 
-    Each class has a scale and a shift of the generator's features, and a direction in those of the
-    discriminator: layers of their own, so that a plan can freeze those of the source and the
-    classes differ all the same. A pair that was trained without classes gives for every class
-    exactly what it gave before. Raises SettingsError: the pair has other classes, or nothing that
-    classes could act on.
+    Each class gets a scale and a shift of the generator's features, and a direction in those of the
+    discriminator. They are separate layers, so that classes can differ even if a plan freezes the
+    source's layers. At first a pair trained without classes computes for every class exactly what
+    it did before. Raises SettingsError: the pair has other classes, or nothing that classes could
+    act on.
     """
     present = pair.architecture.classes
     if present == classes:
@@ -414,7 +395,7 @@ def with_classes(pair: NetworkPair, classes: tuple[str, ...]) -> NetworkPair:
 
 
 def _norms(generator: Generator) -> dict[str, Norm]:
-    """Return the normalisations of a generator by their layer's name, numbered within one."""
+    """Return the normalisations of a generator by layer name, numbered within a layer."""
     found = {
         name if number == 0 else f"{name}_{number}": norm
         for name, layer in generator.layers().items()
@@ -442,14 +423,13 @@ def _score_of(discriminator: Discriminator) -> nn.Linear:
 
 @contextmanager
 def _applied(affines: Mapping[str, Affine], norms: Mapping[str, Norm]) -> AbcGenerator[None]:
-    """Scale and shift what the normalisations return, for one pass.
+    """Scale and shift the output of the normalisations within the context.
 
-    Hooks for the time of a pass leave the backbone as it is: a plan, a copy and a file find the
-    same modules with and without classes.
+    Temporary hooks leave the backbone unchanged: plans, copies and files see the same modules with
+    and without classes.
     """
 
-    def hook(module: nn.Module, given: object, features: Tensor, *, affine: Affine) -> Tensor:
-        del module, given
+    def hook(_module: object, _input: object, features: Tensor, *, affine: Affine) -> Tensor:
         scale, shift = (part[:, :, None, None].to(features.dtype) for part in affine)
         return torch.addcmul(shift, scale, features)
 

@@ -1,54 +1,56 @@
 """BEGAN (Berthelot et al. 2017, arXiv:1703.10717): a discriminator that is an auto-encoder.
 
-The generator and the discriminator's decoder are one architecture: a linear layer to maps of 8 x 8,
-then at each size two 3 x 3 convolutions with ELU, nearest-neighbour upsampling between the sizes.
-The encoder has as many convolutions, grows by ``width`` channels at each size, halves by
+The generator and the discriminator's decoder have one architecture: a linear layer to 8 x 8 maps,
+then at each size two 3 x 3 convolutions with ELU, and nearest-neighbour upsampling between sizes.
+The encoder has as many convolutions, grows by ``width`` channels at each size, halves the size by
 convolutions of stride 2 and ends in a linear code as long as the latent. No normalisation.
 
-Differs from the paper: generator and decoder end in Tanh (pictures live in [-1, 1]), latents come
-from N(0, I) and not from a uniform distribution, no vanishing residuals (section 3.5.1); weights
-keep the size of the features, as the paper does not state its own.
+Differs from the paper: generator and decoder end in Tanh (pictures are in [-1, 1]), latents come
+from N(0, I) instead of a uniform distribution, no vanishing residuals (section 3.5.1); the initial
+weights keep the size of the features, as the paper states none.
 """
 
-from collections import OrderedDict
 from functools import partial
 
 from torch import nn
 
 from graftgan.core.network_types import Architecture, Discriminator, Images, Layers, Logits, in_turn
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import SIDES, Stacked, StackedGenerator, builder_of, start_by_fan_in
+from graftgan.networks.blocks import (
+    SIDES,
+    Stacked,
+    StackedGenerator,
+    builder_of,
+    named_layers,
+    start_by_fan_in,
+)
 
-_SMALLEST = 8  # pixels: where the linear layers are
+_SMALLEST = 8  # pixels: the maps at the linear layers
 _ELU_GAIN = 1.55  # 1 / E elu(x)^2 for x ~ N(0, 1)
 
 
 class BEGANGenerator(StackedGenerator):
-    """``layer1`` takes the latent to 8x8, each further one doubles the size, the last draws."""
+    """``layer1`` maps the latent to 8x8, each further one doubles the size, the last draws."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture, _decoder(architecture))
 
 
 class BEGANDiscriminator(Stacked, Discriminator):
-    """An auto-encoder, pixels to pixels, whose score is how little it changes what it is shown."""
+    """An auto-encoder of pixels, whose score is the negative reconstruction error."""
 
     def __init__(self, architecture: Architecture) -> None:
         encoder = _encoder(architecture)
         super().__init__(architecture, [*encoder, *_decoder(architecture)])
-        self._code = len(encoder)  # so many layers lead to it
+        self._depth = len(encoder)
 
     def feature_steps(self) -> Layers:
         """Return the encoder's layers."""
-        return dict(list(self.blocks.items())[: self._code])
-
-    def reconstruct(self, images: Images) -> Images:
-        """Return what the auto-encoder makes of images (b, c, h, w)."""
-        return in_turn(self.layers(), images)
+        return dict(list(self.blocks.items())[: self._depth])
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) to scores (b,): the negative of L(v) = mean |v - D(v)|."""
-        return -(images - self.reconstruct(images)).abs().flatten(1).mean(dim=1)
+        return -(images - in_turn(self.layers(), images)).abs().flatten(1).mean(dim=1)
 
 
 def _sizes(architecture: Architecture) -> int:
@@ -58,17 +60,16 @@ def _sizes(architecture: Architecture) -> int:
 
 def _decoder(architecture: Architecture) -> list[nn.Module]:
     width = architecture.width
-    first: OrderedDict[str, nn.Module] = OrderedDict(
-        linear=nn.Linear(architecture.latent_size, width * _SMALLEST**2),
-        maps=nn.Unflatten(1, (width, _SMALLEST, _SMALLEST)),
-    )
-    layers: list[nn.Module] = [nn.Sequential(first | _two_convolutions(width, width))]
+    linear = nn.Linear(architecture.latent_size, width * _SMALLEST**2)
+    maps = nn.Unflatten(1, (width, _SMALLEST, _SMALLEST))
+    layers: list[nn.Module] = [
+        named_layers(linear=linear, maps=maps, **_two_convolutions(width, width))
+    ]
     for _ in range(_sizes(architecture) - 1):
-        doubled: OrderedDict[str, nn.Module] = OrderedDict(doubled=nn.Upsample(scale_factor=2))
-        layers.append(nn.Sequential(doubled | _two_convolutions(width, width)))
+        doubled = nn.Upsample(scale_factor=2)
+        layers.append(named_layers(doubled=doubled, **_two_convolutions(width, width)))
     pixels = nn.Conv2d(width, architecture.channels, 3, padding=1)
-    layers.append(nn.Sequential(OrderedDict(conv=pixels, activation=nn.Tanh())))
-    return layers
+    return [*layers, named_layers(conv=pixels, activation=nn.Tanh())]
 
 
 def _encoder(architecture: Architecture) -> list[nn.Module]:
@@ -83,17 +84,17 @@ def _encoder(architecture: Architecture) -> list[nn.Module]:
         else:
             parts["flatten"] = nn.Flatten()
             parts["code"] = nn.Linear(maps * _SMALLEST**2, architecture.latent_size)
-        layers.append(nn.Sequential(parts))
+        layers.append(named_layers(**parts))
     return layers
 
 
-def _two_convolutions(inputs: int, outputs: int) -> OrderedDict[str, nn.Module]:
-    return OrderedDict(
-        conv1=nn.Conv2d(inputs, outputs, 3, padding=1),
-        activation1=nn.ELU(),
-        conv2=nn.Conv2d(outputs, outputs, 3, padding=1),
-        activation2=nn.ELU(),
-    )
+def _two_convolutions(inputs: int, outputs: int) -> dict[str, nn.Module]:
+    return {
+        "conv1": nn.Conv2d(inputs, outputs, 3, padding=1),
+        "activation1": nn.ELU(),
+        "conv2": nn.Conv2d(outputs, outputs, 3, padding=1),
+        "activation2": nn.ELU(),
+    }
 
 
 _start = partial(start_by_fan_in, gain=_ELU_GAIN)

@@ -1,7 +1,8 @@
-"""Parts that several backbones share: normalisations, their statistics, stacks, fresh weights."""
+"""Shared by several backbones: normalisations, their statistics, stacks, initial weights."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,55 +24,38 @@ from graftgan.core.network_types import (
 )
 from graftgan.core.registry import Registry
 
-SIDES = (32, 64, 128, 256)  # pixels, of the pictures of most backbones
+L = TypeVar("L", bound=nn.Module)
+
+SIDES = (32, 64, 128, 256)  # pixels: the resolutions of most backbones
 _LARGEST_MULTIPLE = 8  # no feature map has more than 8 x width channels
 
 Statistics = Literal["source", "batch"]
-"""What a frozen norm, whose buffers never move, normalises with.
+"""What a frozen normalisation, whose buffers never change, normalises with.
 
 ``source``: the source's running statistics, so that the layer is a fixed function. ``batch``: the
-statistics of the batch at hand, as the papers' code did; also when sampling, since the running
+statistics of the current batch, as in the papers' code; also when sampling, since the running
 statistics are the source's and would not fit.
 """
 NORMALISATIONS: Registry[Callable[[int], nn.Module]] = Registry("normalisation")
-
-
-@NORMALISATIONS.register("batch")
-def batch_normalisation(channels: int) -> nn.Module:
-    """Statistics over the batch (Ioffe and Szegedy 2015). Not for a critic with a gradient penalty.
-
-    A penalty on single images means nothing where one image's score depends on the others.
-    """
-    return nn.BatchNorm2d(channels)
-
-
-@NORMALISATIONS.register("instance")
-def instance_normalisation(channels: int) -> nn.Module:
-    """Statistics of every channel of every image (Ulyanov et al. 2016)."""
-    return nn.GroupNorm(channels, channels)
-
-
-@NORMALISATIONS.register("layer")
-def layer_normalisation(channels: int) -> nn.Module:
-    """Statistics of every image (Ba et al. 2016): what WGAN-GP advises for its critic."""
-    return nn.GroupNorm(1, channels)
-
-
-@NORMALISATIONS.register("spectral")
-@NORMALISATIONS.register("none")
-def no_normalisation(channels: int) -> nn.Module:
-    """Leave the features as they are; under ``spectral`` the kernels before them have norm 1."""
-    del channels
-    return nn.Identity()
+"""Normalisations by number of channels; with ``spectral`` the kernels are normalised instead."""
+# Over the batch (Ioffe and Szegedy 2015). Not for a critic with a gradient penalty, which is not
+# defined if one image's score depends on the others.
+NORMALISATIONS.register("batch")(nn.BatchNorm2d)
+# Of every channel of every image (Ulyanov et al. 2016).
+NORMALISATIONS.register("instance")(lambda channels: nn.GroupNorm(channels, channels))
+# Of every image (Ba et al. 2016); WGAN-GP recommends it for the critic.
+NORMALISATIONS.register("layer")(lambda channels: nn.GroupNorm(1, channels))
+NORMALISATIONS.register("none")(nn.Identity)
+NORMALISATIONS.register("spectral")(nn.Identity)
 
 
 class SpectralConv2d(nn.Conv2d):
     """A convolution with a kernel of norm 1.
 
     Source: Miyato et al. 2018, algorithm 1 (arXiv:1802.05957): one step of power iteration in each
-    pass in training mode, none in evaluation mode. Differs from torch's parametrization: the
-    parameter keeps its name and is divided where it is used, so that what a plan puts on a kernel
-    is normalised with it, and a modulation folds away as from any other layer.
+    forward pass in training mode, none in evaluation mode. Differs from torch's parametrization:
+    the parameter keeps its name and is divided where it is used. So a plan's modulation of the
+    kernel is normalised with it, and can be folded as in any other layer.
     """
 
     def __init__(self, *arguments: int, bias: bool = True) -> None:
@@ -94,7 +78,6 @@ class SpectralConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return the features (b, c, h, w)."""
-        del output_size
         assert not isinstance(self.padding, str)
         return F.conv_transpose2d(input, _normalised(self, 1), self.bias, self.stride, self.padding)
 
@@ -112,13 +95,25 @@ class SpectralLinear(nn.Linear):
         return F.linear(input, _normalised(self), self.bias)
 
 
+_SPECTRAL: Mapping[type[nn.Module], type[nn.Module]] = {
+    nn.Conv2d: SpectralConv2d,
+    nn.ConvTranspose2d: SpectralConvTranspose2d,
+    nn.Linear: SpectralLinear,
+}
+
+
+def layer_for(normalisation: str, plain: type[L]) -> type[L]:
+    """Return the class of layer to use for ``plain`` with a normalisation of that name."""
+    return cast("type[L]", _SPECTRAL[plain]) if normalisation == "spectral" else plain
+
+
 def _normalised(
     part: SpectralConv2d | SpectralConvTranspose2d | SpectralLinear, output_axis: int = 0
 ) -> Tensor:
-    """Return the kernel divided by its largest singular value, as far as that is known by now.
+    """Return the kernel divided by the current estimate of its largest singular value.
 
-    As a matrix it has a row for each output channel. ``direction`` follows its first left singular
-    vector; in the gradient both vectors are constants.
+    As a matrix it has a row for each output channel. ``direction`` is an estimate of its first left
+    singular vector. Both singular vectors are constants in the gradient.
     """
     with torch.autocast(part.weight.device.type, enabled=False):
         matrix = part.weight.transpose(0, output_axis).flatten(1)
@@ -131,7 +126,7 @@ def _normalised(
 
 
 def hold_buffers(layer: nn.Module, statistics: Statistics) -> None:
-    """Stop every buffer of ``layer`` from moving, a spectral norm's too, in training mode too."""
+    """Keep all buffers of ``layer`` constant, also in training mode and in spectral norms."""
     layer.eval()
     if statistics == "batch":
         for norm in batch_norms([layer]):
@@ -139,19 +134,19 @@ def hold_buffers(layer: nn.Module, statistics: Statistics) -> None:
 
 
 def use_batch_statistics(norm: _BatchNorm) -> None:
-    """Normalise with the batch at hand, and leave the running statistics as they are."""
-    norm.track_running_stats = False  # torch then neither reads nor writes them in training mode
+    """Normalise with the current batch and leave the running statistics unchanged."""
+    norm.track_running_stats = False  # torch then does not use them in training mode
     norm.train()
 
 
 def follow_running_statistics(network: nn.Module) -> None:
-    """Let every norm learn running statistics again: the start of a plan, whatever came before."""
+    """Let every normalisation update its running statistics again, before a plan is applied."""
     for norm in batch_norms([network]):
         norm.track_running_stats = True
 
 
 def evaluation_mode(network: nn.Module) -> None:
-    """Set ``network`` to evaluation, except for norms that were told to follow the batch."""
+    """Set ``network`` to evaluation mode, except for normalisations with batch statistics."""
     network.eval()
     for norm in batch_norms([network]):
         if not norm.track_running_stats:
@@ -159,7 +154,7 @@ def evaluation_mode(network: nn.Module) -> None:
 
 
 def follow_the_modes_of(model: nn.Module, copy: nn.Module) -> None:
-    """Let ``copy`` normalise as ``model`` does at this moment, without moving its own buffers."""
+    """Let ``copy`` normalise as ``model`` currently does, without updating its own buffers."""
     copy.eval()
     for norm, like in zip(batch_norms([copy]), batch_norms([model]), strict=True):
         if like.training:
@@ -167,7 +162,7 @@ def follow_the_modes_of(model: nn.Module, copy: nn.Module) -> None:
 
 
 def layers_on_batch_statistics(layers: Iterable[tuple[str, nn.Module]]) -> tuple[str, ...]:
-    """Return the names of the layers in which some norm follows the batch."""
+    """Return the names of the layers that normalise with batch statistics."""
     return tuple(
         name
         for name, layer in layers
@@ -176,15 +171,20 @@ def layers_on_batch_statistics(layers: Iterable[tuple[str, nn.Module]]) -> tuple
 
 
 def batch_norms(modules: Iterable[nn.Module]) -> Iterator[_BatchNorm]:
-    """Yield every norm inside ``modules`` that has running statistics."""
+    """Yield every normalisation in ``modules`` that has running statistics."""
     for module in modules:
         for part in module.modules():
             if isinstance(part, _BatchNorm) and part.running_mean is not None:
                 yield part
 
 
+def named_layers(**layers: nn.Module) -> nn.Sequential:
+    """Return ``layers`` as a sequence that keeps their names."""
+    return nn.Sequential(OrderedDict(layers))
+
+
 class Stacked(LayeredNetwork):
-    """A network of one layer after the other, input first: ``layer1``, ``layer2``, ..."""
+    """A network of sequential layers: ``layer1``, ``layer2``, ..."""
 
     def __init__(self, architecture: Architecture, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class Stacked(LayeredNetwork):
 
 
 class StackedGenerator(Stacked, Generator):
-    """A generator whose steps, one after the other, are all it does."""
+    """A generator that applies its steps in turn."""
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to images (b, c, h, w) in [-1, 1]."""
@@ -205,7 +205,7 @@ class StackedGenerator(Stacked, Generator):
 
 
 class StackedDiscriminator(Stacked, Discriminator):
-    """A discriminator whose last layer makes the score of the features."""
+    """A discriminator whose last layer computes the score from the features."""
 
     def forward(self, images: Images) -> Logits:
         """Map images (b, c, h, w) in [-1, 1] to logits (b,)."""
@@ -214,17 +214,17 @@ class StackedDiscriminator(Stacked, Discriminator):
 
 
 def feature_maps(architecture: Architecture) -> list[int]:
-    """Return the channels of the hidden maps from the picture's side to the 4x4 side."""
+    """Return the channels of the hidden maps, from the largest map down to 4x4."""
     halvings = architecture.resolution.bit_length() - 3
     return [architecture.width * min(2**i, _LARGEST_MULTIPLE) for i in range(halvings)]
 
 
 @torch.no_grad()
 def start_weights(module: nn.Module, rng: torch.Generator) -> None:
-    """Draw the starting weights of DCGAN (Radford et al. 2016, section 3).
+    """Draw DCGAN's initial weights (Radford et al. 2016, section 3).
 
-    Convolutions and linear layers from N(0, 0.02), scales of normalisations from N(1, 0.02), every
-    bias zero.
+    Convolutions and linear layers from N(0, 0.02), scales of normalisations from N(1, 0.02), all
+    biases zero.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -241,8 +241,8 @@ def start_weights(module: nn.Module, rng: torch.Generator) -> None:
 def start_by_fan_in(module: nn.Module, rng: torch.Generator, *, gain: float = 2.0) -> None:
     """Draw kernels that keep the size of the features through many layers; biases are zero.
 
-    Source: He et al. 2015, eq. 10 (arXiv:1502.01852): variance ``gain`` / inputs of a unit. A gain
-    of 2 undoes what a ReLU takes away.
+    Source: He et al. 2015, eq. 10 (arXiv:1502.01852): variance ``gain`` / fan-in. A gain of 2
+    compensates for a ReLU.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
@@ -260,10 +260,10 @@ def builder_of(
     sides: Sequence[int] = (),
     normalises: bool = True,
 ) -> Callable[[Architecture, torch.Generator], NetworkPair]:
-    """Return what builds a pair of these networks and draws its weights with ``start``.
+    """Return the function that builds a pair of these networks with weights drawn by ``start``.
 
-    It raises SettingsError for pictures of none of the ``sides``, where some are given, and for a
-    normalisation where the networks have none.
+    It raises SettingsError for a resolution that is not among ``sides``, if given, and for a
+    normalisation if the networks have none.
     """
 
     def build(architecture: Architecture, rng: torch.Generator) -> NetworkPair:

@@ -9,7 +9,6 @@ connected layer without a sigmoid, so that it serves as a critic too (papers 000
 """
 
 import itertools
-from collections import OrderedDict
 
 from torch import nn
 
@@ -18,13 +17,12 @@ from graftgan.networks.backbone import BACKBONES, Backbone
 from graftgan.networks.blocks import (
     NORMALISATIONS,
     SIDES,
-    SpectralConv2d,
-    SpectralConvTranspose2d,
-    SpectralLinear,
     StackedDiscriminator,
     StackedGenerator,
     builder_of,
     feature_maps,
+    layer_for,
+    named_layers,
     start_weights,
 )
 
@@ -37,12 +35,12 @@ class DCGANGenerator(StackedGenerator):
         kind = architecture.generator_normalisation
         blocks = [_up(architecture.latent_size, maps[0], kind, stride=1, padding=0)]
         blocks += [_up(a, b, kind) for a, b in itertools.pairwise(maps)]
-        last = _transposed(kind)(maps[-1], architecture.channels, 4, 2, 1)
-        blocks.append(nn.Sequential(OrderedDict(conv=last, activation=nn.Tanh())))
+        last = layer_for(kind, nn.ConvTranspose2d)(maps[-1], architecture.channels, 4, 2, 1)
+        blocks.append(named_layers(conv=last, activation=nn.Tanh()))
         super().__init__(architecture, blocks)
 
     def steps(self) -> Steps:
-        """Return the layers; the first takes the latent as a picture of one pixel."""
+        """Return the layers; the first takes the latent as an image of one pixel."""
         first = self.blocks["layer1"]
         return {**self.layers(), "layer1": lambda latents: first(latents[:, :, None, None])}
 
@@ -53,33 +51,25 @@ class DCGANDiscriminator(StackedDiscriminator):
     def __init__(self, architecture: Architecture) -> None:
         maps = feature_maps(architecture)
         kind = architecture.discriminator_normalisation
-        spectral = kind == "spectral"
-        # DCGAN: no features are normalised on the input layer.
-        blocks = [_down(architecture.channels, maps[0], kind if spectral else "none")]
+        # DCGAN does not normalise the features of the input layer.
+        blocks = [_down(architecture.channels, maps[0], kind if kind == "spectral" else "none")]
         blocks += [_down(a, b, kind) for a, b in itertools.pairwise(maps)]
-        linear = (SpectralLinear if spectral else nn.Linear)(maps[-1] * 4 * 4, 1)
-        score: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten(), linear=linear)
-        blocks.append(nn.Sequential(score))
+        linear = layer_for(kind, nn.Linear)(maps[-1] * 4 * 4, 1)
+        blocks.append(named_layers(flatten=nn.Flatten(), linear=linear))
         super().__init__(architecture, blocks)
 
 
 def _up(inputs: int, outputs: int, kind: str, *, stride: int = 2, padding: int = 1) -> nn.Module:
     biased = kind in {"none", "spectral"}
-    conv = _transposed(kind)(inputs, outputs, 4, stride, padding, bias=biased)
+    conv = layer_for(kind, nn.ConvTranspose2d)(inputs, outputs, 4, stride, padding, bias=biased)
     norm = NORMALISATIONS[kind](outputs)
-    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=nn.ReLU(inplace=True)))
-
-
-def _transposed(kind: str) -> type[nn.ConvTranspose2d]:
-    return SpectralConvTranspose2d if kind == "spectral" else nn.ConvTranspose2d
+    return named_layers(conv=conv, norm=norm, activation=nn.ReLU(inplace=True))
 
 
 def _down(inputs: int, outputs: int, kind: str) -> nn.Module:
-    convolution = SpectralConv2d if kind == "spectral" else nn.Conv2d
-    conv = convolution(inputs, outputs, 4, 2, 1, bias=kind in {"none", "spectral"})
+    conv = layer_for(kind, nn.Conv2d)(inputs, outputs, 4, 2, 1, bias=kind in {"none", "spectral"})
     norm = NORMALISATIONS[kind](outputs)
-    activation = nn.LeakyReLU(0.2, inplace=True)
-    return nn.Sequential(OrderedDict(conv=conv, norm=norm, activation=activation))
+    return named_layers(conv=conv, norm=norm, activation=nn.LeakyReLU(0.2, inplace=True))
 
 
 BACKBONES.register("dcgan")(

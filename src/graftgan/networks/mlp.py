@@ -1,18 +1,22 @@
 """The original GAN (Goodfellow et al. 2014, arXiv:1406.2661): fully connected, of any size.
 
-Differs from the paper: LeakyReLU 0.2 where the paper's discriminator had maxout and dropout, Tanh
-at the generator's end (pictures live in [-1, 1]), weights normal by fan-in, no normalisation. (From
-DCGAN's N(0, 0.02) the features shrink from layer to layer: on MNIST the generator then collapses.)
+Differs from the paper: LeakyReLU 0.2 instead of maxout and dropout in the discriminator, Tanh at
+the generator's end (pictures are in [-1, 1]), weights initialised normal by fan-in. (With DCGAN's
+N(0, 0.02) the features shrink from layer to layer: on MNIST the generator then collapses.)
 """
 
 import itertools
-from collections import OrderedDict
 
 from torch import nn
 
 from graftgan.core.network_types import Architecture, Steps
 from graftgan.networks.backbone import BACKBONES, Backbone
-from graftgan.networks.blocks import StackedDiscriminator, StackedGenerator, builder_of
+from graftgan.networks.blocks import (
+    StackedDiscriminator,
+    StackedGenerator,
+    builder_of,
+    named_layers,
+)
 
 
 class MLPGenerator(StackedGenerator):
@@ -26,7 +30,7 @@ class MLPGenerator(StackedGenerator):
         super().__init__(architecture, blocks)
 
     def steps(self) -> Steps:
-        """Return the layers; the last puts its numbers into the shape of pictures."""
+        """Return the layers; the last reshapes its output to images."""
         last, side = self.blocks["layer4"], self.architecture.resolution
         shape = (self.architecture.channels, side, side)
         return {**self.layers(), "layer4": lambda features: last(features).unflatten(1, shape)}
@@ -45,13 +49,13 @@ class MLPDiscriminator(StackedDiscriminator):
         super().__init__(architecture, blocks)
 
     def feature_steps(self) -> Steps:
-        """Return the hidden layers; the first takes all pixels of a picture in a row."""
+        """Return the hidden layers; the first flattens the images."""
         first = self.blocks["layer1"]
         return {**super().feature_steps(), "layer1": lambda images: first(images.flatten(1))}
 
 
 def _dense(inputs: int, outputs: int, activation: nn.Module) -> nn.Module:
-    return nn.Sequential(OrderedDict(linear=nn.Linear(inputs, outputs), activation=activation))
+    return named_layers(linear=nn.Linear(inputs, outputs), activation=activation)
 
 
 def _pixels(architecture: Architecture) -> int:

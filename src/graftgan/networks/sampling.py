@@ -1,4 +1,4 @@
-"""Pictures from a generator."""
+"""Latents, and pictures from a generator."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,16 +23,16 @@ from graftgan.core.network_types import (
 from graftgan.core.randomness import Randomness
 from graftgan.networks.blocks import evaluation_mode, layers_on_batch_statistics
 
-CHUNK = 64  # pictures generated at once; where a layer follows the batch, every chunk is this large
+CHUNK = 64  # pictures generated at once; padded to this size if a layer uses batch statistics
 
 
 @torch.no_grad()
 def generate(generator: Generator, latents: Latents, *, truncation: float = 1.0) -> PictureBytes:
     """Return the pictures of ``latents`` (n, z) as uint8 (n, c, h, w) on the CPU.
 
-    A picture depends on its latent alone, unless the generator has layers that follow the batch's
-    statistics; then it also depends on the others of its 64. ``truncation`` below 1 brings pictures
-    nearer to the average one, see :func:`truncated`. Raises SettingsError: ``truncation`` is
+    A picture depends on its latent alone, unless the generator has layers that use the batch's
+    statistics; then it depends on all 64 pictures of its chunk. ``truncation`` below 1 moves
+    pictures towards the average one, see :func:`truncated`. Raises SettingsError: ``truncation`` is
     negative or not finite.
     """
     draw, known = truncated(generator, truncation), generator.architecture
@@ -50,11 +50,11 @@ def generate(generator: Generator, latents: Latents, *, truncation: float = 1.0)
 
 
 def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Images]:
-    """Return the function from latents to images that are nearer to the average picture.
+    """Return the function from latents to images with the truncation trick.
 
-    Styles are drawn towards their mean, so that 0 is the mean picture (Karras et al. 2019, appendix
-    B, arXiv:1812.04948: w' = mean + truncation (w - mean), here in all layers). A generator without
-    styles takes smaller latents. Raises SettingsError: ``truncation`` is negative or not finite.
+    Styles are moved towards their mean, in all layers: w' = mean + truncation (w - mean) (Karras et
+    al. 2019, appendix B, arXiv:1812.04948). For a generator without styles the latents are scaled.
+    Raises SettingsError: ``truncation`` is negative or not finite.
     """
     if not 0 <= truncation < math.inf:
         raise SettingsError(f"truncation must be finite and not negative, got {truncation}")
@@ -72,7 +72,7 @@ def truncated(generator: Generator, truncation: float) -> Callable[[Latents], Im
 
 @contextmanager
 def evaluating(generator: Generator) -> AbcGenerator[None]:
-    """Set the generator to evaluation for a while; it may be one that is being trained."""
+    """Set the generator to evaluation mode, and restore the modes of its modules afterwards."""
     before = [(module, module.training) for module in generator.modules()]
     evaluation_mode(generator)
     try:
@@ -83,7 +83,7 @@ def evaluating(generator: Generator) -> AbcGenerator[None]:
 
 
 def random_latents(count: int, size: int, *, seed: int) -> Latents:
-    """Return ``count`` latents (count, size) from N(0, I); SettingsError if there is none."""
+    """Return latents (count, size) from N(0, I); SettingsError if ``count`` is below 1."""
     if count < 1:
         raise SettingsError(f"the number of pictures must be at least 1, got {count}")
     return draw_latents(count, size, Randomness(seed).generator("samples"))
@@ -92,11 +92,11 @@ def random_latents(count: int, size: int, *, seed: int) -> Latents:
 def latents_for(
     architecture: Architecture, count: int, *, seed: int, of_class: str | None = None
 ) -> Latents:
-    """Return ``count`` random latents as a generator of ``architecture`` takes them.
+    """Return ``count`` random latents for a generator of ``architecture``.
 
-    With classes they are all of ``of_class``; without it one class after the other, in parts that
-    differ by one picture at most. Raises SettingsError: the number is out of range, or there is no
-    such class.
+    With classes they are all of ``of_class``, or by default one class after the other, in parts
+    whose sizes differ by at most one. Raises SettingsError: the number is out of range, or there is
+    no such class.
     """
     plain = random_latents(count, architecture.latent_size, seed=seed)
     return _labelled(architecture, plain, of_class)
@@ -105,10 +105,7 @@ def latents_for(
 def latents_of_seeds(
     architecture: Architecture, seeds: Sequence[int], *, of_class: str | None = None
 ) -> Latents:
-    """Return one random latent for each seed, whatever the other seeds are.
-
-    Raises SettingsError: there is no such class, or no seed.
-    """
+    """Return one random latent for each seed; SettingsError: there is no such class, or no seed."""
     if not seeds:
         raise SettingsError("at least one seed is needed")
     plain = [random_latents(1, architecture.latent_size, seed=seed) for seed in seeds]
@@ -116,7 +113,7 @@ def latents_of_seeds(
 
 
 def _labelled(architecture: Architecture, plain: Latents, of_class: str | None) -> Latents:
-    """Return ``plain`` as a generator takes them: of one class, or class after class."""
+    """Return ``plain`` with class weights: of one class, or one class after the other."""
     labels = labels_in_parts(architecture, len(plain))
     if of_class is not None:
         labels = torch.full((len(plain),), architecture.label_of(of_class))
@@ -124,7 +121,7 @@ def _labelled(architecture: Architecture, plain: Latents, of_class: str | None) 
 
 
 def grid_latents(architecture: Architecture, *, columns: int, rows: int, seed: int) -> Latents:
-    """Return the latents of a grid; each class has at least one row, and the same latents in it."""
+    """Return the latents of a grid; each class has at least one row, with the same latents."""
     classes = max(1, len(architecture.classes))
     each = columns * max(1, rows // classes)
     plain = random_latents(each, architecture.latent_size, seed=seed).repeat(classes, 1)
@@ -154,16 +151,13 @@ def interpolation_latents(stops: int, frames_between: int, size: int, *, seed: i
 def interpolation_through_classes(
     architecture: Architecture, walk: Latents, *, frames_between: int, of_class: str | None = None
 ) -> Latents:
-    """Return a walk of :func:`interpolation_latents` as a generator of ``architecture`` takes it.
+    """Return a walk of :func:`interpolation_latents` for a generator of ``architecture``.
 
-    With classes all of it is of ``of_class``; without it each stop is of the next class, and on the
-    way one class turns into the other. Raises SettingsError: there is no such class.
+    With classes it is all of ``of_class``, or by default each stop is of the next class and the
+    class weights are interpolated between stops. Raises SettingsError: there is no such class.
     """
-    if of_class is not None:
-        labels = torch.full((len(walk),), architecture.label_of(of_class))
-        return architecture.with_labels(walk, labels)
-    if not architecture.classes:
-        return walk
+    if of_class is not None or not architecture.classes:
+        return _labelled(architecture, walk, of_class)
     count = len(architecture.classes)
     stops = class_weights(torch.arange(len(walk) // frames_between) % count, count)
     shares = (torch.arange(frames_between) / frames_between)[:, None]

@@ -1,4 +1,4 @@
-"""What a person can set about the networks."""
+"""Settings of the networks."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated
@@ -11,7 +11,7 @@ from graftgan.networks.blocks import NORMALISATIONS
 
 @dataclass(frozen=True, kw_only=True)
 class CommonNetworkSettings:
-    """What the networks of every backbone have."""
+    """Settings that every backbone has."""
 
     resolution: int | None = None
     """Height and width of the pictures, in pixels."""
@@ -41,8 +41,8 @@ _PARTS = parts_of(
 @strict
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings(*_PARTS):  # pyright: ignore[reportUntypedBaseClass]
-    """The networks. What is not given is the source's, or the backbone's default."""
+    """The networks. By default they are the source's, or those of the backbone."""
 
 
 OWN_SETTINGS = tuple(field.name for kind in _KINDS for field in fields(kind))
-"""Those that are of some backbones alone."""
+"""The settings that only some backbones have."""

@@ -97,7 +97,7 @@ def test_a_part_of_the_pictures_keeps_its_own_detail():
 
 def test_features_alone_have_no_detail():
     alone = Features(values=torch.rand(4, 2), logits=None, sha256="x")
-    with pytest.raises(ScoreError, match="grain and sharpness are of pictures"):
+    with pytest.raises(ScoreError, match="grain and sharpness need the pictures"):
         METRICS["detail"].measure(alone, alone, Resampling(replicates=0, seed=0))
 
 

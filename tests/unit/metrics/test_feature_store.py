@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graftgan.core.errors import ScoreError
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
-from graftgan.metrics.feature_cache import FeatureCache, cached_tensors, features_key, features_of
+from graftgan.metrics.feature_cache import FeatureCache, features_key, features_of
 from graftgan.metrics.pixels import pictures_sha256
 
 
@@ -173,14 +173,14 @@ def test_statistics_are_kept_by_their_key_too(folder: Path):
         return {"mean": rows.mean(dim=0), "strided": rows.T, "count": torch.tensor(6)}
 
     for _ in range(2):
-        found = cached_tensors(["frechet", "0" * 64, 1], compute)
+        found = FeatureCache().cached_tensors(["frechet", "0" * 64, 1], compute)
         assert found["mean"].dtype == torch.float64
         assert found["mean"].tolist() == [1.5, 2.5, 3.5]
         assert found["strided"].tolist() == [[0, 3], [1, 4], [2, 5]]
         assert found["count"] == 6
     assert len(asked) == 1
-    cached_tensors(["frechet", "0" * 64, 2], compute)
-    cached_tensors(["frechet", "0" * 63, "01"], compute)
+    FeatureCache().cached_tensors(["frechet", "0" * 64, 2], compute)
+    FeatureCache().cached_tensors(["frechet", "0" * 63, "01"], compute)
     assert len(asked) == 3 == len(entries(folder))
 
 

@@ -128,7 +128,7 @@ def test_files_that_do_not_fit_are_explained(tmp_path: Path):
     with pytest.raises(ScoreError, match=r"text\.pt is not a TorchScript file"):
         user_extractor(tmp_path / "text.pt")
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(ScoreError, match=r"a file of weights alone does not do.*trace"):
+    with pytest.raises(ScoreError, match=r"a file of weights alone is not enough.*trace"):
         user_extractor(tmp_path / "weights.pth")
     (tmp_path / "network.h5").touch()
     with pytest.raises(ScoreError, match=r"must end in \.pt"):

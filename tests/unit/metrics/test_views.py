@@ -6,7 +6,7 @@ from torch import Tensor
 
 from graftgan.core.errors import UnknownName
 from graftgan.metrics.extractors import build_extractor
-from graftgan.metrics.extractors.views import FAINT, VIEWS, low_passed, view_of, visible
+from graftgan.metrics.extractors.views import FAINT, VIEWS, low_passed, visible
 from graftgan.metrics.settings import ExtractorSettings
 
 
@@ -96,7 +96,7 @@ def test_the_view_is_chosen_and_told():
     assert chosen.describe()["view"] == "pixels"
     with pytest.raises(UnknownName, match="did you mean 'visible'"):
         ExtractorSettings(extractor_view="visble")
-    assert view_of("visible") is VIEWS["visible"]
+    assert VIEWS["visible"].apply is visible
 
 
 def test_features_do_not_follow_what_nobody_sees():

@@ -133,7 +133,7 @@ def test_a_search_leaves_the_model_as_it_was():
     [
         ({"steps": 0}, "steps must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be"),
-        ({"pixel_weight": -1.0}, "weights must be"),
+        ({"pixel_weight": -1.0}, "pixel_weight must be"),
         ({"pixel_weight": 0.0, "perceptual_weight": 0.0}, "must not both be 0"),
     ],
 )

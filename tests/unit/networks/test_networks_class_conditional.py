@@ -169,7 +169,7 @@ def test_classes_stand_around_a_latent_map():
     assert list(pair.generator.layers())[:2] == ["classes", "mapper"]
     assert pair.generator(pair.architecture.with_labels(latents(2))).shape == (2, 3, 32, 32)
     rng = torch.Generator()
-    with pytest.raises(SettingsError, match="no mapper can be put behind"):
+    with pytest.raises(SettingsError, match="so it cannot take a mapper"):
         surrounded(build_pair(replace(architecture, mapper="none")), architecture, rng)
 
 

@@ -222,7 +222,7 @@ def test_a_manifest_that_no_such_zip_needs_is_refused(tmp_path: Path):
     result, seconds, memory = seconds_and_bytes(path)
     assert isinstance(result, str)
     assert "manifest.jsonl of" in result
-    assert "is larger than 4 MB, and than the zip" in result
+    assert "is larger than 4 MB and the zip itself" in result
     assert seconds < 1
     assert memory < 20e6
 

@@ -339,7 +339,7 @@ def test_a_network_that_stands_in_the_discriminator_may_not_score(
     asked = replace(
         experiment, source=str(source), scoring=replace(experiment.scoring, network=network)
     )
-    says = r"its blocks\.layer3\.conv\.weight is eye\.weight of .*not the eye.*--extractor"
+    says = r"its blocks\.layer3\.conv\.weight is eye\.weight of .*not the pictures.*--extractor"
     with pytest.raises(SettingsError, match=says):
         run(asked, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Feature networks by name, or from a file of the user's."""
+"""Feature networks by name, or from a user's file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from graftgan.metrics.extractors.dinov2 import dinov2_extractor
 from graftgan.metrics.extractors.efficientnet import efficientnet_extractor
 from graftgan.metrics.extractors.extractor import SUFFIXES, Extractor, user_extractor
 from graftgan.metrics.extractors.inception import inception_extractor
-from graftgan.metrics.extractors.views import view_of
+from graftgan.metrics.extractors.views import VIEWS
 
 if TYPE_CHECKING:
     from graftgan.metrics.settings import ExtractorSettings
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExtractorBuilder:
-    """How an extractor comes from settings."""
+    """How an extractor is built from settings."""
 
-    # Of settings and the progress of a download in bytes.
+    # From the settings and the progress of a download in bytes.
     build: "Callable[[ExtractorSettings, CountProgress | None], Extractor]"
-    takes: tuple[str, ...] = ()  # the settings that mean something to it
-    view: str = "visible"  # what it is shown where the settings do not say
+    takes: tuple[str, ...] = ()  # the settings that it uses
+    view: str = "visible"  # the default
 
 
 EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
@@ -33,13 +33,11 @@ EXTRACTORS: Registry[ExtractorBuilder] = Registry("extractor")
 def build_extractor(
     settings: "ExtractorSettings", *, progress: CountProgress | None = None
 ) -> Extractor:
-    """Return the extractor of ``settings``: a registered name or a file, with what belongs to it.
+    """Return the extractor of ``settings``, which is registered or a file.
 
-    ``progress`` is called with (bytes done, bytes in all) while weights are downloaded.
-
-    Raises SettingsError: a setting means nothing to this extractor; UnknownName: the extractor is
-    neither registered nor a file's name; ScoreError: its package or its weights are missing or not
-    those expected.
+    ``progress`` is called with (bytes done, total bytes) while weights are downloaded. Raises
+    SettingsError: the extractor does not use one of the settings; UnknownName: the extractor is
+    neither registered nor a file; ScoreError: its package or weights are missing or wrong.
     """
     builder = _builder(settings.extractor)
     choosable = ("extractor_weights", "extractor_resize", "extractor_side", "extractor_pixels")
@@ -52,7 +50,7 @@ def build_extractor(
             "remove what it does not take, or choose another extractor"
         )
     extractor = builder.build(settings, progress)
-    return replace(extractor, view=view_of(settings.extractor_view or builder.view))
+    return replace(extractor, view=VIEWS[settings.extractor_view or builder.view])
 
 
 def _builder(name: str) -> ExtractorBuilder:

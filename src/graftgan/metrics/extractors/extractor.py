@@ -1,6 +1,5 @@
-"""A feature network with all that decides what it answers: registered, or from a file."""
+"""A feature network, registered or from a file, with the preprocessing of pictures."""
 
-import hashlib
 import importlib
 import itertools
 import warnings
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graftgan.core.errors import CountProgress, ScoreError, SettingsError
+from graftgan.core.files import file_sha256
 from graftgan.metrics.extractors.pixel_features import detail_of, glance
 from graftgan.metrics.extractors.resize import PIXEL_RANGES, RESIZES, PixelRange, ResizeProtocol
 from graftgan.metrics.extractors.views import VIEWS, View
@@ -23,27 +23,27 @@ from graftgan.metrics.metric import Features
 from graftgan.metrics.pixels import check_measurable, check_pictures, pictures_sha256
 
 SUFFIXES = (".pt", ".pth", ".torchscript", ".onnx")  # of a user's file
-_TELLING = 1000  # numbers of a tensor, from which on equal ones are no chance
-_ALIKE = 1e-5  # of a cosine: two rows of weights in float32 that point in one direction
-_MOST = 0.5  # share of the rows: channels that are as good as zero point nowhere
+_LEAST_NUMBERS = 1000  # in a tensor; equal larger ones are no coincidence
+_ALIKE = 1e-5  # cosine distance of two rows of float32 weights that count as parallel
+_MOST = 0.5  # share of parallel rows in equal tensors; channels close to zero have no direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extractor:
-    """A feature network and how pictures come to it."""
+    """A feature network with the preprocessing of pictures."""
 
     name: str  # of the network with these weights
-    weights_sha256: str  # of the file that they came from
+    weights_sha256: str  # of their file
     resize: ResizeProtocol
-    side: int  # height and width it takes, in pixels
+    side: int  # height and width of its input, in pixels
     pixels: PixelRange
-    dimension: int  # numbers that the network gives for a picture
-    has_logits: bool  # whether it answers with features and logits, or with features alone
+    dimension: int  # number of features of a picture
+    has_logits: bool  # whether it returns features and logits, or features alone
     network: nn.Module  # (b, 3, side, side), float32, to features (b, d), or with logits (b, k)
-    view: View = VIEWS["pixels"]  # what of a picture is shown to it
+    view: View = VIEWS["pixels"]
 
     def describe(self) -> dict[str, Any]:
-        """Return what a score's protocol holds of it."""
+        """Return its fields of a score's protocol."""
         return {
             "extractor": self.name,
             "weights_sha256": self.weights_sha256,
@@ -61,16 +61,15 @@ class Extractor:
         batch_size: int = 64,
         progress: CountProgress | None = None,
     ) -> Features:
-        """Return the features of ``pictures``, computed in float32 whatever the surroundings.
+        """Return the features of ``pictures``, always computed in float32.
 
-        Pictures are uint8 (n, 1 or 3, h, h), on any device; the network computes, and stays, on
-        ``device``, ``batch_size`` pictures at once. ``progress`` is called with (pictures done,
-        pictures in all). Raises ScoreError: fewer than two pictures, or each of a single colour, or
-        of another shape or type; or the network fails or answers with another shape or
-        not-a-number.
+        Pictures are uint8 (n, 1 or 3, h, h) on any device; the network is moved to ``device`` and
+        stays there. ``progress`` is called with (pictures done, pictures in all). Raises
+        ScoreError: there are fewer than two pictures, all are of a single colour, or they have
+        another shape or type; or the network fails or returns another shape or not-a-number.
         """
         check_measurable(pictures)
-        pictures = pictures.contiguous()  # in another order in memory sums differ in the last bit
+        pictures = pictures.contiguous()  # the last bit of sums depends on the memory order
         device = torch.device(device)
         network = self.network.to(device).eval()
         answers: list[tuple[Tensor, Tensor | None]] = []
@@ -94,29 +93,28 @@ class Extractor:
         )
 
     def refuse_inside(self, discriminator: nn.Module) -> None:
-        """Check that no weights of the network stand in a ``discriminator`` whose run it scores.
+        """Raise SettingsError if the ``discriminator`` of a scored run holds the network's weights.
 
-        Tensors of 1,000 numbers and more are compared, up to a factor for each output channel, as a
-        normalisation leaves it that was folded into its convolution. Raises SettingsError: some do.
+        Tensors of at least 1,000 numbers are compared, up to a factor for each output channel:
+        folding a normalisation into its convolution changes weights by such factors.
         """
         theirs: dict[torch.Size, list[tuple[str, Tensor]]] = {}
-        for name, tensor in _telling_tensors(discriminator):
+        for name, tensor in _distinctive_tensors(discriminator):
             theirs.setdefault(tensor.shape, []).append((name, tensor))
-        for own, tensor in _telling_tensors(self.network):
+        for own, tensor in _distinctive_tensors(self.network):
             for name, other in theirs.get(tensor.shape, []):
                 if _same_weights(tensor, other):
                     raise SettingsError(
                         f"the discriminator holds the feature network '{self.name}' that is to "
-                        f"score it: its {name} is {own} of that network. A discriminator made of "
-                        "the features that score wins the score, not the eye; score with another "
-                        "--extractor"
+                        f"score it: its {name} is {own} of that network. Training against the "
+                        "scoring network improves the score, but not the pictures; score with "
+                        "another --extractor"
                     )
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Return the features (n, d) of uint8 ``pictures`` (n, 3, h, h) on the CPU, n >= 1.
 
-        For those who look at pictures one by one; a score takes :meth:`extract`, which checks them.
-        Raises ScoreError: the network fails.
+        Unlike :meth:`extract` it accepts any picture. Raises ScoreError: the network fails.
         """
         with torch.inference_mode():
             return self._answer(self.network.eval(), pictures)[0]
@@ -146,8 +144,8 @@ def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Te
         answer: object = network(images)
     except torch.OutOfMemoryError:
         raise ScoreError(
-            f"no memory left for the feature network '{name}' on {len(images)} pictures at once; "
-            "take a smaller batch_size"
+            f"out of memory: the feature network '{name}' on {len(images)} pictures at once; "
+            "use a smaller batch_size"
         ) from None
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1:]
@@ -171,10 +169,10 @@ def answer_of(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Te
     return rows[0], rows[1] if len(rows) == 2 else None
 
 
-def _telling_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the parameters and buffers whose equality is no chance: large, and not of one value."""
+def _distinctive_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters and buffers that are large and not constant."""
     for name, tensor in itertools.chain(network.named_parameters(), network.named_buffers()):
-        if tensor.is_floating_point() and tensor.numel() >= _TELLING:
+        if tensor.is_floating_point() and tensor.numel() >= _LEAST_NUMBERS:
             rows = _weight_rows(tensor)
             if not bool((rows == rows[:1]).all()):
                 yield name, tensor
@@ -189,18 +187,18 @@ def _same_weights(first: Tensor, second: Tensor) -> bool:
 
 
 def _weight_rows(tensor: Tensor) -> Tensor:
-    """Return the weights of each output channel as a row; of a single channel, each number."""
+    """Return a row of weights for each output channel, or for each weight of a single channel."""
     channels = len(tensor) if len(tensor) > 1 else tensor.numel()
     return tensor.detach().float().cpu().reshape(channels, -1)
 
 
 @contextmanager
 def _full_float32(device: torch.device) -> Generator[None]:
-    """Switch autocast and TF32 off, and put things back afterwards."""
+    """Switch autocast and TF32 off within the context."""
     backends = cast("Any", torch.backends)
     matrices, convolutions = backends.cuda.matmul, backends.cudnn
     switch, exact = "allow_tf32", False
-    if hasattr(backends.cudnn, "conv"):  # from torch 2.9 on; the old switches then fail at times
+    if hasattr(backends.cudnn, "conv"):  # since torch 2.9, where the old switches may fail
         convolutions, switch, exact = backends.cudnn.conv, "fp32_precision", "ieee"
     before = getattr(matrices, switch), getattr(convolutions, switch)
     setattr(matrices, switch, exact)
@@ -218,15 +216,15 @@ def user_extractor(
 ) -> Extractor:
     """Return the extractor of a TorchScript or ONNX file: "<stem>_<first 8 digits of its sha256>".
 
-    The network takes images (b, 3, side, side), float32, and gives features (b, d) or (b, d, 1, 1),
-    or a tuple of those and logits (b, k). Raises ScoreError: the file is missing, unreadable, or no
-    network like that; UnknownName: there is no such resize protocol or pixel range.
+    The network maps images (b, 3, side, side), float32, to features (b, d) or (b, d, 1, 1), or to a
+    tuple of those and logits (b, k). Raises ScoreError: the file is missing, unreadable, or not
+    such a network; UnknownName: there is no such resize protocol or pixel range.
     """
     protocol, levels = RESIZES[resize], PIXEL_RANGES[pixels]
     if not path.is_file():
         raise ScoreError(f"there is no feature network {path}")
     network = _load(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = file_sha256(path)
     name = f"{path.stem}_{sha256[:8]}"
     with torch.inference_mode():
         features, logits = answer_of(network, torch.zeros(2, 3, side, side), name)
@@ -248,16 +246,16 @@ def _load(path: Path) -> nn.Module:
         return _OnnxNetwork(path)
     if suffix not in SUFFIXES:
         endings = ", ".join(SUFFIXES)
-        raise ScoreError(f"{path} is no feature network: its name must end in {endings}")
+        raise ScoreError(f"{path} is not a feature network: its name must end in {endings}")
     try:
         with warnings.catch_warnings():
-            # Torch prefers its own export format, which is bound to one of its versions.
+            # torch recommends its export format, but that depends on the version of torch.
             warnings.simplefilter("ignore", DeprecationWarning)
             network: nn.Module = torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ScoreError(
-            f"{path} is not a TorchScript file ({reason}); a file of weights alone does not do: "
+            f"{path} is not a TorchScript file ({reason}); a file of weights alone is not enough: "
             "save the network with torch.jit.trace(network.eval(), images).save(path)"
         ) from None
     return network.eval()

@@ -1,9 +1,9 @@
 """The extractor with the FID's Inception and its published weights.
 
-Source: Szegedy et al. 2015 (arXiv:1512.00567), as the 2015-12-05 TensorFlow graph has it, which
-FID (Heusel et al. 2017, arXiv:1706.08500) made the standard: average pools that leave the padding
-out of the mean, and a maximum pool in the last block. Written here in plain PyTorch because the
-libraries that hold it import torchvision. Its parameters have the names of the published file.
+Source: Szegedy et al. 2015 (arXiv:1512.00567) in the version of the 2015-12-05 TensorFlow graph,
+the standard since FID (Heusel et al. 2017, arXiv:1706.08500): average pools exclude the padding,
+and the last block has a maximum pool. It is implemented here because the libraries that have it
+import torchvision. Parameters have the names of the published file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ INCEPTION = PublishedWeights(
 
 Kernel = int | tuple[int, int]
 Row = Sequence[tuple[str, int, *tuple[Kernel, ...]]]
-"""Convolutions one after the other: name, channels, kernel. Two kernels are two, side by side."""
+"""Successive convolutions: name, channels, kernel. Two kernels are parallel convolutions."""
 
 
 def inception_extractor(
@@ -47,14 +47,11 @@ def inception_extractor(
 ) -> Extractor:
     """Return the extractor "inception": features (n, 2048) and logits (n, 1008).
 
-    Without the file ``weights`` it is searched, then downloaded, and ``progress`` called with
-    (bytes done, bytes in all). Other weights than the published ones make an extractor named
-    "inception_<first 8 digits of their sha256>", whose distance must not be called FID. ``resize``
-    is the protocol: clean_fid, pytorch_fid or torch_fidelity.
-
-    Raises ScoreError: the weights are missing and cannot be downloaded, or are not those expected;
-    CheckpointError: the file holds the tensors of another network; UnknownName: there is no such
-    resize protocol.
+    The weights are found as :meth:`PublishedWeights.find` does; with other weights than the
+    published ones the distance must not be called FID. ``resize`` is the protocol: clean_fid,
+    pytorch_fid or torch_fidelity. Raises ScoreError: the weights are missing and cannot be
+    downloaded, or are not those expected; CheckpointError: the file holds another network;
+    UnknownName: there is no such resize protocol.
     """
     protocol = RESIZES[resize]
     path = INCEPTION.find(weights, expected_sha256=expected_sha256, progress=progress)
@@ -73,9 +70,8 @@ def inception_extractor(
 def load_inception(tensors: Mapping[str, Tensor]) -> "Inception":
     """Return the network with published ``tensors``, ready to evaluate.
 
-    Normalisations are folded into the convolutions and the memory format is channels_last: the
-    answer stays the same to rounding, in well under the time. Raises CheckpointError: the tensors
-    are not those of this network.
+    For speed, normalisations are folded into the convolutions and the memory format is
+    channels_last. Raises CheckpointError: the tensors are not those of this network.
     """
     network = Inception()
     fill(network, tensors, what="the FID's Inception")
@@ -88,8 +84,7 @@ def load_inception(tensors: Mapping[str, Tensor]) -> "Inception":
 class Inception(nn.Module):
     """Images (b, 3, 299, 299), about [-1, 1], to features (b, 2048) and logits (b, 1008).
 
-    The logits are without the classifier's bias, as the Inception score of Salimans et al. 2016
-    was computed.
+    The logits exclude the classifier's bias, as in the Inception score of Salimans et al. 2016.
     """
 
     def __init__(self) -> None:
@@ -132,7 +127,7 @@ class Inception(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """Convolution, batch normalisation, ReLU; it keeps the size where it ``pads``."""
+    """Convolution, batch normalisation, ReLU; it keeps the size if it ``pads``."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: Kernel, *, stride: int = 1, pads: bool = True
@@ -153,9 +148,9 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Branches side by side: rows of convolutions, and a pool, with one where it is ``pooled``.
+    """Parallel branches: rows of convolutions, and a pool, with a convolution if it is ``pooled``.
 
-    Where it ``halves``, the last convolution of each row and the pool, of maxima, have a stride.
+    If it ``halves``, the last convolution of each row and the maximum pool have a stride of 2.
     """
 
     def __init__(
@@ -207,7 +202,7 @@ def _block_a(inputs: int, *, pooled: int) -> _Block:
 
 
 def _block_b(inputs: int, *, inner: int) -> _Block:
-    """Return a block of 17 x 17: 7x7 convolutions taken apart into 1x7 and 7x1."""
+    """Return a block of 17 x 17: 7x7 convolutions factorised into 1x7 and 7x1."""
     across, along = (1, 7), (7, 1)
     single: Row = [("branch7x7_1", inner, 1), ("branch7x7_2", inner, across)]
     doubled: Row = [("branch7x7dbl_1", inner, 1), ("branch7x7dbl_2", inner, along)]

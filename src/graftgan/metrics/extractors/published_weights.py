@@ -1,6 +1,5 @@
-"""Weights that their authors publish: found on disk, or downloaded once, and always checked."""
+"""Published weights: found on disk or downloaded once, and always verified."""
 
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graftgan.core.errors import CheckpointError, CountProgress, RunError, ScoreError, shown
-from graftgan.core.files import cache_home, written_whole
+from graftgan.core.files import cache_home, file_sha256, written_whole
 
 _TIMEOUT = 30  # seconds without a byte
 _CHUNK = 1 << 20  # bytes
@@ -25,19 +24,19 @@ class PublishedWeights:
     """The published weight file of one extractor."""
 
     extractor: str  # the extractor's name with these weights
-    network: str  # as messages call the network
-    distance: str  # what only the Fréchet distance with these weights is called
-    url: str  # where the file is; the last part is its name on disk too
+    network: str  # the network's name in messages
+    distance: str  # name of the Fréchet distance, only with these weights
+    url: str  # of the file; the last part is also its name on disk
     sha256: str  # of the file
-    variable: str  # of the environment; it may hold the file's path
+    variable: str  # environment variable that may hold the file's path
 
     @property
     def file_name(self) -> str:
-        """What the file is called on disk."""
-        return self.url.rsplit("/", 1)[-1]
+        """The file's name on disk."""
+        return self.url.rpartition("/")[2]
 
     def extractor_with(self, sha256: str) -> str:
-        """Return the extractor's name with a file of that sha256: others carry its digits."""
+        """Return the extractor's name, followed by the sha256's first digits for other weights."""
         return self.extractor if sha256 == self.sha256 else f"{self.extractor}_{sha256[:8]}"
 
     def find(
@@ -47,11 +46,11 @@ class PublishedWeights:
         expected_sha256: str | None = None,
         progress: CountProgress | None = None,
     ) -> Path:
-        """Return a checked file: ``given``, the variable's, the cache's, or a download.
+        """Return a verified file: ``given``, the variable's, from the cache, or downloaded.
 
-        Other weights than the published ones have ``expected_sha256`` and are never downloaded.
-        ``progress`` is called with (bytes done, bytes in all) while downloading. Raises ScoreError:
-        there is none and it cannot be downloaded, or it has another sha256.
+        ``expected_sha256`` is that of weights other than the published ones, which are never
+        downloaded. ``progress`` is called with (bytes done, bytes in all) while downloading. Raises
+        ScoreError: there is no file and it cannot be downloaded, or it has another sha256.
         """
         expected = expected_sha256 or self.sha256
         variable = os.environ.get(self.variable)
@@ -89,12 +88,12 @@ class PublishedWeights:
         return path
 
     def _download(self, target: Path, *, place: Path, progress: CountProgress | None) -> None:
-        # written_whole explains an OSError as one of the disk, so those of the network end here.
+        # written_whole would explain an OSError of the network as one of the disk.
         try:
             response = urllib.request.urlopen(self.url, timeout=_TIMEOUT)
         except (OSError, ValueError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it holds the connection
+                error.close()  # and its connection
             raise self._missing(error, place=place) from None
         with response, target.open("wb") as file:
             total = int(response.headers.get("Content-Length") or 0)
@@ -125,10 +124,10 @@ class PublishedWeights:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a ``.pth`` file, running no code; ScoreError where it has none."""
+    """Return the tensors of a ``.pth`` file, without running code; ScoreError if it has none."""
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch has no common base for what can be wrong with a file
+    except Exception as error:  # torch's errors have no common base
         reason = str(error).strip().splitlines()[:1]
         raise ScoreError(f"{path} holds no weights that can be loaded: {''.join(reason)}") from None
 
@@ -143,7 +142,5 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> Non
 
 
 def _check_sha256(path: Path, expected: str, *, what: str, advice: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+    if (found := file_sha256(path)) != expected:
         raise ScoreError(f"{what} has the sha256 {found}, expected {expected}; {advice}")

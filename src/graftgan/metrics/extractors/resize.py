@@ -1,8 +1,8 @@
-"""How pictures come to the size and range a feature network takes.
+"""Resizing of pictures and pixel ranges, as feature networks expect them.
 
-Libraries resize differently, and a score moves with it (Parmar et al. 2022, arXiv:2104.11222), so
-each way has a name that goes into the score's protocol. All of them treat rows and columns
-separately and linearly: a matrix times the picture times its transpose.
+Libraries resize differently, which changes scores (Parmar et al. 2022, arXiv:2104.11222), so each
+way has a name in the score's protocol. All of them are linear and separable: a matrix times the
+picture times its transpose.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from graftgan.core.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class PixelRange:
-    """What grey levels 0..255 become: ``(level - shift) / scale``, in the three colours."""
+    """A mapping of grey levels 0..255 to network inputs: ``(level - shift) / scale``."""
 
-    name: str  # as it stands in a score's protocol
-    shift: tuple[float, ...]  # grey levels, of each colour
+    name: str  # in a score's protocol
+    shift: tuple[float, ...]  # grey levels, for each colour
     scale: tuple[float, ...]
 
     def apply(self, levels: Tensor) -> Tensor:
@@ -31,17 +31,17 @@ class PixelRange:
 
 @dataclass(frozen=True, slots=True)
 class ResizeProtocol:
-    """One library's way to resize, with the pixel range its Inception takes."""
+    """One library's way to resize, with the pixel range of its Inception."""
 
-    name: str  # as it stands in a score's protocol
-    matrix: Callable[[int, int], Tensor]  # of (side_in, side_out): (side_out, side_in), float64
-    clips: bool  # whether what overshoots grey levels 0..255 is cut off
+    name: str  # in a score's protocol
+    matrix: Callable[[int, int], Tensor]  # (side_in, side_out) to (side_out, side_in), float64
+    clips: bool  # whether values are clamped to 0..255
     pixels: PixelRange
 
     def apply(self, levels: Tensor, side: int) -> Tensor:
         """Return grey levels (n, c, h, h) on 0 to 255 as (n, 3, side, side), float32."""
         matrix = _matrix_on(self.name, levels.shape[-1], side, levels.device)
-        # Columns before rows, as Pillow does: rounding then falls alike.
+        # Columns before rows, for the same rounding as in Pillow.
         levels = matrix @ (levels.float() @ matrix.T)
         return (levels.clamp(0, 255) if self.clips else levels).expand(-1, 3, -1, -1)
 
@@ -57,8 +57,8 @@ def _matrix_on(name: str, side_in: int, side_out: int, device: torch.device) -> 
 
 def _half_pixel_bilinear(side_in: int, side_out: int) -> Tensor:
     """Return the matrix of torch's F.interpolate(mode="bilinear", align_corners=False)."""
-    # The step and the position are rounded to float32, as torch rounds them: exact ones lie up to
-    # 3e-5 pixels beside, which is a hundredth of a grey level at an edge.
+    # Step and positions are rounded to float32 as in torch: exact ones differ by up to 3e-5 pixels,
+    # which is a hundredth of a grey level at an edge.
     step = torch.tensor(side_in / side_out, dtype=torch.float32).double()
     centres = torch.arange(side_out, dtype=torch.float64) + 0.5
     positions = (centres * step - 0.5).float()
@@ -66,13 +66,13 @@ def _half_pixel_bilinear(side_in: int, side_out: int) -> Tensor:
 
 
 def _corner_bilinear(side_in: int, side_out: int) -> Tensor:
-    """Return that of TensorFlow 1's resize_bilinear, pixel centres at 0, as in the FID's graph."""
+    """Return the matrix of TensorFlow 1's resize_bilinear, with pixel centres at 0, as in FID."""
     step = torch.tensor(side_in / side_out, dtype=torch.float32)
     return _bilinear(torch.arange(side_out, dtype=torch.float32) * step, side_in)
 
 
 def _bilinear(positions: Tensor, side_in: int) -> Tensor:
-    """Return the matrix that reads between the two pixels around each of ``positions``."""
+    """Return the matrix that interpolates between the two pixels around each of ``positions``."""
     below = positions.long().clamp(max=side_in - 1)
     above = (below + 1).clamp(max=side_in - 1)
     share = (positions - below).double().unsqueeze(1)
@@ -82,7 +82,7 @@ def _bilinear(positions: Tensor, side_in: int) -> Tensor:
 
 
 def _antialiased_bicubic(side_in: int, side_out: int) -> Tensor:
-    """Return that of Pillow's bicubic filter (Keys 1981, a = -1/2), normalised at the edges."""
+    """Return the matrix of Pillow's bicubic filter (Keys 1981, a = -1/2), normalised at edges."""
     step = side_in / side_out
     width = max(step, 1.0)
     centres = (torch.arange(side_out, dtype=torch.float64) + 0.5) * step
@@ -95,7 +95,7 @@ def _antialiased_bicubic(side_in: int, side_out: int) -> Tensor:
 
 
 for _pixels in (
-    PixelRange(  # the mean and standard deviation of ImageNet, as torchvision's networks take
+    PixelRange(  # the mean and standard deviation of ImageNet, as for torchvision's networks
         "imagenet", (255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225)
     ),
     PixelRange("zero_one", (0.0,) * 3, (255.0,) * 3),

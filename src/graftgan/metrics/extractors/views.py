@@ -1,15 +1,15 @@
-"""What of a picture a feature network is shown: every pixel, or what a person sees of it.
+"""What a feature network is shown of a picture: every pixel, or only what a person sees.
 
-A feature network reacts to what nobody sees: noise of two grey levels on flat drawings moves its
-features a third of the way to another set. The view ``visible`` takes that away first, as an eye
-does: colours are seen less sharply than brightness (which is why JPEG stores half of them: Wallace
-1992), and a faint difference between neighbours is not seen at all (threshold vision; the same
-shrinking of small band values is known as coring: Carlson et al. 1977, US patent 4,523,230). What
-the last low-pass hides though it can be seen, speckle and lost sharpness, and the colours, of which
-the network makes little, stand as a few numbers beside its own (``glance``).
+Feature networks react to invisible details: noise of two grey levels on flat drawings moves their
+features a third of the way to another set. The view ``visible`` removes such details as the eye
+does: colours are seen less sharply than brightness (so JPEG stores half of them: Wallace 1992), and
+faint differences between neighbours are not seen (threshold vision; the same shrinking of small
+band values is known as coring: Carlson et al. 1977, US patent 4,523,230). Speckle and lost
+sharpness, which the last low-pass hides although they are visible, and colours, to which the
+network is insensitive, are appended to its features as a few numbers (``glance``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,14 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graftgan.core.errors import UnknownName, shown
-from graftgan.core.registry import suggest
+from graftgan.core.registry import Registry
 
 COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
-SIGMA = 1.5  # pixels: the low-pass of all of it at the end
+SIGMA = 1.5  # pixels: the final low-pass
 FULL_SIDE = 64  # smaller pictures are shown enlarged, so both low-passes shrink with them
-FAINT = 8.0  # grey levels: a difference of so many keeps 63 % of itself, one of 2 keeps 6 %
-_BANDS = (0.8, 1.6, 3.2)  # pixels: where faint differences are taken out
+FAINT = 8.0  # grey levels: 63 % of a difference of 8 is kept, 6 % of one of 2
+_BANDS = (0.8, 1.6, 3.2)  # pixels: bands in which faint differences are removed
 _LUMA = (  # ITU-R BT.601: brightness and two colour differences from red, green and blue
     (0.299, 0.587, 0.114),
     (-0.168736, -0.331264, 0.5),
@@ -34,24 +33,18 @@ _LUMA = (  # ITU-R BT.601: brightness and two colour differences from red, green
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown of pictures.
+    """What a feature network is shown of pictures."""
 
-    Attributes:
-        name: As it stands in a score's protocol.
-        apply: Grey levels (n, 1 or 3, h, h), float32, to the same that is left of them.
-        with_glance: Whether grain, sharpness and colours stand beside the network's numbers.
-    """
-
-    name: str
-    apply: Callable[[Tensor], Tensor]
-    with_glance: bool = False
+    name: str  # in a score's protocol
+    apply: Callable[[Tensor], Tensor]  # to grey levels (n, 1 or 3, h, h), float32
+    with_glance: bool = False  # whether grain, sharpness and colours are appended to the features
 
 
 def visible(levels: Tensor) -> Tensor:
     """Return what a person sees of ``levels`` (n, 1 or 3, h, h), float32, on 0 to 255.
 
-    Colour differences are low-passed; differences between neighbours in three bands are shrunk to
-    d (1 - exp(-(d / FAINT)^2)), so that faint ones vanish and strong ones stay; all is low-passed.
+    Colour differences are low-passed, then differences between neighbours in three bands are shrunk
+    to d (1 - exp(-(d / FAINT)^2)), which removes faint ones, then everything is low-passed.
     """
     scale = min(1.0, levels.shape[-1] / FULL_SIDE)
     if levels.shape[1] == 1:
@@ -70,7 +63,7 @@ def luma_of(levels: Tensor) -> Tensor:
 
 
 def low_passed(levels: Tensor, sigma: float) -> Tensor:
-    """Return ``levels`` (n, c, h, w) under a Gaussian of ``sigma`` pixels; edges are repeated."""
+    """Return ``levels`` (n, c, h, w) blurred by ``sigma`` pixels; edges are repeated."""
     channels = levels.shape[1]
     kernel = _gaussian(sigma, levels.device).expand(channels, 1, 1, -1)
     reach = kernel.shape[-1] // 2
@@ -105,21 +98,6 @@ def _luma(device: torch.device) -> Tensor:
     return torch.tensor(_LUMA, device=device)
 
 
-VIEWS: Mapping[str, View] = {
-    view.name: view
-    for view in (
-        View("visible", visible, with_glance=True),
-        View("pixels", lambda levels: levels),
-    )
-}
-
-
-def view_of(name: str) -> View:
-    """Return the view of that name.
-
-    Raises:
-        UnknownName: There is none.
-    """
-    if name not in VIEWS:
-        raise UnknownName(f"no view named '{shown(name)}'; {suggest(name, VIEWS)}")
-    return VIEWS[name]
+VIEWS: Registry[View] = Registry("view")
+VIEWS.register("visible")(View("visible", visible, with_glance=True))
+VIEWS.register("pixels")(View("pixels", lambda levels: levels))

@@ -1,5 +1,5 @@
-"""Adapters: only the tensors a plan changed, and one base for many of them.
+"""Adapters: the tensors that a plan changed, several of which can share one base.
 
-``adapter.py`` makes one, keeps it on disk and puts it back, ``bank.py`` holds several on one base,
-and ``listing.py`` says how large they are and where.
+``adapter.py`` makes, saves, loads and applies one, ``bank.py`` holds several on one base, and
+``listing.py`` finds them and states their sizes.
 """

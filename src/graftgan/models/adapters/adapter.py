@@ -1,4 +1,4 @@
-"""An adapter: only the tensors a plan changed, bound to their base by hash, in one file."""
+"""An adapter: the tensors that a plan changed, bound to their base by hash, in one file."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graftgan.checkpoints import as_stored, checksum, load_note, load_tensors, save_tensors
 from graftgan.core.errors import CheckpointError, RunError, SettingsError, shown
-from graftgan.core.files import written_whole
+from graftgan.core.files import refuse_existing, written_whole
 from graftgan.core.network_types import Architecture, NetworkPair
 from graftgan.core.settings import parse, strict, to_plain
 from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
@@ -36,14 +36,14 @@ _OF_G = "generator."
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterNote:
-    """Where an adapter comes from, and what is needed to put it back on its base."""
+    """Where an adapter comes from, and what is needed to apply it to its base."""
 
     base: str  # the source's name or folder when the adapter was made
     base_fingerprints: Mapping[str, str]  # sha256 of the base's networks, by role
     architecture: Architecture
-    plan: str  # in the notation
-    statistics: Statistics  # that frozen and modulated layers normalise with
-    iteration: int  # of the checkpoint it comes from
+    plan: str  # in plan notation
+    statistics: Statistics  # of frozen and modulated normalisations
+    iteration: int  # of its checkpoint
     images_seen: int  # real pictures shown until then
     objective: str
     pictures: str  # name of the image set
@@ -52,25 +52,25 @@ class AdapterNote:
 
     @property
     def low_rank(self) -> LowRank:
-        """How the plan's ``lora`` is done."""
+        """The settings of the plan's ``lora``."""
         return LowRank(rank=self.lora_rank, scale=self.lora_scale)
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What a plan changed, as ``<role>.<name>``, with its note."""
+    """The tensors that a plan changed, as ``<role>.<name>``, with a note."""
 
     note: AdapterNote
     tensors: Mapping[str, Tensor]
 
     @property
     def precision(self) -> str:
-        """The number formats of its floating-point tensors, such as ``float16``."""
+        """The types of its floating-point tensors, such as ``float16``."""
         kinds = {str(t.dtype) for t in self.tensors.values() if t.is_floating_point()}
         return ", ".join(sorted(kind.removeprefix("torch.") for kind in kinds))
 
     def in_half(self) -> "Adapter":
-        """Return it in 16-bit floating point; a tensor whose values do not fit stays as it is."""
+        """Return it in 16-bit floating point; tensors with values out of range are unchanged."""
         return replace(self, tensors=as_stored(self.tensors, torch.float16))
 
 
@@ -80,10 +80,10 @@ def adapter_of(
     *,
     averaged: Mapping[str, Tensor] | None = None,
 ) -> Adapter:
-    """Return the adapter of a run under its plan, from a source of those fingerprints.
+    """Return the adapter of a run whose source has those fingerprints.
 
-    ``averaged`` are the tensors of the averaged generator, by name, where ``run`` holds the live
-    one. Raises RunError: the run started from fresh weights, so it has no base.
+    ``averaged`` are the tensors of the averaged generator by name, if ``run`` holds the live one.
+    Raises RunError: the run started from fresh weights, so it has no base.
     """
     if run.experiment.source is None:
         raise RunError("a run from fresh weights changed everything: pack it as a source instead")
@@ -114,17 +114,17 @@ def put_on(
     *,
     what: str = "this adapter",
 ) -> NetworkPair:
-    """Return the base's networks with the adapter worked in; their modulations are folded.
+    """Return the base's networks with the adapter applied and its modulations folded.
 
-    ``pair`` is changed on the way; give a copy to use it again. ``what`` names the adapter in error
-    messages. Raises CheckpointError: the networks are not the adapter's base, or the adapter is
-    damaged; PlanError: its plan does not fit.
+    ``pair`` is modified; pass a copy to use it again. ``what`` names the adapter in error messages.
+    Raises CheckpointError: the networks are not the adapter's base, or the adapter is damaged;
+    PlanError: its plan does not fit.
     """
     note = adapter.note
     if dict(fingerprints) != dict(note.base_fingerprints):
         raise CheckpointError(
             f"{what} belongs to another base than the one given: it was made on '{note.base}', "
-            f"{_short(note.base_fingerprints)}, and this is {_short(fingerprints)}; name its own "
+            f"{_short(note.base_fingerprints)}, and this is {_short(fingerprints)}; give its own "
             "base"
         )
     pair = surrounded(pair, note.architecture, torch.Generator().manual_seed(0))
@@ -155,7 +155,7 @@ def put_on(
 
 
 def changed_tensors(pair: NetworkPair, applied: AppliedPlan) -> dict[str, Tensor]:
-    """Return what the plan lets train or move, as ``<role>.<name>``, sharing memory."""
+    """Return the tensors that the plan lets change, as ``<role>.<name>``, sharing memory."""
     found: dict[str, Tensor] = {}
     for role, network in pair.items():
         moving = {
@@ -175,7 +175,7 @@ def _short(fingerprints: Mapping[str, str]) -> str:
 
 
 def save_adapter(adapter: Adapter, path: Path) -> None:
-    """Write an adapter as one safetensors file, whole."""
+    """Write an adapter as one safetensors file, atomically."""
     plain = to_plain(adapter.note)
     note = {"kind": "adapter", "format": FORMAT, "checksum": checksum(adapter.tensors), **plain}
     with written_whole(path) as partial:
@@ -183,7 +183,7 @@ def save_adapter(adapter: Adapter, path: Path) -> None:
 
 
 def load_adapter(path: Path) -> Adapter:
-    """Read an adapter file, or a run folder's; CheckpointError: it is damaged, or no adapter."""
+    """Load an adapter from its file or run folder; CheckpointError: it is damaged or not one."""
     if path.is_dir():
         path = path / FILE_NAME
         if not path.is_file():
@@ -208,19 +208,18 @@ def load_adapter(path: Path) -> Adapter:
 def save_adapter_of_run(
     run: Path, destination: Path, *, iteration: int | None = None, half: bool = False
 ) -> Adapter:
-    """Write the adapter of a run's checkpoint, or an adapter file once more, as a file of its own.
+    """Write the adapter of a run's checkpoint, or a copy of an adapter file.
 
-    ``run`` is the run folder, or an adapter file; ``iteration`` is of the checkpoint, without it
-    the newest; ``half`` stores 16-bit floating point. Raises SettingsError: ``destination`` is no
+    ``run`` is the run folder or the adapter file; ``iteration`` is the checkpoint's, by default the
+    newest; ``half`` stores 16-bit floating point. Raises SettingsError: ``destination`` is not a
     .safetensors file; RunError: it exists, or the run started from fresh weights; CheckpointError:
     there is no such checkpoint, or the adapter is damaged.
     """
     if destination.suffix != ".safetensors":
         raise SettingsError(
-            f"'{destination}' is no adapter file: its name must end in .safetensors"
+            f"'{destination}' is not an adapter file: its name must end in .safetensors"
         )
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    refuse_existing(destination)
     if not run.is_file():
         trained = load_run(run, iteration=iteration)
         adapter = adapter_of(trained, RunFolder(run).card().base)
@@ -234,18 +233,19 @@ def save_adapter_of_run(
 
 
 def adapter_files(folder: Path) -> Iterator[Path]:
-    """Yield every adapter file below ``folder``, hidden folders left out.
+    """Yield every adapter file below ``folder``, except in hidden folders.
 
-    That is every ``adapter.safetensors``, whole or damaged, and what a note calls an adapter.
+    These are files named ``adapter.safetensors``, even if damaged, and others with an adapter's
+    note.
     """
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for path in (Path(place) / name for name in sorted(files)):
-            if path.name == FILE_NAME or (path.suffix == ".safetensors" and _says_adapter(path)):
+            if path.name == FILE_NAME or (path.suffix == ".safetensors" and _is_adapter(path)):
                 yield path
 
 
-def _says_adapter(path: Path) -> bool:
+def _is_adapter(path: Path) -> bool:
     try:
         return load_note(path).get("kind") == "adapter"
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""One base and many domains: adapters put on when pictures are drawn, mixed, or folded in."""
+"""Several adapters on one base: applied on demand, mixed, or folded into a source."""
 
 import copy
 import math
@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from graftgan.checkpoints import SourceCard, SourceModel, save_source
-from graftgan.core.errors import RunError, SettingsError, SourceError, UnknownName
+from graftgan.core.errors import SettingsError, SourceError, UnknownName
+from graftgan.core.files import refuse_existing
 from graftgan.core.network_types import Generator, Latents, NetworkPair, PictureBytes
 from graftgan.core.registry import suggest
 from graftgan.models.adapters.adapter import Adapter, AdapterNote, load_adapter, put_on
@@ -17,17 +18,17 @@ from graftgan.models.sources import batch_statistics_of, open_source
 from graftgan.networks.sampling import generate
 from graftgan.transfer import mix_networks
 
-Weights = Mapping[str, float]  # name of an adapter -> how much of it
-_LARGEST_WEIGHT = 100  # far beyond any use; much further on numbers overflow
-_ROUNDING = 1e-9  # 0.01 + 0.29 + 0.7 is not 1 in floating point; the base takes no part in it
+Weights = Mapping[str, float]  # by the adapter's name
+_LARGEST_WEIGHT = 100  # far beyond any use; tensors overflow at much larger weights
+_ROUNDING = 1e-9  # 0.01 + 0.29 + 0.7 is not 1 in floating point; the base's weight is then 0
 
 
 class AdapterBank:
-    """A base in memory with adapters by name; changing the domain reads nothing from the disk.
+    """A base in memory with adapters by name, which can be switched without reading from disk.
 
-    With weights, networks are base + the sum of weight x (adapted - base) over the folded tensors,
-    so adapters of different plans mix; see :func:`graftgan.transfer.mix_networks` for running
-    statistics. What an adapter leaves as the base's is kept in memory once.
+    Mixed networks are base + the sum of weight x (adapted - base) over the folded tensors, so that
+    adapters of different plans can be mixed; see :func:`graftgan.transfer.mix_networks` for running
+    statistics. Tensors that an adapter does not change share the base's memory.
 
         bank = AdapterBank("avatars-64")
         bank.add("thumbs", Path("runs/thumbs"))
@@ -37,7 +38,7 @@ class AdapterBank:
     """
 
     def __init__(self, base: str | SourceModel) -> None:
-        """Load the base once: a source's name or folder, a run folder, or a loaded source.
+        """Load the base from a source's name or folder or a run folder, if it is not loaded yet.
 
         Raises SourceError: there is no such source, or it is damaged.
         """
@@ -46,7 +47,7 @@ class AdapterBank:
         self._pairs: dict[str, NetworkPair] = {}
 
     def add(self, name: str, adapter: Adapter | Path) -> None:
-        """Check an adapter, its file or its run folder against the base and keep it as ``name``.
+        """Add an adapter, from memory, its file or its run folder, as ``name``.
 
         Raises SettingsError: the name is taken; CheckpointError: the adapter is damaged or belongs
         to another base.
@@ -63,21 +64,15 @@ class AdapterBank:
 
         Raises UnknownName: no adapter has that name; SettingsError: a weight is out of range.
         """
-        parts = self._parts(weights)
-        return NetworkPair(
-            generator=mix_networks([(pair.generator, weight) for pair, weight in parts]),
-            discriminator=mix_networks([(pair.discriminator, weight) for pair, weight in parts]),
-        )
+        critics = [(pair.discriminator, weight) for pair, weight in self._parts(weights)]
+        return NetworkPair(self.generator(weights), mix_networks(critics))
 
     def generator(self, weights: str | Weights) -> Generator:
-        """Return a new generator of one adapter, or of a mix; an empty mix is the base's.
-
-        Raises UnknownName: no adapter has that name; SettingsError: a weight is out of range.
-        """
+        """Return only the generator of :meth:`pair`, which raises the same errors."""
         return mix_networks([(pair.generator, weight) for pair, weight in self._parts(weights)])
 
     def _parts(self, weights: str | Weights) -> list[tuple[NetworkPair, float]]:
-        """Return the networks that take part, with weights that sum to 1: the base has the rest."""
+        """Return the networks of a mix with their weights; the base's makes the sum 1."""
         chosen = {weights: 1.0} if isinstance(weights, str) else dict(weights)
         for name, weight in chosen.items():
             if name not in self._pairs:
@@ -96,12 +91,12 @@ class AdapterBank:
 def with_adapter(
     source: str | SourceModel, adapters: Sequence[tuple[Adapter | Path, float]]
 ) -> NetworkPair:
-    """Return the networks of a source, which stays as it is, with adapters put on by weight.
+    """Return new networks of a source with weighted adapters.
 
-    ``[(a, 1.0)]`` is the target of ``a``, which is an adapter, its file or its run folder; where
-    the weights sum to less than 1, the source has the rest. Raises SourceError: there is no such
-    source; CheckpointError: an adapter is damaged or belongs to another base; SettingsError: a
-    weight is out of range.
+    ``[(a, 1.0)]`` is the target of ``a``, which is an adapter, its file or its run folder. The
+    weight of the source makes the sum 1. Raises SourceError: there is no such source;
+    CheckpointError: an adapter is damaged or belongs to another base; SettingsError: a weight is
+    out of range.
     """
     bank = AdapterBank(source)
     weights: dict[str, float] = {}
@@ -115,9 +110,9 @@ def with_adapter(
 def open_bank(adapters: Sequence[Path], *, base: str | None = None) -> AdapterBank:
     """Return a bank of adapter files or run folders, named by their paths, on their base.
 
-    ``base`` says where it is, if not where it was when the first adapter was made. Raises
+    ``base`` is its name or folder, by default as when the first adapter was made. Raises
     SourceError: the base is not found; CheckpointError: an adapter is damaged, or they belong to
-    different bases; SettingsError: an adapter is named twice.
+    different bases; SettingsError: an adapter is given twice.
     """
     loaded = [(str(path), load_adapter(path)) for path in adapters]
     try:
@@ -131,7 +126,7 @@ def open_bank(adapters: Sequence[Path], *, base: str | None = None) -> AdapterBa
 
 
 def _share_unchanged(pair: NetworkPair, base: NetworkPair) -> None:
-    """Let tensors of ``pair`` that equal the base's lie in the base's memory."""
+    """Let tensors of ``pair`` that equal the base's share its memory."""
     for (_, network), (_, like) in zip(pair.items(), base.items(), strict=True):
         originals = like.state_dict()
         for name, tensor in network.state_dict(keep_vars=True).items():
@@ -142,7 +137,7 @@ def _share_unchanged(pair: NetworkPair, base: NetworkPair) -> None:
 def fold_adapter(
     path: Path, destination: Path, *, source: str | None = None, half: bool = False
 ) -> SourceCard:
-    """Write base plus adapter as a source folder of its own; as ``mix_adapters`` of this alone."""
+    """Write base plus adapter as a new source folder: ``mix_adapters`` of this adapter alone."""
     return mix_adapters({path: 1.0}, destination, source=source, half=half)
 
 
@@ -153,16 +148,15 @@ def mix_adapters(
     source: str | None = None,
     half: bool = False,
 ) -> SourceCard:
-    """Write base + the sum of weight x (adapted - base) as a source folder of its own.
+    """Write base + the sum of weight x (adapted - base) as a new source folder.
 
-    ``weights`` are those of adapter files or run folders; ``source`` is the base's name or folder,
-    where it is not what it was when they were made; ``half`` stores 16-bit floating point. Raises
+    ``weights`` are by adapter file or run folder; ``source`` is the base's name or folder, by
+    default as when the first adapter was made; ``half`` stores 16-bit floating point. Raises
     RunError: ``destination`` exists; CheckpointError: an adapter is damaged, or they belong to
     different bases; SettingsError: there is no adapter, or a weight is out of range; SourceError:
     the base is not found.
     """
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another name or remove it first")
+    refuse_existing(destination)
     if not weights:
         raise SettingsError("a mix needs at least one adapter")
     bank = open_bank(list(weights), base=source)
@@ -173,10 +167,10 @@ def mix_adapters(
 
 
 def mixed_model(bank: AdapterBank, weights: Weights) -> SourceModel:
-    """Return the networks of a mix of at least one adapter, with a card that says what it is.
+    """Return the networks of a mix of at least one adapter, with a card that describes it.
 
-    The card has the base's name, and no fingerprints yet. Raises UnknownName: no adapter has that
-    name; SettingsError: a weight is out of range.
+    The card has the base's name and no fingerprints. Raises UnknownName: no adapter has that name;
+    SettingsError: a weight is out of range.
     """
     pair, base = bank.pair(weights), bank.base.card
     notes = [bank.notes[adapter] for adapter in weights]
@@ -214,9 +208,10 @@ def slide(
 ) -> PictureBytes:
     """Return the pictures of ``latents`` (n, z) at each position, as (position, n, c, h, w).
 
-    At 0 stands ``start``, ``{}`` for the source, at 1 ``end``; below and above lies what is beyond
-    them. With ``truncation`` below 1 pictures lie nearer to the average one. Raises UnknownName: no
-    adapter of the bank has a name in ``start`` or ``end``; SettingsError: a weight is out of range.
+    Position 0 is ``start``, with ``{}`` for the source, and 1 is ``end``; others interpolate or
+    extrapolate. With ``truncation`` below 1 pictures are closer to the average one. Raises
+    UnknownName: the bank lacks an adapter of ``start`` or ``end``; SettingsError: a weight is out
+    of range.
     """
     generators = (bank.generator(between(start, end, position)) for position in positions)
     return torch.stack([generate(g, latents, truncation=truncation) for g in generators])

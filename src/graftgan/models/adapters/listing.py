@@ -1,4 +1,4 @@
-"""The adapters in some folders: how large each is, and whether its base is there."""
+"""The adapters in folders, with their sizes and whether their bases are found."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ from graftgan.transfer import Filters, LowRank, apply_plan, filters_in, parse_pl
 
 @dataclass(frozen=True, slots=True)
 class AdapterSize:
-    """Numbers and bytes of an adapter and of the pair it belongs to."""
+    """Sizes of an adapter and of its network pair."""
 
-    parameters: int  # numbers in both networks
-    trainable: int  # numbers that the plan lets train
+    parameters: int  # of both networks
+    trainable: int  # parameters under the plan
     pair_bytes: int  # of all tensors of both networks, in 32 bit
     full_bytes: int  # of the adapter's tensors, in 32 bit
-    half_bytes: int  # the same in 16 bit
+    half_bytes: int  # of the adapter's tensors, in 16 bit
 
     @property
     def trained_share(self) -> float:
-        """Trainable share of the pair's parameters."""
+        """The trainable share of the pair's parameters."""
         return self.trainable / self.parameters
 
 
@@ -44,11 +44,11 @@ def adapter_size(
     low_rank: LowRank | None = None,
     filters: Filters | None = None,
 ) -> AdapterSize:
-    """Return the size of the adapters of a plan, a preset's name or the notation; trains nothing.
+    """Return the size of adapters of a plan, given as a preset's name or in plan notation.
 
-    ``low_rank`` is how its ``lora`` is done, if not as usual, ``filters`` are those that its
-    ``by_importance`` modulates, if not all. Raises PlanError: the text is no plan, or does not fit
-    the networks; CheckpointError: ``filters`` are not theirs, or they are too large.
+    ``low_rank`` are the settings of its ``lora``, ``filters`` those that its ``by_importance``
+    modulates, by default all. Raises PlanError: the text is not a plan, or does not fit the
+    networks; CheckpointError: ``filters`` do not fit them, or they need too much memory.
     """
     try:
         pair = blank_pair(architecture)
@@ -92,13 +92,13 @@ class ListedAdapter:
 
     note: AdapterNote
     size: AdapterSize
-    file_bytes: int  # size of the file
-    precision: str  # number formats of its tensors
-    base_state: BaseState  # whether its base is found under the name it had, and is still the same
+    file_bytes: int
+    precision: str  # types of its tensors
+    base_state: BaseState  # whether a base of that name is found, and is still the same
 
 
 def list_adapters(places: Sequence[Path]) -> dict[Path, ListedAdapter | GraftganError]:
-    """Return every adapter in files, run folders and folders, or what is wrong with it, by file."""
+    """Return the adapters in files, run folders and other folders, or their errors, by file."""
     fingerprints_of = cache(_fingerprints_of)  # several adapters share a base
     return {
         path: _listed_or_error(path, fingerprints_of)

@@ -1,8 +1,8 @@
-"""Files of other programs become source folders.
+"""Conversion of other programs' files to source folders.
 
 ``import_source.py`` writes the source, ``official_networks.py`` reads StyleGAN's pickles, and
-``layouts.py`` what torch saved, in any of the ``LAYOUTS``. To add one: a file that registers a
-``Layout``, and its import here.
+``layouts.py`` reads files of ``torch.save`` in one of the ``LAYOUTS``. To add one: a file that
+registers a ``Layout``, and its import here.
 """
 
 from graftgan.models.convert import pytorch_dcgan as pytorch_dcgan

@@ -1,4 +1,4 @@
-"""How other programs save networks, as rows of a registry, and files of ``torch.save`` so read."""
+"""Layouts in which other programs save networks, and the reading of such ``torch.save`` files."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from graftgan.core.network_types import Architecture
 from graftgan.core.registry import Registry
 
 LICENCE = "that of the file, which does not say"
-_SHOWN = 6  # names of a file that nothing is known of
-_DEPTH = 4  # dictionaries within dictionaries
-_AVERAGED = ("ema", "average", "avg")  # in the name of the generator that draws best
+_SHOWN = 6  # names in a message
+_DEPTH = 4  # levels of nested dictionaries
+_AVERAGED = ("ema", "average", "avg")  # in the name of the averaged generator
 _ADVICE = {
     "generator": "name the file of the generator first",
     "discriminator": "give the file that holds it with --discriminator, or take a file that was "
@@ -28,38 +28,38 @@ Parts = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A pair of networks with the names that they have here."""
+    """A pair of networks, with tensors under our names."""
 
     architecture: Architecture
     tensors: dict[str, NamedTensors]  # by role, then by name
-    remark: str  # on where they come from, for the card
-    licence: str = LICENCE  # of the weights, as far as it is known
+    remark: str  # about their origin, for the card
+    licence: str = LICENCE  # of the weights, as far as known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """How one program saves its networks."""
 
-    title: str  # what a person knows it by
-    # From the dictionary in a file to the state dicts in it by role, as many as it has; none: it is
-    # a file of another program.
+    title: str  # the program's name for messages
+    # From the dictionary in a file to the state dicts in it by role; empty if the file is not in
+    # this layout.
     parts: Callable[[Mapping[str, Any]], Parts]
-    # From the tensors of generator and discriminator to what they are here. It may rely on nothing
-    # but their being tensors, and raises CheckpointError where they do not fit.
+    # From the tensors of generator and discriminator to ours. It may only assume that they are
+    # tensors, and raises CheckpointError if they do not fit.
     pair: Callable[[NamedTensors, NamedTensors], Found] | None = None
-    refusal: str = ""  # why no such file can be used, and what can; empty: they can
+    refusal: str = ""  # why such files cannot be used, and what to use instead; empty: they can
 
 
 LAYOUTS: Registry[Layout] = Registry("layout")
 
 
 def renamed(tensors: NamedTensors, names: Mapping[str, str]) -> NamedTensors:
-    """Return ``tensors`` under our names; one that has none here is marked as the file's."""
+    """Return ``tensors`` under our names; one without such a name is marked as the file's."""
     return {names.get(name, f"{name} of the file"): tensor for name, tensor in tensors.items()}
 
 
 def shape_of(tensors: NamedTensors, name: str, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a tensor of so many ``dimensions``; CheckpointError if there is none."""
+    """Return a tensor's shape; CheckpointError: it is missing or has other ``dimensions``."""
     if name not in tensors:
         raise CheckpointError(f"{name} is missing")
     shape = tuple(tensors[name].shape)
@@ -71,10 +71,10 @@ def shape_of(tensors: NamedTensors, name: str, dimensions: int) -> tuple[int, ..
 
 
 def pair_of_state_dicts(file: Path, discriminator: Path | None = None) -> Found:
-    """Return the generator in ``file`` and the discriminator in it, or in a file of its own.
+    """Return the generator in ``file`` and the discriminator in the same or a separate file.
 
-    Raises CheckpointError: a file cannot be read safely, is in no known layout or in another one
-    than the first, lacks a network, or does not hold what its layout says.
+    Raises CheckpointError: a file cannot be read safely, is in no known layout, lacks a network or
+    does not fit its layout, or the two files have different layouts.
     """
     layout, parts = _recognised(file)
     critics = parts
@@ -115,8 +115,8 @@ def _recognised(file: Path) -> tuple[Layout, Parts]:
     more = ", ..." if len(names) > _SHOWN else ""
     known = ", ".join(layout.title for layout in LAYOUTS.values() if not layout.refusal)
     raise CheckpointError(
-        f"{file} is in no layout that is known here; its names begin with "
-        f"{', '.join(map(shown, names[:_SHOWN])) or 'nothing'}{more}; known are {known}, and "
+        f"{file} has an unknown layout; its first names are "
+        f"{', '.join(map(shown, names[:_SHOWN])) or 'none'}{more}; known are {known}, and "
         "pickles of StyleGAN2-ADA and StyleGAN3"
     )
 
@@ -126,7 +126,7 @@ def _parts_within(
 ) -> Parts:
     """Return the networks ``depth`` dictionaries down, such as ``state_dict`` or ``netG``.
 
-    ``seen`` are the dictionaries that were looked at, so deep: a file may have one in many places.
+    ``seen`` holds the dictionaries visited at each depth: a file may have one in many places.
     """
     if not depth:
         return layout.parts(content)
@@ -134,7 +134,7 @@ def _parts_within(
     for name, inner in _dictionaries_in(content):
         key = (id(inner), depth)
         is_new = key not in seen
-        seen[key] = inner  # keeping it keeps its id from being used again
+        seen[key] = inner  # the reference prevents reuse of its id
         if is_new:
             for role, part in _parts_within(layout, inner, depth - 1, file, seen).items():
                 found.setdefault(role, {})[name] = part
@@ -147,13 +147,13 @@ def _only_one(role: str, parts: Mapping[str, Mapping[str, Any]], file: Path) -> 
     if len(names) == 1:
         return parts[names[0]]
     raise CheckpointError(
-        f"{file} has more than one {role}: {', '.join(map(shown, names[:_SHOWN]))}; save the one "
-        "that is meant in a file of its own"
+        f"{file} has more than one {role}: {', '.join(map(shown, names[:_SHOWN]))}; save one of "
+        "them in a separate file"
     )
 
 
 def _dictionaries_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield what lies one dictionary down, also where names are joined as in ``netG.main``."""
+    """Yield the inner dictionaries, including those of joined names such as ``netG.main``."""
     joined: dict[str, dict[str, Any]] = {}
     for name, value in content.items():
         if isinstance(value, Mapping):

@@ -1,10 +1,9 @@
-"""What the layers of an official pickle were built with, and have to be to stand here.
+"""Checks that the layers of an official pickle compute the same function as ours.
 
-Each stored module keeps what it works with (``conv_clamp``, ``activation``, gains), whatever the
-defaults of the program that wrote it; where it does not, what the network was built with counts.
-The values that it has to have follow from our own network of the same architecture, so from the
-equations of the papers that it is tested against. What is not understood is named: another function
-under the same weights would be wrong without a word.
+Stored modules keep their settings (``conv_clamp``, ``activation``, gains); otherwise those of the
+network apply, whatever the defaults of the program that wrote it. The expected values follow from
+our own network of the same architecture. Unknown settings and values are refused: with another
+function the same weights would silently give wrong pictures.
 """
 
 import math
@@ -26,7 +25,6 @@ from graftgan.networks.stylegan.layers import (
 from graftgan.networks.stylegan.stylegan2 import (
     Block,
     Epilogue,
-    FirstBlock,
     HalvingBlock,
     StyledConv2d,
     ToPixels,
@@ -36,30 +34,30 @@ from graftgan.networks.stylegan.stylegan2 import (
 from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, FourierFeatures, bands_of
 
 Rules = Mapping[str, Any]
-"""The values that each name may have, as a tuple; None: any; rules: it holds settings itself."""
+"""For each name a tuple of allowed values, None for any value, or the rules of nested settings."""
 
 GENERATOR_PLACES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 DISCRIMINATOR_PLACES = ("c_dim", "img_resolution", "img_channels")
-_UNCLAMPED = "skip"  # of the discriminator, whose convolution is never clamped
+_UNCLAMPED = "skip"  # a convolution of the discriminator that is never clamped
 _TOLERANCE = 1e-4
 _LAYERS, _CRITICAL = 14, 2
 
 
 def _only(**values: Any) -> dict[str, Any]:
-    """Return rules by which each name has this value alone."""
+    """Return rules that allow one value for each name."""
     return {name: (value,) for name, value in values.items()}
 
 
 FREE: Rules = dict.fromkeys(
     (
-        *("num_fp16_res", "use_fp16", "fp16_channels_last", "channels_last"),  # of speed
+        *("num_fp16_res", "use_fp16", "fp16_channels_last", "channels_last"),  # for speed
         "fused_modconv_default",
-        *("training", "trainable", "freeze_layers", "first_layer_idx"),  # of training
+        *("training", "trainable", "freeze_layers", "first_layer_idx"),  # for training
         *("w_avg_beta", "magnitude_ema_beta", "weight_init", "bias_init"),
     )
 )
-"""What any layer may have, of any value."""
-_CLAMPED: Rules = {"conv_clamp": None}  # it is read elsewhere, as rates are
+"""Settings that any layer may have, with any value."""
+_CLAMPED: Rules = {"conv_clamp": None}  # read by ``clamps_in``
 _ACTIVE: Rules = {**_CLAMPED, **_only(activation="lrelu", resample_filter=[1, 3, 3, 1])}
 _GROWN: Rules = {**_ACTIVE, **_only(architecture="skip", use_noise=True, kernel_size=3)}
 _FILTERS: Rules = {**_CLAMPED, **_only(filter_size=6, lrelu_upsampling=2)}
@@ -75,18 +73,18 @@ class KnownLayer:
     """A layer as the official programs store it."""
 
     class_name: str
-    rules: Rules  # what it may keep, and may be built with
-    places: tuple[str, ...] = ()  # names of what it may be given by its place, in that order
-    built: Rules = field(default_factory=dict[str, Any])  # what else it may be built with
+    rules: Rules  # of its attributes and constructor arguments
+    places: tuple[str, ...] = ()  # names of the positional constructor arguments
+    built: Rules = field(default_factory=dict[str, Any])  # of further constructor arguments
 
 
 def known_layers(
     network: nn.Module, architecture: Architecture, tensors: Mapping[str, Tensor]
 ) -> dict[str, KnownLayer]:
-    """Return the layers of a network of ours, by their full names, as a file has to hold them.
+    """Return the layers of our ``network`` by full name, as a file must hold them.
 
-    The ``architecture`` has a style. Of ``network`` no tensors are looked at; ``tensors`` are those
-    of the file: gains are of the weights that they multiply.
+    The ``architecture`` must have a style. ``tensors`` are those of the file, from which the gains
+    of weights follow; those of ``network`` are not used.
     """
     table = _Table(architecture, is_generator=isinstance(network, Generator))
     found: dict[str, KnownLayer] = {}
@@ -190,7 +188,7 @@ class _Table:
             rules[f"{way}_sampling_rate"] = (band.rate,)
             rules[f"{way}_cutoff"] = (band.cutoff,)
             rules[f"{way}_half_width"] = (band.half_width,)
-        built = self.filters if last else {}  # what it keeps is of single pixels
+        built = self.filters if last else {}  # it is built like the others but stores 1 x 1
         return KnownLayer("SynthesisLayer", rules, (), built)
 
     def input(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
@@ -204,7 +202,7 @@ class _Table:
         return KnownLayer("SynthesisInput", rules, tuple(rules))
 
     def block(self, name: str, module: Any, weight: Tensor | None) -> KnownLayer:
-        side, grows = module.conv1.noise_const.shape[-1], isinstance(module, Block)
+        side, grows = module.conv1.noise_const.shape[-1], not module.is_first
         inputs, outputs = module.conv0.in_channels if grows else 0, module.conv1.out_channels
         rules = {
             **_only(in_channels=inputs, out_channels=outputs),
@@ -301,7 +299,6 @@ _KINDS: Mapping[type[nn.Module], Callable[[_Table, str, Any, Tensor | None], Kno
     ToPixels: _Table.colours,
     FilteredConv2d: _Table.filtered,
     FourierFeatures: _Table.input,
-    FirstBlock: _Table.block,
     Block: _Table.block,
     HalvingBlock: _Table.halving,
     Epilogue: _Table.epilogue,
@@ -316,7 +313,7 @@ def _square(side: int) -> tuple[Any, ...]:
 
 
 def _of_weight(weight: Tensor | None, rate: float = 1.0) -> dict[str, Any]:
-    """Return the lengths and the gain of a stored weight (o, i, ...), which is fitted elsewhere."""
+    """Return rules for the lengths and the gain of a stored weight (o, i, ...)."""
     names = ("in_channels", "in_features", "out_channels", "out_features", "weight_gain")
     if weight is None or weight.ndim < 2 or not weight[0].numel():
         return dict.fromkeys(names)
@@ -327,22 +324,22 @@ def _of_weight(weight: Tensor | None, rate: float = 1.0) -> dict[str, Any]:
 
 
 def settings_of_synthesis(generator: StoredNetwork) -> Mapping[str, Any]:
-    """Return what the drawing half was built with, which older programs keep in a part."""
+    """Return the settings of the synthesis network, which older programs nest."""
     return {**generator.settings, **part(generator.settings, "synthesis_kwargs")}
 
 
 def part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return settings within settings."""
+    """Return nested settings; empty if there are none."""
     found = settings.get(name)
     named = cast("Mapping[Any, Any]", found) if isinstance(found, Mapping) else {}
     return {str(key): value for key, value in named.items()}
 
 
 def clamps_in(network: StoredNetwork, otherwise: Any) -> dict[Any, str]:
-    """Return each clamp that layers of a network have, with the name of one that has it."""
+    """Return each clamp in a network with the name of a layer that has it."""
     names = [name for name in network.layers if name and name.rpartition(".")[2] != _UNCLAMPED]
-    weighty = [name for name in names if f"{name}.weight" in network.tensors]
-    for group in (weighty, names):  # parts that hold layers were built with what these have
+    weighted = [name for name in names if f"{name}.weight" in network.tensors]
+    for group in (weighted, names):  # containers only count if no weighted layer has a clamp
         found: dict[Any, str] = {}
         for name in group:
             own = {**network.layers[name].settings, **network.layers[name].attributes}
@@ -356,7 +353,7 @@ def clamps_in(network: StoredNetwork, otherwise: Any) -> dict[Any, str]:
 
 
 def rates_in(network: StoredNetwork) -> dict[Any, str]:
-    """Return each rate that layers of the mapping have, with the name of one that has it."""
+    """Return each rate in the mapping with the name of a layer that has it."""
     found: dict[Any, str] = {}
     for name, layer in network.layers.items():
         own = {**layer.settings, **layer.attributes}
@@ -372,10 +369,10 @@ def rates_in(network: StoredNetwork) -> dict[Any, str]:
 def problems_of_layers(
     role: str, network: StoredNetwork, known: Mapping[str, KnownLayer]
 ) -> Iterator[str]:
-    """Yield in what a network is none of ours: "its generator has use_noise False, ..."."""
+    """Yield how a network differs from ours: "its generator has use_noise False, ..."."""
     for name, layer in network.layers.items():
         where = f"{role}'s layer {shown(name)}" if name else role
-        if name not in known:  # its tensors, if any, are refused as a whole
+        if name not in known:  # if it has tensors, these are refused elsewhere
             if not any(tensor.startswith(f"{name}.") for tensor in network.tensors):
                 yield f"its {where} is not known"
             continue
@@ -392,7 +389,7 @@ def problems_of_layers(
 
 
 def _unlike(where: str, settings: Mapping[str, Any], rules: Rules) -> Iterator[str]:
-    """Yield the settings that are unknown, or of a value that is not understood."""
+    """Yield the settings that are unknown or have a value that is not allowed."""
     for name, value in settings.items():
         if name in FREE and name not in rules:
             continue
@@ -430,7 +427,7 @@ def _is_number(value: object) -> bool:
 
 
 def described(value: Any) -> str:
-    """Return a setting for a message: numbers, texts, short lists of numbers, else its kind."""
+    """Return a setting for a message: a number, a text, a short list of numbers, or its type."""
     if isinstance(value, str):
         return f"'{shown(value, 40)}'"
     if isinstance(value, bool | int | float) or value is None:

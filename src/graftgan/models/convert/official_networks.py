@@ -34,8 +34,8 @@ _LICENCE = f"{LICENCE}; NVIDIA's own networks are under NVIDIA's licence, for no
 def pair_of_official(file: Path) -> Found:
     """Return the averaged generator and the discriminator of an official pickle.
 
-    Nothing in the file is run. Raises CheckpointError: the file cannot be used; the message says
-    why.
+    No code in the file is run. Raises CheckpointError: the file cannot be used, for the reason in
+    the message.
     """
     networks = read_official(file)
     missing = [key for key in ("G_ema", "D") if key not in networks]
@@ -71,7 +71,7 @@ def architecture_of_official(
     backbone = _backbone_of(generator)
     stored = {"generator": generator, "discriminator": discriminator}
     usual = None if backbone == "stylegan2" else FILTERED_CLAMP
-    otherwise = {  # the clamps of a network whose layers do not say theirs
+    otherwise = {  # the clamps of a network whose layers store none
         "generator": settings_of_synthesis(generator).get("conv_clamp", usual),
         "discriminator": discriminator.settings.get("conv_clamp"),
     }
@@ -119,7 +119,7 @@ def architecture_of_official(
         classes=tuple(str(number) for number in range(sizes.classes)),
         style=style,
     )
-    with torch.device("meta"):  # a file could ask for networks that fit in no memory
+    with torch.device("meta"):  # a file could ask for networks that do not fit into memory
         pair = blank_pair(architecture)
     problems = _magnitudes(generator)
     for role, ours in pair.items():
@@ -137,7 +137,7 @@ def _refuse(file: Path, problems: list[str]) -> None:
 
 
 def _magnitudes(generator: StoredNetwork) -> list[str]:
-    """Return which mean squares its layers cannot be divided by the root of."""
+    """Return a problem for each mean square that is not finite and positive."""
     return [
         f"its generator has {shown(name)} {values.flatten()[:1].tolist()}, where a finite positive "
         "number is expected"
@@ -154,16 +154,15 @@ class _Sizes:
     latent: int
     style: int
     classes: int
-    critic_classes: int  # that the discriminator knows
+    critic_classes: int  # of the discriminator
     base: int
     most: int
-    factors: tuple[float, ...]  # of the discriminator's width and most channels, to the generator's
+    factors: tuple[float, ...]  # generator over discriminator, of width and of most channels
     group: int
-    directions: int  # length of a class's direction; 0: not said
+    directions: int  # length of a class's direction; 0: not stored
 
     @classmethod
     def of(cls, generator: StoredNetwork, discriminator: StoredNetwork) -> "_Sizes":
-        """Read them."""
         ours, theirs = _own(generator, GENERATOR_PLACES), _own(discriminator, DISCRIMINATOR_PLACES)
         synthesis = _widths(settings_of_synthesis(generator))
         base, most = _widths(theirs)
@@ -183,7 +182,7 @@ class _Sizes:
 
 
 def _group_of(discriminator: StoredNetwork) -> int:
-    """Return how many pictures the deviation is taken of; 0: the batch."""
+    """Return the size of minibatch groups; 0: the batch."""
     name = "mbstd_group_size"
     group = part(discriminator.settings, "epilogue_kwargs").get(name, _USUAL_GROUP)
     for layer, own in (("b4", name), ("b4.mbstd", "group_size")):
@@ -200,7 +199,7 @@ def _own(network: StoredNetwork, places: Sequence[str]) -> dict[str, Any]:
 
 
 def _not_one(role: str, name: str, found: Mapping[Any, str], *, none: bool) -> list[str]:
-    """Return what is wrong with a value that all layers have to have in common."""
+    """Return the problems of a value that all layers must share."""
     if len(found) > 1:
         some = list(found.items())[:_SHOWN]
         each = ", ".join(f"{described(value)} in {shown(where)}" for value, where in some)
@@ -244,7 +243,7 @@ def _problems(sizes: _Sizes) -> list[str]:
 
 
 def _widths(settings: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the channels of a picture's one row of pixels, and the most of any feature map."""
+    """Return the channels times the side, and the maximum channels of a feature map."""
     base = _whole(settings, "channel_base", _USUAL_BASE)
     return base, _whole(settings, "channel_max", _USUAL_MOST)
 

@@ -1,8 +1,8 @@
-"""The layout of the DCGAN among PyTorch's examples: two networks in two files, ``main.0.weight``.
+"""The layout of the DCGAN in PyTorch's examples: two networks in two files, ``main.0.weight``.
 
-Five convolutions each at 64 px, without biases. Ours has biases where no normalisation follows,
-which are zero here, and a linear layer at the discriminator's end, which is their last convolution
-with its kernel laid flat; their sigmoid belongs to the loss here.
+Both have five convolutions at 64 px, without biases. Ours also has biases if no normalisation
+follows, which become zero, and ends the discriminator in a linear layer, which gets their last
+convolution's flattened kernel; our loss includes their sigmoid.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _FIRST = "main.0.weight"
 
 
 def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
-    """Return the file as generator or discriminator; only the former normalises its first layer."""
+    """Return the network, which is the generator if it normalises its first layer."""
     if _FIRST not in content:
         return {}
     return {"generator" if "main.1.weight" in content else "discriminator": content}
@@ -36,8 +36,8 @@ def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
 def pair_of_pytorch_dcgan(generator: NamedTensors, discriminator: NamedTensors) -> Found:
     """Return the pair under our names.
 
-    Raises CheckpointError: what tells how large the networks are is missing or has no such shape,
-    or they are of different width.
+    Raises CheckpointError: a tensor that determines the sizes is missing or has a wrong shape, or
+    the networks have different widths.
     """
     layers = sum(tensor.ndim == 4 for tensor in generator.values())
     last = shape_of(generator, f"main.{3 * (layers - 1)}.weight", 4)
@@ -96,7 +96,7 @@ def _normalisation(place: int, ours: str) -> dict[str, str]:
 
 
 def _with_counts(tensors: NamedTensors) -> NamedTensors:
-    """Add the numbers of batches seen, which change nothing, and which old files lack."""
+    """Add the counts of batches, which have no effect and are missing in old files."""
     means = [name for name in tensors if name.endswith(".running_mean")]
     counts = {name.replace("running_mean", "num_batches_tracked") for name in means}
     return {**{name: torch.tensor(0) for name in counts}, **tensors}

@@ -1,13 +1,13 @@
 """The layouts of two programs called stylegan2-pytorch: rosinality's, and lucidrains'.
 
-The former is StyleGAN2 under other names. The function is that of the published networks, and so
-are the scales at which weights are stored: 1/sqrt(inputs of a unit) at their use, a rate of 0.01 in
-the mapping, 1 within the biases of modulations, kernels of transposed convolutions as they are
-applied. What differs: names, lengths of one, filters of upsampling that hold their gain of 4, the
-mean style beside the generator, and no filters where none is used.
+The first is StyleGAN2 under other names, with the function and the weight scales of the published
+networks: weights are multiplied by 1/sqrt(fan-in) at use, the mapping has a rate of 0.01, the 1 is
+included in the biases of modulations, and kernels of transposed convolutions are stored as applied.
+The differences are names, dimensions of length one, upsampling filters that include their gain of
+4, the mean style outside the generator, and unused filters that are not stored.
 
-The latter is recognised to say that it does not fit: its networks have the name of StyleGAN2 and
-another form, so that no weights of StyleGAN2 draw the same pictures.
+The second is recognised only to refuse it: its networks are called StyleGAN2 but have another
+architecture, so that no StyleGAN2 weights draw the same pictures.
 """
 
 import re
@@ -36,18 +36,18 @@ from graftgan.networks.stylegan.stylegan2 import sides_of
 
 _MEAN_STYLE = "latent_avg"
 _NETWORKS = {"S", "G", "D", "SE", "GE"}  # of lucidrains; the last two are averages
-_GENERATOR, _CRITIC = "input.input", "final_conv.0.weight"  # names that tell them
+_GENERATOR, _CRITIC = "input.input", "final_conv.0.weight"  # names that only one network has
 _LONGEST = 8192  # of a latent and a style; theirs have 512
-_DRAWS = 4096  # of latents, for a mean style that the file lacks: as many as their program takes
+_DRAWS = 4096  # of latents, as in their program, for the mean style if the file lacks it
 _UP_GAIN = 4.0
-_GROUP = 4  # pictures whose deviation their discriminator sees together
+_GROUP = 4  # size of their minibatch groups
 _CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     (r"(\.conv|\.noise)\.weight|input\.input", lambda tensor: tensor.squeeze(0)),
     (r"noises\.noise_\d+", lambda tensor: tensor.squeeze(0).squeeze(0)),
     (r"to_rgb(1|s\.\d+)\.bias", lambda tensor: tensor.flatten()),
     (r"\.kernel", lambda tensor: tensor / _UP_GAIN),
 )
-"""What becomes of the generator's tensors, by the end of their names."""
+"""Changes to the generator's tensors, by the end of their names."""
 
 
 def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
@@ -64,7 +64,7 @@ def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
 
 
 def pair_of_rosinality(generator: NamedTensors, discriminator: NamedTensors) -> Found:
-    """Return the pair under our names; CheckpointError where the file does not tell its size."""
+    """Return the pair under our names; CheckpointError: the file does not determine its size."""
     architecture = _architecture_of(generator)
     sides = sides_of(architecture)
     drawing = renamed(
@@ -79,7 +79,7 @@ def pair_of_rosinality(generator: NamedTensors, discriminator: NamedTensors) -> 
         drawing |= _drawn_noise(sides)
         remark += " It keeps no noise; some was drawn."
     scores = renamed(discriminator, _discriminator_names(sides))
-    # Filters that our networks keep and never apply, as the published networks do.
+    # Filters that our networks store but never apply, as the published networks do.
     unused = ["b4", *(f"b{side}.conv1" for side in sides)]
     drawing |= {f"synthesis.{part}.resample_filter": binomial_filter() for part in unused}
     unused = [f"b{sides[-1]}.fromrgb", "b4.conv"]
@@ -107,7 +107,7 @@ def _architecture_of(generator: NamedTensors) -> Architecture:
             f"{_LONGEST} are expected"
         )
     resolution, most = 4 * 2**doublings, max(widths)
-    # A multiplier of 4 gives the maps of 64 px more channels than the smaller ones have.
+    # With a multiplier of 4, maps of 64 px have more channels than the smaller ones.
     usual = [min(widths[-1] * (resolution // 4) // 2**n, most) for n in range(doublings + 1)]
     return Architecture(
         backbone="stylegan2",
@@ -190,7 +190,7 @@ def _discriminator_names(sides: list[int]) -> dict[str, str]:
 
 
 def _drawn_noise(sides: list[int]) -> NamedTensors:
-    """Return noise for a network that keeps none: theirs draws it anew for each picture."""
+    """Return noise for a file without any: their network draws it anew for each picture."""
     rng = torch.Generator().manual_seed(0)
     return {
         f"synthesis.b{side}.conv{number}.noise_const": torch.randn(side, side, generator=rng)
@@ -227,7 +227,7 @@ def _count(tensors: NamedTensors, pattern: str) -> int:
 
 
 def parts_of_lucidrains(content: Mapping[str, Any]) -> Parts:
-    """Return what is there, if it is such a file; no network is taken from it."""
+    """Return the networks if it is such a file; they are not used."""
     whole = content.get("GAN", content)
     if not isinstance(whole, Mapping):
         return {}

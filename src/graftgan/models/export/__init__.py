@@ -1,4 +1,4 @@
-"""A generator leaves the house: a file or folder of a form that others read, checked before it is.
+"""Export of generators to files and folders that other programs read, each checked first.
 
 To add a form: a file that registers a :class:`Form` in ``FORMS``, and its import here.
 """

@@ -1,4 +1,4 @@
-"""What a form of export is, and a model written in one, if it draws what the live network does."""
+"""Forms of export, and writing a model in one if the result draws the same pictures."""
 
 import importlib
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import SourceCard, SourceModel, fingerprint
-from graftgan.core.errors import CheckpointError, RunError, SettingsError
-from graftgan.core.files import refuse_unwritable_names, written_whole
+from graftgan.core.errors import CheckpointError, SettingsError
+from graftgan.core.files import refuse_existing, refuse_unwritable_names, written_whole
 from graftgan.core.network_types import Architecture, Generator, Latents, NetworkPair, tensors_of
 from graftgan.core.registry import Registry
 from graftgan.models.sources import batch_statistics_of
@@ -19,17 +19,17 @@ from graftgan.networks.blocks import evaluation_mode, layers_on_batch_statistics
 from graftgan.networks.sampling import latents_for
 from graftgan.transfer import fold
 
-COUNT = 8  # latents that a form is checked on, one by one and all at once
+COUNT = 8  # latents for the check of an export, one by one and all at once
 NOTE_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A model as it leaves: modulations folded, in evaluation mode, without gradients."""
+    """A model ready for export: modulations folded, in evaluation mode, without gradients."""
 
     card: SourceCard  # with the fingerprints of ``pair``
     pair: NetworkPair
-    run: Path | None = None  # the folder of the run that the model is a checkpoint of
+    run: Path | None = None  # the folder of the model's run, if it is from one
 
     @property
     def generator(self) -> Generator:
@@ -38,28 +38,27 @@ class Outgoing:
 
     @property
     def latents(self) -> Latents:
-        """The fixed latents that a form is checked on, (8, z), or (8, z + k) with classes."""
+        """The fixed latents for the check of an export, (8, z), or (8, z + k) with classes."""
         return latents_for(self.card.architecture, COUNT, seed=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A form that a model can leave in."""
+    """A form of export."""
 
     ending: str  # of the file's name; empty: it is a folder
-    # Largest difference from the live network, in units where pictures span [-1, 1].
-    tolerance: float
-    write: Callable[[Path, Outgoing], None]  # a model at a path, where nothing stands yet
-    difference: Callable[[Path, Outgoing], float]  # of what stands at a path, read back
-    packages: tuple[str, ...] = ()  # to be installed beside graftgan, as pip calls them
-    is_program: bool = False  # it holds the computation itself, traced, and not only weights
+    tolerance: float  # largest difference of images in [-1, 1] from the live network
+    write: Callable[[Path, Outgoing], None]  # to a new path
+    difference: Callable[[Path, Outgoing], float]  # of the export at a path, read back
+    packages: tuple[str, ...] = ()  # further packages that it needs, by their names on PyPI
+    is_program: bool = False  # whether it holds the traced computation and not only weights
 
 
 FORMS: Registry[Form] = Registry("form of export")
 
 
 def form_named(name: str) -> Form:
-    """Return the form that a person calls ``name``, such as ``torch-export``, or UnknownName."""
+    """Return the form ``name``, such as ``torch-export``; UnknownName: there is none."""
     return FORMS[name.replace("-", "_")]
 
 
@@ -67,14 +66,14 @@ def form_named(name: str) -> Form:
 def largest_difference(
     live: Callable[[Tensor], Tensor], again: Callable[[Tensor], Tensor], inputs: Tensor
 ) -> float:
-    """Return how far ``again`` ever is from ``live`` on ``inputs`` (n, ...), alone and together."""
+    """Return the largest difference on ``inputs`` (n, ...), one by one and all at once."""
     batches = [*inputs.split(1), inputs]
     found = torch.stack([(live(batch) - again(batch)).abs().max() for batch in batches])
-    return float(found.max())  # a maximum keeps not-a-number
+    return float(found.max())  # not-a-number stays
 
 
 def note_of(outgoing: Outgoing) -> dict[str, Any]:
-    """Return what a file says about itself, as plain data: its card, its input and its output."""
+    """Return the metadata of a file as plain data: its card, its input and its output."""
     architecture = outgoing.card.architecture
     return {
         "kind": "generator",
@@ -86,7 +85,7 @@ def note_of(outgoing: Outgoing) -> dict[str, Any]:
 
 
 def latents_in_words(architecture: Architecture) -> str:
-    """Return what a generator takes."""
+    """Return a description of a generator's input."""
     size, classes = architecture.latent_size, architecture.classes
     if not classes:
         return f"float32 (batch, {size}), numbers from N(0, 1)"
@@ -98,38 +97,35 @@ def latents_in_words(architecture: Architecture) -> str:
 
 
 def images_in_words(architecture: Architecture) -> str:
-    """Return what a generator gives."""
+    """Return a description of a generator's output."""
     side = architecture.resolution
     return f"float32 (batch, {architecture.channels}, {side}, {side}) in [-1, 1]"
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written, and how it compares with the live network."""
+    """A file or folder that was written."""
 
-    path: Path  # the file or folder
-    difference: float  # the largest of any pixel, in units where pictures span [-1, 1]
-    tolerance: float  # what it may be at most
+    path: Path
+    difference: float  # largest difference of images in [-1, 1] from the live network
+    tolerance: float  # that was allowed
 
 
 def export_model(
     model: SourceModel, form: str, destination: Path, *, run: Path | None = None
 ) -> Export:
-    """Write ``model`` in a form, checked against the live network before it has its name.
+    """Export ``model``, and check the result against the live network before it is kept.
 
-    The model itself stays. ``form`` is ``safetensors``, ``onnx``, ``torch-export`` or ``hub``,
-    ``destination`` the new file or folder, ``run`` the folder of the run that the model is a
-    checkpoint of, for what its page can tell.
-
-    Raises SettingsError: there is no such form, a package is missing, the destination has another
-    ending, or the form cannot hold such a generator; RunError: there is something at the
-    destination, or it cannot be written; CheckpointError: what was written differs from the
-    network; nothing is left of it.
+    ``form`` is ``safetensors``, ``onnx``, ``torch-export`` or ``hub``, ``destination`` the new file
+    or folder, ``run`` the folder of the model's run, for the page of ``hub``. Raises SettingsError:
+    there is no such form, a package is missing, the destination has another ending, or the form
+    does not support such a generator; RunError: the destination exists or cannot be written;
+    CheckpointError: the result differs from the network and was deleted.
     """
     kind = ready_form(form, destination)
     outgoing = _outgoing(model, destination.name.removesuffix(kind.ending), run)
     layers = layers_on_batch_statistics(outgoing.generator.layers().items())
-    if kind.is_program and layers:  # no function of single latents: it would draw other pictures
+    if kind.is_program and layers:  # pictures depend on their batch
         raise SettingsError(
             f"the form {form} cannot hold {outgoing.card.name}: {', '.join(layers)} of its "
             "generator normalise with the statistics of the batch, so that a picture depends on "
@@ -139,7 +135,7 @@ def export_model(
     with written_whole(destination) as partial:
         kind.write(partial, outgoing)
         difference = kind.difference(partial, outgoing)
-        if not difference <= kind.tolerance:  # not-a-number compares with nothing
+        if not difference <= kind.tolerance:  # also for not-a-number
             raise CheckpointError(
                 f"{destination} would not be the network: the largest difference of a pixel is "
                 f"{difference:.2g}, and {kind.tolerance:g} is allowed; nothing was kept. Try "
@@ -149,19 +145,18 @@ def export_model(
 
 
 def ready_form(form: str, destination: Path) -> Form:
-    """Return the form ``form``, after looking whether it can be written to ``destination``.
+    """Return the form ``form``, after checking that it can be written to ``destination``.
 
-    Raises SettingsError: there is no such form, a package is missing, or the ending is another;
-    RunError: there is something at the destination.
+    Raises SettingsError: there is no such form, a package is missing, or the destination has
+    another ending; RunError: the destination exists.
     """
     kind = form_named(form)
     if kind.ending and destination.suffix != kind.ending:
         raise SettingsError(
-            f"'{destination}' is no name for the form {form}: it must end in {kind.ending}"
+            f"'{destination}' is not a valid name for the form {form}: it must end in {kind.ending}"
         )
     refuse_unwritable_names(destination)
-    if destination.exists():
-        raise RunError(f"{destination} exists already; choose another --out or remove it first")
+    refuse_existing(destination)
     missing = [package for package in kind.packages if not _is_installed(package)]
     if missing:
         raise SettingsError(

@@ -1,7 +1,7 @@
-"""The form ``hub``: a source folder with a page and a picture, as the Hugging Face Hub shows them.
+"""The form ``hub``: a source folder with a model card and samples for the Hugging Face Hub.
 
-Nothing here reaches the network. Text of others stands in the page as it is, and is never a
-heading, a link, HTML or a table.
+Nothing is uploaded. Text from users and files is escaped, so that it is shown literally and never
+becomes a heading, a link, HTML or a table.
 """
 
 import json
@@ -25,10 +25,10 @@ from graftgan.reports import in_words, picture_grid, save_png
 _LONGEST = 2_000  # characters of one text
 _ACTIVE = re.compile(r"[\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LONGEST_REPOSITORY = 96  # characters, as the Hub allows
-# What renderers make a link of, escaped or not; only code they leave alone.
+# Renderers turn these into links, even if escaped, except in code.
 _ADDRESS = re.compile(r"://|www\.|@|mailto:|xmpp:", re.IGNORECASE)
 _SIDE = 6  # pictures along a side of the grid
-# The Hub's names of licences; any other is "other", and the page says which.
+# The Hub's names of licences; any other is "other" and stated on the page.
 _LICENCES = frozenset(
     {
         *("apache-2.0", "mit", "unlicense", "cc0-1.0"),
@@ -43,7 +43,7 @@ _UNLICENSED = "Not stated. Ask who trained this model before you use its weights
 
 
 def inline(text: str) -> str:
-    """Return ``text`` as one line of Markdown that reads as it was written.
+    """Return ``text`` as one line of Markdown that is shown literally.
 
     Addresses become code, since some renderers turn even escaped ones into links.
     """
@@ -58,21 +58,21 @@ def inline(text: str) -> str:
 
 
 def repository_name(name: str) -> str:
-    """Return ``name`` as the Hub allows a repository to be called, which no shell minds either."""
+    """Return ``name`` as a valid repository name of the Hub, which is also safe in a shell."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
     plain = re.sub(r"([.-])[.-]+", r"\1", plain)[:_LONGEST_REPOSITORY].strip(".-")
     return plain or "model"
 
 
 def _escaped_start(word: str) -> str:
-    """Escape what makes a heading, a list or a rule of the line that it begins."""
+    """Escape a word that would turn its line into a heading, a list or a rule."""
     if re.fullmatch(r"[-+=#]+", word):
         return f"\\{word}"
     return f"{word[:-1]}\\{word[-1]}" if re.fullmatch(r"\d+[.)]", word) else word
 
 
 def model_card(outgoing: Outgoing, record: RunRecord | None = None) -> str:
-    """Return the page of a model; ``record`` is the run that it is a checkpoint of."""
+    """Return the page of a model; ``record`` is that of its run, if it is from one."""
     card, networks = outgoing.card, outgoing.card.architecture
     front = {
         "license": licence_id(card.licence),
@@ -101,7 +101,7 @@ def model_card(outgoing: Outgoing, record: RunRecord | None = None) -> str:
 
 
 def licence_id(licence: str) -> str:
-    """Return what the Hub calls a licence: ``CC0 1.0`` is ``cc0-1.0``; ``unknown``, ``other``."""
+    """Return the Hub's name of a licence, such as ``cc0-1.0``; else ``unknown`` or ``other``."""
     if licence == _NOT_STATED:
         return "unknown"
     name = "-".join(licence.lower().split())
@@ -134,7 +134,7 @@ def _facts_of_run(record: RunRecord) -> list[tuple[str, str]]:
     count = 0 if record.manifest is None else len(record.manifest.training)
     return [
         ("trained on", f"{count:,} of them" if count else ""),
-        # Its name alone: where it lies is a person's own business.
+        # Only its name: its path is private.
         ("source", "none: fresh weights" if source is None else Path(source).name),
         ("plan", "" if record.plan is None else record.plan.notation),
         ("method", method or ""),
@@ -142,7 +142,7 @@ def _facts_of_run(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _scores(record: RunRecord, iteration: int) -> list[str]:
-    """Return the parts of the page with what was measured at ``iteration``, the newest of each."""
+    """Return the parts of the page with the newest scores of ``iteration``."""
     found = {line.name: line for line in record.scores if line.iteration == iteration}
     if not found:
         return []
@@ -197,7 +197,7 @@ pictures = generate(generator, latents_for(generator.architecture, 64, seed=0)) 
 
 
 def _origins(record: RunRecord) -> list[str]:
-    """Return the part about whose pictures the model has seen, where that is known."""
+    """Return the part about the origins of the training pictures, if any are known."""
     pictures = [] if record.manifest is None else record.manifest.training
     used = [picture.origin for picture in pictures]
     if all(origin == Origin() for origin in used):

@@ -1,7 +1,7 @@
 """The forms that are one file: ``torch_export``, ``onnx`` and ``safetensors``.
 
-The first two are programs, which run without graftgan, and the second without torch; the third
-holds a generator's plain weights, with its card in the header.
+The first two are programs that run without graftgan, ONNX also without torch. The third holds the
+generator's weights, with its card in the header.
 """
 
 import importlib
@@ -44,39 +44,39 @@ from graftgan.networks.blocks import evaluation_mode
 NOTE_NAME = "graftgan.json"  # within a program of torch.export
 NOTE_KEY = "graftgan"  # of ONNX
 INPUT, OUTPUT = "latents", "images"
-BATCH = {0: Dim("batch")}  # how the first axis of latents is called, and that it may be of any size
+BATCH = {0: Dim("batch")}  # the first axis of latents, of any size
 
 
 class Drawn(nn.Module):
-    """A generator with the cut that pictures of an unbounded one get when they are drawn."""
+    """A generator whose images are clamped to [-1, 1] if its backbone is unbounded."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
-        self._cuts = not BACKBONES[generator.architecture.backbone].bounded
+        self._clamps = not BACKBONES[generator.architecture.backbone].bounded
 
     def forward(self, latents: Latents) -> Images:
         """Map latents (b, z) to float32 images (b, c, h, w) in [-1, 1]."""
         images = self.generator(latents).float()
-        return images.clamp(-1.0, 1.0) if self._cuts else images
+        return images.clamp(-1.0, 1.0) if self._clamps else images
 
 
 def traced(outgoing: Outgoing) -> ExportedProgram:
     """Return the generator as a program for batches of any size; CheckpointError if that fails."""
-    example = outgoing.latents[:2]  # of one it might make a constant
+    example = outgoing.latents[:2]  # a batch of one might be traced as a constant
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # between the parts of torch, nothing for a person
+            warnings.simplefilter("ignore")  # of torch's internals
             program = torch.export.export(
                 Drawn(outgoing.generator), (example,), dynamic_shapes=(BATCH,)
             )
-    except Exception as error:  # what it meets in a network has no common base
+    except Exception as error:  # torch's errors have no common base
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
             f"torch.export cannot follow the generator of {outgoing.card.architecture.backbone} "
             f"({type(error).__name__}: {reason}); take the form safetensors or hub"
         ) from None
-    program.example_inputs = None  # else they are stored too, as the one pickle in the file
+    program.example_inputs = None  # else they are stored too, as the only pickle in the file
     return program
 
 
@@ -108,7 +108,7 @@ def _as_onnx(outgoing: Outgoing) -> Any:
     program = traced(outgoing)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # between the parts of the exporter
+            warnings.simplefilter("ignore")  # of the exporter's internals
             return torch.onnx.export(
                 program,
                 dynamo=True,
@@ -118,7 +118,7 @@ def _as_onnx(outgoing: Outgoing) -> Any:
                 external_data=False,
                 verbose=False,
             )
-    except Exception as error:  # those of torch and of onnxscript have no common base
+    except Exception as error:  # the errors of torch and onnxscript have no common base
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(
             f"the generator of {outgoing.card.architecture.backbone} cannot be written as ONNX "
@@ -144,9 +144,9 @@ def _difference_of_onnx(path: Path, outgoing: Outgoing) -> float:
 
 
 def load_generator(path: Path) -> Generator:
-    """Build the generator of an exported safetensors file again, in evaluation mode.
+    """Load the generator of an exported safetensors file, in evaluation mode.
 
-    Raises CheckpointError: the file is missing or damaged, or no exported generator; SourceError:
+    Raises CheckpointError: the file is missing, damaged or not an exported generator; SourceError:
     its card is unusable.
     """
     note = load_note(path)
@@ -162,7 +162,7 @@ def load_generator(path: Path) -> Generator:
             f"{path} does not hold the weights that its card describes (sha256 differs); "
             "export the model again"
         )
-    with torch.device("meta"):  # a card could ask for a network that fits in no memory
+    with torch.device("meta"):  # a card could ask for a network that does not fit into memory
         match(build_pair(card.architecture).generator, tensors).require_complete(what=str(path))
     pair = blank_pair(card.architecture)
     copy_matching(pair.generator, tensors).require_complete(what=str(path))

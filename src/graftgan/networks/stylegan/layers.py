@@ -1,7 +1,7 @@
-"""Layers that learn at equal rates, the mapping that they make, and the generator behind it.
+"""Layers with equalized learning rate, the mapping network, and the generator behind it.
 
-Source: Karras et al. 2018, section 4.1 (arXiv:1710.10196). Weights start at N(0, 1) and are
-multiplied by 1/sqrt(inputs of a unit) where they are used, so that Adam's steps are alike for all.
+Source: Karras et al. 2018, section 4.1 (arXiv:1710.10196). Weights start from N(0, 1) and are
+multiplied by 1/sqrt(fan-in) where they are used, so that Adam's steps suit all layers.
 """
 
 import math
@@ -32,14 +32,14 @@ from graftgan.networks.stylegan.operators import (
 )
 
 _EPSILON = 1e-8
-_KEPT = 0.998  # of the mean style, at each batch seen in training
+_DECAY = 0.998  # of the mean style, per training batch
 
 
 class ScaledLinear(nn.Linear):
-    """A linear layer, with leaky ReLU where it is ``active``: (b, i) to (b, o).
+    """A linear layer, with leaky ReLU if it is ``active``: (b, i) to (b, o).
 
-    ``rate`` is that of its weights beside those of other layers: what is stored is divided by it.
-    Fresh biases are ``first_bias``.
+    ``rate`` multiplies its learning rate: the stored weights are divided by it. Initial biases are
+    ``first_bias``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ScaledLinear(nn.Linear):
         self._active, self._rate, self._first_bias = active, rate, first_bias
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the features (b, o), in float32: a style decides every pixel, and costs little."""
+        """Return the features (b, o) in float32: styles affect every pixel and are cheap."""
         with torch.autocast(input.device.type, enabled=False):
             scale = self._rate / math.sqrt(self.in_features)
             features = F.linear(input.float(), self.weight * scale, self.bias * self._rate)
@@ -63,24 +63,24 @@ class ScaledLinear(nn.Linear):
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
-        """Draw fresh weights."""
+        """Draw initial weights."""
         self.weight.normal_(0.0, 1 / self._rate, generator=rng)
         self.bias.fill_(self._first_bias / self._rate)
 
 
 class FreshConv2d(nn.Conv2d):
-    """A convolution that knows how its weights start."""
+    """A convolution that draws its own initial weights."""
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
-        """Draw fresh weights."""
+        """Draw initial weights."""
         self.weight.normal_(0.0, 1.0, generator=rng)
         if self.bias is not None:
             self.bias.zero_()
 
 
 class ModulatedConv2d(FreshConv2d):
-    """A convolution whose kernel is scaled by what ``affine`` makes of a style."""
+    """A convolution whose kernel is scaled by the output of ``affine`` for a style."""
 
     bias: Tensor  # pyright: ignore[reportIncompatibleVariableOverride] - it always has one
 
@@ -113,11 +113,11 @@ class ScaledConv2d(FreshConv2d):
         self.resample_filter: Tensor
 
     def forward(self, input: Tensor, gain: float = 1.0) -> Tensor:
-        """Return the features (b, o, h', w'), multiplied by ``gain`` at last."""
+        """Return the features (b, o, h', w'), multiplied by ``gain``."""
         clamp = self._clamp * gain
         if self._active:
             gain = gain * GAIN
-        # Gains multiply the few weights, not the many features: leaky ReLU lets them through.
+        # Apply gains to the weights, which are fewer than the features: leaky ReLU is homogeneous.
         kernel = self.weight * (self._scale * gain)
         bias = None if self.bias is None else self.bias * gain
         if self._down:
@@ -130,16 +130,16 @@ class ScaledConv2d(FreshConv2d):
 
 
 def for_each_layer(styles: Tensor, layers: int) -> Styles:
-    """Return styles (b, n, w), one for each layer: the same for all, unless they are so already."""
+    """Return styles (b, w) repeated for each layer, (b, n, w); styles of that shape unchanged."""
     return styles[:, None].expand(-1, layers, -1) if styles.ndim == 2 else styles
 
 
 class StyleMapping(nn.Module):
-    """Linear layers of a ``rate`` from latents (b, z), with classes (b, z + k), to styles (b, w).
+    """Linear layers from latents (b, z), with classes (b, z + k), to styles (b, w).
 
-    Source: Karras et al. 2019, sections 2 and 3.1 (arXiv:1812.04948); with classes Karras et al.
-    2020, appendix C (arXiv:2006.06676): a vector for each class, learnt, beside the latent. Where
-    the latent size is 0, styles are of the classes alone.
+    ``rate`` multiplies their learning rate. With latent size 0, styles depend on the classes alone.
+    Source: Karras et al. 2019, sections 2 and 3.1 (arXiv:1812.04948); for classes, whose learned
+    vectors are appended to the latent, Karras et al. 2020, appendix C (arXiv:2006.06676).
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class StyleMapping(nn.Module):
         self._keeps_mean = keeps_mean
 
     def forward(self, latents: Latents) -> Tensor:
-        """Return styles (b, w); in training the mean style follows them."""
+        """Return styles (b, w); in training mode also update the mean style."""
         draws, classes = latents[:, : self._latent_size], latents[:, self._latent_size :]
         parts = [_of_length_one(draws.float())] if self._latent_size else []
         if self._knows_classes:
@@ -179,16 +179,16 @@ class StyleMapping(nn.Module):
             features = self.get_submodule(name)(features)
         if self.training and self._keeps_mean:
             with torch.no_grad():
-                self.w_avg.lerp_(features.detach().mean(dim=0), 1 - _KEPT)
+                self.w_avg.lerp_(features.detach().mean(dim=0), 1 - _DECAY)
         return features
 
 
 class ClassDirections(StyleMapping):
-    """Directions (b, f) of classes (b, k), which features are projected on to score them.
+    """Directions (b, f) of classes (b, k), which features are projected onto.
 
     Source: Karras et al. 2020, appendix C (arXiv:2006.06676), after the projection discriminator
-    (Miyato and Koyama 2018, arXiv:1802.05637), here through layers as the published networks have.
-    Networks converted from TensorFlow have none.
+    (Miyato and Koyama 2018, arXiv:1802.05637). The ``layers`` are as in the published networks;
+    networks converted from TensorFlow have none.
     """
 
     def __init__(self, classes: int, features: int, layers: int = 8, *, rate: float = 0.01) -> None:
@@ -205,7 +205,7 @@ def _of_length_one(features: Tensor) -> Tensor:
 
 
 class MappingGenerator(StyledGenerator):
-    """A mapping, and ``parts`` that draw with so many ``styles``."""
+    """A mapping network, and a synthesis network of ``parts`` that takes a number of ``styles``."""
 
     def __init__(
         self,
@@ -236,13 +236,13 @@ class MappingGenerator(StyledGenerator):
         return self.mapping.w_avg
 
     def steps(self) -> Steps:
-        """Return the mapping, after which goes a style (b, w), and the steps of drawing."""
+        """Return the mapping, from latents to styles (b, w), and the steps of the synthesis."""
         return {"mapping": self.mapping, **self.drawing(noise=None)}
 
     def styles(self, latents: Latents) -> Styles:
-        """Map latents (b, z) to styles (b, n, w): one for each layer, all alike."""
+        """Map latents (b, z) to styles (b, n, w): the same style for each layer."""
         return for_each_layer(self.mapping(latents), self._styles)
 
     def synthesize(self, styles: Styles, rng: torch.Generator | None = None) -> Images:
-        """Map styles (b, n, w) to images, with noise from ``rng``, else that which is kept."""
+        """Map styles (b, n, w) to images, with noise from ``rng`` or the stored noise."""
         return in_turn(self.drawing(noise=rng), styles)

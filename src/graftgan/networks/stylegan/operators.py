@@ -1,8 +1,8 @@
-"""What both StyleGANs compute with: filters, resampling, nonlinearities, modulated convolutions.
+"""Operators of both StyleGANs: filters, resampling, nonlinearities, modulated convolutions.
 
 Sources: StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, section 2.2 and appendix B); StyleGAN3
-(Karras et al. 2021, arXiv:2106.12423, section 3 and appendix C). All in plain convolutions, whose
-gradients of any order PyTorch has. Filters are float32 tensors that sum to 1.
+(Karras et al. 2021, arXiv:2106.12423, section 3 and appendix C). Only plain convolutions are used,
+since PyTorch can differentiate these any number of times. Filters are float32 tensors of sum 1.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEAK = 0.2
-GAIN = math.sqrt(2)  # undoes what a leaky ReLU takes away
+GAIN = math.sqrt(2)  # compensates for a leaky ReLU
 _EPSILON = 1e-8
 
 
@@ -29,9 +29,9 @@ def lowpass_filter(
     """Return a Kaiser-windowed low-pass filter of StyleGAN3: (taps,), or (taps, taps) if radial.
 
     The window's attenuation follows from the number of taps and the ``width`` of the transition
-    band (Kaiser's formulas). One tap is no filter at all: None. At ``cutoff``, in the units of
-    ``rate``, samples per unit of length, the amplitude has fallen to a half. A radial filter lets
-    through a disc of frequencies, and not a square.
+    band (Kaiser's formulas). ``rate`` is in samples per unit of length; at frequency ``cutoff`` the
+    amplitude is a half. A radial filter passes a disc of frequencies instead of a square. For one
+    tap no filter is needed: None.
     """
     if taps == 1:
         return None
@@ -65,15 +65,16 @@ def resample(
 ) -> Tensor:
     """Insert zeros, pad, convolve, keep every ``down``-th: images (b, c, h, w) to (b, c, h', w').
 
-    Each channel is filtered alone. ``taps`` (n,) filter both directions one after the other, (n, m)
-    at once; None: no filter. ``up`` and ``down`` are for x and y. ``padding`` (left, right, top,
-    bottom) is of zeros, after the upsampling; fewer than none crop. ``gain`` is of the result.
+    Each channel is filtered separately. ``taps`` (n,) filter both axes in turn, (n, m) both at
+    once; None: no filter. ``up`` and ``down`` may be pairs for x and y. ``padding`` (left, right,
+    top, bottom) adds zeros after the upsampling; negative padding crops. ``gain`` multiplies the
+    result.
     """
     (up_x, up_y), (down_x, down_y) = _both(up), _both(down)
     if taps is not None and taps.ndim == 1 and _faster_as_products(images, up_x * up_y):
         left, right, top, bottom = padding
         ways = {2: (taps, up_y, down_y, top, bottom), 3: (taps * gain, up_x, down_x, left, right)}
-        for axis in (3, 2) if up_x * up_y > 1 else (2, 3):  # few rows for the way within a row
+        for axis in (3, 2) if up_x * up_y > 1 else (2, 3):  # x while there are fewer rows
             images = _product(images, axis, *ways[axis])
         return images
     images = _with_zeros(images, up_x, up_y)
@@ -88,7 +89,7 @@ def resample(
 
 
 def upsampled(images: Tensor, taps: Tensor, factor: int = 2) -> Tensor:
-    """Return images (b, c, h, w) as (b, c, factor h, factor w), of the same mean."""
+    """Return images (b, c, h, w) enlarged to (b, c, factor h, factor w), with the same mean."""
     width = taps.shape[-1]
     before, after = (width + factor - 1) // 2, (width - factor) // 2
     return resample(images, taps, up=factor, padding=(before, after, before, after), gain=factor**2)
@@ -97,12 +98,12 @@ def upsampled(images: Tensor, taps: Tensor, factor: int = 2) -> Tensor:
 def convolved_up(images: Tensor, kernel: Tensor, taps: Tensor) -> Tensor:
     """Convolve while doubling the size: (b, i, h, w) with (o, i, 3, 3) to (b, o, 2h, 2w).
 
-    Equal to inserting zeros, convolving with ``kernel`` in the strict sense (so mirrored), and then
-    with ``taps``.
+    This equals inserting zeros, a true convolution with ``kernel`` (so mirrored), and then one with
+    ``taps``.
     """
     doubled = F.conv_transpose2d(images, kernel.transpose(0, 1), stride=2)
     width, side = taps.shape[-1], kernel.shape[-1]
-    # A transposed convolution has grown the image by itself.
+    # The transposed convolution has already padded the image.
     before = side // 2 + (width + 1) // 2 - (side - 1)
     after = side // 2 + (width - 2) // 2 - (side - 2)
     return resample(doubled, taps, padding=(before, after, before, after), gain=4.0)
@@ -116,7 +117,7 @@ def convolved_down(
     width, side = taps.shape[-1], kernel.shape[-1]
     before, after = side // 2 + (width - 1) // 2, side // 2 + (width - 2) // 2
     padding = (before, after, before, after)
-    if side == 1:  # then it may come last, on a quarter of the pixels
+    if side == 1:  # the convolution can then come last, on a quarter of the pixels
         return F.conv2d(resample(images, taps, down=2, padding=padding), kernel, bias)
     return F.conv2d(resample(images, taps, padding=padding), kernel, bias, stride=2)
 
@@ -124,7 +125,7 @@ def convolved_down(
 def leaky(
     features: Tensor, bias: Tensor | None = None, *, gain: float = GAIN, clamp: float = 0.0
 ) -> Tensor:
-    """Add a bias (c,), apply leaky ReLU and a gain, and cut at +- ``clamp``, unless that is 0."""
+    """Add a bias (c,), apply leaky ReLU and a gain, and clamp to +- ``clamp``; 0: no clamp."""
     if bias is not None:
         features = features + bias.to(features).view(1, -1, *[1] * (features.ndim - 2))
     features = F.leaky_relu(features, LEAK)
@@ -134,7 +135,7 @@ def leaky(
 
 
 def clamped(features: Tensor, most: float) -> Tensor:
-    """Cut at +- ``most``, unless that is 0; its gradient takes one pass, clamp's takes three."""
+    """Clamp to +- ``most``; 0: no clamp. ``hardtanh`` has a faster gradient than ``clamp``."""
     return F.hardtanh(features, -most, most) if most else features
 
 
@@ -151,16 +152,15 @@ def filtered_leaky(
     leak: float = LEAK,
     clamp: float = 0.0,
 ) -> Tensor:
-    """Apply leaky ReLU at a higher rate, so that the new frequencies it makes can be cut away.
+    """Apply leaky ReLU at a higher sampling rate, so that the new frequencies can be filtered out.
 
-    A bias (c,) is added to features (b, c, h, w); the rate rises by ``up``, with ``padding`` as
-    ``resample`` takes it; values are cut at +- ``clamp``, unless that is 0; the rate falls by
-    ``down``.
+    Adds a bias (c,) to features (b, c, h, w), upsamples by ``up`` with ``padding`` as in
+    ``resample``, applies leaky ReLU, clamps to +- ``clamp`` (0: no clamp), downsamples by ``down``.
     """
     features = features + bias.to(features).view(1, -1, 1, 1)
     features = resample(features, up_taps, up=up, padding=padding, gain=up**2)
     features = clamped(F.leaky_relu(features, leak), clamp / gain)
-    return resample(features, down_taps, down=down, gain=gain)  # there it costs nothing
+    return resample(features, down_taps, down=down, gain=gain)  # applied to the taps, so free
 
 
 def _both(factor: int | Sequence[int]) -> tuple[int, int]:
@@ -178,10 +178,10 @@ def _with_zeros(images: Tensor, up_x: int, up_y: int) -> Tensor:
 
 
 def _filtered(images: Tensor, taps: Tensor, stride: tuple[int, int]) -> Tensor:
-    """Convolve each channel with ``taps`` (n, m); a convolution in the strict sense, so flipped.
+    """Convolve each channel with ``taps`` (n, m): a true convolution, with flipped taps.
 
-    In bfloat16 on a CPU the gradient of a grouped convolution with a stride takes torch ten times
-    as long as that of one without, of which only every second number is kept.
+    In bfloat16 on a CPU, the gradient of a grouped convolution with a stride is ten times slower
+    than that of one without a stride whose output is subsampled.
     """
     channels = images.shape[1]
     kernel = taps.flip((0, 1)).expand(channels, 1, *taps.shape)
@@ -191,7 +191,7 @@ def _filtered(images: Tensor, taps: Tensor, stride: tuple[int, int]) -> Tensor:
 
 
 def _faster_as_products(images: Tensor, up: int) -> bool:
-    """Say whether matrices resample sooner: on a CPU, unless float32 is only made smaller."""
+    """Return whether matrix products are faster: on a CPU, unless float32 is only downsampled."""
     return images.device.type == "cpu" and (up > 1 or torch.is_autocast_enabled("cpu"))
 
 
@@ -200,8 +200,8 @@ def _product(
 ) -> Tensor:
     """Resample images (b, c, h, w) along ``axis``, 2 or 3, as a product with a banded matrix.
 
-    It does zeros, padding, filter and leaving out at once. Most of its numbers are 0, and yet the
-    processor's matrix units are done sooner than with a convolution of each channel.
+    The matrix inserts zeros, pads, filters and subsamples at once. It is mostly zeros, but the
+    product is still faster than a convolution of each channel.
     """
     size = images.shape[axis]
     length = (size * up + before + after - len(taps)) // down + 1
@@ -211,7 +211,7 @@ def _product(
     within = (distances >= 0) & (distances < len(taps))
     nearest = distances.clamp(0, len(taps) - 1)
     matrix = torch.where(within, taps.flip(0)[nearest], 0.0).to(images)  # (length, size)
-    last = images.permute(0, 2, 3, 1)  # (b, h, w, c): as channels_last lies in memory
+    last = images.permute(0, 2, 3, 1)  # (b, h, w, c), the memory order of channels_last
     rows = last.flatten(2) if axis == 2 else last.flatten(0, 1)
     resampled = torch.bmm(matrix.expand(rows.shape[0], -1, -1), rows)
     shape = (images.shape[0], -1, last.shape[2]) if axis == 2 else (*last.shape[:2], length)
@@ -230,17 +230,17 @@ def modulated(
     gain: float = 1.0,
     offset: Tensor | None = None,
 ) -> Tensor:
-    """Convolve (b, i, h, w) with a kernel (o, i, k, k) that each picture's styles (b, i) scale.
+    """Convolve (b, i, h, w) with a kernel (o, i, k, k) scaled by each picture's styles (b, i).
 
     Source: StyleGAN2, section 2.2. Differs in the order of the products: styles scale the features
-    before one convolution for all pictures, and the demodulation scales them after it, which is the
-    same function and asks for no kernel of each picture's own.
+    before one convolution for all pictures, and the demodulation scales them after it. This is the
+    same function, without a kernel for each picture.
 
     ``demodulate`` divides by the norm of each output channel's scaled kernel; ``up_taps``, a
-    filter, doubles the size, and the kernel is then of three; ``input_gain`` () is of the features
-    and not of the norm; ``offset`` (b, 1, h', w') or (o, 1, 1) is added at last.
+    filter, doubles the size and needs a kernel of side 3; ``input_gain`` () multiplies the features
+    but not the norm; ``offset`` (b, 1, h', w') or (o, 1, 1) is added at the end.
     """
-    if demodulate:  # their scale then cancels; this keeps squares within range
+    if demodulate:  # the scale of the styles cancels; this keeps their squares within range
         styles = styles * styles.square().mean(dim=1, keepdim=True).add(_EPSILON).rsqrt()
     scales = styles if input_gain is None else styles * input_gain
     features = features * scales.to(features)[:, :, None, None]
@@ -251,9 +251,9 @@ def modulated(
     if not demodulate:
         features = features if gain == 1.0 else features * gain
         return features if offset is None else features + offset.to(features)
-    with torch.autocast(features.device.type, enabled=False):  # small, and decides every pixel
+    with torch.autocast(features.device.type, enabled=False):  # cheap, and affects every pixel
         squares = kernel.float().square().sum(dim=(2, 3))
-        # As if kernels had mean square 1.
+        # Epsilon is relative to the kernel's mean square.
         smallest = _EPSILON * squares.sum(dim=1) / kernel[0].numel()
         norms = (styles.float().square() @ squares.T + smallest).rsqrt() * gain
     norms = norms.to(features)[:, :, None, None]

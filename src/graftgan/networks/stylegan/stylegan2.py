@@ -1,9 +1,9 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) in plain PyTorch, 16 to 1024 px.
 
-Skips in the generator, residuals in the discriminator (section 2, figure 7): the form the authors
-chose. Layers are the mapping and then one block for each size; those of the discriminator come from
-the largest size down, so that freezing the first is FreezeD. Names of parameters and buffers are
-those of the published networks, so that their state fits.
+Skip connections in the generator, residual ones in the discriminator (section 2, figure 7), as the
+authors chose. Layers are the mapping and one block for each size; the discriminator's start at the
+largest size, so that freezing the first ones is FreezeD. Parameters and buffers have the names of
+the published networks, so that their state dicts fit.
 
 Differs from the paper in the order of products of a modulated convolution (``modulated``).
 """
@@ -54,25 +54,21 @@ from graftgan.networks.stylegan.operators import (
 
 RESOLUTIONS = (16, 32, 64, 128, 256, 512, 1024)
 _SMALLEST = 4  # pixels
-_BRANCH_GAIN = math.sqrt(0.5)  # of both branches, so that their sum has the variance of one
+_BRANCH_GAIN = math.sqrt(0.5)  # of both branches, so that their sum keeps the variance
 _EPSILON = 1e-8
 
 
 class Drawing(NamedTuple):
-    """What goes from block to block.
+    """What each block passes to the next."""
 
-    Styles (b, n, w), one for each layer that is left, features (b, c, h, w), the picture so far
-    (b, 3, h, w), and what draws the noise; without it, it is that which the network keeps.
-    """
-
-    styles: Tensor
-    features: Tensor | None = None
-    pixels: Images | None = None
-    noise: torch.Generator | None = None
+    styles: Tensor  # (b, n, w), one for each remaining layer
+    features: Tensor | None = None  # (b, c, h, w)
+    pixels: Images | None = None  # (b, 3, h, w), the picture so far
+    noise: torch.Generator | None = None  # draws the noise; None: the stored noise is used
 
 
 class StyledConv2d(ModulatedConv2d):
-    """A modulated convolution of three by three; noise, bias and leaky ReLU follow."""
+    """A modulated 3 x 3 convolution, followed by noise, bias and leaky ReLU."""
 
     def __init__(
         self, inputs: int, outputs: int, style_size: int, side: int, *, up: bool, clamp: float
@@ -106,14 +102,14 @@ class StyledConv2d(ModulatedConv2d):
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
-        """Draw fresh weights."""
+        """Draw initial weights."""
         super().start(rng)
         self.noise_const.normal_(0.0, 1.0, generator=rng)
         self.noise_strength.zero_()
 
 
 class ToPixels(ModulatedConv2d):
-    """A modulated convolution of one by one to colours, without demodulation."""
+    """A modulated 1 x 1 convolution to colours, without demodulation."""
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - features come with a style
         self, input: Tensor, style: Tensor
@@ -125,66 +121,60 @@ class ToPixels(ModulatedConv2d):
         return clamped(pixels, self._clamp)
 
 
-class FirstBlock(nn.Module):
-    """A learnt constant, one convolution, and the first colours."""
-
-    def __init__(
-        self, outputs: int, channels: int, style_size: int, side: int, clamp: float
-    ) -> None:
-        super().__init__()
-        self.const = nn.Parameter(torch.zeros(outputs, side, side))
-        self.register_buffer("resample_filter", binomial_filter())  # as the published have it
-        self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
-        self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
-
-    def forward(self, drawing: Drawing) -> Drawing:
-        """Return the drawing at the first size."""
-        first, second = drawing.styles[:, 0], drawing.styles[:, 1]
-        # Not `len(first)`: an exporter would take the batch of its example for fixed.
-        features = self.const.expand(first.shape[0], *self.const.shape)
-        features = self.conv1(features, first, drawing.noise)
-        pixels = self.torgb(features, second)
-        return drawing._replace(styles=drawing.styles[:, 1:], features=features, pixels=pixels)
-
-    @torch.no_grad()
-    def start(self, rng: torch.Generator) -> None:
-        """Draw the constant."""
-        self.const.normal_(0.0, 1.0, generator=rng)
-
-
 class Block(nn.Module):
-    """Two convolutions, the first of which doubles the size, and their share of the colours."""
+    """Two convolutions, of which the first doubles the size, and their share of the colours.
+
+    The first block, which has no ``inputs``, has a learned constant instead of the first
+    convolution.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, channels: int, style_size: int, side: int, clamp: float
     ) -> None:
         super().__init__()
-        self.conv0 = StyledConv2d(inputs, outputs, style_size, side, up=True, clamp=clamp)
+        if inputs:
+            self.conv0 = StyledConv2d(inputs, outputs, style_size, side, up=True, clamp=clamp)
+        else:
+            self.const = nn.Parameter(torch.zeros(outputs, side, side))
         self.conv1 = StyledConv2d(outputs, outputs, style_size, side, up=False, clamp=clamp)
         self.torgb = ToPixels(outputs, channels, 1, style_size, padding=0, clamp=clamp)
         self.register_buffer("resample_filter", binomial_filter())
         self.resample_filter: Tensor
+        self.is_first = not inputs
 
     def forward(self, drawing: Drawing) -> Drawing:
-        """Return the drawing at twice the size."""
-        assert drawing.features is not None
-        assert drawing.pixels is not None
-        first, second, third = drawing.styles[:, :3].unbind(1)
-        features = self.conv0(drawing.features, first, drawing.noise)
-        features = self.conv1(features, second, drawing.noise)
-        pixels = upsampled(drawing.pixels, self.resample_filter) + self.torgb(features, third)
-        return drawing._replace(styles=drawing.styles[:, 2:], features=features, pixels=pixels)
+        """Return the drawing at this block's size."""
+        styles = drawing.styles
+        if self.is_first:
+            # Not `len(styles)`: an exporter would fix the batch size of its example.
+            features = self.const.expand(styles.shape[0], *self.const.shape)
+        else:
+            features = self.conv0(drawing.features, styles[:, 0], drawing.noise)
+            styles = styles[:, 1:]
+        features = self.conv1(features, styles[:, 0], drawing.noise)
+        pixels = self.torgb(features, styles[:, 1])
+        if drawing.pixels is not None:
+            pixels = upsampled(drawing.pixels, self.resample_filter) + pixels
+        return drawing._replace(styles=styles[:, 1:], features=features, pixels=pixels)
+
+    @torch.no_grad()
+    def start(self, rng: torch.Generator) -> None:
+        """Draw the constant, if there is one."""
+        if self.is_first:
+            self.const.normal_(0.0, 1.0, generator=rng)
 
 
 class HalvingBlock(nn.Module):
-    """Two convolutions that halve the size, beside one that does it at once where ``residual``."""
+    """Two convolutions that halve the size, with a residual connection if ``residual``.
+
+    ``channels`` are those of the pictures for the first block, and 0 for any other.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, *, channels: int, clamp: float, residual: bool
     ) -> None:
-        """``channels``: of the pictures, for the first block; 0 for any other."""
         super().__init__()
-        self.register_buffer("resample_filter", binomial_filter())  # as the published have it
+        self.register_buffer("resample_filter", binomial_filter())  # only for the published names
         if channels:
             self.fromrgb = ScaledConv2d(channels, inputs, 1, clamp=clamp)
         self.conv0 = ScaledConv2d(inputs, inputs, 3, clamp=clamp)
@@ -204,7 +194,7 @@ class HalvingBlock(nn.Module):
 
 
 class Epilogue(nn.Module):
-    """The deviation between pictures, a convolution, and two linear layers to the score."""
+    """Minibatch standard deviation, a convolution, and two linear layers to the score."""
 
     def __init__(self, inputs: int, outputs: int, side: int, *, group: int, clamp: float) -> None:
         super().__init__()
@@ -221,8 +211,8 @@ class Epilogue(nn.Module):
 def with_deviation(maps: Tensor, group: int) -> Tensor:
     """Add a channel to maps (b, c, h, w): the mean standard deviation within groups of pictures.
 
-    Groups have ``group`` pictures, or as many fewer as the batch is divided by; with 0 the batch is
-    one group. Source: Karras et al. 2018, section 3 (arXiv:1710.10196).
+    The group size is the largest divisor of the batch up to ``group``; 0: the batch. Source: Karras
+    et al. 2018, section 3 (arXiv:1710.10196).
     """
     batch, channels, height, width = maps.shape
     size = next(size for size in range(min(group or batch, batch), 0, -1) if batch % size == 0)
@@ -237,22 +227,22 @@ class StyleGAN2Generator(MappingGenerator):
     """Mapping, then a block for each size from 4 px on."""
 
     def __init__(self, architecture: Architecture, style: StyleArchitecture) -> None:
-        sides, colours = sides_of(architecture), architecture.channels
+        colours = architecture.channels
         widths = widths_of(architecture, style, factor=style.generator_factor)
         clamp = style.clamp if style.generator_clamp is None else style.generator_clamp
-        first = FirstBlock(widths[_SMALLEST], colours, style.style_size, _SMALLEST, clamp)
-        blocks: dict[str, nn.Module] = {f"b{_SMALLEST}": first}
-        for small, large in pairwise(sides):
-            channels = (widths[small], widths[large], colours)
-            blocks[f"b{large}"] = Block(*channels, style.style_size, large, clamp)
-        super().__init__(architecture, style, blocks, 2 * len(sides))
+        blocks: dict[str, nn.Module] = {}
+        inputs = 0
+        for side, outputs in widths.items():
+            blocks[f"b{side}"] = Block(inputs, outputs, colours, style.style_size, side, clamp)
+            inputs = outputs
+        super().__init__(architecture, style, blocks, 2 * len(blocks))
 
     def layers(self) -> Layers:
         """Return the mapping, then the blocks ``b4``, ``b8``, ... by their size."""
         return {"mapping": self.mapping, **dict(self.synthesis.items())}
 
     def drawing(self, noise: torch.Generator | None) -> Steps:
-        """Return the blocks, between which goes a :class:`Drawing`."""
+        """Return the blocks, which pass on a :class:`Drawing`."""
         names = list(self.synthesis)
         first, last = self.synthesis[names[0]], self.synthesis[names[-1]]
         return {
@@ -290,7 +280,7 @@ class StyleGAN2Discriminator(Discriminator):
             )
 
     def layers(self) -> Layers:
-        """Return the blocks by their size, the pixels first; with classes then their directions."""
+        """Return the blocks, the largest size first, and with classes the projection."""
         return {
             PROJECTION_LAYER if name == "mapping" else name: part
             for name, part in self.named_children()
@@ -303,18 +293,14 @@ class StyleGAN2Discriminator(Discriminator):
     def forward(self, images: Images, classes: ClassWeights | None = None) -> Logits:
         """Map images (b, c, h, w), and their classes (b, k), to logits (b,).
 
-        Without classes, where it knows some, they are judged as a little of each.
+        If it knows classes and none are given, all have equal weight.
         """
         features = in_turn(self._blocks(), images)
         if not self.architecture.classes:
             return features.flatten().float()
         count = len(self.architecture.classes)
-        judged = features.new_full((len(images), count), 1 / count) if classes is None else classes
-        return self.mapping.score(features, judged)
-
-    def __call__(self, images: Images, classes: ClassWeights | None = None) -> Logits:
-        """Run the network."""
-        return nn.Module.__call__(self, images, classes)
+        equal = features.new_full((len(images), count), 1 / count)
+        return self.mapping.score(features, equal if classes is None else classes)
 
     def conditioned_on(self, classes: ClassWeights | None) -> Callable[[Images], Logits]:
         """Return the critic of pictures of ``classes``."""
@@ -332,9 +318,9 @@ def sides_of(architecture: Architecture) -> list[int]:
 def widths_of(
     architecture: Architecture, style: StyleArchitecture, *, factor: float = 1.0
 ) -> dict[int, int]:
-    """Return the channels at each size: twice as many at half the size, up to the most.
+    """Return the channels at each size: ``feature_maps``, or twice as many at half the size.
 
-    Raises SettingsError where the style names those of other sizes.
+    Raises SettingsError: ``feature_maps`` is of another length.
     """
     sides = sides_of(architecture)
     if style.feature_maps:
@@ -382,7 +368,7 @@ def register_styled(
 
 
 def start_scaled(network: nn.Module, rng: torch.Generator) -> None:
-    """Draw the fresh weights of every part that knows how its own start."""
+    """Draw the initial weights of every part that has a ``start`` method."""
     for part in network.modules():
         start = getattr(part, "start", None)
         if callable(start):

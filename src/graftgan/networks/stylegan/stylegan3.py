@@ -1,10 +1,10 @@
 """StyleGAN3 (Karras et al. 2021, arXiv:2106.12423) in plain PyTorch, 16 to 1024 px.
 
-``stylegan3t`` moves its details with what they belong to, ``stylegan3r`` also turns them, with
-convolutions of single pixels and twice as many feature maps in the generator. Layers of
-the generator are the mapping, the waves it draws on (``input``), and fifteen convolutions ``L0`` to
-``L14``; the discriminator is StyleGAN2's. Cut-offs, sizes and channels of each layer follow from
-the resolution as in the paper, with its settings (appendix D).
+``stylegan3t`` is equivariant to translation, ``stylegan3r`` also to rotation, with 1 x 1
+convolutions and twice as many feature maps in the generator. Layers of the generator are the
+mapping, the Fourier features (``input``), and fifteen convolutions ``L0`` to ``L14``; the
+discriminator is StyleGAN2's. Cutoffs, sizes and channels of each layer follow from the resolution
+as in the paper, with its settings (appendix D).
 """
 
 import math
@@ -32,23 +32,23 @@ from graftgan.networks.stylegan.operators import (
 )
 from graftgan.networks.stylegan.stylegan2 import register_styled
 
-_LAYERS, _CRITICAL = 14, 2  # before the colours; of these the last are sampled critically
-_FIRST_CUTOFF, _FIRST_STOPBAND = 2.0, 2.0**2.1  # waves along a side
-_LAST_STOPBAND = 2.0**0.3  # over the last cut-off
+_LAYERS, _CRITICAL = 14, 2  # before the colours; the last ones are critically sampled
+_FIRST_CUTOFF, _FIRST_STOPBAND = 2.0, 2.0**2.1  # cycles along a side
+_LAST_STOPBAND = 2.0**0.3  # relative to the last cutoff
 _MARGIN = 10  # pixels around the picture
 _TAPS = 6  # of a filter, for each factor of the rate
-_FINER = 2  # than its output is the grid on which a nonlinearity is applied
+_FINER = 2  # oversampling of the nonlinearities
 _OUTPUT_SCALE = 0.25
-_KEPT = 0.999  # of the mean square of a layer's input, at each batch seen in training
-FILTERED_CLAMP = 256.0  # of the generator, where its style says no other
+_DECAY = 0.999  # of the mean square of a layer's input, per training batch
+FILTERED_CLAMP = 256.0  # default of the generator
 
 
 class FourierFeatures(nn.Module):
-    """Waves of random direction and phase, mixed by a learnt matrix: styles to (b, c, h, w).
+    """Waves of random direction and phase, mixed by a learned matrix: styles to (b, c, h, w).
 
-    Source: section 3.2 and appendix F. The style's transform turns and moves the waves; one too
-    fast for the rate after it fades. Frequencies are in waves along the picture's side, ``rate`` is
-    in samples along it, and ``size`` counts the samples with the margin.
+    Source: section 3.2 and appendix F. A transform computed from the style rotates and shifts the
+    waves; those above the bandwidth are faded out. Frequencies are in cycles along the picture's
+    side, ``rate`` is in samples along it, and ``size`` counts the samples with the margin.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class FourierFeatures(nn.Module):
         return mixed.permute(0, 3, 1, 2)
 
     def _turn_and_move(self, numbers: Tensor) -> Tensor:
-        """Return transforms (b, 3, 3) from cosine, sine, and two shifts (b, 4)."""
+        """Return transforms (b, 3, 3) from cosine, sine and two shifts (b, 4)."""
         cosine, sine, right, down = (numbers / numbers[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         one, zero = torch.ones_like(cosine), torch.zeros_like(cosine)
         turn = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=1)
@@ -87,13 +87,13 @@ class FourierFeatures(nn.Module):
         return turn.view(-1, 3, 3) @ move.view(-1, 3, 3)
 
     def _grid(self, like: Tensor) -> Tensor:
-        """Return the place of each feature, (1, h, w, 2), in sides of the picture."""
+        """Return the position of each feature, (1, h, w, 2), in sides of the picture."""
         theta = torch.eye(2, 3, device=like.device) * (0.5 * self._size / self._rate)
         return F.affine_grid(theta[None], [1, 1, self._size, self._size], align_corners=False)
 
     @torch.no_grad()
     def start(self, rng: torch.Generator) -> None:
-        """Draw the waves, evenly within a disc of frequencies, and start without a transform."""
+        """Draw the waves, uniformly from a disc of frequencies; the transform is the identity."""
         self.weight.normal_(0.0, 1.0, generator=rng)
         self.freqs.normal_(0.0, 1.0, generator=rng)
         radii = self.freqs.norm(dim=1, keepdim=True)
@@ -106,24 +106,19 @@ class FourierFeatures(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The signal between two layers.
+    """The signal between two layers."""
 
-    ``cutoff`` is its highest frequency, in waves along the picture's side, ``half_width`` half the
-    transition band of the filter around it; it has ``rate`` samples along the picture's side, and
-    ``size`` with the margin.
-    """
-
-    cutoff: float
-    half_width: float
-    rate: int
-    size: int
+    cutoff: float  # the highest frequency, in cycles along the picture's side
+    half_width: float  # of the filter's transition band around it
+    rate: int  # samples along the picture's side
+    size: int  # the same with the margin
     channels: int
 
 
 def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]:
     """Return the signal after each of the fifteen layers (section 3.2; appendix C.1).
 
-    Raises SettingsError where the style names the channels at the sizes of StyleGAN2.
+    Raises SettingsError: ``feature_maps`` is given, which only StyleGAN2 has.
     """
     if style.feature_maps:
         raise SettingsError("feature_maps is of StyleGAN2; a StyleGAN3 takes width alone")
@@ -149,7 +144,7 @@ def bands_of(architecture: Architecture, style: StyleArchitecture) -> list[Band]
 
 
 class FilteredConv2d(ModulatedConv2d):
-    """A modulated convolution, and a nonlinearity between two filters; the last layer has none."""
+    """A modulated convolution and a filtered nonlinearity, which the last layer does not have."""
 
     def __init__(
         self,
@@ -191,7 +186,7 @@ class FilteredConv2d(ModulatedConv2d):
         """Return the features (b, o, h', w')."""
         if self.training:
             with torch.no_grad():
-                self.magnitude_ema.lerp_(input.float().square().mean(), 1 - _KEPT)
+                self.magnitude_ema.lerp_(input.float().square().mean(), 1 - _DECAY)
         styles = self.affine(style)
         if self._last:
             styles = styles / math.sqrt(self.in_channels)
@@ -218,7 +213,7 @@ class FilteredConv2d(ModulatedConv2d):
 
 
 class StyleGAN3Generator(MappingGenerator):
-    """Mapping, waves, and fifteen filtered convolutions; there is no noise."""
+    """Mapping, Fourier features and fifteen filtered convolutions, without noise."""
 
     def __init__(
         self, architecture: Architecture, style: StyleArchitecture, *, rotates: bool
@@ -247,28 +242,23 @@ class StyleGAN3Generator(MappingGenerator):
         return {"mapping": self.mapping, **drawing}
 
     def drawing(self, noise: torch.Generator | None) -> Steps:
-        """Return the layers; with the features go the styles of the layers that are left."""
-        del noise
-        steps = {
-            name: partial(_with_the_next_style, part)
-            for name, part in self.layers().items()
-            if name.startswith("L")
-        }
-        last, draw = steps.popitem()
+        """Return the layers, which pass on the features and the styles of the remaining layers."""
+        parts = self.layers()
+        _, waves, *names, last = parts
+
+        def begin(styles: Tensor) -> tuple[Tensor, Tensor]:
+            styles = for_each_layer(styles, self._styles)
+            return parts[waves](styles[:, 0]), styles[:, 1:]
+
+        def convolve(name: str, drawing: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            features, styles = drawing
+            return parts[name](features, styles[:, 0]), styles[:, 1:]
+
         return {
-            "input": self._begin,
-            **steps,
-            last: lambda drawing: draw(drawing)[0].float() * _OUTPUT_SCALE,
+            waves: begin,
+            **{name: partial(convolve, name) for name in names},
+            last: lambda drawing: convolve(last, drawing)[0].float() * _OUTPUT_SCALE,
         }
-
-    def _begin(self, styles: Tensor) -> tuple[Tensor, Tensor]:
-        styles = for_each_layer(styles, self._styles)
-        return self.synthesis["input"](styles[:, 0]), styles[:, 1:]
-
-
-def _with_the_next_style(part: nn.Module, drawing: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    features, styles = drawing
-    return part(features, styles[:, 0]), styles[:, 1:]
 
 
 _USUAL = StyleArchitecture(mapping_layers=2)

@@ -272,7 +272,7 @@ def test_another_network_is_refused_and_nothing_is_left(
             parameter.copy_(before)
 
     things = {**FORMS, name: replace(kind, write=write_another)}
-    monkeypatch.setattr(FORMS, "_things", things)
+    monkeypatch.setattr(FORMS, "_entries", things)
     with pytest.raises(GraftganError, match=r"would not be the network|sha256 differs"):
         exported(tiny("mlp"), form, tmp_path)
     assert list(tmp_path.iterdir()) == []
