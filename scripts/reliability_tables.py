@@ -43,7 +43,7 @@ def storm_table(record: Mapping[str, Any]) -> str:
 def fuzz_table(record: Mapping[str, Any]) -> str:
     """Return the kinds of a fuzz."""
     rows = [
-        "| kind | cases | refused | accepted | findings | slowest case | most memory |",
+        "| kind | cases | refused | accepted | findings | slowest call | most memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in record["kinds"]:
