@@ -6,10 +6,10 @@ same set. Each answer is a share of the distance to another set: 0 is what uncha
 sees should, the more the stronger it is.
 
     python scripts/calibrate_scores.py DATA experiments/results/visibility_ladder.jsonl
-    python scripts/calibrate_scores.py DATA ladder.jsonl --sets drawings:64 faces:64
+    python scripts/calibrate_scores.py DATA ladder.jsonl --sets drawings:64 --views visible
 
 DATA is a folder with the archives named below; ``drawings`` are drawn here and need none. Lines are
-written as they come, and sets whose lines are there already are left as they are.
+written as they come, and what is there already, of a set, a size and a view, is left as it is.
 """
 
 import argparse
@@ -180,14 +180,16 @@ def main() -> None:
     parser.add_argument("destination", type=Path, help="the JSON-lines file to write")
     usual = [f"{name}:{size}" for name, (_, sizes) in SETS.items() for size in sizes]
     parser.add_argument("--sets", nargs="+", default=usual, help="NAME:SIZE ...")
+    parser.add_argument("--views", nargs="+", default=VIEWS, help="of the feature network")
     options = parser.parse_args()
-    extractors = [build_extractor(ExtractorSettings(extractor_view=view)) for view in VIEWS]
-    there = {(line["set"], line["size"]) for line in read_jsonl(options.destination)}
+    views = [build_extractor(ExtractorSettings(extractor_view=view)) for view in options.views]
+    there = {(line["set"], line["size"], line["view"]) for line in read_jsonl(options.destination)}
     for wanted in options.sets:
         name, _, size = wanted.partition(":")
-        if (name, int(size)) in there:
+        missing = [view for view in views if (name, int(size), view.view.name) not in there]
+        if not missing:
             continue
-        lines = list(_lines_of(name, int(size), options.data, extractors))
+        lines = list(_lines_of(name, int(size), options.data, missing))
         append_jsonl(options.destination, *lines)
         console.print(f"{name}, {size} px: {len(lines)} numbers")
 

@@ -1,12 +1,13 @@
 """What a feature network is shown of a picture: every pixel, or only what a person sees.
 
 Feature networks react to invisible details: noise of two grey levels on flat drawings moves their
-features a third of the way to another set. The view ``visible`` removes such details as the eye
-does: colours are seen less sharply than brightness (so JPEG stores half of them: Wallace 1992), and
-faint differences between neighbours are not seen (threshold vision; the same shrinking of small
-band values is known as coring: Carlson et al. 1977, US patent 4,523,230). Speckle and lost
-sharpness, which the last low-pass hides although they are visible, and colours, to which the
-network is insensitive, are appended to its features as a few numbers (``glance``).
+features a third of the way to another set. The view ``visible`` removes such details: colours are
+seen less sharply than brightness (so JPEG stores half of them: Wallace 1992), and faint differences
+between neighbours are shrunk, which is known as coring (Carlson et al. 1977, US patent 4,523,230).
+The threshold is not that of the eye, which sees less than 40 grey levels: it was chosen by which of
+two sample sheets people call nearer to real pictures (docs/scores.md). Texture says little there,
+and a feature network overrates it. Grain, sharpness and colours, which the view hides or the
+network neglects, are appended to its features as a few numbers (``glance``).
 """
 
 from collections.abc import Callable
@@ -20,9 +21,9 @@ from torch import Tensor
 from graftgan.core.registry import Registry
 
 COLOUR_SIGMA = 1.5  # pixels: the low-pass of the two colour differences
-SIGMA = 1.5  # pixels: the final low-pass
+SIGMA = 0.5  # pixels: the final low-pass
 FULL_SIDE = 64  # smaller pictures are shown enlarged, so both low-passes shrink with them
-FAINT = 8.0  # grey levels: 63 % of a difference of 8 is kept, 6 % of one of 2
+FAINT = 40.0  # grey levels: 63 % of a difference of 40 is kept, 6 % of one of 10
 _BANDS = (0.8, 1.6, 3.2)  # pixels: bands in which faint differences are removed
 _LUMA = (  # ITU-R BT.601: brightness and two colour differences from red, green and blue
     (0.299, 0.587, 0.114),
