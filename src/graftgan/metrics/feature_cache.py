@@ -23,7 +23,7 @@ from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.metric import Features, KeyPart
 from graftgan.metrics.pixels import check_measurable, pictures_sha256
 
-_FORMAT = 3  # raise it when the same key would give other numbers
+_FORMAT = 4  # raise it when the same key would give other numbers
 
 Tensors = Mapping[str, Tensor]
 
