@@ -12,6 +12,7 @@ drawn when the first locked pairs had been opened, is locked as a whole: "second
 
     python scripts/eye_study.py pairs RUNS TARGETS SHEETS --part A --groups lorelei.avatars-64:34
     python scripts/eye_study.py measure RUNS TARGETS       # every number of every sheet's model
+    python scripts/eye_study.py cut TARGETS                # of the 16 pictures on each kept sheet
     python scripts/eye_study.py agreement                  # also in the tables of the docs
 
 TARGETS is a folder with the real pictures of each target, TARGET or TARGET.zip. What the judges say
@@ -26,10 +27,12 @@ from dataclasses import dataclass
 from math import comb
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image
 from rich.console import Console
 
-from eye_tables import EYES, agreement_table
+from eye_tables import EYES, agreement_table, sheet_table
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.core.network_types import PictureBytes
 from graftgan.metrics.extractors import build_extractor
@@ -48,6 +51,7 @@ ON_A_SHEET, OF_THE_TARGET = 16, 24  # pictures
 GENERATED, REAL = 160, 256  # pictures that are measured
 NUMBERS = ("kid", "fid", "diversity", "detail", "precision_recall", "density_coverage")
 VIEWS = ("visible", "pixels")
+_WALL_TOP = 192  # pixels: where the judged pictures begin on a kept sheet
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,6 +88,8 @@ def main() -> None:
     for verb in (pairs, measure):
         verb.add_argument("runs", type=Path)
         verb.add_argument("targets", type=Path)
+    cut = verbs.add_parser("cut", help="measure the pictures on the kept sheets")
+    cut.add_argument("targets", type=Path)
     pairs.add_argument("sheets", type=Path)
     pairs.add_argument("--part", required=True)
     pairs.add_argument("--groups", nargs="+", required=True, help="TARGET.SOURCE:PAIRS ...")
@@ -93,8 +99,10 @@ def main() -> None:
         _draw_pairs(options)
     elif options.verb == "measure":
         _measure(options.runs, options.targets)
+    elif options.verb == "cut":
+        _measure_sheets(options.targets)
     else:
-        console.print(agreement_table())
+        console.print(agreement_table(), sheet_table(), sep="\n\n")
 
 
 def _draw_pairs(options: argparse.Namespace) -> None:
@@ -177,6 +185,44 @@ def _measure(runs: Path, targets: Path) -> None:
         values = dict(_values(generated, real))
         append_jsonl(destination, {"model": _entry(model), "values": values})
         console.print(f"{model.run}@{model.iteration}")
+
+
+def _measure_sheets(targets: Path) -> None:
+    """Write every number of the judged pictures into experiments/eyes/sheet_scores.jsonl.
+
+    They need no trained model, so a new score can be held against the judges at any time.
+    """
+    destination = EYES / "sheet_scores.jsonl"
+    there = {(line["pair"], line["side"]) for line in read_jsonl(destination)}
+    for pair in read_jsonl(EYES / "pairs.jsonl"):
+        sheet = EYES / "sheets" / f"{pair['pair']}.webp"
+        if (pair["pair"], "a") in there or not sheet.exists():
+            continue
+        real = _target(targets, pair["a"]["target"], REAL)
+        for side, pictures in zip("ab", _cut(Image.open(sheet).convert("RGB")), strict=True):
+            line = {"pair": pair["pair"], "side": side, "values": dict(_values(pictures, real))}
+            append_jsonl(destination, line)
+        console.print(pair["pair"])
+
+
+def _cut(sheet: Image.Image) -> list[PictureBytes]:
+    """Return the pictures on a sheet's left and right side, brought back to 64 px."""
+    side, step = 112, 114
+    sides: list[PictureBytes] = []
+    for left in (0, 4 * step + 30):
+        corners = [
+            (left + step * column, _WALL_TOP + step * row)
+            for row in range(4)
+            for column in range(4)
+        ]
+        tiles = [
+            sheet.crop((x, y, x + side, y + side)).resize((64, 64), Image.Resampling.BICUBIC)
+            for x, y in corners
+        ]
+        sides.append(
+            torch.from_numpy(np.stack([np.asarray(tile) for tile in tiles])).permute(0, 3, 1, 2)
+        )
+    return sides
 
 
 def _values(generated: PictureBytes, real: PictureBytes) -> Iterator[tuple[str, float]]:

@@ -50,6 +50,28 @@ def agreement_table() -> str:
     return "\n".join([*rows, "", _judges(pairs, labels)])
 
 
+def sheet_table() -> str:
+    """Return how often each number of the 16 judged pictures alone names the nearer sheet."""
+    labels = _labels()
+    lines = read_jsonl(EYES / "sheet_scores.jsonl")
+    values = {(line["pair"], line["side"]): line["values"] for line in lines}
+    pairs = [pair for pair in read_jsonl(EYES / "pairs.jsonl") if (pair["pair"], "a") in values]
+    agreed = [pair["pair"] for pair in pairs if _said(labels[pair["pair"]], "near")]
+    sure = [pair for pair in agreed if _is_sure(labels[pair])]
+
+    def hits(names: Sequence[str], number: str) -> str:
+        costs = {
+            pair: [_cost(number, values[pair, side][number]) for side in "ab"] for pair in names
+        }
+        return _share(
+            [(a < b) == (_said(labels[pair], "near") == "A") for pair, (a, b) in costs.items()]
+        )
+
+    rows = ["| number | sure | agreed |", "|---|---|---|"]
+    rows += [f"| {n} | {hits(sure, n)} | {hits(agreed, n)} |" for n in next(iter(values.values()))]
+    return "\n".join(rows)
+
+
 def _labels() -> dict[str, list[Line]]:
     labels: dict[str, list[Line]] = {pair["pair"]: [] for pair in read_jsonl(EYES / "pairs.jsonl")}
     for line in read_jsonl(EYES / "labels.jsonl"):
