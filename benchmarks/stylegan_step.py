@@ -99,7 +99,7 @@ def steps_of(case: Case, variant: Variant) -> dict[str, Step]:
     shape = (case.batch_size, 3, case.side, case.side)
     real = torch.rand(shape, generator=rng).to(hardware.device).mul_(2).sub_(1)
     real = real.contiguous(memory_format=hardware.memory_format)
-    penalty = R1(gamma=1.0, every=1)
+    penalty = R1(1.0, every=1)
 
     def draw() -> Tensor:
         with torch.no_grad(), hardware.autocast():

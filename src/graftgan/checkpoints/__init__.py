@@ -4,7 +4,6 @@ Files of other programs are read by ``official_pickle`` and ``torch_file``, whic
 them.
 """
 
-from graftgan.checkpoints.official_pickle import StoredLayer as StoredLayer
 from graftgan.checkpoints.official_pickle import StoredNetwork as StoredNetwork
 from graftgan.checkpoints.official_pickle import read_official as read_official
 from graftgan.checkpoints.tensor_file import as_stored as as_stored

@@ -1,8 +1,8 @@
-"""Read the official StyleGAN2-ADA and StyleGAN3 pickles without running anything in them.
+"""Read the official StyleGAN2-ADA and StyleGAN3 pickles without running any code in them.
 
-Such a file is a pickle of networks, each stored with the text of the Python module it is made by,
-which the official program executes. Here nothing is executed: ``pickle_machine`` reads it, and each
-network becomes a record of its settings, layers and tensors.
+Such a pickle stores each network with the source text of its Python module, which the official
+program executes. Here ``pickle_machine`` reads the file, and each network becomes a record of its
+settings, layers and tensors.
 """
 
 import hashlib
@@ -24,13 +24,12 @@ from graftgan.checkpoints.pickle_machine import (
     UnreadableError,
     common_names,
     functions,
+    reading,
 )
 from graftgan.checkpoints.torch_file import ZIP_BEGINNING, read_legacy
 from graftgan.core.errors import CheckpointError, shown
 
-_NETWORKS = ("G", "D", "G_ema")
-_BEGINNING = 64  # bytes
-_DEEPEST = 16  # modules within modules
+_DEEPEST = 16  # levels of nested modules
 _NO_SETTINGS = {"_parameters", "_buffers", "_modules", "_init_args", "_init_kwargs"} | {
     "_non_persistent_buffers_set"
 }
@@ -42,9 +41,9 @@ class StoredLayer:
     """A module within a network.
 
     Attributes:
-        class_name: Of its class in the module that is stored with it.
-        arguments: What it was built with, by its place; ``settings``: by name.
-        attributes: What it keeps beside its tensors and parts: numbers, texts, lists of them.
+        class_name: Its class in the stored module.
+        arguments: Its constructor's positional arguments; ``settings``: the keyword arguments.
+        attributes: Its other attributes, such as numbers and strings.
     """
 
     class_name: str
@@ -55,14 +54,15 @@ class StoredLayer:
 
 @dataclass(frozen=True, slots=True)
 class StoredNetwork:
-    """A network as an official pickle holds it, ``settings`` being what it was built with.
+    """A network in an official pickle.
 
     Attributes:
-        class_name: Of its class in the module that is stored with it.
-        tensors: Parameters and buffers by their full names. Layers that were frozen while it was
-            trained have theirs among the buffers; here they are all alike.
-        source_sha256: Of the text of that module, which is neither run nor parsed.
-        layers: All modules by their full names; the network itself is "".
+        class_name: Its class in the stored module.
+        settings: Its constructor's keyword arguments.
+        tensors: Parameters and buffers by full name. Layers that were frozen in training keep their
+            weights as buffers; here no difference is made.
+        source_sha256: Of the module's source text, which is neither run nor parsed.
+        layers: All modules by full name; the network itself is "".
     """
 
     class_name: str
@@ -78,26 +78,18 @@ _Part = tuple[StoredLayer, list[tuple[str, Tensor]]]
 def read_official(path: Path) -> dict[str, StoredNetwork]:
     """Return the networks in the pickle ``path`` by their keys: G, D, G_ema.
 
-    Raises CheckpointError where it is no such pickle, or asks for what none needs.
+    Raises CheckpointError for other files, and for files that ask for what no network needs.
     """
-    try:
+    with reading(path, what="StyleGAN pickle, or is damaged"), path.open("rb") as file:
         budget = ReadingBudget.of_file(path.stat().st_size)
-        with path.open("rb") as file:
-            _refuse_others(file.read(_BEGINNING))
-            content = Machine(_names(budget), budget).run(BoundedFile(file))
+        _refuse_others(file.read(64))
+        content = Machine(_names(budget), budget).run(BoundedFile(file))
         found = cast("dict[Any, Any]", content) if isinstance(content, dict) else {}
         networks = {
             key: _network(found[key], budget)
-            for key in _NETWORKS
+            for key in ("G", "D", "G_ema")
             if isinstance(found.get(key), _Persistent)
         }
-    except RefusedError as error:
-        raise CheckpointError(f"{path} {error}; nothing in it was run") from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
-    except (UnreadableError, MemoryError) as error:
-        reason = str(error) or "it asks for too much memory"
-        raise CheckpointError(f"{path} is no StyleGAN pickle, or is damaged ({reason})") from None
     if not networks:
         raise CheckpointError(
             f"{path} holds no network; expected an official pickle with G, D and G_ema"
@@ -106,37 +98,34 @@ def read_official(path: Path) -> dict[str, StoredNetwork]:
 
 
 def _refuse_others(begin: bytes) -> None:
-    """Refuse other things that people have by the name of a pickle."""
+    """Refuse other files that people mistake for a pickle."""
     if begin.startswith(b"\x1f\x8b"):
         raise RefusedError("is packed with gzip; unpack it first (gunzip)")
     if begin.startswith(b"version https://git-lfs"):
-        raise RefusedError(
-            "is a pointer of Git LFS, and not the file itself; get that (git lfs pull)"
-        )
+        raise RefusedError("is a Git LFS pointer, not the file itself; fetch that (git lfs pull)")
     if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise RefusedError("is a web page, and not the file itself; download that again")
+        raise RefusedError("is a web page, not the file itself; download that again")
 
 
 @dataclass(frozen=True, slots=True)
 class _Persistent:
-    """Stands for an object that was stored with the text of its module."""
+    """Stand-in for an object that was stored with the text of its module."""
 
     meta: Any
 
 
 def _names(budget: ReadingBudget) -> dict[str, Named]:
-    """Return what stands for the names that such a pickle may have."""
+    """Return the stand-ins for the names in such a pickle."""
 
     def storage(data: Any) -> Storage:
-        """Return the storage that is stored as a file of torch within this one."""
-        if not isinstance(data, bytes):
-            raise UnreadableError("a storage that is none")
-        if data.startswith(ZIP_BEGINNING):
+        """Read a storage, which is a file of torch within the pickle."""
+        if isinstance(data, bytes) and data.startswith(ZIP_BEGINNING):
             raise RefusedError("has a storage within an archive, which no network has")
-        content = read_legacy(BoundedFile(io.BytesIO(data)), {}, budget)
-        if not isinstance(content, Storage):
-            raise UnreadableError("a storage that is none")
-        return content
+        if isinstance(data, bytes):
+            content = read_legacy(BoundedFile(io.BytesIO(data)), {}, budget)
+            if isinstance(content, Storage):
+                return content
+        raise UnreadableError("a storage that is none")
 
     calls = {
         "torch.storage._load_from_bytes": storage,
@@ -165,17 +154,17 @@ def _network(stored: _Persistent, budget: ReadingBudget) -> StoredNetwork:
 
 
 def _distinct(named: Iterable[tuple[str, _T]]) -> dict[str, _T]:
-    """Return things by their names, of which none may be there twice."""
+    """Return the pairs as a dictionary; refuse a name that is there twice."""
     found: dict[str, _T] = {}
-    for name, thing in named:
+    for name, value in named:
         if name in found:
-            raise UnreadableError(f"two things of the name {shown(name)}")
-        found[name] = thing
+            raise UnreadableError(f"the name {shown(name)} is there twice")
+        found[name] = value
     return found
 
 
 def _parts(stored: _Persistent, budget: ReadingBudget) -> Iterator[tuple[str, _Part]]:
-    """Yield the modules of a network by their full names, itself first."""
+    """Yield the modules of a network by full name, itself first."""
     waiting = [("", 0, stored)]
     seen: set[int] = set()
     while waiting:
@@ -183,7 +172,7 @@ def _parts(stored: _Persistent, budget: ReadingBudget) -> Iterator[tuple[str, _P
         if id(part) in seen:
             raise UnreadableError("a part that is there twice")
         if depth > _DEEPEST:
-            raise UnreadableError("parts within parts without end")
+            raise UnreadableError("parts that are nested too deeply")
         seen.add(id(part))
         state = _entry(part.meta, "state", dict)
         budget.step(len(state))
@@ -218,14 +207,14 @@ def _part(class_name: str, state: dict[Any, Any], budget: ReadingBudget) -> _Par
 
 
 def _is_torchs(name: str, value: Any) -> bool:
-    """Say whether it is one of those that torch keeps itself, and says nothing: hooks, if none."""
+    """Return whether torch itself keeps this attribute of every module, such as empty hooks."""
     plain = value is None or isinstance(value, bool)
     empty = isinstance(value, dict | set) and not value
     return name in _NO_SETTINGS or (name.startswith("_") and (plain or empty))
 
 
 def _entry(record: Any, name: str, kind: type[_T]) -> _T:
-    """Return an entry of a dictionary that has to be there, and of that kind."""
+    """Return a required entry of a dictionary; refuse another type."""
     value = record.get(name) if isinstance(record, dict) else None  # type: ignore[union-attr]
     if not isinstance(value, kind):
         raise UnreadableError(f"a network without {name}")

@@ -1,11 +1,11 @@
-"""Go through the instructions of a pickle (PEP 3154) without running anything in it.
+"""Interpret the instructions of a pickle (PEP 3154) without running any code in it.
 
-No unpickler is used. A machine of its own knows the instructions that files of weights are made of
-and no others. It makes plain containers, numbers, texts and bytes; a name gives what stands for it
-in a table, and never the function or class itself.
+This is not an unpickler. It knows only the instructions that files of weights use, and builds plain
+containers, numbers, strings and bytes. A name in the pickle is looked up in a table of stand-ins;
+the function or class itself is never imported.
 
 A small file could still fill the memory or take hours. So one budget counts the instructions and
-the bytes of a whole file, keys are short texts and numbers, and nothing here recurses.
+bytes of a whole file, keys are short strings and numbers, and nothing here recurses.
 """
 
 import inspect
@@ -16,64 +16,79 @@ import struct
 import warnings
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from graftgan.core.errors import shown
+from graftgan.core.errors import CheckpointError, shown
 
-MOST_STEPS = 1_000_000  # instructions of one file; the largest known networks have 60,000
-_SLACK = 1 << 20  # bytes that any file may take beside its own size
+MOST_STEPS = 1_000_000  # instructions in one file; the largest known networks have 60,000
+_SLACK = 1 << 20  # bytes that any file may take on top of its own size
 _LONGEST_KEY = 4096  # characters
 _LARGEST_KEY = 1 << 64
 _LARGEST_LENGTH = 1 << 40
-_MOST_DIMENSIONS = 16
 _LONGEST_ARRAY = 64  # bytes
 _NUMPY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "b1": "?"}
-_REMEMBERED = 4096  # bytes: nothing longer is asked for twice, and storages would stay in memory
+_REMEMBERED = 4096  # bytes: longer ones are storages, which would stay in memory
 _LONGEST_NAME = 200
 _LONGEST_NUMBER = 32  # bytes
 _FORGOTTEN = object()
 
 
 class UnreadableError(Exception):
-    """The file cannot be read; the text says why."""
+    """The file cannot be read; the message says why."""
 
 
 class RefusedError(UnreadableError):
-    """The file asks for what no network needs; the text says for what."""
+    """The file asks for something that no network needs; the message says what."""
+
+
+@contextmanager
+def reading(path: Path, *, what: str, advice: str = "") -> Generator[None]:
+    """Raise CheckpointError where reading ``path``, which should be a ``what``, fails within."""
+    try:
+        yield
+    except RefusedError as error:
+        raise CheckpointError(f"{path} {error}; nothing in it was run{advice}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    except (UnreadableError, MemoryError) as error:
+        reason = str(error) or "it asks for too much memory"
+        raise CheckpointError(f"{path} is no {what} ({reason})") from None
 
 
 @dataclass(slots=True)
 class ReadingBudget:
-    """What one file may still cost, with everything in it."""
+    """The memory and instructions that reading one file may still take."""
 
     bytes_left: int
     steps_left: int = MOST_STEPS
 
     @classmethod
     def of_file(cls, size: int) -> "ReadingBudget":
-        """Return that of a file of ``size`` bytes: twice as much memory."""
+        """Return the budget of a file of ``size`` bytes: about twice as much memory."""
         return cls(2 * size + _SLACK)
 
     def take(self, size: int) -> None:
-        """Pay for ``size`` bytes, or raise RefusedError."""
+        """Spend ``size`` bytes, or raise RefusedError."""
         self.bytes_left -= size
         if self.bytes_left < 0:
             raise RefusedError("unpacks to far more than its own size, which no network does")
 
     def step(self, count: int = 1) -> None:
-        """Pay for ``count`` instructions, or raise RefusedError."""
+        """Spend ``count`` instructions, or raise RefusedError."""
         self.steps_left -= count
         if self.steps_left < 0:
             raise RefusedError("has more instructions than any network needs")
 
 
 class BoundedFile:
-    """A part of a file, which is never asked for more than it has."""
+    """A part of a file; reading beyond its end raises UnreadableError."""
 
     def __init__(self, file: BinaryIO, begin: int = 0, size: int | None = None) -> None:
         end = file.seek(0, io.SEEK_END)
@@ -82,12 +97,12 @@ class BoundedFile:
         file.seek(begin)
 
     def read(self, size: int) -> bytes:
-        """Return the next ``size`` bytes; raise UnreadableError where there are not as many."""
+        """Return the next ``size`` bytes."""
         self._spend(size)
         return self._file.read(size)
 
     def readinto(self, space: memoryview) -> None:
-        """Fill ``space`` with the next bytes, as :meth:`read`."""
+        """Fill ``space`` with the next bytes."""
         self._spend(len(space))
         self._file.readinto(space)  # type: ignore[attr-defined]
 
@@ -103,12 +118,12 @@ class BoundedFile:
         return line
 
     def tell(self) -> int:
-        """Return the place in the whole file."""
+        """Return the position in the whole file."""
         return self._file.tell()
 
 
 def checked_key(key: Any) -> Any:
-    """Return ``key`` if its hash costs nothing; raise RefusedError otherwise."""
+    """Return ``key`` if it is cheap to hash; raise RefusedError otherwise."""
     if (
         (type(key) is str and len(key) <= _LONGEST_KEY)
         or (type(key) is int and -_LARGEST_KEY < key < _LARGEST_KEY)
@@ -122,31 +137,31 @@ def checked_key(key: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Stands for what no network needs: generators of random numbers, layouts, arrays of numpy."""
+    """Stand-in for what no network needs: random number generators, layouts, NumPy types."""
 
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageType:
-    """Says of what type the numbers of a storage are."""
+    """Stand-in for a storage class of torch."""
 
     dtype: torch.dtype
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The numbers of tensors, and of what type they are."""
+    """The memory of tensors, and the type of the numbers in it."""
 
     content: torch.UntypedStorage
     dtype: torch.dtype
 
 
 class Array(list[Any]):
-    """Stands for an array of numpy, and holds its numbers if it is a short row of them."""
+    """Stand-in for a NumPy array; holds its numbers if it is a short vector."""
 
     def take(self, state: Any) -> None:
-        """Take the state that numpy gives it: version, shape, type, order, bytes."""
+        """Take the state that NumPy pickles: version, shape, type, order, bytes."""
         match state:
             case (_, (int(length),), Ignored(code), _, bytes(data)) if code in _NUMPY:
                 if len(data) == length * int(code[1]) <= _LONGEST_ARRAY:
@@ -156,7 +171,7 @@ class Array(list[Any]):
 
 
 class Function:
-    """Stands for a function or class, by its name."""
+    """Stand-in for a function or class."""
 
     def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self.name = name
@@ -164,7 +179,7 @@ class Function:
         self._signature = inspect.signature(call)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Return what stands for the result; raise UnreadableError for other arguments."""
+        """Return the stand-in's result; raise UnreadableError for arguments it does not take."""
         try:
             self._signature.bind(*arguments)
         except TypeError:
@@ -177,12 +192,12 @@ StandInNames = Mapping[str, Named]
 
 
 def functions(calls: Mapping[str, Callable[..., Any]]) -> dict[str, Named]:
-    """Return what stands for the functions of these names."""
+    """Return the stand-ins of functions by name."""
     return {name: Function(name, call) for name, call in calls.items()}
 
 
 def tensor_of(budget: ReadingBudget, storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
-    """Return a tensor that shows a part of ``storage``, or raise UnreadableError."""
+    """Return a tensor view of ``storage``, or raise UnreadableError."""
     if not isinstance(storage, Storage):
         raise UnreadableError("a tensor without a storage")
     size, stride = _lengths(size), _lengths(stride)
@@ -205,8 +220,8 @@ def tensor_of(budget: ReadingBudget, storage: Any, offset: Any, size: Any, strid
 
 
 def _lengths(found: Any) -> tuple[int, ...]:
-    """Return lengths, strides or an offset, each of which is a possible one."""
-    plain = isinstance(found, tuple | list) and len(cast("list[Any]", found)) <= _MOST_DIMENSIONS
+    """Return valid lengths, strides or an offset, of at most 16 dimensions."""
+    plain = isinstance(found, tuple | list) and len(cast("list[Any]", found)) <= 16
     lengths = tuple(cast("list[Any]", found)) if plain else (None,)
     if not all(type(n) is int and 0 <= n < _LARGEST_LENGTH for n in lengths):
         raise UnreadableError("a tensor of impossible shape")
@@ -214,36 +229,36 @@ def _lengths(found: Any) -> tuple[int, ...]:
 
 
 def parameter(data: Any, *_: Any) -> Tensor:
-    """Return the tensor of a parameter, which is all that is needed of it."""
+    """Return the tensor of a parameter."""
     if not isinstance(data, Tensor):
         raise UnreadableError("a parameter without a tensor")
     return data
 
 
 def ignored(*_: Any) -> Ignored:
-    """Return what stands for a thing that no network needs."""
+    """Return the stand-in for the result of a call that no network needs."""
     return Ignored()
 
 
 def common_names(budget: ReadingBudget) -> dict[str, Named]:
-    """Return what stands for the names that all files of weights may have."""
+    """Return the stand-ins for names that any file of weights may use."""
 
-    def new_set(*things: Any) -> set[Any]:
-        if len(things) > 1 or (things and not isinstance(things[0], list)):
-            raise UnreadableError("a set of what is no list")
-        members = cast("list[Any]", things[0]) if things else []
+    def new_set(*arguments: Any) -> set[Any]:
+        if len(arguments) > 1 or (arguments and not isinstance(arguments[0], list)):
+            raise UnreadableError("a set that is not made from a list")
+        members = cast("list[Any]", arguments[0]) if arguments else []
         budget.step(len(members))
         return {checked_key(member) for member in members}
 
     def latin_bytes(text: Any, codec: Any) -> bytes:
-        """Return the bytes that protocol 2 has as text."""
-        if codec != "latin1" or not isinstance(text, str):
-            raise UnreadableError("bytes in an unknown form")
-        budget.take(len(text))
+        """Return bytes, which protocol 2 stores as text."""
         try:
-            return text.encode("latin1")
+            if codec == "latin1" and isinstance(text, str):
+                budget.take(len(text))
+                return text.encode("latin1")
         except UnicodeEncodeError:
-            raise UnreadableError("bytes in an unknown form") from None
+            pass
+        raise UnreadableError("bytes in an unknown form")
 
     def new_array(*_: Any) -> Array:
         return Array()
@@ -251,16 +266,19 @@ def common_names(budget: ReadingBudget) -> dict[str, Named]:
     def rebuilt_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
         return tensor_of(budget, storage, offset, size, stride)
 
+    def numpy_type(code: Any, *_: Any) -> Ignored:
+        return Ignored(code) if isinstance(code, str) and code in _NUMPY else Ignored()
+
     return functions(
         {
-            # Python gives what they hold afterwards; with an argument they would be a trap.
+            # Pickles fill these afterwards; a call with arguments is not needed.
             "collections.OrderedDict": lambda: OrderedDict[Any, Any](),
             "__builtin__.bytes": lambda: b"",
             **dict.fromkeys(("builtins.set", "__builtin__.set"), new_set),
             "_codecs.encode": latin_bytes,
             "torch._utils._rebuild_parameter": parameter,
             "torch._utils._rebuild_tensor_v2": rebuilt_tensor,
-            "numpy.dtype": _numpy_type,
+            "numpy.dtype": numpy_type,
             "numpy.ndarray": ignored,
             **{f"numpy.{core}.multiarray.scalar": _numpy_number for core in ("core", "_core")},
             **{f"numpy.{core}.multiarray._reconstruct": new_array for core in ("core", "_core")},
@@ -268,12 +286,8 @@ def common_names(budget: ReadingBudget) -> dict[str, Named]:
     )
 
 
-def _numpy_type(code: Any, *_: Any) -> Ignored:
-    return Ignored(code) if isinstance(code, str) and code in _NUMPY else Ignored()
-
-
 def _numpy_number(kind: Any, data: Any = None) -> Any:
-    """Return a number of numpy, of a machine with the usual order of bytes, as one of Python."""
+    """Return a little-endian NumPy scalar as a Python number."""
     known = isinstance(kind, Ignored) and kind.name in _NUMPY
     if not known or not isinstance(data, bytes) or len(data) != int(kind.name[1]):
         return Ignored()
@@ -281,10 +295,10 @@ def _numpy_number(kind: Any, data: Any = None) -> Any:
 
 
 class Machine:
-    """Makes of the instructions of one pickle what it holds, as far as networks need them.
+    """Builds the object that one pickle holds.
 
-    ``names`` has what stands for each name that is known, ``budget`` is that of the whole file, and
-    ``persistent`` gives what a pickle refers to outside of itself; None: nothing.
+    ``names`` maps known names to their stand-ins, ``budget`` is that of the whole file, and
+    ``persistent`` resolves references to objects outside the pickle; without it they are refused.
     """
 
     def __init__(
@@ -299,115 +313,101 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, file: BoundedFile) -> Any:
-        """Return what the pickle holds; raise RefusedError or UnreadableError where it is none."""
+        """Return the object; raise RefusedError or UnreadableError where that is impossible."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of texts in the file
             for name, argument in _instructions(file):
                 self._budget.step()
                 if name == "STOP":
                     if len(self._stack) != 1 or self._marks:
-                        raise UnreadableError("it holds not one thing")
+                        raise UnreadableError("it does not hold exactly one object")
                     return self._stack[0]
-                if name not in _STEPS:
+                if name not in self._STEPS:
                     raise RefusedError(f"has the instruction {name}, which no network needs")
-                _STEPS[name](self, argument)
+                self._STEPS[name](self, argument)
         raise UnreadableError("it ends too early")
 
-    def push(self, thing: Any) -> None:
-        """Put ``thing`` on the stack."""
-        self._stack.append(thing)
-
-    def literal(self, thing: Any) -> None:
-        """Put a number, a text or bytes on the stack."""
-        if type(thing) is int and thing.bit_length() > 8 * _LONGEST_NUMBER:
+    def _push(self, value: Any) -> None:
+        if type(value) is int and value.bit_length() > 8 * _LONGEST_NUMBER:
             raise RefusedError("has a number of more digits than any network needs")
-        self._stack.append(thing)
+        self._stack.append(value)
 
-    def mark(self, _: Any) -> None:
-        """Begin a new stack on the one that is there."""
+    def _mark(self, _: Any) -> None:
+        """Begin a new stack above the present one."""
         self._marks.append(self._stack)
         self._stack = []
 
-    def since_mark(self) -> list[Any]:
-        """Take everything that was put on the stack since the last mark."""
+    def _since_mark(self) -> list[Any]:
         if not self._marks:
             raise UnreadableError("an instruction misses its mark")
-        things, self._stack = self._stack, self._marks.pop()
-        return things
+        values, self._stack = self._stack, self._marks.pop()
+        return values
 
-    def last(self, count: int) -> list[Any]:
-        """Take the last ``count`` things."""
+    def _last(self, count: int) -> list[Any]:
         if len(self._stack) < count:
             raise UnreadableError("an instruction finds too little before it")
-        things = self._stack[-count:]
+        values = self._stack[-count:]
         del self._stack[-count:]
-        return things
+        return values
 
-    def top(self) -> Any:
-        """Return the last thing, and leave it."""
+    def _top(self) -> Any:
         if not self._stack:
             raise UnreadableError("an instruction finds too little before it")
         return self._stack[-1]
 
-    def set_items(self, things: list[Any]) -> None:
-        """Put keys and values into the dictionary on the stack."""
-        target = self.top()
-        if not isinstance(target, dict) or len(things) % 2:
-            raise UnreadableError("items for what is no dictionary")
-        keys = [checked_key(key) for key in things[::2]]
-        cast("dict[Any, Any]", target).update(zip(keys, things[1::2], strict=True))
+    def _set_items(self, values: list[Any]) -> None:
+        target = self._top()
+        if not isinstance(target, dict) or len(values) % 2:
+            raise UnreadableError("items for something that is not a dictionary")
+        keys = [checked_key(key) for key in values[::2]]
+        cast("dict[Any, Any]", target).update(zip(keys, values[1::2], strict=True))
 
-    def append(self, things: list[Any]) -> None:
-        """Put things into the list on the stack."""
-        target = self.top()
+    def _append(self, values: list[Any]) -> None:
+        target = self._top()
         if type(target) is not list:
-            raise UnreadableError("things for what is no list")
-        cast("list[Any]", target).extend(things)
+            raise UnreadableError("items for something that is not a list")
+        cast("list[Any]", target).extend(values)
 
-    def add(self, things: list[Any]) -> None:
-        """Put things into the set on the stack."""
-        target = self.top()
+    def _add(self, values: list[Any]) -> None:
+        target = self._top()
         if type(target) is not set:
-            raise UnreadableError("things for what is no set")
-        cast("set[Any]", target).update(checked_key(thing) for thing in things)
+            raise UnreadableError("items for something that is not a set")
+        cast("set[Any]", target).update(map(checked_key, values))
 
-    def remember(self, place: int | None) -> None:
-        """Keep the last thing for later."""
-        thing = self.top()
-        few = isinstance(thing, tuple) and len(cast("tuple[Any, ...]", thing)) < 4
-        parts = cast("tuple[Any, ...]", thing) if few else (thing,)
+    def _remember(self, place: int | None) -> None:
+        value = self._top()
+        few = isinstance(value, tuple) and len(cast("tuple[Any, ...]", value)) < 4
+        parts = cast("tuple[Any, ...]", value) if few else (value,)
         large = any(isinstance(part, bytes) and len(part) > _REMEMBERED for part in parts)
-        self._memo[len(self._memo) if place is None else place] = _FORGOTTEN if large else thing
+        self._memo[len(self._memo) if place is None else place] = _FORGOTTEN if large else value
 
-    def recall(self, place: int) -> None:
-        """Put on the stack what was kept."""
+    def _recall(self, place: int) -> None:
         if place not in self._memo:
-            raise UnreadableError("an instruction asks for what was never there")
-        thing = self._memo[place]
-        if thing is _FORGOTTEN:
+            raise UnreadableError("an instruction recalls something that was never there")
+        value = self._memo[place]
+        if value is _FORGOTTEN:
             raise RefusedError("uses the bytes of a storage twice, which no network does")
-        self._stack.append(thing)
+        self._stack.append(value)
 
-    def name(self, parts: list[Any]) -> None:
-        """Put on the stack what stands for a name."""
+    def _name(self, parts: list[Any]) -> None:
+        """Put the stand-in for a name on the stack."""
         if not all(isinstance(part, str) and len(part) <= _LONGEST_NAME for part in parts):
-            raise RefusedError("asks for something by what is no name, which no network needs")
+            raise RefusedError("asks for something that has no valid name")
         name = ".".join(parts)
         if name not in self._names:
             known = name.removeprefix("__builtin__.").removeprefix("builtins.")
             raise RefusedError(f"asks for {shown(known)}, which no network needs")
         self._stack.append(self._names[name])
 
-    def call(self, _: Any) -> None:
-        """Put on the stack what a call gives."""
-        made_by, arguments = self.last(2)
+    def _call(self, _: Any) -> None:
+        made_by, arguments = self._last(2)
         if not isinstance(made_by, Function) or not isinstance(arguments, tuple):
-            raise RefusedError(f"calls what is no name: {type(made_by).__name__}")
+            raise RefusedError(f"calls something that is not a function: {type(made_by).__name__}")
         self._stack.append(made_by(*cast("tuple[Any, ...]", arguments)))
 
-    def build(self, _: Any) -> None:
-        """Give the state of a thing to it, if it takes one."""
-        target, state = self.last(2)
+    def _build(self, _: Any) -> None:
+        """Set the state of an object, if it takes one."""
+        target, state = self._last(2)
         self._stack.append(target)
         if isinstance(target, Namespace) and isinstance(state, dict):
             named = cast("dict[Any, Any]", state)
@@ -415,63 +415,58 @@ class Machine:
             vars(target).update({k: v for k, v in named.items() if isinstance(k, str)})
         elif isinstance(target, Array):
             target.take(state)
-        elif not isinstance(target, Ignored | OrderedDict):  # the latter with what torch adds to it
+        elif not isinstance(target, Ignored | OrderedDict):  # torch sets _metadata of state dicts
             raise RefusedError(f"sets the state of a {type(target).__name__}")
 
-    def refer(self, _: Any) -> None:
-        """Put on the stack what lies outside the pickle."""
-        (identity,) = self.last(1)
+    def _refer(self, _: Any) -> None:
+        """Put an object from outside the pickle on the stack."""
+        (identity,) = self._last(1)
         if self._persistent is None:
             raise RefusedError("refers to another file, which no network does")
         self._stack.append(self._persistent(identity))
 
-
-_STEPS: dict[str, Callable[[Machine, Any], None]] = {
-    **dict.fromkeys(("PROTO", "FRAME"), lambda _, argument: None),
-    **dict.fromkeys(
-        (
-            *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
-            *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-            *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    _STEPS: ClassVar[dict[str, Callable[["Machine", Any], None]]] = {
+        **dict.fromkeys(("PROTO", "FRAME"), lambda _, argument: None),
+        **dict.fromkeys(
+            (
+                *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+                *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+                *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+            ),
+            _push,
         ),
-        Machine.literal,
-    ),
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "EMPTY_SET": lambda machine, _: machine.push(set()),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "MARK": Machine.mark,
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
-    "TUPLE1": lambda machine, _: machine.push(tuple(machine.last(1))),
-    "TUPLE2": lambda machine, _: machine.push(tuple(machine.last(2))),
-    "TUPLE3": lambda machine, _: machine.push(tuple(machine.last(3))),
-    "SETITEM": lambda machine, _: machine.set_items(machine.last(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
-    "APPEND": lambda machine, _: machine.append(machine.last(1)),
-    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
-    "ADDITEMS": lambda machine, _: machine.add(machine.since_mark()),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "PUT"), Machine.remember),
-    "MEMOIZE": lambda machine, _: machine.remember(None),
-    **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), Machine.recall),
-    "GLOBAL": lambda machine, name: machine.name(name.split(" ", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.name(machine.last(2)),
-    **dict.fromkeys(("REDUCE", "NEWOBJ"), Machine.call),
-    "BUILD": Machine.build,
-    "BINPERSID": Machine.refer,
-}
+        "NONE": lambda machine, _: machine._push(None),
+        "NEWTRUE": lambda machine, _: machine._push(True),
+        "NEWFALSE": lambda machine, _: machine._push(False),
+        "EMPTY_DICT": lambda machine, _: machine._push({}),
+        "EMPTY_LIST": lambda machine, _: machine._push([]),
+        "EMPTY_SET": lambda machine, _: machine._push(set()),
+        "EMPTY_TUPLE": lambda machine, _: machine._push(()),
+        "MARK": _mark,
+        "TUPLE": lambda machine, _: machine._push(tuple(machine._since_mark())),
+        "TUPLE1": lambda machine, _: machine._push(tuple(machine._last(1))),
+        "TUPLE2": lambda machine, _: machine._push(tuple(machine._last(2))),
+        "TUPLE3": lambda machine, _: machine._push(tuple(machine._last(3))),
+        "SETITEM": lambda machine, _: machine._set_items(machine._last(2)),
+        "SETITEMS": lambda machine, _: machine._set_items(machine._since_mark()),
+        "APPEND": lambda machine, _: machine._append(machine._last(1)),
+        "APPENDS": lambda machine, _: machine._append(machine._since_mark()),
+        "ADDITEMS": lambda machine, _: machine._add(machine._since_mark()),
+        **dict.fromkeys(("BINPUT", "LONG_BINPUT", "PUT"), _remember),
+        "MEMOIZE": lambda machine, _: machine._remember(None),
+        **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), _recall),
+        "GLOBAL": lambda machine, name: machine._name(name.split(" ", 1)),
+        "STACK_GLOBAL": lambda machine, _: machine._name(machine._last(2)),
+        **dict.fromkeys(("REDUCE", "NEWOBJ"), _call),
+        "BUILD": _build,
+        "BINPERSID": _refer,
+    }
 
 
 def _instructions(file: BoundedFile) -> Iterator[tuple[str, Any]]:
-    """Yield the instructions by their names, with their arguments."""
-    instructions = pickletools.genops(file)  # type: ignore[arg-type]
-    while True:
-        try:
-            opcode, argument, _ = next(instructions)
-        except StopIteration:
-            return
-        except ValueError as error:  # of pickletools: an unknown instruction, a text that is none
-            raise UnreadableError(shown(error)) from None
-        yield opcode.name, argument
+    """Yield the name and argument of each instruction."""
+    try:
+        for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
+            yield opcode.name, argument
+    except ValueError as error:  # of pickletools: an unknown instruction, or malformed text
+        raise UnreadableError(shown(error)) from None

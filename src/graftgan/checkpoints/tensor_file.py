@@ -1,4 +1,4 @@
-"""Named tensors: on disk as safetensors, their fingerprint, and their way into a module."""
+"""Named tensors: save and load as safetensors, fingerprint, copy into a module."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from graftgan.core.files import parse_json
 
 Tensors = Mapping[str, Tensor]
 
-_MOST_BAD, _MOST_PROBLEMS = 3, 6  # that one message names
+_MOST_BAD, _MOST_PROBLEMS = 3, 6  # in one message
 _TYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -38,13 +38,13 @@ _TYPES = {
 def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | None = None) -> None:
     """Write ``tensors`` to ``path`` as safetensors, with ``note`` as JSON in the header.
 
-    This alone is not atomic: write into a folder from ``files.written_whole``. The format is that
-    of https://huggingface.co/docs/safetensors. The library is not used: it holds two copies of all
-    tensors, or makes the file private to this user and raises errors that are no OSError.
+    Not atomic: write into a folder from ``files.written_whole``. The format is that of
+    https://huggingface.co/docs/safetensors. The library is not used: it holds two copies of all
+    tensors, or makes the file private to this user and raises errors that are not OSErrors.
     """
     header: dict[str, object] = {"__metadata__": {"graftgan": json.dumps(note or {})}}
     end = 0
-    # The widest numbers first, so that each begins at a multiple of its width.
+    # The widest types first, so that each tensor is aligned to its element size.
     in_order = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     for name, tensor in in_order:
         begin, end = end, end + tensor.nbytes
@@ -55,7 +55,7 @@ def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | N
         }
     words = json.dumps(header).encode()
     words += b" " * (-len(words) % 8)
-    path.unlink(missing_ok=True)  # tensors may be mapped from the file that stands there
+    path.unlink(missing_ok=True)  # tensors may be mapped from the old file
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(words)) + words)
         for _, tensor in in_order:
@@ -69,9 +69,8 @@ def _reading(path: Path) -> Generator[None]:
     except FileNotFoundError:
         raise CheckpointError(f"there is no weight file {path}") from None
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is not a whole safetensors file: {shown(error, 200)}"
-        ) from None
+        what = shown(error, 200)
+        raise CheckpointError(f"{path} is not a whole safetensors file: {what}") from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -81,7 +80,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_note(path: Path) -> dict[str, object]:
-    """Read the JSON note in the header of a file of graftgan, or raise CheckpointError."""
+    """Read the JSON note from the header of a graftgan file, or raise CheckpointError."""
     with _reading(path), safe_open(path, framework="pt") as handle:
         metadata = handle.metadata() or {}
     if "graftgan" not in metadata:
@@ -96,12 +95,12 @@ def load_note(path: Path) -> dict[str, object]:
 
 
 def fingerprint(tensors: Tensors) -> str:
-    """Return the sha256 of names, shapes, types and bytes, whatever order or file they came in."""
+    """Return the sha256 of names, shapes, types and bytes, in any order."""
     return _digested(tensors, hashlib.sha256())
 
 
 def checksum(tensors: Tensors) -> str:
-    """Return the XXH3 (128 bits) of the same: it tells damage, not forgery, ten times as fast."""
+    """Return the XXH3 (128 bits) of the same: ten times as fast, against damage, not forgery."""
     return _digested(tensors, xxhash.xxh3_128())
 
 
@@ -114,44 +113,39 @@ def _digested(tensors: Tensors, digest: Any) -> str:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    """Return the bytes of ``tensor`` in its logical order, without a copy where they lie so."""
+    """Return the bytes of ``tensor`` in its logical order, without a copy where possible."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def as_stored(tensors: Tensors, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return ``tensors`` with every floating-point one in ``dtype``, but those that do not fit."""
-    return {name: _converted(tensor, dtype) for name, tensor in tensors.items()}
-
-
-def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    converted = tensor.to(dtype)
-    # A value beyond the range of ``dtype`` would become infinite.
-    return converted if torch.equal(converted.isfinite(), tensor.isfinite()) else tensor
+    """Return ``tensors`` with the floating-point ones in ``dtype``, unless a value overflows."""
+    stored = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            converted = tensor.to(dtype)
+            if torch.equal(converted.isfinite(), tensor.isfinite()):
+                stored[name] = converted
+    return stored
 
 
 def require_finite(tensors: Tensors, *, what: str) -> None:
     """Raise CheckpointError for tensors with NaN or infinity, which would spoil any training."""
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if not bad:
-        return
-    first = [
-        f"{shown(name)} ({int((~tensors[name].isfinite()).sum())} of {tensors[name].numel()})"
-        for name in bad[:_MOST_BAD]
-    ]
-    more = f" and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
-    raise CheckpointError(
-        f"{what} holds NaN or infinity in {', '.join(first)}{more}; its training diverged or the "
-        "file is damaged: take an earlier checkpoint"
-    )
+    bad = [(name, t) for name, t in tensors.items() if not t.isfinite().all()]
+    if bad:
+        found = [f"{shown(n)} ({int((~t.isfinite()).sum())} of {t.numel()})" for n, t in bad]
+        more = f" and {len(bad) - _MOST_BAD} more" if len(bad) > _MOST_BAD else ""
+        raise CheckpointError(
+            f"{what} holds NaN or infinity in {', '.join(found[:_MOST_BAD])}{more}; its training "
+            "diverged or the file is damaged: take an earlier checkpoint"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReceipt:
-    """What became of every tensor in a load: ``kept`` were loaded as they were.
+    """What a load does with every tensor.
 
     Attributes:
+        kept: Loaded.
         fresh: In the module but not in the file; the module's own values stay.
         unexpected: In the file but not in the module; not loaded.
         misfit: In both with different shapes, as ``name: file shape, module shape``; not loaded.
@@ -163,7 +157,7 @@ class LoadReceipt:
     misfit: tuple[str, ...]
 
     def require_complete(self, *, what: str) -> None:
-        """Raise CheckpointError, which lists them, if tensors did not find their place."""
+        """Raise CheckpointError, which lists the problems, unless every tensor was loaded."""
         problems = [
             *(f"{name} is missing" for name in self.fresh),
             *(f"{shown(name)} has no place" for name in self.unexpected),
@@ -185,7 +179,7 @@ class LoadReceipt:
 
 
 def match(module: nn.Module, tensors: Tensors) -> LoadReceipt:
-    """Say what would become of every tensor if ``tensors`` were loaded into ``module``."""
+    """Return what loading ``tensors`` into ``module`` would do."""
     own = module.state_dict()
     shared = [name for name in own if name in tensors]
     return LoadReceipt(
@@ -202,7 +196,7 @@ def match(module: nn.Module, tensors: Tensors) -> LoadReceipt:
 
 @torch.no_grad()
 def copy_matching(module: nn.Module, tensors: Tensors) -> LoadReceipt:
-    """Copy tensors of equal name and shape into ``module``, without broadcasting; report others."""
+    """Copy tensors of equal name and shape into ``module``; report all."""
     receipt, own = match(module, tensors), module.state_dict()
     for name in receipt.kept:
         own[name].copy_(tensors[name])

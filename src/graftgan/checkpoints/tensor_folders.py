@@ -1,4 +1,4 @@
-"""Folders of tensor files with a card: the states of a training, and pre-trained sources."""
+"""Folders of tensor files with a card: checkpoints of a training, and pre-trained sources."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -34,23 +34,21 @@ from graftgan.core.settings import parse, require_counts, strict
 TensorFiles = Mapping[str, Mapping[str, Tensor]]
 
 CARD = "card.json"
-_ADVICE = "the checkpoint cannot be used"
 FORMAT = 1
-ROLES = ("discriminator", "generator")
 Build = Callable[[Architecture], NetworkPair]
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateCard:
-    """What a checkpoint says of itself.
+    """The card of a checkpoint.
 
     Attributes:
         images_seen: Real pictures shown.
-        seconds: In the training loop, over all sessions.
-        terms: The last value of each term of the losses, for the log.
-        varied: Whether the samples have varied, before which none can collapse.
-        checksums: Of the tensors of each file, by its name without ending.
+        seconds: Time in the training loop, over all sessions.
+        terms: The last value of each loss term, for the log.
+        varied: Whether the samples have varied; before that they cannot collapse.
+        checksums: Of the tensors in each file, by its name without suffix.
     """
 
     iteration: int
@@ -66,7 +64,7 @@ class StateCard:
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A checkpoint read back: tensors by file name, and its card."""
+    """A checkpoint: its tensors by file name, and its card."""
 
     files: TensorFiles
     card: StateCard
@@ -75,7 +73,7 @@ class SavedState:
 def save_state(folder: Path, files: TensorFiles, card: StateCard) -> None:
     """Write a checkpoint folder whole: a safetensors file for each of ``files``, and a card.
 
-    The card gets their checksums, which :func:`load_state` checks.
+    The card gets the checksums of the files, which :func:`load_state` checks.
     """
     sums = {name: checksum(tensors) for name, tensors in files.items()}
     with written_whole(folder) as partial:
@@ -87,24 +85,23 @@ def save_state(folder: Path, files: TensorFiles, card: StateCard) -> None:
 
 def load_state(folder: Path) -> SavedState:
     """Read a checkpoint folder; raise CheckpointError if a file is not as it was written."""
-    if not (folder / CARD).is_file():
+    path, advice = folder / CARD, "the checkpoint cannot be used"
+    if not path.is_file():
         raise CheckpointError(f"there is no checkpoint in {folder}")
-    plain = read_sealed(folder / CARD, error=CheckpointError, advice=_ADVICE)
+    plain = read_sealed(path, error=CheckpointError, advice=advice)
     try:
-        card = parse(StateCard, plain, where=str(folder / CARD), error=CheckpointError)
+        card = parse(StateCard, plain, where=str(path), error=CheckpointError)
     except CheckpointError as problem:
-        raise CheckpointError(f"{problem}; {_ADVICE}") from None
-    names = sorted(path.stem for path in folder.glob("*.safetensors"))
-    if names != sorted(card.checksums):
-        missing, added = card.checksums.keys() - set(names), set(names) - card.checksums.keys()
-        wrong = [f"{name}.safetensors is missing" for name in sorted(missing)]
-        wrong += [f"{name}.safetensors was added" for name in sorted(added)]
+        raise CheckpointError(f"{problem}; {advice}") from None
+    paths = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    if paths.keys() != card.checksums.keys():
+        wrong = [f"{n}.safetensors is missing" for n in sorted(card.checksums.keys() - paths)]
+        wrong += [f"{n}.safetensors was added" for n in sorted(paths.keys() - card.checksums)]
         raise CheckpointError(f"{folder} is damaged: {shown(', '.join(wrong), 200)}")
-    files = {name: load_tensors(folder / f"{name}.safetensors") for name in names}
+    files = {name: load_tensors(path) for name, path in paths.items()}
     for name, tensors in files.items():
         if checksum(tensors) != card.checksums[name]:
-            path = folder / f"{name}.safetensors"
-            raise CheckpointError(f"{path} is damaged: it is not as it was written")
+            raise CheckpointError(f"{paths[name]} is damaged: it is not as it was written")
     return SavedState(files, card)
 
 
@@ -119,8 +116,8 @@ def prune_checkpoints(
 ) -> None:
     """Delete checkpoints of the folder ``run``, by their iterations alone.
 
-    What stays: the newest, the last ``keep`` at multiples of ``regular`` (others are of an
-    interruption, the end, or were once the best), that of iteration ``best``, and those at
+    These stay: the newest, the last ``keep`` at multiples of ``regular`` (others come from an
+    interruption or the end, or were once the best), that of iteration ``best``, and those at
     multiples of ``every``.
     """
     found = list_checkpoints(run)
@@ -136,7 +133,7 @@ def prune_checkpoints(
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCard:
-    """What a person must know of a source before using it.
+    """The card of a source.
 
     Attributes:
         data: The pictures it was trained on, in words.
@@ -144,10 +141,10 @@ class SourceCard:
         objective: The adversarial loss of its training.
         iterations: Generator steps.
         images_seen: Real pictures shown to the discriminator.
-        command: What makes it again.
-        fingerprints: sha256 of each network's tensors, by role, as stored.
+        command: The command that reproduces it.
+        fingerprints: sha256 of each network's stored tensors, by role.
         batch_statistics: The layers, by role, that normalise with the batch's statistics, because
-            their running ones do not fit.
+            their running statistics do not fit.
     """
 
     name: str
@@ -169,13 +166,12 @@ class SourceCard:
     @classmethod
     def from_dict(cls, data: Any, *, where: Path) -> "SourceCard":
         """Build the card from JSON data; raise SourceError for another kind or format."""
-        known = isinstance(data, dict) and data.get("kind") == "source"
-        if not known or data.get("format") != FORMAT:
+        plain = dict(data) if isinstance(data, dict) else {}
+        if (plain.pop("kind", None), plain.pop("format", None)) != ("source", FORMAT):
             raise SourceError(
                 f"{where} is not a source card of format {FORMAT}; make the source again "
                 "with `graftgan sources pack` or update graftgan"
             )
-        plain = {key: value for key, value in data.items() if key not in {"format", "kind"}}
         try:
             return parse(cls, plain, where=str(where))
         except SettingsError as error:
@@ -193,20 +189,20 @@ class SourceModel:
 def save_source(
     folder: Path, pair: NetworkPair, card: SourceCard, *, dtype: torch.dtype = torch.float32
 ) -> SourceCard:
-    """Write a source folder, whole; return the card with the fingerprints of what was stored."""
+    """Write a source folder whole; return the card with the fingerprints of the stored tensors."""
     stored = {role: as_stored(tensors_of(network), dtype) for role, network in pair.items()}
     card = replace(card, fingerprints={role: fingerprint(t) for role, t in stored.items()})
     with written_whole(folder) as partial:
         partial.mkdir()
         for role, tensors in stored.items():
             save_tensors(partial / f"{role}.safetensors", tensors, note={"source": card.name})
-        write_json(partial / "card.json", card.as_dict())
+        write_json(partial / CARD, card.as_dict())
     return card
 
 
 def read_card(folder: Path) -> SourceCard:
     """Read the card of the source in ``folder``, or raise SourceError."""
-    path = folder / "card.json"
+    path = folder / CARD
     return SourceCard.from_dict(read_json(path, error=SourceError), where=path)
 
 
@@ -217,15 +213,15 @@ def load_source(folder: Path, build: Build) -> SourceModel:
         SourceError: The card is unusable, or the weights are not those it names or do not fit.
         CheckpointError: A file of weights is damaged.
     """
-    card = read_card(folder)
-    stored = {role: load_tensors(folder / f"{role}.safetensors") for role in ROLES}
+    card, roles = read_card(folder), ("discriminator", "generator")
+    stored = {role: load_tensors(folder / f"{role}.safetensors") for role in roles}
     for role, tensors in stored.items():
         if fingerprint(tensors) != card.fingerprints.get(role):
             raise SourceError(
                 f"{folder / role}.safetensors is not the file its card describes (sha256 differs); "
                 "fetch or make the source again"
             )
-    with torch.device("meta"):  # a card could ask for networks that fit in no memory
+    with torch.device("meta"):  # first without memory: a damaged card may ask for huge networks
         pair = build(card.architecture)
     for role, network in pair.items():
         what = f"{folder.name}/{role}"

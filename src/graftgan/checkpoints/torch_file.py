@@ -1,10 +1,9 @@
-"""Read files of ``torch.save`` for the tensors in them; nothing else in them comes to life.
+"""Read the tensors in files of ``torch.save`` without running any code in them.
 
-They are read by ``pickle_machine``, and not by ``torch.load``: its own restricted reader runs no
-code either, but small files can fill its memory. New files are zip archives: a pickle, and beside
-it each storage as it lies in memory, so that it can be mapped. Old ones are five pickles, one after
-the other, and then the storages. Programs keep their flags as ``argparse.Namespace``, which is
-among the names that are known; other harmless things that are no weights become stand-ins.
+``pickle_machine`` reads them, not ``torch.load``: its ``weights_only`` reader runs no code either,
+but a small file can fill its memory. New files are zip archives of a pickle and the raw storages,
+which can be mapped. Old files are five pickles in a row, followed by the storages. Programs keep
+their flags as ``argparse.Namespace``, which is known; other harmless objects become stand-ins.
 """
 
 import argparse
@@ -12,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +34,7 @@ from graftgan.checkpoints.pickle_machine import (
     functions,
     ignored,
     parameter,
+    reading,
     tensor_of,
 )
 from graftgan.core.errors import CheckpointError, shown
@@ -42,12 +42,11 @@ from graftgan.core.errors import CheckpointError, shown
 ZIP_BEGINNING = b"PK\x03\x04"
 LEGACY_BEGINNING = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # a number, pickled
 _LEGACY_NUMBER, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
-_LOCAL_HEADER = 30  # bytes, before the name of a part and what else is said of it
-_END, _LARGEST_END = b"PK\x05\x06", 22 + (1 << 16)  # of an archive, with its comment
-_WIDE_END = b"PK\x06\x06"
-_LARGEST_LIST = 1 << 23  # bytes that name the parts of an archive: some 80,000 of them
+_LOCAL_HEADER = 30  # bytes before the name of a part and its extra field
+_LARGEST_END = 22 + (1 << 16)  # bytes of an archive's end record, with its comment
+_LARGEST_DIRECTORY = 1 << 23  # bytes: some 80,000 parts
 _PARALLEL, _COMPILED = "module.", "_orig_mod"  # what DataParallel and torch.compile add to names
-_DEPTH = 3  # of dictionaries within dictionaries, in which names are looked at
+_DEPTH = 3  # of nested dictionaries whose names are shortened
 _SHOWN = 6
 _TYPES = (
     *("bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64", "int16"),
@@ -78,7 +77,7 @@ STORAGE_TYPES: dict[str, Named] = {
             "Bool": torch.bool,
             "ComplexFloat": torch.complex64,
             "ComplexDouble": torch.complex128,
-            # Those of quantised tensors, which are read as bytes and used for nothing.
+            # Of quantised tensors: read as bytes, never used.
             **dict.fromkeys(("QInt8", "QUInt8", "QUInt4x2", "QUInt2x4"), torch.uint8),
             "QInt32": torch.int32,
         }.items()
@@ -89,7 +88,7 @@ STORAGE_TYPES: dict[str, Named] = {
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """What a pickle says of a storage that lies outside of it."""
+    """What a pickle says of a storage outside it."""
 
     dtype: torch.dtype
     key: str
@@ -101,7 +100,7 @@ class _Reference:
 
 
 def _reference(identity: Any) -> _Reference:
-    """Return what the pickle says of a storage: that it is one, type, key, place, length."""
+    """Parse a pickle's description of a storage: tag, type, key, device, length."""
     match identity:
         case ("storage", StorageType(dtype), str(key), _, count, *view) if (
             isinstance(identity, tuple) and len(view) <= 1 and all(part is None for part in view)
@@ -113,8 +112,8 @@ def _reference(identity: Any) -> _Reference:
             raise UnreadableError("a storage in an unknown form")
 
 
-def read_archive(path: Path, names: StandInNames, budget: ReadingBudget) -> Any:
-    """Return what a zip archive of torch holds, with tensors mapped from it, or UnreadableError."""
+def _read_archive(path: Path, names: StandInNames, budget: ReadingBudget) -> Any:
+    """Return the object in a zip archive of torch, with tensors mapped from it."""
     archive = _Archive(path, budget)
     machine = Machine({**STORAGE_TYPES, **names}, budget, archive.storage)
     begin, size = archive.place("data.pkl")
@@ -123,8 +122,6 @@ def read_archive(path: Path, names: StandInNames, budget: ReadingBudget) -> Any:
 
 
 class _Archive:
-    """Where the parts of an archive lie."""
-
     def __init__(self, path: Path, budget: ReadingBudget) -> None:
         self._path, self._budget = path, budget
         self._parts = _parts_of(path)
@@ -138,10 +135,10 @@ class _Archive:
         if f"{self._head}byteorder" in self._parts:
             begin, size = self.place("byteorder")
             if bytes(self._slice(begin, min(size, 8)).tolist()) != b"little":
-                raise RefusedError("was written by a machine with another order of bytes")
+                raise RefusedError("was written by a machine with another byte order")
 
     def place(self, name: str) -> tuple[int, int]:
-        """Return where a part begins, and its length."""
+        """Return the offset and length of a part."""
         part = self._parts.get(self._head + name)
         if part is None or part.header_offset < 0:
             raise UnreadableError(f"its part {shown(name)} is missing")
@@ -156,12 +153,10 @@ class _Archive:
         return begin, part.file_size
 
     def storage(self, identity: Any) -> Storage:
-        """Return the storage of that name."""
         reference = _reference(identity)
-        known = self._storages.get(reference.key)
-        if known is None:
-            known = Storage(self._content(reference), reference.dtype)
-            self._storages[reference.key] = known
+        if reference.key not in self._storages:
+            self._storages[reference.key] = Storage(self._content(reference), reference.dtype)
+        known = self._storages[reference.key]
         if known.dtype != reference.dtype or known.content.nbytes() != reference.nbytes:
             raise UnreadableError(f"two kinds of storage {shown(reference.key)}")
         return known
@@ -183,18 +178,15 @@ class _Archive:
 
 
 def _parts_of(path: Path) -> Mapping[str, zipfile.ZipInfo]:
-    """Return the parts of an archive by name, none of which is packed."""
-    if _length_of_list(path) > _LARGEST_LIST:
+    """Return the parts of an archive by name; refuse compressed and encrypted ones."""
+    if _directory_size(path) > _LARGEST_DIRECTORY:
         raise RefusedError("names more parts than any network has")
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
         raise UnreadableError(f"it is no whole archive ({shown(error)})") from None
-    if any(
-        part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size
-        for part in parts
-    ):
+    if any(p.compress_type != zipfile.ZIP_STORED or p.file_size != p.compress_size for p in parts):
         raise RefusedError("it was compressed, which torch.save never does")
     if any(part.flag_bits & 1 for part in parts):
         raise RefusedError("it was encrypted, which torch.save never does")
@@ -204,14 +196,14 @@ def _parts_of(path: Path) -> Mapping[str, zipfile.ZipInfo]:
     return named
 
 
-def _length_of_list(path: Path) -> int:
-    """Return how many bytes name the parts of an archive: what would be in memory at once."""
+def _directory_size(path: Path) -> int:
+    """Return the bytes of an archive's directory, which zipfile reads into memory at once."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _LARGEST_END))
         end = file.read()
     found = 0
-    for mark, place, form in ((_END, 12, "<L"), (_WIDE_END, 40, "<Q")):
+    for mark, place, form in ((b"PK\x05\x06", 12, "<L"), (b"PK\x06\x06", 40, "<Q")):  # zip, zip64
         at = end.rfind(mark)
         with suppress(struct.error):
             (length,) = struct.unpack_from(form, end, at + place) if at >= 0 else (0,)
@@ -219,86 +211,75 @@ def _length_of_list(path: Path) -> int:
     return found
 
 
-@dataclass(slots=True)
-class _Legacy:
+class _LegacyStorages(dict[str, tuple[_Reference, Storage]]):
     """The storages of an old file, which are named first and filled afterwards."""
 
-    budget: ReadingBudget
-    storages: dict[str, tuple[_Reference, Storage]] = field(default_factory=dict[str, Any])
+    def __init__(self, budget: ReadingBudget) -> None:
+        super().__init__()
+        self._budget = budget
 
     def storage(self, identity: Any) -> Storage:
-        """Return the storage of that name, still empty."""
         reference = _reference(identity)
-        if reference.key not in self.storages:
-            self.budget.take(reference.nbytes)
+        if reference.key not in self:
+            self._budget.take(reference.nbytes)
             empty = Storage(torch.UntypedStorage(reference.nbytes), reference.dtype)
-            self.storages[reference.key] = (reference, empty)
-        known, storage = self.storages[reference.key]
+            self[reference.key] = (reference, empty)
+        known, storage = self[reference.key]
         if known != reference:
             raise UnreadableError(f"two kinds of storage {shown(reference.key)}")
         return storage
 
 
 def read_legacy(file: BoundedFile, names: StandInNames, budget: ReadingBudget) -> Any:
-    """Return what an old file of torch holds, or raise UnreadableError."""
+    """Return the object in an old file of torch, or raise UnreadableError."""
     for expected in (_LEGACY_NUMBER, _LEGACY_VERSION):
         if Machine({}, budget).run(file) != expected:
-            raise UnreadableError("it begins as no file of torch.save")
+            raise UnreadableError("it does not begin as a file of torch.save")
     system = Machine({}, budget).run(file)
     if not isinstance(system, dict) or not cast("Any", system).get("little_endian"):
-        raise RefusedError("was written by a machine with another order of bytes")
-    outside = _Legacy(budget)
-    content = Machine({**STORAGE_TYPES, **names}, budget, outside.storage).run(file)
+        raise RefusedError("was written by a machine with another byte order")
+    storages = _LegacyStorages(budget)
+    content = Machine({**STORAGE_TYPES, **names}, budget, storages.storage).run(file)
     keys = Machine({}, budget).run(file)
     if not isinstance(keys, list):
         raise UnreadableError("it does not say where its storages lie")
-    wanted = dict(outside.storages)
     for key in cast("list[Any]", keys):
-        reference, storage = wanted.pop(key, (None, None)) if isinstance(key, str) else (None, None)
+        reference, storage = (
+            storages.pop(key, (None, None)) if isinstance(key, str) else (None, None)
+        )
         if reference is None or storage is None:
             raise UnreadableError("it has storages that it does not use")
         if int.from_bytes(file.read(8), "little") != reference.count:
             raise UnreadableError(f"its storage {shown(key)} is of another length")
         space = torch.empty(0, dtype=torch.uint8).set_(storage.content)  # type: ignore[call-overload]
         file.readinto(space.numpy().data)
-    if wanted:
+    if storages:
         raise UnreadableError("some of its storages are missing")
     return content
 
 
 def is_torch_file(path: Path) -> bool:
     """Return whether ``path`` begins as files of ``torch.save`` do, or raise CheckpointError."""
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(len(LEGACY_BEGINNING))
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    with reading(path, what="file of torch.save"), path.open("rb") as file:
+        beginning = file.read(len(LEGACY_BEGINNING))
     return beginning.startswith(ZIP_BEGINNING) or beginning == LEGACY_BEGINNING
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
     """Return the dictionary in a file of ``torch.save``, with tensors on the CPU.
 
-    Those of a zip file are mapped: they take memory when they are used. What DataParallel and
-    torch.compile add to names is taken from them, here and in the dictionaries within. Raises
-    CheckpointError for other files, and for those that ask for what weights do not need.
+    Tensors of a zip file are mapped: they take memory when they are used. The prefixes that
+    DataParallel and torch.compile add to names are removed, in nested dictionaries too. Raises
+    CheckpointError for other files, and for files that ask for what weights do not need.
     """
-    try:
+    advice = "; save the state_dict() of the networks alone"
+    with reading(path, what="whole file of torch.save", advice=advice), path.open("rb") as file:
         # tensors may share storages, which takes no memory
         budget = ReadingBudget.of_file(2 * path.stat().st_size)
-        with path.open("rb") as file:
-            if file.read(len(ZIP_BEGINNING)) == ZIP_BEGINNING:
-                content = read_archive(path, _names(budget), budget)
-            else:
-                content = read_legacy(BoundedFile(file), _names(budget), budget)
-    except RefusedError as error:
-        raise CheckpointError(
-            f"{path} {error}; nothing in it was run; save the state_dict() of the networks alone"
-        ) from None
-    except (UnreadableError, MemoryError) as error:
-        raise CheckpointError(f"{path} is no whole file of torch.save ({error})") from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+        if file.read(len(ZIP_BEGINNING)) == ZIP_BEGINNING:
+            content = _read_archive(path, _names(budget), budget)
+        else:
+            content = read_legacy(BoundedFile(file), _names(budget), budget)
     if not _is_named(content):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__} and no dictionary of names; "
@@ -308,7 +289,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
-    """Return the state dict ``found``, all of plain tensors, or raise CheckpointError."""
+    """Return ``found`` as a state dict of plain tensors, or raise CheckpointError."""
     if not _is_named(found):
         raise CheckpointError(f"{what} is a {type(found).__name__} and no state dict")
     named = cast("Mapping[str, Any]", found)
@@ -317,22 +298,25 @@ def tensors_in(found: object, *, what: str) -> dict[str, Tensor]:
         names = ", ".join(map(shown, others[:_SHOWN]))
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise CheckpointError(
-            f"{what} holds what is no ordinary tensor: {names}{more}; "
+            f"{what} holds values that are no ordinary tensors: {names}{more}; "
             "save the state_dict() of the network alone"
         )
     return dict(named)
 
 
 def _names(budget: ReadingBudget) -> dict[str, Named]:
-    """Return what stands for the names that files of weights may have."""
+    """Return the stand-ins for the names in files of weights."""
 
     def rebuilt(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor | Ignored:
         try:
             return tensor_of(budget, storage, offset, size, stride)
         except RefusedError:
             raise
-        except UnreadableError as error:  # it may lie where nobody asks for it
+        except UnreadableError as error:  # perhaps nobody asks for this tensor
             return Ignored(str(error))
+
+    def rebuilt_parameter(data: Any, *_: Any) -> Tensor | Ignored:
+        return data if isinstance(data, Ignored) else parameter(data)
 
     def rebuilt_by(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
         del kind
@@ -346,8 +330,8 @@ def _names(budget: ReadingBudget) -> dict[str, Named]:
         {
             "torch._utils._rebuild_tensor_v2": rebuilt,
             "torch._utils._rebuild_tensor": rebuilt,
-            "torch._utils._rebuild_parameter": _parameter,
-            "torch._utils._rebuild_parameter_with_state": _parameter,
+            "torch._utils._rebuild_parameter": rebuilt_parameter,
+            "torch._utils._rebuild_parameter_with_state": rebuilt_parameter,
         }
     )
     makers = set(tensors.values())
@@ -361,16 +345,12 @@ def _names(budget: ReadingBudget) -> dict[str, Named]:
     return {**common_names(budget), **tensors, **functions(others), **types}
 
 
-def _parameter(data: Any, *_: Any) -> Tensor | Ignored:
-    return data if isinstance(data, Ignored) else parameter(data)
-
-
 def _is_named(content: object) -> bool:
     return isinstance(content, Mapping) and all(isinstance(name, str) for name in content)
 
 
 def _unwrapped(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``named`` without what wrappers add to names, here and in what lies within."""
+    """Return ``named`` without the prefixes of DataParallel and torch.compile, nested ones too."""
     done: dict[tuple[int, int], Any] = {}  # a file may have one dictionary in many places
 
     def inner(value: Any, depth: int) -> Any:
@@ -388,7 +368,6 @@ def _unwrapped(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_short_names(named: dict[str, Any]) -> dict[str, Any]:
-    """Return ``named`` without the parts of names that DataParallel and torch.compile add."""
     names = [".".join(part for part in n.split(".") if part != _COMPILED) for n in named]
     while names and all(name.startswith(_PARALLEL) for name in names):
         names = [name.removeprefix(_PARALLEL) for name in names]
@@ -398,12 +377,12 @@ def _with_short_names(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_ordinary(value: object) -> bool:
-    """Tell whether ``value`` has numbers of its own, as many as its shape says."""
+    """Return whether ``value`` is a dense CPU tensor with as many numbers as its shape says."""
     if type(value) not in {Tensor, nn.Parameter}:
         return False
     tensor = cast("Tensor", value)
     unusual = tensor.is_complex() or tensor.is_quantized or tensor.is_nested
     if unusual or tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
-    # A file of a few bytes could name a tensor of any size, whose elements are all the same one.
+    # With strides of 0 a file of a few bytes could hold a tensor of any size.
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

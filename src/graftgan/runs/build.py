@@ -27,11 +27,11 @@ from graftgan.pictures.reference import (
     reference_among,
 )
 from graftgan.training import (
+    Callback,
     DivergenceGuard,
     GeneratorAverage,
     Hardware,
     Processes,
-    SilentCallback,
     Terms,
     Training,
 )
@@ -221,7 +221,7 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
     return most_important(importance, transfer.modulated_share)
 
 
-class _Progress(SilentCallback):
+class _Progress(Callback):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 

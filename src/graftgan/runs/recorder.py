@@ -20,7 +20,6 @@ from graftgan.training import (
     Callback,
     LogWriter,
     Periodically,
-    SilentCallback,
     Snapshots,
     StopOnSignal,
     Terms,
@@ -219,7 +218,7 @@ class Recorder:
         self._folder.update_card(iteration=training.iteration, best=best)
 
 
-class _SaveFirst(SilentCallback):
+class _SaveFirst(Callback):
     """Saves before anything else when a signal has come, and when a training ends.
 
     Who sent the signal may not wait for scores and pictures.

@@ -1,4 +1,4 @@
-"""Run updates in order, keep averages, tell callbacks, resume exactly."""
+"""Run updates in order, keep averages, call callbacks, resume exactly."""
 
 from graftgan.training.callbacks import DivergenceGuard as DivergenceGuard
 from graftgan.training.callbacks import LogWriter as LogWriter
@@ -16,7 +16,6 @@ from graftgan.training.hardware import joined_processes as joined_processes
 from graftgan.training.hardware import keep_freed_memory as keep_freed_memory
 from graftgan.training.loop import Callback as Callback
 from graftgan.training.loop import GeneratorAverage as GeneratorAverage
-from graftgan.training.loop import SilentCallback as SilentCallback
 from graftgan.training.loop import StepContext as StepContext
 from graftgan.training.loop import Terms as Terms
 from graftgan.training.loop import Training as Training

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -27,21 +29,21 @@ from graftgan.core.files import (
     write_text,
 )
 from graftgan.core.network_types import Latents, PictureBytes
-from graftgan.training.loop import SilentCallback, Terms, Training, copied_state_of, restore
+from graftgan.training.loop import Callback, Terms, Training, copied_state_of, restore
 
 T = TypeVar("T")
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-"""What asks a run to stop; Windows knows the first two."""
+"""Signals that ask a run to stop; Windows knows the first two."""
 SLOW_S = 2.0
-"""An iteration of so many seconds is not waited for. Copying the state that it is undone with takes
-about a hundredth of that, so faster iterations go without."""
+"""Iterations of at least so many seconds are cut short. Copying the state that undoes one takes
+about a hundredth of that; faster iterations are not copied."""
 
 
-class LogWriter(SilentCallback):
+class LogWriter(Callback):
     """Appends the terms of every ``every``-th iteration to a JSONL file, and to ``also``.
 
-    ``terms`` are the last values of those that come now and then, of a run that is resumed.
+    ``terms`` are the last values of the terms of a resumed run; some are not computed each time.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class LogWriter(SilentCallback):
         forget_after(self._path, training.iteration)
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Write a line if it is due, with the last value of terms that come now and then."""
+        """Write a line if it is due, with the last value of every term."""
         self._terms |= terms
         if training.iteration % self._every and training.iteration != training.iterations:
             return
@@ -82,14 +84,14 @@ class LogWriter(SilentCallback):
             self._also(line)
 
 
-class DivergenceGuard(SilentCallback):
-    """Stops a run whose losses are not numbers any more."""
+class DivergenceGuard(Callback):
+    """Stops a run whose losses are no longer finite."""
 
     def __init__(self, *, every: int) -> None:
         self._every = every
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Look at the losses; raise TrainingDiverged if one is not finite."""
+        """Check the losses; raise TrainingDiverged if one is not finite."""
         if training.iteration % self._every == 0 or training.iteration == training.iterations:
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
             # All processes stop together: one alone would leave the others waiting for it.
@@ -101,7 +103,7 @@ class DivergenceGuard(SilentCallback):
                 )
 
 
-class ProgressBar(SilentCallback):
+class ProgressBar(Callback):
     """A bar with speed and time left."""
 
     def __init__(self, description: str) -> None:
@@ -137,8 +139,8 @@ class ProgressBar(SilentCallback):
         self._bar.stop()
 
 
-class ProgressLines(SilentCallback):
-    """A line now and then, where a bar cannot move: in log files and on clusters."""
+class ProgressLines(Callback):
+    """Prints a line every ``every`` iterations, for log files and clusters."""
 
     def __init__(self, *, every: int, say: Callable[[str], None]) -> None:
         self._every, self._say = every, say
@@ -149,7 +151,7 @@ class ProgressLines(SilentCallback):
         self._seconds, self._iteration = training.seconds, training.iteration
 
     def iterated(self, training: Training, terms: Terms) -> None:
-        """Say a line if it is due."""
+        """Print a line if it is due."""
         if training.iteration % self._every == 0:
             done = training.iteration - self._iteration
             pace = (training.seconds - self._seconds) / done
@@ -162,52 +164,11 @@ class ProgressLines(SilentCallback):
             )
 
 
-class Snapshots(SilentCallback):
-    """Draws the averaged generator's pictures of fixed latents every ``every`` iterations.
-
-    ``attempt`` draws, or gives up and returns None because the run shall end at once; what was
-    given up is drawn at the end.
-    """
-
-    def __init__(
-        self,
-        *,
-        every: int,
-        latents: Latents,
-        sample: Callable[[Latents], PictureBytes],
-        show: Callable[[int, PictureBytes], None],
-        attempt: Callable[[Callable[[], PictureBytes]], PictureBytes | None] = lambda draw: draw(),
-    ) -> None:
-        self._every, self._show, self._attempt = every, show, attempt
-        self._draw = lambda: sample(latents)
-        self._drawn_at = -1
-
-    def started(self, training: Training) -> None:
-        """Draw the start, and what is due where a run is resumed."""
-        self.iterated(training, {})
-
-    def iterated(self, training: Training, terms: Terms) -> None:
-        """Draw if it is due."""
-        if training.iteration % self._every == 0:
-            pictures = self._attempt(self._draw)
-            if pictures is not None:
-                self._take(training.iteration, pictures)
-
-    def ended(self, training: Training) -> None:
-        """Draw the end, if it is not drawn yet."""
-        if self._drawn_at != training.iteration:
-            self._take(training.iteration, self._draw())
-
-    def _take(self, iteration: int, pictures: PictureBytes) -> None:
-        self._drawn_at = iteration
-        self._show(iteration, pictures)
-
-
-class Periodically(SilentCallback):
+class Periodically(Callback):
     """Calls ``act`` every ``every`` iterations and at the end.
 
-    ``is_done`` says for which iterations that was done already: a run may have been stopped
-    between an iteration and what is due after it.
+    ``is_done`` says for which iterations that was already done: a run may have been stopped between
+    an iteration and what is due after it.
     """
 
     def __init__(
@@ -222,7 +183,7 @@ class Periodically(SilentCallback):
         self._done_at = -1
 
     def started(self, training: Training) -> None:
-        """Act on the start of a new run, if asked to, and on what is due in a resumed one."""
+        """Act at the start of a new run, if asked to, and make up for what a stopped run missed."""
         iteration = training.iteration
         if self._is_done(iteration):
             self._done_at = iteration
@@ -237,15 +198,47 @@ class Periodically(SilentCallback):
     def ended(self, training: Training) -> None:
         """Act on the last state."""
         if self._done_at != training.iteration:
-            self._do(training)
+            self._do(training, last=True)
 
-    def _do(self, training: Training) -> None:
+    def _do(self, training: Training, *, last: bool = False) -> None:
         self._act(training)
         self._done_at = training.iteration
 
 
+class Snapshots(Periodically):
+    """Draws pictures of fixed latents at the start, every ``every`` iterations and at the end.
+
+    ``attempt`` draws, or gives up and returns None because the run must end at once; what was given
+    up is drawn at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: int,
+        latents: Latents,
+        sample: Callable[[Latents], PictureBytes],
+        show: Callable[[int, PictureBytes], None],
+        attempt: Callable[[Callable[[], PictureBytes]], PictureBytes | None] = lambda draw: draw(),
+    ) -> None:
+        super().__init__(
+            every=every,
+            act=lambda training: show(training.iteration, sample(latents)),
+            at_start=True,
+            is_done=lambda iteration: False,
+        )
+        self._draw, self._show, self._attempt = partial(sample, latents), show, attempt
+
+    def _do(self, training: Training, *, last: bool = False) -> None:
+        if last:
+            super()._do(training, last=last)
+        elif (pictures := self._attempt(self._draw)) is not None:
+            self._show(training.iteration, pictures)
+            self._done_at = training.iteration
+
+
 def forget_after(path: Path, iteration: int) -> None:
-    """Drop the lines of a JSONL file that lie after ``iteration``, and damaged ones."""
+    """Drop the lines of a JSONL file after ``iteration``, and damaged ones."""
     if path.exists():
         said = [(entry.get("iteration"), entry) for entry in read_jsonl(path)]
         kept = [entry for at, entry in said if isinstance(at, int) and at <= iteration]
@@ -253,10 +246,10 @@ def forget_after(path: Path, iteration: int) -> None:
 
 
 def event_writer(folder: Path, *, after: int) -> Callable[[Mapping[str, float]], None] | None:
-    """Return what writes a line of the log as events; None without the extra ``tensorboard``.
+    """Return a writer of log lines as events; None without the extra ``tensorboard``.
 
-    torch's own writer does so in a thread, which prints a traceback when the disk is full. Events
-    of iterations ``after`` this one, of an earlier session, are hidden by TensorBoard.
+    torch's own writer uses a thread, which prints a traceback when the disk is full. TensorBoard
+    hides the events that an earlier session wrote for iterations ``after`` this one.
     """
     try:
         protocol = import_module("tensorboard.compat.proto.event_pb2")
@@ -293,18 +286,17 @@ def event_writer(folder: Path, *, after: int) -> Callable[[Mapping[str, float]],
 
 
 class Abandoned(BaseException):
-    """A signal has cut short what may be done later. No error: nothing should catch it as one."""
+    """A signal has cut short work that can be done later. Not an Exception: nothing catches it."""
 
 
-class StopOnSignal(SilentCallback):
+class StopOnSignal(Callback):
     """Stops a training after the iteration in which the first signal comes.
 
-    Work that a resumed run can do as well, such as scoring, is abandoned at once, and so is an
-    iteration of several seconds on a CPU in one process: it is undone, and the training stands
-    where it began. A second Ctrl-C does not wait for anything; any other second signal changes
-    nothing, since a closed terminal or a cluster may send several. ``answer`` is called at once
-    with the name of the first signal, in a thread of its own: the main one may be within a
-    computation that takes seconds.
+    Work that a resumed run can do, such as scoring, is abandoned at once, and so is an iteration of
+    several seconds on a CPU in one process: it is undone. A second Ctrl-C does not wait for
+    anything; any other second signal is ignored, since a closed terminal or a cluster may send
+    several. ``answer`` is called at once with the name of the first signal, in its own thread: the
+    main thread may be busy for seconds.
     """
 
     def __init__(self, answer: Callable[[str], None] = lambda name: None) -> None:
@@ -313,7 +305,7 @@ class StopOnSignal(SilentCallback):
         self._before: dict[int, Any] = {}
         self._training: Training | None = None
         self._attempts = False
-        self._seconds = SLOW_S  # of the last iteration; of the first nobody knows
+        self._seconds = SLOW_S  # of the last iteration; unknown before the first
 
     def started(self, training: Training) -> None:
         """Watch for signals."""
@@ -324,29 +316,27 @@ class StopOnSignal(SilentCallback):
             training.attempt = self._attempt_iteration
         self._ear.open()
         for number in STOPPING:
-            # nohup lets a closed terminal be ignored, and so do we
+            # under nohup a closed terminal is ignored
             if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._request)
 
     def close(self) -> None:
-        """Put the old handlers back, once the end of the run is written too."""
+        """Put the old handlers back; call it after the end of the run is written."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
         self._ear.close()
 
     def attempt(self, work: Callable[[], T]) -> T | None:
-        """Return what ``work`` returns; None where a signal came before or meanwhile."""
-        if self.stopped_by is not None:
-            return None
-        try:
-            try:
-                self._attempts = True
-                return work()
-            finally:
-                self._attempts = False
-        except Abandoned:
-            return None
+        """Return what ``work`` returns; None if a signal came before or meanwhile."""
+        if self.stopped_by is None:
+            with suppress(Abandoned):
+                try:
+                    self._attempts = True
+                    return work()
+                finally:
+                    self._attempts = False
+        return None
 
     def _attempt_iteration(self, iterate: Callable[[], Terms]) -> Terms | None:
         begin = time.monotonic()
@@ -379,26 +369,23 @@ class _Ear:
 
     def __init__(self, answer: Callable[[str], None]) -> None:
         self._answer = answer
-        self._before = -1
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Listen until ``close``."""
         self._heard, self._rings = socket.socketpair()
-        self._rings.setblocking(False)  # as signal.set_wakeup_fd wants it
+        self._rings.setblocking(False)  # as signal.set_wakeup_fd requires
         self._before = signal.set_wakeup_fd(self._rings.fileno(), warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop to listen; an answer that is under way is finished."""
-        if self._thread is None:
-            return
-        signal.set_wakeup_fd(self._before)
-        self._rings.close()
-        self._thread.join()
-        self._heard.close()
-        self._thread = None
+        """Stop listening, after an answer under way is finished."""
+        if self._thread is not None:
+            signal.set_wakeup_fd(self._before)
+            self._rings.close()
+            self._thread.join()
+            self._heard.close()
+            self._thread = None
 
     def _listen(self) -> None:
         has_answered = False

@@ -1,10 +1,9 @@
 """Where a run computes: the device, the number format, and the processes that train one model.
 
 Processes are those of torch.distributed under ``torchrun``. Gradients are averaged by one flat
-all-reduce after each backward pass, not by the DistributedDataParallel wrapper: a GAN's
-discriminator runs forward two or three times before one backward, its gradient penalty
-differentiates twice (which that wrapper does not support), and a plan leaves most layers without
-gradients.
+all-reduce after each backward pass. DistributedDataParallel does not fit: a discriminator runs
+forward two or three times before one backward, its gradient penalty differentiates twice (which
+that wrapper does not support), and a plan leaves most layers without gradients.
 """
 
 import ctypes
@@ -29,14 +28,12 @@ class Hardware:
     bfloat16: bool
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the autocast context of this hardware; nothing in float32."""
-        if not self.bfloat16:
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        """Return the autocast context of this hardware; an empty one in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Channels last, which the fast kernels of CPU and CUDA want; as it is on MPS."""
+        """Channels last, for the fast kernels of CPU and CUDA; unchanged on MPS."""
         return torch.preserve_format if self.device.type == "mps" else torch.channels_last
 
     def place(self, module: nn.Module) -> None:
@@ -56,13 +53,11 @@ class Hardware:
 def choose_hardware(device: str = "auto", precision: str = "auto", *, rank: int = 0) -> Hardware:
     """Return the hardware for ``device`` (auto, cpu, cuda, cuda:N or mps) and ``precision``.
 
-    Raises SettingsError where the device is not on this machine.
+    CUDA without a number is the device of this process. Raises SettingsError where the device is
+    not on this machine.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    there = {"cuda": cuda, "mps": mps, "cpu": True}
     name = next(kind for kind in there if there[kind]) if device == "auto" else device
     try:
         place = torch.device(name)
@@ -74,32 +69,26 @@ def choose_hardware(device: str = "auto", precision: str = "auto", *, rank: int 
         kind = place.type.upper()
         raise SettingsError(f"this machine or this build of torch has no {kind}; use --device cpu")
     if place.type == "cuda":
-        place = _numbered(place, rank)
+        found = torch.cuda.device_count()
+        if place.index is None:  # pyright: ignore[reportUnnecessaryComparison]
+            place = torch.device("cuda", rank % found)
+        if place.index >= found:
+            what = f"cuda:{place.index}: this machine has {found} CUDA devices"
+            raise SettingsError(f"there is no {what}")
     fast = precision == "bfloat16" or (precision == "auto" and _computes_bfloat16(place))
     return Hardware(place, fast)
 
 
-def _numbered(device: torch.device, rank: int) -> torch.device:
-    """Return the CUDA device with its number: the one asked for, or that of this process."""
-    found = torch.cuda.device_count()
-    index = device.index
-    if index is None:  # pyright: ignore[reportUnnecessaryComparison]
-        return torch.device("cuda", rank % found)
-    if index >= found:
-        raise SettingsError(f"there is no cuda:{index}: this machine has {found} CUDA devices")
-    return device
-
-
 def keep_freed_memory() -> None:
-    """Let the C library keep what an iteration frees, for the next one asks for the same again.
+    """Let the C library keep the memory that an iteration frees, for the next iteration.
 
-    Returning it to the system and faulting it in anew costs a CPU run about seven per cent. Only
-    glibc has this switch; elsewhere nothing happens.
+    Returning it to the system costs a CPU run about seven per cent. Only glibc has this switch;
+    elsewhere nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         mmap_threshold, trim_threshold = -3, -1
-        mallopt(mmap_threshold, 2**25)  # 32 MiB, the most glibc takes
+        mallopt(mmap_threshold, 2**25)  # 32 MiB, glibc's maximum
         mallopt(trim_threshold, 2**31 - 1)
 
 
@@ -120,7 +109,7 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among its equals: its number of so many; 0 alone writes files."""
+    """The rank of this process and the number of processes; only rank 0 writes files."""
 
     rank: int = 0
     count: int = 1
@@ -139,18 +128,18 @@ class Processes:
     def average_buffers(self, module: nn.Module) -> None:
         """Replace floating-point buffers, such as running statistics, by their means.
 
-        In float64, where the mean of equal float32 numbers is that number for any count: a frozen
-        layer's buffers stay bit-equal.
+        In float64 the mean of equal float32 numbers is exactly that number: the buffers of frozen
+        layers do not change.
         """
         self._average([b for b in module.buffers() if b.is_floating_point()], torch.float64)
 
     @torch.no_grad()
     def share(self, module: nn.Module) -> None:
-        """Give every process the parameters and buffers of process 0."""
+        """Copy the parameters and buffers of process 0 to every process."""
         self.share_tensors(module.state_dict().values())
 
     def share_tensors(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the numbers of process 0."""
+        """Copy the values of process 0 to every process."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
@@ -181,7 +170,7 @@ class Processes:
 
 @contextmanager
 def joined_processes(device_type: str) -> Generator[Processes]:
-    """Join the processes that ``torchrun`` started; alone without it."""
+    """Join the processes that ``torchrun`` started, if any."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes()

@@ -1,6 +1,6 @@
-"""The loop: every update in order, the average, then the callbacks; and what a checkpoint holds.
+"""The training loop: every update in order, the average, then the callbacks; and its checkpoints.
 
-No method is named here. A GAN is two updates.
+The loop knows no method. A GAN is two updates.
 """
 
 import copy
@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +24,10 @@ from graftgan.training.hardware import Hardware, Processes
 Terms = dict[str, Scalar]
 Files = dict[str, Mapping[str, Tensor]]
 
-_COUNT = "step"  # the one number that optimizers keep of a whole parameter
-
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """When a turn of ``update`` happens: its number, the share of the run done; its randomness."""
+    """One turn of ``update``: its number, the share of the run done, its randomness."""
 
     update: str
     turn: int
@@ -38,25 +35,25 @@ class StepContext:
     randomness: Randomness
 
     def generator(self, stream: str) -> torch.Generator:
-        """Return the random numbers of this turn for ``stream``."""
+        """Return the random generator of this turn for ``stream``."""
         return self.randomness.generator(f"{self.update}.{stream}", self.turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An optimizer with the loss it minimises, over ``parameters`` that the plan chose.
+    """An optimizer with the loss it minimises over ``parameters``.
 
     Attributes:
         name: In the log and in checkpoints.
         losses: Returns the terms of the loss for a step; their sum is minimised. Names that
             start with ``_`` are only reported.
         repeats: Turns in one iteration.
-        starts: For each parameter the share of the run after which it moves; empty: all at once.
+        starts: For each parameter the share of the run after which it trains; empty: all at once.
         before: Called before each turn, for constraints on the weights.
-        after: Called after each step, for what follows from the weights.
-        rate_at: The share of the run done, in [0, 1], to the multiple of all learning rates.
+        after: Called after each step, to update what depends on the weights.
+        rate_at: Maps the share of the run done, in [0, 1], to the multiple of all learning rates.
         late: Layers with the share of the run after which they learn. Until then their running
-            statistics stand still too, in the turns of whichever network runs them.
+            statistics are frozen too, whichever network runs them.
     """
 
     name: str
@@ -71,7 +68,7 @@ class Update:
     late: Sequence[tuple[nn.Module, float]] = ()
 
     def moving(self, progress: float) -> Sequence[Parameter]:
-        """Return the parameters that move once ``progress`` of the run is done."""
+        """Return the parameters that train once ``progress`` of the run is done."""
         if not any(self.starts):
             return self.parameters
         pairs = zip(self.parameters, self.starts, strict=True)
@@ -83,10 +80,7 @@ class Update:
         trainable: Collection[Parameter],
         average_gradients: Callable[[Sequence[Parameter]], None],
     ) -> Terms:
-        """Take one step; return the detached terms of its loss.
-
-        Before any of its parameters moves nothing is computed, and there are no terms.
-        """
+        """Take one step; return the detached terms of its loss, none if no parameter trains yet."""
         moving = self.moving(context.progress)
         if not moving:
             return {}
@@ -111,7 +105,7 @@ class Update:
 def gradients_only_for(
     active: Collection[Parameter], trainable: Collection[Parameter]
 ) -> abc.Generator[None]:
-    """Let gradients reach ``active`` alone; what the plan froze is not in ``trainable``."""
+    """Let gradients reach only ``active``, a part of ``trainable``."""
     chosen = {id(p) for p in active}
     for parameter in trainable:
         parameter.requires_grad_(id(parameter) in chosen)
@@ -129,9 +123,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` returned; rates stay those of ``optimizer``.
+    """Restore what :func:`optimizer_tensors` returned; learning rates stay those of ``optimizer``.
 
-    Raises CheckpointError where a tensor fits no parameter, or other quantities are kept of one.
+    Raises CheckpointError where a tensor fits no parameter, or the quantities are not those of this
+    optimizer.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -142,17 +137,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
                 f"the checkpoint's optimizer state {shown(key)} belongs to no parameter"
             )
         like = parameters[int(index)]
-        if tensor.shape != (() if name == _COUNT else like.shape):
+        if tensor.shape != (() if name == "step" else like.shape):
             raise CheckpointError(
                 f"the checkpoint's optimizer state {shown(key)} is {tuple(tensor.shape)}, its "
                 f"parameter {tuple(like.shape)}; the run was saved under another plan"
             )
         if tensor.shape == like.shape:
-            # Files hold rows in their logical order, and fused optimizers pair numbers by their
-            # place in memory: with channels-last weights each would meet another one's average.
+            # Files store tensors in logical order, but fused optimizers match elements by their
+            # position in memory: the state needs the layout of its (channels-last) weight.
             tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
-    one = Parameter(torch.zeros(1))  # what the optimizer keeps of it is kept of every parameter
+    one = Parameter(torch.zeros(1))  # a probe for the quantities that this optimizer keeps
     one.grad = torch.zeros(1)
     like = type(optimizer)([one], **optimizer.defaults)
     like.step()
@@ -172,8 +167,8 @@ class GeneratorAverage:
 
     Source: Karras et al. 2018 (arXiv:1710.10196, section 6); half-life in images with a ramp-up as
     Karras et al. 2020 (arXiv:2006.06676): beta = 0.5 ^ (batch / half-life), half-life at most
-    ``ramp_up`` times the images seen. A fixed decay of 0.999 lags behind a short transfer. Buffers
-    of ``live`` that are ``settled`` are taken over as they are.
+    ``ramp_up`` times the images seen. A fixed decay of 0.999 lags behind in a short transfer. The
+    ``settled`` buffers of ``live`` are copied.
     """
 
     def __init__(
@@ -216,8 +211,8 @@ class GeneratorAverage:
         return tensors_of(self.generator)
 
 
-class Callback(Protocol):
-    """Something that watches a training: a log, a bar, a guard."""
+class Callback:
+    """Something that watches a training: a log, a bar, a guard. By default it does nothing."""
 
     def started(self, training: "Training") -> None:
         """Before the first iteration, also of a resumed run."""
@@ -229,26 +224,22 @@ class Callback(Protocol):
         """After the last iteration, or an early stop."""
 
 
-class SilentCallback(Callback):
-    """A callback that does nothing; others override what they need."""
-
-
 @dataclass(slots=True)
 class Training:
     """A training in progress.
 
     Attributes:
-        updates: Whose turns make an iteration, in order.
-        average: The running average of the generator; None: the live generator is what counts.
+        updates: Their turns make an iteration, in order.
+        average: The running average of the generator; None: the live generator is used.
         batch_size: Pictures in a batch, over all processes.
         images_seen: Real pictures shown so far.
         seconds: Time spent in the loop, over all sessions; at ``seconds_limit`` the run ends.
-        extra_modules: What trains along beside the pair, by name.
-        reconstruction_grid: Draws from a generator the training pictures beside their
-            reconstructions; None: it has none.
+        extra_modules: Modules that train besides the pair, by name.
+        reconstruction_grid: Draws the training pictures beside a generator's reconstructions of
+            them, if there are any.
         stop_requested: Set by a callback to end after this iteration.
-        attempt: Set by a callback that may cut an iteration short: calls it, or returns None once
-            what it had changed is undone.
+        attempt: Set by a callback that may cut an iteration short: runs it, or undoes it and
+            returns None.
     """
 
     pair: NetworkPair
@@ -281,7 +272,7 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, in [0, 1], by whichever limit is nearer."""
+        """Share of the run that is done, in [0, 1], by the nearer limit."""
         shares = [self.iteration / self.iterations]
         if self.seconds_limit is not None:
             shares.append(self.seconds / self.seconds_limit)
@@ -321,15 +312,15 @@ class Training:
             self.average.update(batch_size=self.batch_size, images_seen=generated)
         return report
 
-    def _should_stop(self) -> bool:  # one clock decides: the leader's, which also writes the end
+    def _should_stop(self) -> bool:  # the leader's clock decides for all processes
         wanted = self.stop_requested or (self.processes.leads and self.time_is_up)
         return self.processes.agree(wanted, self.hardware.device)
 
 
 def state_of(training: Training) -> tuple[Files, StateCard]:
-    """Return the tensors, by file name, and the plain numbers of a training.
+    """Return the tensors of a training by file name, and its counters.
 
-    Random streams are functions of (seed, iteration), so they need no place here. Raises
+    Random streams are functions of (seed, iteration), so they are not saved. Raises
     TrainingDiverged where a weight is not finite; such a state is never saved.
     """
     files, card = _state_of(training)
@@ -344,7 +335,7 @@ def state_of(training: Training) -> tuple[Files, StateCard]:
 
 
 def copied_state_of(training: Training) -> tuple[Files, StateCard]:
-    """Return copies of what ``state_of`` returns, finite or not, for :func:`restore`."""
+    """Return a copy of the state, finite or not, for :func:`restore`."""
     files, card = _state_of(training)
     return {role: {key: t.clone() for key, t in own.items()} for role, own in files.items()}, card
 
@@ -365,7 +356,7 @@ def _state_of(training: Training) -> tuple[Files, StateCard]:
 
 
 def restore(training: Training, files: Mapping[str, Mapping[str, Tensor]], card: StateCard) -> None:
-    """Put a training back to a saved state; raise CheckpointError for another network or plan."""
+    """Restore a training to a saved state; raise CheckpointError for another network or plan."""
     for name, network in training.pair.items():
         _load(network, files, name)
     if training.average is not None:

@@ -1,13 +1,13 @@
-"""Score real and fake: adversarial losses, penalties, and the optimizer settings of each.
+"""Adversarial losses, penalties, and the optimizer settings of each.
 
-Every objective keeps one convention: a higher logit means "more real". To add one: a class like
-those below, registered in ``OBJECTIVES``.
+In every objective a higher logit means "more real". To add one: a class like those below,
+registered in ``OBJECTIVES``.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +22,14 @@ Critic = Callable[[Images], Logits]
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
 
 _USUAL_BETAS = {"beta1": 0.5, "beta2": 0.999}  # DCGAN's, where the objective advises no Adam
-_ZERO_IF_OPEN = ("r1_gamma", "path_length", "style_mixing")
+_OFF_BY_DEFAULT = ("r1_gamma", "path_length", "style_mixing")
 _OF_ONE_OBJECTIVE = ("weight_clip", "gradient_penalty", "diversity_ratio", "balance_gain")
-_DECAY = 0.01  # of the mean path length
-_SHARE = 2  # a batch over this is looked at for path lengths: second gradients are dear
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizationSettings:
-    """How the optimizers work. What is not given comes from the objective's own paper."""
+    """Settings of the optimizers. Defaults come from the objective's own paper."""
 
     optimizer: OptimizerName | None = None
     """adam, rmsprop or sgd."""
@@ -50,19 +48,19 @@ class OptimizationSettings:
     gradient_penalty: float | None = None
     """Weight of the gradient penalty (wgan_gp only)."""
     diversity_ratio: float | None = None
-    """Error of generated pictures as a share of that of real ones, low for sharp (began only)."""
+    """Error of generated pictures over that of real ones; lower is sharper (began only)."""
     balance_gain: float | None = None
-    """How fast the balance follows the errors; more for short runs (began only)."""
+    """How fast the balance follows the errors; raise it for short runs (began only)."""
     r1_gamma: float | None = None
-    """Weight of the R1 penalty on real pictures; 0: none. StyleGANs have one by themselves."""
+    """Weight of the R1 penalty on real pictures; 0: none. StyleGANs have one by default."""
     r1_every: int = 16
     """Discriminator steps between two R1 penalties (lazy regularisation)."""
     path_length: float | None = None
     """Weight of the penalty on uneven path lengths; 0: none (networks with styles only)."""
     path_length_every: int = 4
-    """Generator steps between two penalties on path lengths."""
+    """Generator steps between two path length penalties."""
     style_mixing: float | None = None
-    """Share of generated pictures whose coarse and fine layers get the styles of two latents."""
+    """Share of generated pictures whose coarse and fine layers take styles of two latents."""
 
     def __post_init__(self) -> None:
         require_range(self, "finite and not negative", *(field.name for field in fields(self)))
@@ -74,13 +72,13 @@ class OptimizationSettings:
         require_range(self, "at least 1", "critic_steps", "r1_every", "path_length_every")
 
     def or_else(self, defaults: "OptimizationSettings") -> "OptimizationSettings":
-        """Fill what is not given; raise SettingsError for what means nothing under ``defaults``."""
+        """Fill in ``defaults``; raise SettingsError for settings that mean nothing under them."""
         for name in _OF_ONE_OBJECTIVE:
             if getattr(self, name) is not None and getattr(defaults, name) is None:
                 raise SettingsError(f"{name} means nothing for this objective; remove it")
         names = [field.name for field in fields(self)]
         merged = replace(self, **{n: _first(getattr(self, n), getattr(defaults, n)) for n in names})
-        merged = replace(merged, **{n: _first(getattr(merged, n), 0.0) for n in _ZERO_IF_OPEN})
+        merged = replace(merged, **{n: _first(getattr(merged, n), 0.0) for n in _OFF_BY_DEFAULT})
         if merged.optimizer == "adam":
             betas = {n: _first(getattr(merged, n), usual) for n, usual in _USUAL_BETAS.items()}
             return replace(merged, **betas)
@@ -94,32 +92,32 @@ def _first(given: Any, otherwise: Any) -> Any:
 
 
 class Losses:
-    """The two losses of one run, and what it keeps of them from one iteration to the next."""
+    """The two losses of one run, and their state between iterations."""
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """Return what the discriminator minimises."""
         raise NotImplementedError
 
     def generator_loss(self, fake: Logits) -> Scalar:
-        """Return what the generator minimises."""
-        raise NotImplementedError
+        """Return what the generator minimises: by default -E D(G(z))."""
+        return -fake.mean()
 
     def gauges(self) -> dict[str, Scalar]:
         """Return numbers for the log, after both losses of an iteration are known."""
         return {}
 
     def settle(self) -> None:
-        """Move what is kept; called at the end of an iteration."""
+        """Update the state; called at the end of an iteration."""
 
 
 @dataclass(frozen=True)
 class Objective(Losses):
-    """Adversarial losses on logits. Most keep nothing, and are their own losses.
+    """Adversarial losses on logits. Most have no state, and are their own losses.
 
     Attributes:
         defaults: The optimizer settings of its paper.
         allows_batch_normalised_critic: Whether the critic may mix the images of a batch.
-        needs_autoencoder: Whether the scores must be those of an auto-encoder: minus its error.
+        needs_autoencoder: Whether a score must be minus the error of an auto-encoder.
         tells_by_sign: Whether a score above 0 means real, and one below generated.
     """
 
@@ -129,7 +127,7 @@ class Objective(Losses):
     tells_by_sign: bool = False
 
     def begin(self, settings: OptimizationSettings) -> Losses:
-        """Return the losses of a new run; a module, if they keep something."""
+        """Return the losses of a new run; a module, if they have state."""
         return self
 
 
@@ -152,33 +150,25 @@ class Hinge(Objective):
         """Return E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
         return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
 
-    def generator_loss(self, fake: Logits) -> Scalar:
-        """Return -E D(G(z))."""
-        return -fake.mean()
-
 
 class Wasserstein(Objective):
     """WGAN (Arjovsky et al. 2017, arXiv:1701.07875); WGAN-GP (Gulrajani et al. 2017, 1704.00028).
 
-    WGAN clips the critic's weights before every one of its steps. Differs from the authors' script:
-    always ``critic_steps`` steps, without the 100 at the start and every 500th time. WGAN-GP is not
-    for a critic with BatchNorm, whose score of one image depends on the others (section 4).
+    WGAN clips the critic's weights before each of its steps. Differs from the authors' script:
+    always ``critic_steps`` steps, not 100 at the start and every 500th time. WGAN-GP is not for a
+    critic with BatchNorm, whose score of one image depends on the others (section 4).
     """
 
     def discriminator_loss(self, real: Logits, fake: Logits) -> Scalar:
         """Return E D(G(z)) - E D(x), the negative of the estimated distance."""
         return fake.mean() - real.mean()
 
-    def generator_loss(self, fake: Logits) -> Scalar:
-        """Return -E D(G(z))."""
-        return -fake.mean()
-
 
 class BoundaryEquilibrium(Objective):
     """BEGAN (Berthelot et al. 2017, arXiv:1703.10717, section 3.4): the errors of an auto-encoder.
 
-    Differs: the learning rate stays; the authors halve it when the measure of convergence stalls,
-    and do not say when it does.
+    Differs: the learning rate is constant; the authors halve it when the convergence measure
+    stalls, and do not say how they tell.
     """
 
     def begin(self, settings: OptimizationSettings) -> "BoundaryEquilibriumLosses":
@@ -193,8 +183,8 @@ class BoundaryEquilibriumLosses(nn.Module, Losses):
 
     Source: Berthelot et al. 2017, section 3.4. The balance k holds E L(G(z)) at the share
     ``diversity_ratio`` (gamma) of E L(x): k += gain (gamma L(x) - L(G(z))), kept in [0, 1], with a
-    gain of 0.001 (lambda_k). It is a buffer, so that checkpoints have it. L(x) is that of the
-    discriminator's last turn, L(G(z)) that of the generator's own batch, as in the paper.
+    gain of 0.001 (lambda_k). It is a buffer, so that checkpoints contain it. L(x) is from the
+    discriminator's last turn, L(G(z)) from the generator's own batch, as in the paper.
     """
 
     def __init__(self, diversity_ratio: float, gain: float) -> None:
@@ -215,11 +205,9 @@ class BoundaryEquilibriumLosses(nn.Module, Losses):
         return -fake.mean()
 
     def gauges(self) -> dict[str, Scalar]:
-        """Return k, and the measure of convergence M = L(x) + |gamma L(x) - L(G(z))|."""
-        return {
-            "balance": self.balance.clone(),
-            "convergence": self._real_error + self._gap().abs(),
-        }
+        """Return k, and the convergence measure M = L(x) + |gamma L(x) - L(G(z))|."""
+        convergence = self._real_error + self._gap().abs()
+        return {"balance": self.balance.clone(), "convergence": convergence}
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -238,18 +226,11 @@ def _advice(rate: float, **others: Any) -> OptimizationSettings:
 
 OBJECTIVES: Registry[Objective] = Registry("objective")
 
-_DCGAN = _advice(2e-4, optimizer="adam", beta1=0.5, beta2=0.999, critic_steps=1)
+_ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "critic_steps": 1}
+_DCGAN = _advice(2e-4, **_ADAM)
 _WGAN = _advice(5e-5, optimizer="rmsprop", critic_steps=5, weight_clip=0.01)
 _GP = _advice(1e-4, optimizer="adam", beta1=0.0, beta2=0.9, critic_steps=5, gradient_penalty=10.0)
-_BEGAN = _advice(
-    1e-4,
-    optimizer="adam",
-    beta1=0.5,
-    beta2=0.999,
-    critic_steps=1,
-    diversity_ratio=0.5,
-    balance_gain=1e-3,
-)
+_BEGAN = _advice(1e-4, **_ADAM, diversity_ratio=0.5, balance_gain=1e-3)
 OBJECTIVES.register("gan")(NonSaturatingGAN(_DCGAN, tells_by_sign=True))
 OBJECTIVES.register("hinge")(Hinge(_DCGAN, tells_by_sign=True))
 OBJECTIVES.register("wgan")(Wasserstein(_WGAN))
@@ -257,35 +238,32 @@ OBJECTIVES.register("wgan_gp")(Wasserstein(_GP, allows_batch_normalised_critic=F
 OBJECTIVES.register("began")(BoundaryEquilibrium(_BEGAN, needs_autoencoder=True))
 
 
-class Penalty(Protocol):
-    """A term added to the discriminator's loss on every ``every``-th of its steps."""
+@dataclass(frozen=True)
+class Penalty:
+    """A term added to the discriminator's loss on every ``every``-th of its steps.
 
-    @property
-    def name(self) -> str:
-        """Its name in the log."""
-        ...
+    ``name`` is its name in the log, ``weight`` that of its paper.
+    """
 
-    @property
-    def every(self) -> int:
-        """Discriminator steps between two uses."""
-        ...
+    name: ClassVar[str]
+    weight: float
+    every: int = 1
 
     def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
-        """Return the weighted term."""
-        ...
+        """Return the weighted term, a scalar."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class GradientPenalty:
+@dataclass(frozen=True)
+class GradientPenalty(Penalty):
     """Pull the critic's slope towards 1 on random mixes of real and fake.
 
     Source: Gulrajani et al. 2017, eq. 3 (arXiv:1704.00028): weight x E (|grad D(mix)| - 1)^2, one
     mixing number per image.
     """
 
+    name: ClassVar[str] = "gradient_penalty"
     weight: float = 10.0
-    every: int = 1
-    name: str = "gradient_penalty"
 
     def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty, a scalar."""
@@ -295,34 +273,31 @@ class GradientPenalty:
         return self.weight * (slope - 1.0).square().mean()
 
 
-@dataclass(frozen=True, slots=True)
-class R1:
+@dataclass(frozen=True)
+class R1(Penalty):
     """Keep the discriminator flat at the real pictures, lazily.
 
-    Source: Mescheder et al. 2018, eq. 9 (arXiv:1801.04406): gamma/2 x E |grad D(x)|^2; every k-th
+    Source: Mescheder et al. 2018, eq. 9 (arXiv:1801.04406): weight/2 x E |grad D(x)|^2; every k-th
     step with k-fold weight (Karras et al. 2020, arXiv:1912.04958, section 3.1).
     """
 
-    gamma: float
+    name: ClassVar[str] = "r1"
     every: int = 16
-    name: str = "r1"
 
     def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty, a scalar."""
         slope = _gradient(critic, real.detach().clone().requires_grad_())
-        return 0.5 * self.gamma * self.every * slope.flatten(1).square().sum(dim=1).mean()
+        return 0.5 * self.weight * self.every * slope.flatten(1).square().sum(dim=1).mean()
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """Keep the critic's scores of real pictures near zero, from which nothing else holds them.
+@dataclass(frozen=True)
+class Drift(Penalty):
+    """Keep the critic's scores of real pictures near zero; nothing else does.
 
     Source: Karras et al. 2018, appendix A.1 (arXiv:1710.10196): weight x E D(x)^2 on reals alone.
     """
 
-    weight: float
-    every: int = 1
-    name: str = "drift"
+    name: ClassVar[str] = "drift"
 
     def __call__(self, critic: Critic, real: Images, fake: Images, rng: torch.Generator) -> Scalar:
         """Return the weighted term, a scalar."""
@@ -330,7 +305,7 @@ class Drift:
 
 
 def _gradient(critic: Critic, images: Images) -> Tensor:
-    """Return the float32 gradient of the critic's scores by the images, itself differentiable."""
+    """Return the float32 gradient of the critic's scores by the images, differentiable again."""
     (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return slope.float()
 
@@ -360,8 +335,8 @@ class PathLength(nn.Module):
     Source: Karras et al. 2020, eq. 4 and appendix B (arXiv:1912.04958): weight x E (|J^T y| - a)^2,
     J the derivative of the picture by the style of each layer, y a picture of N(0, 1) over its
     number of rows, a the running mean of lengths. Every k-th step with k-fold weight, on half a
-    batch. Differs: added to the loss of that step, where the authors take a step of its own, so
-    that Adam's rates need no correction; a is a constant in the penalty.
+    batch. Differs: added to the loss of that step, where the authors take a separate step, so that
+    Adam's rates need no correction; a is a constant in the penalty.
     """
 
     def __init__(self, weight: float, every: int) -> None:
@@ -372,7 +347,7 @@ class PathLength(nn.Module):
 
     def forward(self, generator: StyledGenerator, latents: Latents, rng: torch.Generator) -> Scalar:
         """Return the weighted penalty on the first half of ``latents`` (b, z), a scalar."""
-        styles = generator.styles(latents[: max(1, len(latents) // _SHARE)])
+        styles = generator.styles(latents[: max(1, len(latents) // 2)])  # the others cost too much
         if not styles.requires_grad:  # a plan may have frozen the mapping
             styles = styles.detach().requires_grad_()
         images = generator.synthesize(styles, rng)
@@ -381,7 +356,7 @@ class PathLength(nn.Module):
         (slope,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
         lengths = slope.float().square().sum(dim=2).mean(dim=1).sqrt()
         with torch.no_grad():
-            self.mean_length.lerp_(lengths.mean(), _DECAY)
+            self.mean_length.lerp_(lengths.mean(), 0.01)
         return self.weight * self.every * (lengths - self.mean_length).square().mean()
 
 

@@ -7,27 +7,25 @@ from typing import Literal
 from graftgan.core.errors import SettingsError
 from graftgan.core.settings import require_range, strict
 
-_TICK = 4000  # pictures
-
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """How long and how a run trains, and what it keeps on the way."""
+    """How long and how a run trains, and what it saves on the way."""
 
     iterations: int = 900
     """Generator steps; each has its critic steps."""
     kimg: int | None = None
-    """Thousands of pictures to show, which is then what decides the iterations."""
+    """Thousands of pictures to show; replaces iterations."""
     seconds: float | None = None
-    """Stop after so many seconds of training, scoring not counted; --iterations still limits."""
+    """Stop after so many seconds of training, without scoring; --iterations still limits."""
     batch_size: int | None = None
     """Pictures in a batch, over all processes; without it 64, for a StyleGAN 4096 over the
     resolution, at most 32."""
     precision: PrecisionName = "auto"
-    """auto, float32 or bfloat16; auto takes bfloat16 where the hardware computes in it."""
+    """auto, float32 or bfloat16; auto takes bfloat16 where the hardware supports it."""
     average_half_life_images: int = 10_000
     """Images until an old generator weight counts half in the average; 0: no averaging."""
     average_ramp_up: float = 0.2
@@ -40,9 +38,9 @@ class TrainingSettings:
     snap: int | None = None
     """Ticks of 4,000 pictures between two checkpoints that stay, instead of keep_every."""
     keep_checkpoints: int = 2
-    """How many of the newest checkpoints stay, beside the best."""
+    """How many of the newest checkpoints stay, besides the best."""
     keep_every: int | None = None
-    """The checkpoints of every so many iterations stay for good: --source RUN@4000 takes one."""
+    """Checkpoints at multiples of so many iterations stay for good: --source RUN@4000 takes one."""
     log_every: int = 10
     """Iterations between two lines of the log."""
 
@@ -58,17 +56,16 @@ class TrainingSettings:
         require_range(self, "finite and positive", "seconds")
         if self.batch_size is not None and self.batch_size < 2:
             raise SettingsError("batch_size must be at least 2: BatchNorm needs two pictures")
-        if self.average_half_life_images < 0:
-            raise SettingsError("average_half_life_images must not be negative")
+        require_range(self, "finite and not negative", "average_half_life_images")
         require_range(self, "in (0, 1]", "average_ramp_up")
 
     def in_iterations(self, batch_size: int) -> "TrainingSettings":
-        """Return the settings for batches of ``batch_size``, with pictures turned to iterations."""
+        """Return the settings for batches of ``batch_size``, with pictures as iterations."""
         changed: dict[str, int] = {}
         if self.kimg is not None:
             changed["iterations"] = math.ceil(self.kimg * 1000 / batch_size)
         if self.snap is not None:
-            every = max(1, self.snap * _TICK // batch_size)
+            every = max(1, self.snap * 4000 // batch_size)  # ticks of 4,000 pictures
             changed |= {"keep_every": every, "checkpoint_every": every}
         return replace(self, batch_size=batch_size, kimg=None, snap=None, **changed)
 
@@ -93,14 +90,14 @@ class TrainingSettings:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeSettings:
-    """How codes are made and told apart, in training on codes."""
+    """Encoder and critic of the procedure codes."""
 
     encoder_iterations: int = 300
-    """Batches of the source's own samples on which the encoder is trained, before the run."""
+    """Batches of the source's own samples that train the encoder, before the run."""
     encoder_learning_rate: float = 1e-3
     """Step size of the encoder; it falls to zero."""
     critic_drift: float = 0.01
-    """Weight of the squared scores of real codes, which keeps the critic's scores near zero."""
+    """Weight of the squared scores of real codes, which keeps scores near zero."""
 
     def __post_init__(self) -> None:
         require_range(self, "at least 1", "encoder_iterations")
@@ -130,18 +127,18 @@ class VAESettings:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructionSettings:
-    """How pictures are reconstructed from a latent each; only for the procedure reconstruction."""
+    """Settings of the procedure reconstruction, where each picture has its own latent."""
 
     pixel_distance: Literal["l1", "laplacian"] = "l1"
     """l1, or laplacian: the same on each level of a Laplacian pyramid."""
     perceptual_weight: float = 1.0
     """Weight of the distance between feature maps; 0: none."""
     perceptual_network: str = "efficientnet_lite0"
-    """Whose feature maps: efficientnet_lite0 (from pip), or a file of torchvision's VGG16."""
+    """Network of the feature maps: efficientnet_lite0, or a file of torchvision's VGG16."""
     latent_rate: float = 0.05
     """Step size of the latents."""
     latent_radius: float = 0.0
-    """Latents start at random in a ball of this radius and stay in it; 0: at 0, and are free."""
+    """Latents start at random in a ball of this radius and stay in it; 0: they start at 0, free."""
     latent_noise: float = 0.0
     """Standard deviation of the noise on latents while training."""
     latent_prior_weight: float = 0.0
@@ -151,13 +148,11 @@ class ReconstructionSettings:
     sampled_spread: float = 0.0
     """Samples come from N(0, spread^2 I); 0: from a Gaussian fitted to the latents."""
     rate_drop: float = 1.0
-    """What all learning rates are multiplied with after 30, 60 and 90 % of the run."""
+    """Factor on all learning rates after 30, 60 and 90 % of the run."""
 
     def __post_init__(self) -> None:
         require_range(self, "finite and not negative", *(field.name for field in fields(self)))
-        for name in ("latent_rate", "rate_drop"):
-            if getattr(self, name) == 0:
-                raise SettingsError(f"{name} must be positive")
+        require_range(self, "finite and positive", "latent_rate", "rate_drop")
 
     def rate_at(self, progress: float) -> float:
         """Return the multiple of all learning rates when ``progress`` of the run is done."""

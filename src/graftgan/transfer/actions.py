@@ -34,13 +34,13 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an action may need beside the layer.
+    """What an action may need besides the layer.
 
     Attributes:
         statistics: What frozen and modulated layers normalise with.
         fresh: Returns the same layer with fresh weights, for ``reset``.
-        low_rank: How ``lora`` is done.
-        modulated: For ``by_importance``, the filters of each kernel that are modulated; None: all.
+        low_rank: The settings of ``lora``.
+        modulated: For ``by_importance``, the modulated filters of each kernel; None: all.
     """
 
     statistics: Statistics
@@ -52,7 +52,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ActionColours:
-    """How an action is told from others: on a terminal, on a light page and on a dark one."""
+    """Colours of an action: on a terminal, on a light page and on a dark one."""
 
     terminal: str = "white"
     light: str = "#66717a"
@@ -64,12 +64,12 @@ class Action:
     """A way to treat one layer.
 
     Attributes:
-        apply: Changes the layer; returns what may now be trained.
-        problem: Says in words why a layer cannot take this action; None: it can.
+        apply: Changes the layer; returns the parameters that may now be trained.
+        problem: Returns why a layer cannot take this action; None: it can.
         holds_buffers: Whether the layer's buffers stay bit-equal to the source.
         summary: One line for help, tables and pages.
         modulates: Whether the source's weights stay and a modulation of them is learnt.
-        keeps_source: Whether the layer starts as the source's.
+        keeps_source: Whether the layer starts from the source's weights.
     """
 
     apply: Callable[[nn.Module, Context], list[Parameter]]
@@ -89,13 +89,12 @@ def convolutions(layer: nn.Module) -> Iterator[Convolution]:
 
 
 def output_axis(part: nn.Module) -> int:
-    """Return the axis of a kernel along which its filters lie."""
+    """Return the axis of a kernel that counts its output channels."""
     return 1 if isinstance(part, nn.ConvTranspose2d) else 0
 
 
 def _needs_kernel(layer: nn.Module) -> str | None:
-    found = next(convolutions(layer), None)
-    return None if found is not None else "has no convolution or linear kernel to modulate"
+    return None if any(convolutions(layer)) else "has no convolution or linear kernel to modulate"
 
 
 def _needs_output_affine(layer: nn.Module) -> str | None:
@@ -103,9 +102,9 @@ def _needs_output_affine(layer: nn.Module) -> str | None:
 
 
 def _output_affines(layer: nn.Module) -> list[Convolution | _BatchNorm | nn.GroupNorm]:
-    """Return the parts that make styles, or else the last part that scales and shifts channels.
+    """Return the parts that make styles, or else the last part with a bias.
 
-    A scale before a batch normalisation would be undone by it, so the norm comes first.
+    A batch normalisation would undo a scale before it, so the norm itself is chosen.
     """
     named = layer.named_modules()
     styles = [part for name, part in named if name.split(".")[-1] == STYLE_PART]
@@ -124,11 +123,9 @@ def _modulate(part: nn.Module, name: str, modulation: Modulation) -> list[Parame
     return list(modulation.parameters())
 
 
-def _kernels(layer: nn.Module, context: Context) -> list[Convolution]:
-    """Return the parts with a kernel, of a layer that normalises as the modulated ones do."""
+def _hold_statistics(layer: nn.Module, context: Context) -> None:
     if context.statistics == "source":
         hold_buffers(layer, "source")
-    return list(convolutions(layer))
 
 
 def _freeze(layer: nn.Module, context: Context) -> list[Parameter]:
@@ -137,8 +134,9 @@ def _freeze(layer: nn.Module, context: Context) -> list[Parameter]:
 
 
 def _adafm(layer: nn.Module, context: Context) -> list[Parameter]:
+    _hold_statistics(layer, context)
     chosen: list[Parameter] = []
-    for part in _kernels(layer, context):
+    for part in list(convolutions(layer)):
         chosen += _modulate(part, "weight", AdaFM(part.weight, output_axis(part)))
     return chosen
 
@@ -147,11 +145,10 @@ def _scale_and_shift(layer: nn.Module, context: Context) -> list[Parameter]:
     """Scale and shift the layer's output channels (Noguchi and Harada 2019, arXiv:1904.01774).
 
     Theirs is gamma * h + beta on the output h = w x + b; here gamma w x + (b + beta), which reaches
-    the same functions and folds into weight and bias. Where styles scale the channels, it is they
-    that are scaled and shifted: the norm of a demodulated kernel would undo a scale of its own.
+    the same functions and folds into weight and bias. In a layer with styles, the styles are scaled
+    and shifted instead: demodulation would undo a scale of the kernel.
     """
-    if context.statistics == "source":
-        hold_buffers(layer, "source")
+    _hold_statistics(layer, context)
     chosen: list[Parameter] = []
     for target in _output_affines(layer):
         assert target.bias is not None
@@ -162,8 +159,9 @@ def _scale_and_shift(layer: nn.Module, context: Context) -> list[Parameter]:
 
 
 def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
+    _hold_statistics(layer, context)
     chosen: list[Parameter] = []
-    for part in _kernels(layer, context):
+    for part in list(convolutions(layer)):
         modulation = LoRA(part.weight, output_axis(part), context.low_rank, context.rng)
         chosen += _modulate(part, "weight", modulation)
     return chosen
@@ -172,10 +170,11 @@ def _lora(layer: nn.Module, context: Context) -> list[Parameter]:
 def _by_importance(layer: nn.Module, context: Context) -> list[Parameter]:
     """Modulate some filters and tune the others (Zhao et al. 2022, arXiv:2210.16559).
 
-    Biases train: the authors' shift of a modulated filter's bias reaches what training it reaches.
+    Biases train, which is equivalent to the authors' shift of a modulated filter's bias.
     """
+    _hold_statistics(layer, context)
     chosen: list[Parameter] = []
-    for part in _kernels(layer, context):
+    for part in list(convolutions(layer)):
         weight, axis = part.weight, output_axis(part)
         filters = torch.arange(weight.shape[axis], device=weight.device)
         modulated = _modulated(part, filters, context).to(weight.device)
@@ -190,7 +189,7 @@ def _by_importance(layer: nn.Module, context: Context) -> list[Parameter]:
 
 
 def _modulated(part: Convolution, filters: Tensor, context: Context) -> Tensor:
-    """Return which of its ``filters`` a kernel has modulated."""
+    """Return which of the ``filters`` of a kernel are modulated."""
     if context.modulated is None:
         return filters
     known = context.modulated.get(part)
@@ -211,8 +210,8 @@ def _reset(layer: nn.Module, context: Context) -> list[Parameter]:
     return list(layer.parameters())
 
 
-def _any(layer: nn.Module) -> str | None:
-    """Say nothing: every layer can take it."""
+def _any(layer: nn.Module) -> None:
+    """Accept every layer."""
 
 
 ACTIONS: Registry[Action] = Registry("action")
@@ -232,11 +231,7 @@ _ROWS = {
         _adafm, _needs_kernel, False, "keep the kernels, learn a scale and shift for each", True
     ),
     "filter_scale_shift": Action(
-        _scale_and_shift,
-        _needs_output_affine,
-        False,
-        "learn a scale and shift per channel",
-        True,
+        _scale_and_shift, _needs_output_affine, False, "learn a scale and shift per channel", True
     ),
     "lora": Action(
         _lora, _needs_kernel, False, "keep the kernels, learn a change of low rank for each", True

@@ -1,7 +1,7 @@
-"""How much numbers matter: their Fisher information, and what ``by_importance`` decides by it.
+"""Fisher information, and the filters that ``by_importance`` chooses by it.
 
-Source: Zhao et al. 2022 (arXiv:2210.16559, section 4). In a probe every filter is modulated; how
-much a filter matters is the Fisher information of its modulation.
+Source: Zhao et al. 2022 (arXiv:2210.16559, section 4). A probe modulates every filter; the
+importance of a filter is the Fisher information of its modulation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from graftgan.networks.blocks import layers_on_batch_statistics
 from graftgan.transfer.modulation import KernelModulation
 
 S = TypeVar("S")
-Filters = Mapping[str, Tensor]  # network.module -> the filters of its kernel that are modulated
+Filters = Mapping[str, Tensor]  # network.module -> the modulated filters of its kernel
 _INSIDE = ".parametrizations.weight."
 
 
@@ -31,8 +31,8 @@ def mean_squared_gradients(
 ) -> list[Tensor]:
     """Return E[(d log_likelihood(sample) / d parameter)^2], the diagonal of the Fisher information.
 
-    The gradient of each sample is squared before the mean. Squaring the mean over a batch instead
-    gives about a share of 1 / batch of it; a mean without a square is no Fisher information.
+    The gradient of each sample is squared before the mean. Squaring the mean of a batch instead
+    would give about 1 / batch of it.
     """
     sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
     for number, sample in enumerate(samples, start=1):
@@ -44,7 +44,7 @@ def mean_squared_gradients(
 
 
 def refuse_mixed_samples(pair: NetworkPair, *, what: str, instead: str) -> None:
-    """Raise SettingsError where networks mix the samples of a batch: ``what`` looks at each."""
+    """Raise SettingsError where a network normalises with the batch; ``what`` needs each sample."""
     if any(layers_on_batch_statistics(network.layers().items()) for _, network in pair.items()):
         raise SettingsError(
             f"{what} looks at one sample at a time, and this source normalises with the statistics "
@@ -55,12 +55,12 @@ def refuse_mixed_samples(pair: NetworkPair, *, what: str, instead: str) -> None:
 def filter_importance(
     pair: NetworkPair, latents: Latents, real: Images, *, progress: Progress = silent
 ) -> dict[str, Tensor]:
-    """Return how much each filter of each modulated kernel matters, by ``network.module``.
+    """Return the importance of each filter of each modulated kernel, by ``network.module``.
 
-    It is the Fisher information of the filter's own number v plus the mean over those of u that the
-    filters share. The likelihood is that of the logistic loss: for the generator sigmoid(D(G(z))),
-    for the discriminator sigmoid(D(x)) (1 - sigmoid(D(G(z)))). ``pair`` is at the end of the probe,
-    and is spent by it; ``latents`` (n, z) are drawn, ``real`` (n, c, h, w) is of the target.
+    It is the Fisher information of the filter's own v plus the mean of that of the shared u. The
+    likelihood is that of the logistic loss: sigmoid(D(G(z))) for the generator, and
+    sigmoid(D(x)) (1 - sigmoid(D(G(z)))) for the discriminator. ``pair`` is at the end of the probe,
+    and cannot be used afterwards; ``latents`` is (n, z), ``real`` (n, c, h, w).
     """
     for _, network in pair.items():
         network.eval().requires_grad_(False)
@@ -84,18 +84,17 @@ def filter_importance(
             factor.requires_grad_(True)
         if factors:
             what, numbers = f"measuring the {role}'s filters", range(len(latents))
-            squares = iter(
-                mean_squared_gradients(
-                    likelihoods[role], factors, numbers, what=what, progress=progress
-                )
+            of_both = mean_squared_gradients(
+                likelihoods[role], factors, numbers, what=what, progress=progress
             )
-            found |= {f"{role}.{name}": next(squares) + next(squares).mean() for name in kernels}
+            of_v_and_u = zip(kernels, of_both[::2], of_both[1::2], strict=True)
+            found |= {f"{role}.{name}": of_v + of_u.mean() for name, of_v, of_u in of_v_and_u}
         network.requires_grad_(False)
     return found
 
 
 def most_important(importance: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return the filters of each kernel among the most important ``share`` of its network's."""
+    """Return for each kernel its filters among the top ``share`` of the network's filters."""
     chosen: dict[str, Tensor] = {}
     for role in {name.partition(".")[0] for name in importance}:
         own = {n: t.cpu() for n, t in importance.items() if n.startswith(f"{role}.")}
@@ -109,12 +108,12 @@ def most_important(importance: Mapping[str, Tensor], share: float) -> dict[str, 
 
 
 def filters_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return which filters are modulated in saved networks, from ``<network>.<tensor's name>``."""
+    """Return the modulated filters in saved networks, from ``<network>.<tensor's name>``."""
     found: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         kernel, inside, rest = name.partition(_INSIDE)
         if inside and rest.endswith(".modulated"):
             found[kernel] = tensor
-        elif inside and rest.endswith(".tuned"):  # alone in a kernel of which nothing is modulated
+        elif inside and rest.endswith(".tuned"):  # perhaps no filter of the kernel is modulated
             found.setdefault(kernel, tensor[:0])
     return found

@@ -1,6 +1,6 @@
-"""Plans: for each network, what happens to each layer; as text, and put in force.
+"""Plans: what happens to each layer of each network. Parse, resolve and apply them.
 
-Three ways to say it, one network after the other, in any mix:
+Three notations, one network after the other, in any mix:
 
 * ``D(1,2,2) G(1,2,2)``: the notation of paper 001. ``D(i,j,k)`` counts from the discriminator's
   input: freeze the first i layers, AdaFM on the next j, fine-tune the last k. ``G(i,j,k)`` counts
@@ -9,24 +9,23 @@ Three ways to say it, one network after the other, in any mix:
 * ``D[layer1=freeze, layer2-4=adafm, *=fine_tune]``: rules; the first that matches a layer wins.
 * a preset's name, such as ``combined``; it fits any depth.
 
-Layers that were added to a backbone, such as a mapper or classes, are not counted and no
-pattern finds them, so that every plan means for the backbone's own layers what it means without
-them. They train, unless a rule names them: ``G[mapper=freeze, *=fine_tune]``.
+Layers added to a backbone, such as a mapper or classes, are not counted and match no pattern, so
+that a plan means the same with and without them. They train, unless a rule names them:
+``G[mapper=freeze, *=fine_tune]``.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from graftgan.core.errors import PlanError, shown
-from graftgan.core.network_types import ADDED_LAYERS, LayeredNetwork, NetworkPair
+from graftgan.core.network_types import ADDED_LAYERS, NetworkPair
 from graftgan.core.randomness import Randomness
 from graftgan.core.registry import suggest
 from graftgan.networks.blocks import (
@@ -34,16 +33,15 @@ from graftgan.networks.blocks import (
     follow_running_statistics,
     layers_on_batch_statistics,
 )
-from graftgan.transfer.actions import ACTIONS, Context
+from graftgan.transfer.actions import ACTIONS, Context, convolutions
 from graftgan.transfer.modulation import USUAL_LOW_RANK, LowRank
 
-_NETWORK = {"D": "discriminator", "G": "generator"}
 _PART = re.compile(r"([DG])\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The papers' (i,j,k): frozen, modulated and fine-tuned layers. One may be None: all others."""
+    """The (i,j,k) of paper 001: frozen, modulated and fine-tuned layers; None: all others."""
 
     freeze: int | None
     modulate: int | None
@@ -66,14 +64,14 @@ class Split:
         return _in_order(layers, dict(zip(ordered, from_picture, strict=True)))
 
     def text(self, network: str) -> str:
-        """Return the notation, ``*`` for "all the others"."""
+        """Return the notation, with ``*`` for all others."""
         numbers = ("*" if n is None else str(n) for n in (self.freeze, self.modulate, self.tune))
         return f"{network[0].upper()}({','.join(numbers)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Patterns of layer names with an action each; the first that matches wins."""
+    """Patterns of layer names, each with an action; the first that matches wins."""
 
     rules: tuple[tuple[str, str], ...]
 
@@ -143,7 +141,7 @@ def parse_plan(text: str) -> Plan:
         return PRESETS[stripped]
     parts: dict[str, NetworkPlan] = {}
     for letter, numbers, rules in _PART.findall(stripped):
-        network = _NETWORK[letter]
+        network = {"D": "discriminator", "G": "generator"}[letter]
         if network in parts:
             raise PlanError(f"the plan '{text}' names {letter} twice")
         parts[network] = _parse_rules(rules, text) if rules else _parse_split(numbers, text)
@@ -157,10 +155,10 @@ def parse_plan(text: str) -> Plan:
 
 
 def describe(network: str, actions: Mapping[str, str]) -> NetworkPlan:
-    """Return the shortest way to say what each layer of ``network`` does: a split, or rules."""
+    """Return the shortest plan with these actions for the layers of ``network``."""
     own = {layer: actions[layer] for layer in _counted(list(actions))}
     if dict(actions) != _in_order(list(actions), own):
-        return Rules(tuple(actions.items()))  # what was added does this only where it is named
+        return Rules(tuple(actions.items()))  # added layers must be named
     count = [list(own.values()).count(a) for a in ("freeze", "adafm", "fine_tune")]
     split = Split(*count)
     if sum(count) == len(own) and split.actions(list(own), network=network) == own:
@@ -171,12 +169,12 @@ def describe(network: str, actions: Mapping[str, str]) -> NetworkPlan:
 
 
 def _counted(layers: Sequence[str]) -> list[str]:
-    """Return the layers that a plan speaks of unless it names those added to a backbone."""
+    """Return the backbone's own layers."""
     return [layer for layer in layers if layer not in ADDED_LAYERS]
 
 
 def _in_order(layers: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
-    """Return the action of each layer; added ones without a rule follow the others."""
+    """Return the action of each layer; added layers without a rule train."""
     nothing_kept = set(chosen.values()) == {"reset"}
     return {layer: chosen.get(layer, "reset" if nothing_kept else "fine_tune") for layer in layers}
 
@@ -202,9 +200,10 @@ def _parse_rules(rules: str, text: str) -> Rules:
 
 
 def _unknown_actions(rules: Sequence[tuple[str, str]]) -> list[str]:
-    unknown = [action for _, action in rules if action not in ACTIONS]
     return [
-        f"no action is named '{shown(action)}'; {suggest(action, ACTIONS)}" for action in unknown
+        f"no action is named '{shown(action)}'; {suggest(action, ACTIONS)}"
+        for _, action in rules
+        if action not in ACTIONS
     ]
 
 
@@ -222,7 +221,7 @@ def _matching(pattern: str, layers: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """What a plan did to one layer: numbers in it before, and those that training may change."""
+    """What a plan did to one layer; ``parameters`` counts those before the plan."""
 
     layer: str
     action: str
@@ -241,12 +240,12 @@ class PlanReport:
 
     @property
     def parameters(self) -> int:
-        """Numbers in both networks."""
+        """Number of parameters of both networks."""
         return sum(row.parameters for rows in self.networks.values() for row in rows)
 
     @property
     def trainable(self) -> int:
-        """Numbers that training may change."""
+        """Number of trainable parameters."""
         return sum(row.trainable for rows in self.networks.values() for row in rows)
 
     def as_dict(self) -> dict[str, Any]:
@@ -264,7 +263,7 @@ class PlanReport:
 
 @dataclass(frozen=True, slots=True)
 class TrainableLayer:
-    """The parameters of one layer that training may change, with the action that chose them."""
+    """The trainable parameters of one layer, and the action that chose them."""
 
     layer: str
     action: str
@@ -273,7 +272,7 @@ class TrainableLayer:
 
 @dataclass(frozen=True, slots=True)
 class AppliedPlan:
-    """A plan in force, with the layers of each network that have something to train."""
+    """A plan that was applied; ``trainable`` lists the layers of each network that train."""
 
     report: PlanReport
     decisions: Decisions
@@ -281,15 +280,12 @@ class AppliedPlan:
 
 
 def needs_probe(plan: AppliedPlan) -> bool:
-    """Return whether some layer is treated by the importance of its filters."""
+    """Return whether some layer has the action ``by_importance``."""
     return any("by_importance" in layers.values() for layers in plan.decisions.values())
 
 
 def resolve(plan: Plan, pair: NetworkPair) -> Decisions:
-    """Decide the action of every layer, and check that each layer can take it.
-
-    Raises PlanError with everything that does not fit. The networks are untouched.
-    """
+    """Return the action of every layer; raise PlanError with everything that does not fit."""
     decisions: dict[str, dict[str, str]] = {}
     problems: list[str] = []
     for network, module in pair.items():
@@ -318,16 +314,16 @@ def apply_plan(
     low_rank: LowRank = USUAL_LOW_RANK,
     filters: Mapping[str, Tensor] | None = None,
 ) -> AppliedPlan:
-    """Put ``plan`` in force on ``pair``, in place; it owns trainability from here on.
+    """Apply ``plan`` to ``pair`` in place; it alone decides what trains from here on.
 
     Args:
         plan: What to do.
         pair: The source's networks.
-        fresh: Returns the same networks with fresh weights; called for ``reset`` alone.
+        fresh: Returns the same networks with fresh weights; called only for ``reset``.
         statistics: What frozen and modulated layers normalise with.
-        low_rank: How ``lora`` is done.
-        filters: For ``by_importance``, the filters of each kernel, as ``network.module``, that are
-            modulated; None: all of them, as in the probe that finds out.
+        low_rank: The settings of ``lora``.
+        filters: For ``by_importance``, the modulated filters of each kernel by ``network.module``;
+            None: all of them, as in the probe.
 
     Raises:
         PlanError: The plan does not fit; the networks are untouched.
@@ -349,16 +345,19 @@ def apply_plan(
         rows: list[LayerReport] = []
         chosen: list[TrainableLayer] = []
         for name, layer in module.layers().items():
-            action, size = decisions[network][name], _numbers(layer.parameters())
+            action, size = decisions[network][name], sum(p.numel() for p in layer.parameters())
             rng = Randomness(low_rank.seed).generator(f"modulation of {network} {name}")
-            context = Context(
-                statistics, partial(_layer, built, network, name), low_rank, rng, modulated
-            )
+
+            def fresh_layer(network: str = network, name: str = name) -> nn.Module:
+                return built()[network].layers()[name]
+
+            context = Context(statistics, fresh_layer, low_rank, rng, modulated)
             parameters = ACTIONS[action].apply(layer, context)
             # Modulations bring parameters of their own; all others of the layer stay frozen.
             for parameter in layer.parameters():
                 parameter.requires_grad_(any(parameter is own for own in parameters))
-            rows.append(LayerReport(name, action, _kind(layer), size, _numbers(parameters)))
+            count = sum(p.numel() for p in parameters)
+            rows.append(LayerReport(name, action, _kind(layer), size, count))
             if parameters:
                 chosen.append(TrainableLayer(name, action, parameters))
         reports[network], trainable[network] = tuple(rows), tuple(chosen)
@@ -367,12 +366,8 @@ def apply_plan(
     return AppliedPlan(report, decisions, trainable)
 
 
-def _layer(fresh: Callable[[], Mapping[str, LayeredNetwork]], network: str, name: str) -> nn.Module:
-    return fresh()[network].layers()[name]
-
-
 def _refuse_without_statistics(decisions: Decisions, pair: NetworkPair) -> None:
-    """Refuse to normalise with running statistics that the source itself does not use."""
+    """Refuse running statistics that the source itself does not use."""
     unusable = [
         f"{layer} of the {network}"
         for network, module in pair.items()
@@ -386,17 +381,12 @@ def _refuse_without_statistics(decisions: Decisions, pair: NetworkPair) -> None:
         )
 
 
-def _numbers(parameters: Iterable[Parameter]) -> int:
-    return sum(math.prod(p.shape) for p in parameters)
-
-
 def _kind(layer: nn.Module) -> str:
     """Return the layer's first kernel in words, such as ``ConvTranspose2d 100-512, 4x4``."""
-    for part in layer.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            height, width = part.kernel_size
-            name = "ConvTranspose2d" if isinstance(part, nn.ConvTranspose2d) else "Conv2d"
-            return f"{name} {part.in_channels}-{part.out_channels}, {height}x{width}"
+    for part in convolutions(layer):
         if isinstance(part, nn.Linear):
             return f"Linear {part.in_features}-{part.out_features}"
+        height, width = part.kernel_size
+        name = "ConvTranspose2d" if isinstance(part, nn.ConvTranspose2d) else "Conv2d"
+        return f"{name} {part.in_channels}-{part.out_channels}, {height}x{width}"
     return type(layer).__name__

@@ -133,7 +133,7 @@ def test_a_storage_that_is_a_pickle_itself_is_read_as_weights_alone(tmp_path: Pa
     ("begin", "says"),
     [
         (b"\x1f\x8b\x08\x00", r"is packed with gzip; unpack it first"),
-        (b"\n<!DOCTYPE html><html>", r"is a web page, and not the file itself; download"),
+        (b"\n<!DOCTYPE html><html>", r"is a web page, not the file itself; download"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"git lfs pull"),
     ],
 )
@@ -238,8 +238,8 @@ def test_a_module_that_holds_itself_ends(tmp_path: Path):
 @pytest.mark.parametrize(
     ("kind", "name", "thing", "says"),
     [
-        ("_parameters", "w_avg", torch.ones(4), "two things of the name mapping.w_avg"),
-        ("_buffers", "fc0.weight", torch.ones(3), "two things of the name mapping.fc0.weight"),
+        ("_parameters", "w_avg", torch.ones(4), "the name mapping.w_avg is there twice"),
+        ("_buffers", "fc0.weight", torch.ones(3), "the name mapping.fc0.weight is there twice"),
         ("_buffers", "scale", 3.0, "a tensor scale that is none"),
         ("_parameters", "scale", torch.ones(2, dtype=torch.complex64), "of complex numbers"),
         ("_modules", "norm", 3.0, "a part mapping.norm that is none"),

@@ -23,8 +23,8 @@ from graftgan.training import CodeSettings, Processes, TrainingSettings
 from graftgan.training.objectives import OptimizationSettings
 from graftgan.training.procedures.codes import (
     CodedSource,
-    Decoder,
     Head,
+    decoder_of,
     head_and_decoder,
     train_encoder,
     unexplained,
@@ -79,7 +79,7 @@ def test_steps_one_after_the_other_are_the_network(backbone: str, name: str):
     pictures = pair.generator(latents())
     for border in range(1, len(names)):
         head = Head(pair.generator, names[:border])
-        decoder = Decoder(pair.generator, names[border:])
+        decoder = decoder_of(pair.generator, names[border:])
         assert torch.equal(decoder(head(latents())), pictures)
     features = in_turn(pair.discriminator.feature_steps(), pictures)
     rest = list(pair.discriminator.layers().values())[len(pair.discriminator.feature_steps()) :]
@@ -216,7 +216,7 @@ class LinearDecoder(Generator):
 def test_the_encoder_finds_known_codes():
     generator = LinearDecoder().requires_grad_(False)
     source = CodedSource(
-        Head(generator, ["layer1"]), Decoder(generator, ["layer2"]), torch.device("cpu")
+        Head(generator, ["layer1"]), decoder_of(generator, ["layer2"]), torch.device("cpu")
     )
     critic = tiny_pair(generator.architecture).discriminator
     encoder = train_encoder(

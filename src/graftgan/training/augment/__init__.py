@@ -8,8 +8,6 @@ from graftgan.training.augment.augmenter import POLICIES as POLICIES
 from graftgan.training.augment.augmenter import AdaptiveProbability as AdaptiveProbability
 from graftgan.training.augment.augmenter import AugmentationSettings as AugmentationSettings
 from graftgan.training.augment.augmenter import Augmenter as Augmenter
-from graftgan.training.augment.augmenter import Policy as Policy
-from graftgan.training.augment.augmenter import Step as Step
 from graftgan.training.augment.augmenter import build_augmenter as build_augmenter
 from graftgan.training.augment.leaks import has_dark_border as has_dark_border
 from graftgan.training.augment.leaks import leak_report as leak_report

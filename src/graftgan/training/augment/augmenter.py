@@ -1,13 +1,13 @@
-"""Named policies of augmentation, applied to what the discriminator sees, image by image.
+"""Named augmentation policies, applied to what the discriminator sees, image by image.
 
-A policy on reals only widens a small set; the generator may learn its changes, so they must be
-plausible pictures. A policy on both is invisible to the generator as long as the discriminator
-never sees a picture without it (Zhao et al. 2020, section 3.2), or sees it often enough
-(Karras et al. 2020, arXiv:2006.06676, section 2.2).
+A policy on real pictures enlarges a small set; the generator may learn its changes, so they must be
+plausible. A policy on both does not show in samples as long as the discriminator never sees a
+picture without it (Zhao et al. 2020, section 3.2), or sees one often enough without (Karras et al.
+2020, arXiv:2006.06676, section 2.2).
 
-One draw decides for a whole policy, or one for each operation. A number that is not to act is
-replaced by 0.5, of which an operation changes nothing. So what is drawn, and how much of it, does
-not depend on the probability, and operations merge as ever.
+One draw decides for a whole policy, or one for each operation. To leave an operation out, its
+numbers become 0.5, which changes nothing. So the draws do not depend on the probability, and
+operations still merge.
 """
 
 import math
@@ -31,13 +31,9 @@ from graftgan.training.augment.operations import (
     merge_neighbours,
 )
 
-STRONGEST = 2.0  # beyond twice a policy's own ranges little of a picture is left
-ADAPTIVE_IMAGES = 500_000  # Karras et al. 2020, section 3, from fresh weights
-ADAPTIVE_IMAGES_OF_TRANSFERS = 100_000  # as their code has it: a transfer is shorter
-NEUTRAL = 0.5  # the chance that changes nothing
-_TURNS = 4  # of the discriminator, between two moves of an adaptive probability
+_TURNS = 4  # of the discriminator, between two steps of an adaptive probability
 
-Probability = float | Tensor  # a tensor () where it moves while a run trains
+Probability = float | Tensor  # a tensor () if it is adaptive
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +41,8 @@ class Step:
     """One operation of a policy, with its range.
 
     Attributes:
-        one_of: How many steps of the policy share its probability, where steps are drawn each for
-            itself: 2 for each of two turns, so that a picture is turned at all with probability p.
+        one_of: How many steps share one probability, in policies that draw for each step: with 2
+            for each of two rotations, a picture is rotated at all with probability p.
     """
 
     operation: str
@@ -60,10 +56,10 @@ class Policy:
 
     Attributes:
         applies_to: ``real``: only real pictures are changed, then clamped to [-1, 1]; ``both``:
-            real and generated ones are, without a clamp, so that gradients pass.
-        each: Whether every step is drawn for itself, with the probability of the settings; else
-            all are, or none. Such steps change nothing of a picture whose numbers are 0.5.
-        probability: That of the settings, where a person does not say; ``fade_out`` alike.
+            real and generated ones, without a clamp, so that gradients pass.
+        each: Whether each step is drawn separately; else all are applied, or none. Such steps must
+            change nothing where their numbers are 0.5.
+        probability: The default of the setting; ``fade_out`` likewise.
         adaptive: Whether the probability follows the discriminator; it starts at ``probability``.
     """
 
@@ -98,22 +94,17 @@ _RECOLOUR = (
     Step("vividness", 1.0),
 )
 FIXED_PROBABILITY = 0.2
-"""Of ADA's operations where nothing moves it: enough to see, little enough not to leak."""
+"""Of ADA's operations if not adaptive: enough to see, little enough not to leak."""
 
 
 def _light(*, degrees: float, crop: float, colour: float) -> tuple[Step, ...]:
     """Paper 001, sections 3.2.3 and 4.3.2: rotation, cropping, flipping, saturation, contrast."""
-    return (
-        Step("flip", 0.5),
-        Step("rotate", degrees),
-        Step("crop", crop),
-        Step("saturation", colour),
-        Step("contrast", colour),
-    )
+    colours = (Step("saturation", colour), Step("contrast", colour))
+    return (Step("flip", 0.5), Step("rotate", degrees), Step("crop", crop), *colours)
 
 
 def _fixed(name: str, operations: tuple[Step, ...]) -> Policy:
-    """Return a part of ADA's pipeline, with the probability at which its authors fix it."""
+    """Return a part of ADA's pipeline with its authors' fixed probability."""
     return Policy(name, operations, "both", each=True, probability=FIXED_PROBABILITY)
 
 
@@ -131,7 +122,7 @@ _ALL = (
     _fixed("color", _RECOLOUR),
     _fixed("bg", _BLIT + _GEOMETRY),
     _fixed("bgc", _BLIT + _GEOMETRY + _RECOLOUR),
-    # A fade would work against what moves the probability: fewer changes, more overfitting.
+    # A fade-out would work against the controller: fewer changes, more overfitting.
     replace(
         _fixed("ada", _BLIT + _GEOMETRY + _RECOLOUR), probability=0.0, fade_out=0.0, adaptive=True
     ),
@@ -143,23 +134,22 @@ for _policy in _ALL:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentationSettings:
-    """What a person can set about any augmentation policy.
+    """Settings of any augmentation policy.
 
     Attributes:
-        probability: Chance that an image is augmented at all, or by each operation of a policy that
-            draws them one by one; with ada, where it starts. Without it 1, with ada 0, and 0.2 with
-            its parts (blit, geom, color, bg, bgc).
-        strength: Scales the range of every operation: 0 changes nothing, 1 is the policy as
+        probability: Chance that an image is augmented, or of each operation in ada and its parts;
+            with ada, the initial one. Default: 1; 0 for ada, 0.2 for its parts (blit, geom, color,
+            bg, bgc).
+        strength: Factor on the range of every operation: 0 changes nothing, 1 is the policy as
             published, at most 2.
-        fade_out: Share of the training, at its end, over which the probability falls linearly to
-            0, so that what leaked into the samples can be unlearned; 0 never fades. Without it 0.1,
-            with ada 0.
+        fade_out: Last share of the training, in which the probability falls linearly to 0, so that
+            leaked changes are unlearned; 0: no fade-out. Default: 0.1, 0 for ada.
         flip: Mirror real pictures at random. Doubles a small set; wrong for text or anything else
-            that has a side.
-        adaptive_target: With ada: the mean sign of the scores of real pictures that its probability
-            holds; lower augments more.
-        adaptive_images: With ada: real pictures shown while the probability can go from 0 to 1.
-            Without it 500,000, or 100,000 with a source.
+            with a left and a right.
+        adaptive_target: With ada: target for the mean sign of the scores of real pictures; lower
+            augments more.
+        adaptive_images: With ada: real pictures in which the probability can go from 0 to 1.
+            Default: 500,000, or 100,000 with a source.
     """
 
     probability: float | None = None
@@ -172,7 +162,7 @@ class AugmentationSettings:
     def __post_init__(self) -> None:
         limits = {
             "probability": (0.0, 1.0),
-            "strength": (0.0, STRONGEST),
+            "strength": (0.0, 2.0),  # beyond that little of a picture is left
             "fade_out": (0.0, 1.0),
             "adaptive_target": (-1.0, 1.0),
             "adaptive_images": (1, math.inf),
@@ -187,10 +177,10 @@ class AugmentationSettings:
             raise SettingsError(f"augmentation: {'; '.join(problems)}")
 
     def or_else(self, policy: Policy, *, transfers: bool = False) -> "AugmentationSettings":
-        """Fill what is not given with what is usual under ``policy``, for transfers or not."""
+        """Fill in the defaults of ``policy``, for transfers or not."""
         images = self.adaptive_images
-        if policy.adaptive and images is None:
-            images = ADAPTIVE_IMAGES_OF_TRANSFERS if transfers else ADAPTIVE_IMAGES
+        if policy.adaptive and images is None:  # Karras et al. 2020, section 3, and their code
+            images = 100_000 if transfers else 500_000
         return replace(
             self,
             probability=policy.probability if self.probability is None else self.probability,
@@ -204,16 +194,15 @@ class AdaptiveProbability(nn.Module):
 
     Source: Karras et al. 2020, arXiv:2006.06676, section 3: r_t = E[sign(D(real))] over the last
     four turns of the discriminator is held at ``target``, by a step up or down after every fourth
-    turn. Differs: it is kept at most 1, beyond which the authors' code lets it rise (people saw
-    21.8 there), and from where it would take as long to come back. All it knows is in its buffers,
-    so that checkpoints have it; nothing is read back from the device.
+    turn. Differs: it is at most 1; the authors' code lets it rise (to 21.8 in one report), and it
+    would take as long to come back. Its state is in buffers, so that checkpoints contain it, and
+    nothing is read back from the device.
 
     Attributes:
-        signs: Sum over the ``turns`` since the last move of the mean sign in each.
+        signs: Sum of the mean signs in the ``turns`` since the last step.
     """
 
     def __init__(self, *, start: float, target: float, step: float) -> None:
-        """Begin at ``start``; move by ``step`` at a time, holding the mean sign at ``target``."""
         super().__init__()
         self._target, self._step = target, step
         self.register_buffer("probability", torch.tensor(start))
@@ -225,14 +214,14 @@ class AdaptiveProbability(nn.Module):
 
     @torch.no_grad()
     def observe(self, real: Logits) -> dict[str, Scalar]:
-        """Count a turn with these scores of real pictures (b,); return what the log shows."""
+        """Count a turn with these scores of real pictures (b,); return numbers for the log."""
         self.signs.add_(real.sign().mean())
         self.turns.add_(1)
         return {"augmentation_probability": self.probability.clone()}
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Move the probability, if enough turns have been seen; called after each."""
+        """Move the probability if enough turns have passed; called after each turn."""
         due = self.turns >= _TURNS
         excess = self.signs / _TURNS - self._target
         moved = (self.probability + self._step * excess.sign()).clamp(0.0, 1.0)
@@ -243,10 +232,10 @@ class AdaptiveProbability(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Operations that are applied together, or not at all; ``draws`` numbers an image.
+    """Operations that are applied together, or not at all; they take ``draws`` numbers per image.
 
     Attributes:
-        one_of: How many groups share the probability: at least one of them is applied with it.
+        one_of: How many groups share one probability, which is that of at least one of them.
     """
 
     draws: int
@@ -264,16 +253,16 @@ def apply_by_chance(
 ) -> tuple[Tensor, Chances]:
     """Decide which groups are applied to which images, each with ``probability``.
 
-    ``chances`` (b, draws + 1 for each group) hold for each group its own number, then those it
-    takes. Returns which images (b,) any is applied to, and the numbers of all, neutral where one is
-    not.
+    ``chances`` (b, draws + 1 for each group) hold for each group the number that decides, then
+    those that it takes. Returns which images (b,) change, and the numbers of all operations, 0.5
+    where one is not applied.
     """
     parts = chances.split([1 + group.draws for group in groups], dim=1)
     applied: list[Tensor] = []
     numbers: list[Tensor] = []
     for part, group in zip(parts, groups, strict=True):
         applied.append(part[:, :1] < group.probability_of(probability))
-        numbers.append(torch.where(applied[-1], part[:, 1:], NEUTRAL))
+        numbers.append(torch.where(applied[-1], part[:, 1:], 0.5))
     return torch.cat(applied, dim=1).any(dim=1), torch.cat(numbers, dim=1)
 
 
@@ -282,9 +271,9 @@ class Augmenter:
     """Changes real and generated images before the discriminator sees them.
 
     Attributes:
-        operations: The policy's steps at this strength, ready to run; none if nothing can change.
-        groups: Which of their numbers are chosen together, in their order.
-        controller: What moves the probability; None: it moves with the progress alone.
+        operations: The policy's steps at this strength; none if nothing can change.
+        groups: The operations that are chosen together, in order.
+        controller: Moves the probability; None: only the fade-out does.
     """
 
     policy: Policy
@@ -297,20 +286,19 @@ class Augmenter:
         """Return what the discriminator sees of real images (b, c, h, w) in [-1, 1].
 
         How many numbers are drawn from ``rng`` does not depend on ``progress``, the share of the
-        training done. The random mirroring of the settings belongs to the data and does not fade.
+        training done. The setting ``flip`` belongs to the data and does not fade out.
         """
         if self.settings.flip:
             images = AUGMENTATIONS["flip"](images, rng)
         return self._augment(images, rng, progress)
 
     def fake(self, images: Images, rng: torch.Generator, *, progress: float) -> Images:
-        """Return what the discriminator sees of generated images; the same, if it is for reals."""
-        if self.policy.applies_to == "real":
-            return images
-        return self._augment(images, rng, progress)
+        """Return what the discriminator sees of generated images."""
+        both = self.policy.applies_to == "both"
+        return self._augment(images, rng, progress) if both else images
 
     def observe(self, real: Logits) -> dict[str, Scalar]:
-        """Take note of the scores of real pictures (b,); return what the log should show of it."""
+        """Tell the controller the scores of real pictures (b,); return numbers for the log."""
         return {} if self.controller is None else self.controller.observe(real.detach())
 
     def probability_at(self, progress: float) -> Probability:
@@ -329,11 +317,11 @@ class Augmenter:
         if not self.operations:
             return images
         chances = draw_chances(len(images), sum(1 + group.draws for group in self.groups), rng)
-        if isinstance(probability, torch.Tensor):  # which is read nowhere but on its device
+        if isinstance(probability, torch.Tensor):  # it is not read back from its device
             chances = chances.to(probability.device)
         # A falling probability only ever drops images.
         chosen, chances = apply_by_chance(chances, self.groups, probability)
-        known = chosen.device.type == "cpu"  # to ask another device is to wait for it
+        known = chosen.device.type == "cpu"  # asking another device means waiting for it
         if known and not chosen.any():
             return images
         changed = self._change(images, chances.to(images.device))
@@ -342,7 +330,7 @@ class Augmenter:
         return torch.where(chosen.to(images.device)[:, None, None, None], changed, images)
 
     def _change(self, images: Images, chances: torch.Tensor) -> Images:
-        """Change every image, in one pass over planes, the fastest layout for these operations."""
+        """Change every image, in the planar layout, which is fastest for these operations."""
         channels_last = images.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         with torch.autocast(images.device.type, enabled=False):  # matrices need their float32
@@ -357,9 +345,8 @@ def build_augmenter(
 ) -> Augmenter:
     """Return the augmenter for the policy of that name, or raise UnknownName.
 
-    What ``settings`` do not say is as usual under the policy. ``batch_size`` are the real pictures
-    in a turn of the discriminator, over all processes, by which an adaptive probability moves;
-    None: outside a training, where it stays at its start.
+    ``batch_size`` counts the real pictures in a turn of the discriminator, over all processes, and
+    sets the pace of an adaptive probability; None: outside a training, where it does not move.
     """
     chosen = POLICIES[policy]
     settings = settings.or_else(chosen)

@@ -1,10 +1,9 @@
-"""Has an augmentation leaked? Look for marks in generated pictures that the real ones do not have.
+"""Leak detection: marks of augmentations in generated pictures that the real ones do not have.
 
-Padding and rotation put black strips and corners into what the discriminator sees, and a
-generator trained on a small set learns to draw them (seen in our own first runs, with DiffAugment's
-zero padding and 100 pictures). Changes of colour and quarter turns can be learned the same way
-(Karras et al. 2020, arXiv:2006.06676, section 2.2).
-Our own operations reflect at borders; imported sources and other tools' pictures may not.
+Padding and rotation show the discriminator black strips and corners, and a generator trained on a
+small set learns to draw them (as in our first runs, with DiffAugment's zero padding and 100
+pictures). Changes of colour and quarter turns can leak the same way (Karras et al. 2020,
+arXiv:2006.06676, section 2.2). Our operations reflect at borders; other tools may not.
 
 n: pictures, c: channels, h: height, w: width, k: pixels of a region.
 """
@@ -20,15 +19,15 @@ from graftgan.core.errors import ImageSetError
 from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import clearly_more
 
-DARK = 32.0  # of 255: the mean of every channel of a dark region lies below
-UNIFORM = 16.0  # of 255: the standard deviation inside a uniform region lies below
-_STRIPS_PER_SIDE = 32  # a border strip is 1/32 of the side: 2 pixels of 64
-_CORNERS_PER_SIDE = 8  # the legs of a corner triangle are 1/8 of the side: 8 pixels of 64
-_TURN_SIDE = 16  # pixels a side that pictures are averaged down to before they are turned
-_COLOUR_SIDE = 4  # and before their colours are taken
+DARK = 32.0  # of 255: most for the mean of every channel of a dark region
+UNIFORM = 16.0  # of 255: most for the standard deviation in a uniform region
+_STRIP = 1 / 32  # width of a border strip, as a share of the side: 2 pixels of 64
+_CORNER = 1 / 8  # legs of a corner triangle: 8 pixels of 64
+_TURN_SIDE = 16  # pixels a side to which pictures are reduced before they are turned
+_COLOUR_SIDE = 4  # and before their colours are measured
 _TAILS = 0.005  # share of the real pictures beyond each end of a range: 1 % beyond both
-_COLOUR_MARGIN = 10.0  # of 255: a colour nearer to the end of the range is not strange
-_TURN_MARGIN = 0.9  # the turned picture's distance is below this part of the upright one's
+_COLOUR_MARGIN = 10.0  # of 255: a colour must be further out of the range to be strange
+_TURN_MARGIN = 0.9  # most for the distance of the turned picture over that of the upright one
 _MOST_TURNS = 1024  # pictures of a set that are turned, evenly spaced: more is only slow
 _STANDARD_ERRORS = 2.128  # one-sided 95 % over three signs: 1.67 % each (Bonferroni)
 
@@ -36,7 +35,7 @@ _STANDARD_ERRORS = 2.128  # one-sided 95 % over three signs: 1.67 % each (Bonfer
 def has_dark_border(pictures: PictureBytes) -> Tensor:
     """Return (n,), true for pictures with a uniform dark strip at a side or triangle in a corner.
 
-    The picture as a whole must not be one dark surface: that is no border.
+    A picture that is dark and uniform as a whole has no border.
     """
     values = pictures.float()
     regions = _border_regions(pictures.shape[-2], pictures.shape[-1], pictures.device)
@@ -47,12 +46,12 @@ def has_dark_border(pictures: PictureBytes) -> Tensor:
 def has_strange_colours(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
     """Return (n_real,) and (n_generated,), true for pictures whose mean colour is out of range.
 
-    Looked at: brightness, saturation (highest less lowest channel) and every channel's mean less
+    Measured are brightness, saturation (highest less lowest channel) and every channel's mean less
     the brightness, which shows a shift of hue in light and dark pictures alike. The range of each
-    is what the real pictures show, less the half per cent at either end; out of it means by more
-    than 10 of 255. A real picture is held against the range of all the others.
+    is that of the real pictures without the half per cent at either end, plus 10 of 255. A real
+    picture is compared with the range of all others.
 
-    Cannot see: a change that stays among the colours of a set that has nearly all of them.
+    Limit: a change is not seen if the real pictures already have nearly all colours.
     """
     real_colours, generated_colours = (_mean_colours(pictures) for pictures in (real, generated))
     if len(real) == 1:  # without others there is no range
@@ -68,23 +67,20 @@ def has_strange_colours(real: PictureBytes, generated: PictureBytes) -> tuple[Te
 def is_turned(real: PictureBytes, generated: PictureBytes) -> tuple[Tensor, Tensor]:
     """Return (n_real,) and (n_generated,): whether a picture resembles a real one more once turned.
 
-    Each picture is turned by 90, 180 and 270 degrees; it counts if its distance to the nearest
-    real picture then falls below 0.9 of what it was upright. A real picture is held against all
-    the others. Mirrored real pictures count as real ones, since mirroring is no turn but may look
-    like one. Of a set, at most 1024 pictures are looked at, evenly spaced.
+    Each picture is turned by 90, 180 and 270 degrees; it counts if its distance to the nearest real
+    picture then falls below 0.9 of the upright distance. A real picture is compared with all
+    others. Mirrored real pictures count as real ones, since mirroring may look like a turn. At most
+    1024 pictures of a set are used, evenly spaced.
     """
-    real_small, generated_small = (
+    small, generated_small = (
         _small(pictures[:: -(-len(pictures) // _MOST_TURNS)], _TURN_SIDE)
         for pictures in (real, generated)
     )
-    if len(real) == 1:  # without others it resembles none
-        alone = torch.ones(1, dtype=torch.bool)
-        return alone, torch.ones(len(generated_small), dtype=torch.bool)
-    itself = torch.eye(len(real_small), dtype=torch.bool)
-    views = [real_small, real_small.flip(3)]
-    return _resembles_turned(real_small, views, itself), _resembles_turned(
-        generated_small, views, None
-    )
+    if len(real) == 1:  # it resembles no other
+        return torch.ones(1, dtype=torch.bool), torch.ones(len(generated_small), dtype=torch.bool)
+    itself, views = torch.eye(len(small), dtype=torch.bool), [small, small.flip(3)]
+    of_real = _resembles_turned(small, views, itself)
+    return of_real, _resembles_turned(generated_small, views, None)
 
 
 def _is_dark(values: Tensor) -> Tensor:
@@ -99,13 +95,8 @@ def _border_regions(height: int, width: int, device: torch.device) -> list[Tenso
     x = torch.arange(width, device=device)[None, :].expand(height, width)
     top, left = y / height, x / width
     bottom, right = (height - 1 - y) / height, (width - 1 - x) / width
-    strips = [distance < 1 / _STRIPS_PER_SIDE for distance in (top, bottom, left, right)]
-    corners = [
-        vertical + horizontal < 1 / _CORNERS_PER_SIDE
-        for vertical in (top, bottom)
-        for horizontal in (left, right)
-    ]
-    return strips + corners
+    strips = [distance < _STRIP for distance in (top, bottom, left, right)]
+    return strips + [y + x < _CORNER for y in (top, bottom) for x in (left, right)]
 
 
 def _small(pictures: PictureBytes, side: int) -> Tensor:
@@ -129,7 +120,7 @@ def _range(colours: Tensor, beyond: int) -> tuple[Tensor, Tensor]:
 
 
 def _resembles_turned(pictures: Tensor, views: list[Tensor], itself: Tensor | None) -> Tensor:
-    """Return (n,) for small pictures (n, 3, 16, 16), held against ``views`` (m, 3, 16, 16).
+    """Return (n,) for small pictures (n, 3, 16, 16), compared with ``views`` (m, 3, 16, 16).
 
     ``itself`` (n, m) is true where a picture and a real one are the same; None where none are.
     """
@@ -146,7 +137,7 @@ def _resembles_turned(pictures: Tensor, views: list[Tensor], itself: Tensor | No
 
 
 class Marked(NamedTuple):
-    """How many pictures bear a mark, and how many were looked at."""
+    """How many of ``total`` pictures bear a mark."""
 
     marked: int
     total: int
@@ -162,8 +153,8 @@ class LeakSign:
     """How many pictures bear one mark of an augmentation.
 
     Attributes:
-        clause: What such a picture does, after "of 64 generated pictures".
-        advice: Where else to look, as an order.
+        clause: Completes "9 of 64 generated pictures".
+        advice: What else to check, as an imperative.
     """
 
     name: str
@@ -176,9 +167,9 @@ class LeakSign:
     def seen(self) -> bool:
         """Whether generated pictures bear the mark clearly more often than real ones.
 
-        Clearly: the excess passes 5 percentage points and what chance would give equal sets; in 95
-        of 100 pairs of equal sets none of the three signs is seen. The standard error is that of
-        Agresti and Caffo 2000, sound for a few pictures too.
+        Clearly: by more than 5 percentage points and than chance; in 95 of 100 pairs of equal sets
+        none of the three signs is seen. The standard error is that of Agresti and Caffo 2000, which
+        holds for few pictures too.
         """
         more, less = self.generated, self.real
         return clearly_more(
@@ -209,29 +200,25 @@ class LeakReport:
     turns: LeakSign
 
     @property
-    def signs(self) -> tuple[LeakSign, LeakSign, LeakSign]:
-        """All three."""
-        return self.borders, self.colours, self.turns
+    def _seen(self) -> list[LeakSign]:
+        return [sign for sign in (self.borders, self.colours, self.turns) if sign.seen]
 
     @property
     def leaking(self) -> bool:
         """Whether any of the signs is seen."""
-        return any(sign.seen for sign in self.signs)
+        return bool(self._seen)
 
     def message(self, *, augmented: bool = True) -> str:
         """Return one line: what was counted, which signs were seen, and what to do about it.
 
-        ``augmented``: whether the generator was trained with any, which could have leaked.
+        ``augmented``: whether the run had any augmentation that could have leaked.
         """
-        seen = [sign for sign in self.signs if sign.seen]
+        seen = self._seen
+        counted = seen or (self.borders, self.colours, self.turns)
+        counts = "; ".join(sign.counts() for sign in counted)
         if not seen:
-            counts = "; ".join(sign.counts() for sign in self.signs)
             return f"{counts}: no sign that an augmentation leaks"
-        counts = "; ".join(sign.counts() for sign in seen)
-        names, advice = (
-            ", ".join(part)
-            for part in ([sign.name for sign in seen], [sign.advice for sign in seen])
-        )
+        names, advice = (", ".join(getattr(s, part) for s in seen) for part in ("name", "advice"))
         if augmented:
             return (
                 f"{counts}: an augmentation has leaked into the samples ({names}); lower its "
@@ -246,37 +233,28 @@ class LeakReport:
 def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
     """Compare how often generated and real pictures bear the marks of augmentations.
 
-    Colours and turns are judged against the real pictures themselves, and the real ones each
-    against all the others. With a single real picture only borders are judged. Raises
-    ImageSetError where a set is empty.
+    For colours and turns, a real picture is compared with all other real ones; with a single real
+    picture only borders are found. Raises ImageSetError where a set is empty.
 
     Args:
         real: uint8 (n, c, h, w). About 100 are enough; of each set at most 1024 are turned.
-        generated: uint8 (m, c, h, w); another size or number of channels is no obstacle.
+        generated: uint8 (m, c, h, w); may differ in size and number of channels.
     """
     for name, pictures in (("real", real), ("generated", generated)):
         if len(pictures) == 0:
             raise ImageSetError(f"a leak report needs pictures, but there are no {name} ones")
-    borders = (has_dark_border(real), has_dark_border(generated))
+
+    def sign(name: str, clause: str, advice: str, *marked: Tensor) -> LeakSign:
+        counted = (Marked(int(truths.sum()), len(truths)) for truths in marked)
+        return LeakSign(name, clause, advice, *counted)
+
     advice = "look for borders in the source's samples"
-    return LeakReport(
-        _sign("dark borders", "have a dark border", advice, borders),
-        _sign(
-            "strange colours",
-            "have colours strange to the set",
-            "see whether these are the source's colours, which more training removes",
-            has_strange_colours(real, generated),
-        ),
-        _sign(
-            "turned pictures",
-            "resemble a real one more once turned",
-            "look for turned pictures in the source's samples",
-            is_turned(real, generated),
-        ),
-    )
-
-
-def _sign(name: str, clause: str, advice: str, marked: tuple[Tensor, Tensor]) -> LeakSign:
-    """Count ``marked``, a truth per real and per generated picture."""
-    counted = (Marked(int(truths.sum()), len(truths)) for truths in marked)
-    return LeakSign(name, clause, advice, *counted)
+    borders = (has_dark_border(real), has_dark_border(generated))
+    borders = sign("dark borders", "have a dark border", advice, *borders)
+    advice = "see whether these are the source's colours, which more training removes"
+    strange = has_strange_colours(real, generated)
+    colours = sign("strange colours", "have colours strange to the set", advice, *strange)
+    advice = "look for turned pictures in the source's samples"
+    turned = is_turned(real, generated)
+    turns = sign("turned pictures", "resemble a real one more once turned", advice, *turned)
+    return LeakReport(borders, colours, turns)

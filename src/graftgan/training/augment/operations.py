@@ -1,17 +1,17 @@
-"""What augmentations do to images, steered by a few uniform numbers per image.
+"""The operations of augmentations, controlled by a few uniform numbers per image.
 
-The numbers are drawn first, on the generator's own device, and moved; the change itself draws
-nothing. So a CPU generator gives the same augmentation on every machine, and a test can ask for
-one particular change. Of most operations 0.5 is the number that changes nothing: their ranges are
-symmetric. Those can be drawn one by one (``apply_by_chance``).
+The numbers are drawn first, on the generator's own device; the operation itself draws nothing. So a
+CPU generator gives the same augmentation on every machine, and a test can choose the change. Most
+operations have a symmetric range, where 0.5 changes nothing; those can be drawn one by one
+(``apply_by_chance``).
 
-Colours are changed as DiffAugment defines it (Zhao et al. 2020, arXiv:2006.10738, section 3.2) and
-as ADA does (Karras et al. 2020, arXiv:2006.06676, section 2.3 and appendix B). Differs: the ranges
-are arguments, and nothing is clamped here, so that gradients reach every pixel.
+Colours change as in DiffAugment (Zhao et al. 2020, arXiv:2006.10738, section 3.2) and ADA (Karras
+et al. 2020, arXiv:2006.06676, section 2.3 and appendix B). Differs: the ranges are arguments, and
+nothing is clamped here, so that gradients reach every pixel.
 
-Changes of place reflect what comes from outside. Differs from DiffAugment and the usual transforms,
-which fill with zeros or black: a small set teaches the generator to draw those borders (our first
-runs had black corners in their samples); a mirrored border looks like the picture itself.
+Geometric operations reflect at the border. DiffAugment and the usual transforms fill with zeros: on
+a small set the generator learns to draw those borders (our first samples had black corners), while
+a mirrored border looks like the picture itself.
 """
 
 import math
@@ -38,7 +38,7 @@ class Operation:
     """One registered augmentation; gradients flow to the images.
 
     Attributes:
-        draws: How many uniform numbers it takes per image.
+        draws: Uniform numbers it takes per image.
         amount: Half-width of its range, in its own unit; 0 changes nothing.
         formula: Maps images (b, c, h, w), their numbers and the amount to changed images.
     """
@@ -52,7 +52,7 @@ class Operation:
         return self.change(images, draw_chances(len(images), self.draws, rng).to(images.device))
 
     def change(self, images: Images, chances: Chances) -> Images:
-        """Change image i as row i of ``chances`` says; both on the same device."""
+        """Change image i by row i of ``chances``; both on the same device."""
         return self.formula(images, chances, self.amount) if self.amount else images
 
     def with_amount(self, amount: float) -> Self:
@@ -65,11 +65,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class MatrixOperation(Operation):
-    """A linear change of places or colours. Neighbours merge, so that pixels are read only once.
+    """A linear change of coordinates or colours. Neighbours merge, so pixels are read only once.
 
     Attributes:
         formula: Maps numbers, amount and height over width to a matrix for each image.
-        apply: What the matrices do to images: :func:`warp` or :func:`recolour`.
+        apply: Applies the matrices to images: :func:`warp` or :func:`recolour`.
     """
 
     formula: MatrixFormula
@@ -77,13 +77,13 @@ class MatrixOperation(Operation):
 
     def change(self, images: Images, chances: Chances) -> Images:
         """Apply to every image its matrix."""
-        height, width = images.shape[-2:]
         if not self.amount:
             return images
-        return self.apply(images, self.formula(chances, self.amount, height / width))
+        aspect = images.shape[-2] / images.shape[-1]
+        return self.apply(images, self.formula(chances, self.amount, aspect))
 
     def then(self, following: Operation) -> Operation | None:
-        """Return one operation of products, if ``following`` has matrices of the same kind."""
+        """Return one operation by matrix products, if ``following`` has the same ``apply``."""
         if not isinstance(following, MatrixOperation) or following.apply is not self.apply:
             return None
 
@@ -106,15 +106,14 @@ def operation(
 ) -> Callable[[_AnyFormula], _AnyFormula]:
     """Return a decorator that registers a formula as the operation ``name``.
 
-    Without ``apply`` it maps images, their numbers and the amount to changed images. For ``warp``
-    and ``recolour`` it maps numbers, amount and height over width to matrices.
+    Without ``apply`` it is the formula of an Operation, with it that of a MatrixOperation.
     """
 
     def register(formula: _AnyFormula) -> _AnyFormula:
-        plain = Operation(draws, amount, formula)
-        AUGMENTATIONS.register(name)(
-            plain if apply is None else MatrixOperation(draws, amount, formula, apply)
-        )
+        if apply is None:
+            AUGMENTATIONS.register(name)(Operation(draws, amount, formula))
+        else:
+            AUGMENTATIONS.register(name)(MatrixOperation(draws, amount, formula, apply))
         return formula
 
     return register
@@ -135,7 +134,7 @@ def change_in_turn(images: Images, operations: Sequence[Operation], chances: Cha
 
 
 def merge_neighbours(operations: Sequence[Operation]) -> tuple[Operation, ...]:
-    """Replace every run of neighbours that merge by one operation that does the same."""
+    """Merge every run of neighbours that can merge."""
     merged: list[Operation] = []
     for each in operations:
         both = merged[-1].then(each) if merged else None
@@ -144,10 +143,10 @@ def merge_neighbours(operations: Sequence[Operation]) -> tuple[Operation, ...]:
 
 
 def normal(chances: Tensor) -> Tensor:
-    """Map uniform numbers in [0, 1] to standard normal ones, by the inverse of their distribution.
+    """Map uniform numbers in [0, 1] to standard normal ones, by the inverse CDF.
 
-    0.5 becomes exactly 0. Beyond 5.2 standard deviations nothing is drawn: that is as far as the
-    steps of 2^-24, in which float32 numbers come, tell the ends from 0 and 1.
+    0.5 becomes exactly 0. The result is within 5.2 standard deviations, the resolution of float32
+    (2^-24) near 0 and 1.
     """
     return 2**0.5 * torch.erfinv(2 * chances.clamp(2**-24, 1 - 2**-24) - 1)
 
@@ -159,7 +158,7 @@ def per_image(numbers: Tensor, images: Images) -> Tensor:
 
 @operation("brightness", draws=1, amount=0.5)
 def brightness(images: Images, chances: Chances, amount: float) -> Images:
-    """Add to every image one number from U(-amount, amount); images span [-1, 1]."""
+    """Add to every image one number from U(-amount, amount)."""
     return images + per_image(amount * (2 * chances[:, 0] - 1), images)
 
 
@@ -191,7 +190,7 @@ def flip(images: Images, chances: Chances, amount: float) -> Images:
 
 @operation("translate", draws=2, amount=0.125)
 def translate(images: Images, chances: Chances, amount: float) -> Images:
-    """Shift by whole pixels, up to ``amount`` times the side, every shift equally likely.
+    """Shift by whole pixels, up to ``amount`` times the side, uniformly.
 
     Source: DiffAugment (Zhao et al. 2020, arXiv:2006.10738, section 3.2). Differs: reflects at the
     border, where the paper pads with zeros.
@@ -209,29 +208,26 @@ def shift(images: Images, *, rows: Tensor, columns: Tensor) -> Images:
     height, width = images.shape[-2:]
     down = _reflected(rows, height)[:, :, None]
     right = _reflected(columns, width)[:, None, :]
-    places = (down * width + right).flatten(start_dim=1)[:, None, :]
-    return (
-        images.flatten(start_dim=2)
-        .gather(2, places.expand(-1, images.shape[1], -1))
-        .view_as(images)
-    )
+    places = (down * width + right).flatten(start_dim=1)[:, None, :].expand(-1, images.shape[1], -1)
+    return images.flatten(start_dim=2).gather(2, places).view_as(images)
 
 
 def warp(images: Images, matrices: Matrices) -> Images:
-    """Read every image, reflected at its border, where its matrix sends each output pixel.
+    """Resample every image, reflected at its border, at the points that its matrix (b, 3, 3) gives.
 
-    Matrices (b, 3, 3) say where in the source, in [-1, 1]^2, an output point is read.
+    A matrix maps output points to source points, both in [-1, 1]^2.
 
-    Bicubic, because softness leaks too: rotated and cropped faces of 64 px kept 0.42 of their
-    Laplacian's energy with bilinear reading and 0.69 with bicubic. Computes in float32 or better:
+    Bicubic, because blur leaks too: rotated and cropped faces of 64 px kept 0.42 of their
+    Laplacian's energy with bilinear and 0.69 with bicubic sampling. Computes in float32 or better:
     half-precision coordinates would be off by pixels.
 
-    Differs from ADA (Karras et al. 2020, appendix B), which reads a picture enlarged twice and low-
-    pass filtered by wavelets: one read, so that a shrunk picture aliases a little. On pictures with
-    a spectrum of 1/f, shrunk by 1.15 (a standard deviation of ``zoom``), it was off an ideal low
-    pass by 0.12 of the picture's standard deviation, and so was the mean of 2 x 2 reads a pixel;
-    shrunk by 1.5, by 0.21 against 0.13. The four reads took over four times as long, and left 0.5
-    to 0.7 of the ideal's Laplacian energy: softness for every picture, against aliasing of a few.
+    Differs from ADA (Karras et al. 2020, appendix B), which samples a picture that was enlarged
+    twice and low-pass filtered by wavelets: one sample, so that a shrunk picture aliases a little.
+    On pictures with a spectrum of 1/f, shrunk by 1.15 (a standard deviation of ``zoom``), it
+    differed from an ideal low pass by 0.12 of the picture's standard deviation, as did the mean of
+    2 x 2 samples a pixel; shrunk by 1.5, by 0.21 against 0.13. The four samples took over four
+    times as long and left 0.5 to 0.7 of the ideal's Laplacian energy: blur in every picture against
+    aliasing in a few.
     """
     height, width = images.shape[-2:]
     x = _pixel_centres(width, images.device)
@@ -255,7 +251,7 @@ def rotate(chances: Chances, amount: float, aspect: float) -> Matrices:
 
 @operation("crop", draws=3, amount=0.1, apply=warp)
 def crop(chances: Chances, amount: float, aspect: float) -> Matrices:
-    """Enlarge a window with a side of 1 - ``amount`` to 1 times the picture's, placed at random."""
+    """Enlarge a random window with a side of 1 - ``amount`` to 1 times the picture's."""
     share = (1 - amount * chances[:, 0]).clamp(min=_SMALLEST_CROP)
     room = 1 - share
     x, y = ((2 * chances[:, i] - 1) * room for i in (1, 2))
@@ -267,7 +263,7 @@ def quarter_turn(chances: Chances, amount: float, aspect: float) -> Matrices:
     """Turn about the centre by -2, -1, 0 or 1 times ``amount`` degrees, each equally likely.
 
     Source: ADA (Karras et al. 2020, arXiv:2006.06676, appendix B), its rotation by multiples of
-    90 degrees. In a picture that is not square a quarter turn brings in its mirrored border.
+    90 degrees. In a picture that is not square, a quarter turn shows the mirrored border.
     """
     return _turned(amount * ((4 * chances[:, 0]).floor() - 2), aspect)
 
@@ -288,7 +284,7 @@ def stretch(chances: Chances, amount: float, aspect: float) -> Matrices:
 
 @operation("offset", draws=2, amount=0.125, apply=warp)
 def offset(chances: Chances, amount: float, aspect: float) -> Matrices:
-    """Shift by fractions of a pixel: either way N(0, amount^2) times the side (ADA, appendix B)."""
+    """Shift by N(0, amount^2) times the side, both ways, not in whole pixels (ADA, appendix B)."""
     x, y = (2 * amount * normal(chances[:, i]) for i in (0, 1))
     return _affine((1, 0, x), (0, 1, y))
 
@@ -299,7 +295,7 @@ def _whole_shifts(chances: Tensor, size: int, amount: float) -> Tensor:
 
 
 def _reflected(shifts: Tensor, size: int) -> Tensor:
-    """Return (b, size): the place each shifted pixel is read, mirrored about the edge pixels."""
+    """Return (b, size): where each shifted pixel is read, mirrored about the edge pixels."""
     places = (torch.arange(size, device=shifts.device) + shifts[:, None]).abs()
     return size - 1 - (size - 1 - places).abs()
 
@@ -311,16 +307,15 @@ def _turned(degrees: Tensor, aspect: float) -> Matrices:
 
 
 def _affine(x_row: Sequence[Tensor | float], y_row: Sequence[Tensor | float]) -> Matrices:
-    """Return matrices of these rows, of which a number stands for all images."""
-    like = next(number for number in (*x_row, *y_row) if isinstance(number, Tensor))
-    entries = [
-        torch.as_tensor(number).to(like).expand_as(like) for number in (*x_row, *y_row, 0, 0, 1)
-    ]
+    """Return matrices of these rows; a plain number is the same for all images."""
+    entries = (*x_row, *y_row, 0, 0, 1)
+    like = next(entry for entry in entries if isinstance(entry, Tensor))
+    entries = [torch.as_tensor(entry).to(like).expand_as(like) for entry in entries]
     return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
 
 
 def _pixel_centres(size: int, device: torch.device) -> Tensor:
-    """Return where the centres of ``size`` pixels lie when the picture's edges are -1 and 1."""
+    """Return the coordinates of the centres of ``size`` pixels between the edges -1 and 1."""
     return (2 * torch.arange(size, device=device, dtype=torch.float32) + 1) / size - 1
 
 
@@ -329,7 +324,7 @@ def cutout(images: Images, chances: Chances, amount: float) -> Images:
     """Set a square of ``amount`` times the side to 0, which is mid-gray; part may fall outside.
 
     Source: DiffAugment (Zhao et al. 2020, arXiv:2006.10738, section 3.2), after DeVries and Taylor
-    2017. Differs: none. Use it on reals and fakes alike, or gray squares leak into the samples.
+    2017. Use it on both real and generated pictures, or gray squares leak into the samples.
     """
     sides = images.shape[-2:]
     rows, columns = (_hidden(chances[:, i], sides[i], amount) for i in (0, 1))
@@ -348,9 +343,8 @@ def _hidden(chances: torch.Tensor, size: int, amount: float) -> torch.Tensor:
 def recolour(images: Images, matrices: Matrices) -> Images:
     """Multiply the colours (r, g, b, 1) of images (b, 1 or 3, h, w) by their matrices (b, 4, 4).
 
-    Computes in float32 or better. The gray axis is that of r = g = b.
-    A picture of one channel is taken as one of equal red, green and blue, and stays gray under all
-    operations here: their matrices send the gray axis to itself.
+    Computes in float32 or better. A picture of one channel is treated as r = g = b, and stays gray:
+    all matrices here map that gray axis to itself.
     """
     linear, shift = matrices[:, :3, :3], matrices[:, :3, 3:]
     if images.shape[1] == 1:
@@ -371,7 +365,7 @@ def exposure(chances: Chances, amount: float, aspect: float) -> Matrices:
 def gain(chances: Chances, amount: float, aspect: float) -> Matrices:
     """Scale about mid-gray, which is 0, by 2^n, n ~ N(0, amount^2): ADA's contrast."""
     factor = torch.exp2(amount * normal(chances[:, 0]))
-    return _matrices(factor[:, None, None] * _plain(factor), torch.zeros_like(factor))
+    return _matrices(factor[:, None, None] * _plain(factor))
 
 
 @operation("luma_flip", draws=1, amount=0.5, apply=recolour)
@@ -381,8 +375,7 @@ def luma_flip(chances: Chances, amount: float, aspect: float) -> Matrices:
     The reflection I - 2 v v^T along the gray axis v; a picture of one channel becomes its negative.
     """
     chosen = (chances[:, 0] < min(amount, 0.5)).to(chances.dtype)
-    reflected = _plain(chosen) - 2 * chosen[:, None, None] * _along_gray(chosen)
-    return _matrices(reflected, torch.zeros_like(chosen))
+    return _matrices(_plain(chosen) - 2 * chosen[:, None, None] * _along_gray(chosen))
 
 
 @operation("hue", draws=1, amount=180.0, apply=recolour)
@@ -396,8 +389,7 @@ def hue(chances: Chances, amount: float, aspect: float) -> Matrices:
     plain, gray = _plain(angle), _along_gray(angle)
     back = plain.roll(1, dims=1)
     about = (back - back.mT) / math.sqrt(3)
-    turned = plain + (cos - 1) * (plain - gray) + sin * about
-    return _matrices(turned, torch.zeros_like(angle))
+    return _matrices(plain + (cos - 1) * (plain - gray) + sin * about)
 
 
 @operation("vividness", draws=1, amount=1.0, apply=recolour)
@@ -408,23 +400,23 @@ def vividness(chances: Chances, amount: float, aspect: float) -> Matrices:
     """
     factor = torch.exp2(amount * normal(chances[:, 0]))
     plain = _plain(factor)
-    scaled = plain + (factor - 1)[:, None, None] * (plain - _along_gray(factor))
-    return _matrices(scaled, torch.zeros_like(factor))
+    return _matrices(plain + (factor - 1)[:, None, None] * (plain - _along_gray(factor)))
 
 
 def _plain(numbers: Tensor) -> Tensor:
-    """Return (b, 3, 3): the matrix that changes no colour, for each of ``numbers`` (b,)."""
+    """Return (b, 3, 3): an identity for each of ``numbers`` (b,)."""
     return torch.eye(3, dtype=numbers.dtype, device=numbers.device).expand(len(numbers), 3, 3)
 
 
 def _along_gray(numbers: Tensor) -> Tensor:
-    """Return (3, 3): v v^T, the projection on the gray axis with its unit vector v."""
+    """Return (3, 3): v v^T, the projection on the gray axis."""
     return torch.full((3, 3), 1 / 3, dtype=numbers.dtype, device=numbers.device)
 
 
-def _matrices(linear: Tensor, shift: Tensor) -> Matrices:
+def _matrices(linear: Tensor, shift: Tensor | None = None) -> Matrices:
     """Return the matrices of ``linear`` (b, 3, 3) maps that then add ``shift`` (b,) to all."""
     homogeneous = F.pad(linear, (0, 1, 0, 1))
-    homogeneous[:, :3, 3] = shift[:, None]
+    if shift is not None:
+        homogeneous[:, :3, 3] = shift[:, None]
     homogeneous[:, 3, 3] = 1
     return homogeneous

@@ -1,8 +1,7 @@
-"""See what an augmentation does before training on it."""
+"""A preview of an augmentation."""
 
 from dataclasses import replace
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from graftgan.core.errors import ImageSetError
@@ -26,9 +25,8 @@ def preview_grid(
 ) -> Image.Image:
     """Return a canvas with each picture beside two augmented versions, as table 2 of paper 001.
 
-    Shows what the discriminator sees of real pictures at the start of training: of ``pictures``
-    (n, c, h, w) the first ``rows``, or all; ``seed`` chooses the random changes. Raises
-    ImageSetError where there is nothing to show.
+    Shows what the discriminator sees of the first ``rows`` of ``pictures`` (n, c, h, w) at the
+    start of training; ``seed`` chooses the changes. Raises ImageSetError without pictures.
     """
     shown = pictures[:rows].cpu() if rows > 0 else pictures[:0]
     if len(shown) == 0:
@@ -37,34 +35,28 @@ def preview_grid(
     for step in range(1, len(HEADINGS)):
         rng = Randomness(seed).generator("preview", step)
         columns.append(to_pictures(augmenter.real(to_images(shown), rng, progress=0.0)))
-    height, width = shown.shape[-2:]
-    scale = max(1, -(-_SMALLEST_SIDE // min(height, width)))
-    cell, top_row = (width * scale + _MARGIN, height * scale + _MARGIN), _MARGIN + _HEADING_HEIGHT
+    scale = max(1, -(-_SMALLEST_SIDE // min(shown.shape[-2:])))
+    height, width = (side * scale for side in shown.shape[-2:])
+    cell, top_row = (width + _MARGIN, height + _MARGIN), _MARGIN + _HEADING_HEIGHT
     size = (_MARGIN + cell[0] * len(columns), top_row + cell[1] * len(shown))
     canvas = Image.new("RGB", size, "white")
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default()
     for column, (heading, drawn) in enumerate(zip(HEADINGS, columns, strict=True)):
         left = _MARGIN + column * cell[0]
         pen.text((left, _MARGIN), heading, fill="black", font=font)
-        for row, picture in enumerate(drawn):
-            canvas.paste(_to_pillow(picture, scale), (left, top_row + row * cell[1]))
+        for row, picture in enumerate(drawn.expand(-1, 3, -1, -1)):
+            image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+            image = image.resize((width, height), Image.Resampling.NEAREST)
+            canvas.paste(image, (left, top_row + row * cell[1]))
     return canvas
 
 
 def settings_to_show(policy: str, settings: AugmentationSettings) -> AugmentationSettings:
-    """Return the settings under which a canvas shows what ``policy`` does, or raise UnknownName.
+    """Return the settings for a preview of ``policy``, or raise UnknownName.
 
-    An adaptive probability usually starts at 0, where there is nothing to see: in its place stands
-    the one at which the same operations are usually fixed.
+    An adaptive probability usually starts at 0, where there is nothing to see; the fixed one of the
+    same operations replaces it.
     """
     if POLICIES[policy].adaptive and settings.probability is None:
         return replace(settings, probability=FIXED_PROBABILITY)
     return settings
-
-
-def _to_pillow(picture: torch.Tensor, scale: int) -> Image.Image:
-    """Return one picture (c, h, w) as RGB, every pixel enlarged to a square."""
-    channels, height, width = picture.shape
-    colours = picture.expand(3, height, width) if channels == 1 else picture
-    image = Image.fromarray(colours.permute(1, 2, 0).contiguous().numpy())
-    return image.resize((width * scale, height * scale), Image.Resampling.NEAREST)

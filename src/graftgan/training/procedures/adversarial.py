@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -55,7 +55,7 @@ class AdversarialLosses:
         real_batch: Returns the real images for the discriminator's n-th turn.
         views: The augmentation.
         regularizers: Terms added to either loss.
-        real_classes: Returns the classes of the n-th real batch; None: the pair knows no classes.
+        real_classes: Returns the classes of the n-th real batch; None: there are no classes.
         style_mixing: Share of generated pictures drawn from the styles of two latents.
     """
 
@@ -123,7 +123,7 @@ class AdversarialLosses:
         return [regularizer for regularizer in self.regularizers if regularizer.role == role]
 
     def _generate(self, context: StepContext, classes: ClassWeights | None = None) -> Images:
-        """Return a batch of the classes of the real one: as frequent, and mixed with their own."""
+        """Return a batch of pictures, each of the class of a real one."""
         latents = self._draw_latents(context, "latents", classes)
         noise = context.generator("noise")
         if not self.style_mixing:
@@ -157,7 +157,7 @@ def _adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
         experiment.augment, experiment.augmentation, batch_size=experiment.training.batch
     )
     kept = {"objective": losses, "path_length": path_length, "augmentation": views.controller}
-    extra_modules: dict[str, torch.nn.Module] = {  # what keeps something belongs in checkpoints
+    extra_modules: dict[str, torch.nn.Module] = {  # those with state belong in checkpoints
         name: part.to(prepared.hardware.device)
         for name, part in kept.items()
         if isinstance(part, torch.nn.Module)
@@ -186,32 +186,24 @@ def _adversarial(prepared: ProcedureInputs, processes: Processes) -> Parts:
         style_mixing=settings.style_mixing or 0.0,
         path_length=path_length,
     )
-    # Factors of modulations are no weights: a scale starts at 1, and clipped to 0.01 it would wipe
-    # out the kernel it belongs to; clipped low-rank factors would change next to nothing.
-    limit, weights = settings.weight_clip, list[torch.nn.Parameter]()
-    if limit:
-        factors = {id(factor) for factor in factors_in(pair.discriminator)}
-        layers = prepared.plan.trainable["discriminator"]
-        weights = [p for layer in layers for p in layer.parameters if id(p) not in factors]
+    # Factors of modulations are not clipped: a scale starts at 1, and at 0.01 it would wipe out its
+    # kernel; low-rank factors would change next to nothing.
+    factors = {id(factor) for factor in factors_in(pair.discriminator)}
+    layers = prepared.plan.trainable["discriminator"]
+    weights = [p for layer in layers for p in layer.parameters if id(p) not in factors]
 
     def clip() -> None:
-        if limit:
-            clip_weights(weights, limit)
+        if settings.weight_clip:
+            clip_weights(weights, settings.weight_clip)
 
-    return Parts(
-        [
-            update_of(
-                "discriminator",
-                prepared,
-                losses=loss.discriminator_terms,
-                repeats=settings.critic_steps or 1,
-                before=clip,
-                after=adapt,
-            ),
-            update_of("generator", prepared, losses=loss.generator_terms, after=settle),
-        ],
-        extra_modules,
+    of_discriminator = replace(
+        update_of("discriminator", prepared, loss.discriminator_terms),
+        repeats=settings.critic_steps or 1,
+        before=clip,
+        after=adapt,
     )
+    of_generator = replace(update_of("generator", prepared, loss.generator_terms), after=settle)
+    return Parts([of_discriminator, of_generator], extra_modules)
 
 
 PROCEDURES.register("adversarial")(
@@ -225,10 +217,7 @@ PROCEDURES.register("adversarial")(
 
 
 def regularizers_of(prepared: ProcedureInputs) -> list[RegularizerTerm]:
-    """Return the regularizers that the settings ask for, from what they remember of the source.
-
-    Raises CheckpointError where that belongs to another run.
-    """
+    """Return the wanted regularizers; raise CheckpointError if their state is of another run."""
     experiment = prepared.experiment
     if not is_regularized(experiment.regularizers):
         return []

@@ -1,10 +1,10 @@
 """Training on codes: the frozen end of the generator is a decoder that training never runs.
 
-Source: Mind2Mind (Fregier and Gouray 2020, arXiv:1906.11613). A code is what enters the first of
-the frozen layers at the end of the generator: those are the decoder, the layers before them the
-head. An encoder starts from the source's discriminator, and learns on the source's own samples,
-whose codes are known. Each picture is encoded once, before the run; then the head and a small
-critic train on codes. The pair's own discriminator takes no part.
+Source: Mind2Mind (Fregier and Gouray 2020, arXiv:1906.11613). The frozen layers at the end of the
+generator are the decoder, the layers before them the head; a code is the input of the decoder. An
+encoder starts from the source's discriminator and learns on the source's own samples, whose codes
+are known. Each picture is encoded once, before the run; then the head and a small critic train on
+codes. The pair's own discriminator is not used.
 """
 
 import copy
@@ -58,8 +58,8 @@ from graftgan.transfer import TrainableLayer, is_regularized
 
 _CRITIC_WIDTHS = (512, 256, 128)  # those of the authors' code
 _CHUNK = 64  # pictures encoded at once
-_TESTED = 256  # samples of the source on which the encoder is measured
-_OUT_OF_REACH = 0.5  # share of the target's variance above which a person is warned
+_TESTED = 256  # samples of the source that measure the encoder
+_OUT_OF_REACH = 0.5  # share of the target's variance above which the user is warned
 
 
 class Head(Generator):
@@ -107,29 +107,23 @@ class _CodeCritic(Discriminator):
         return last(features).flatten()
 
 
-class Decoder:
-    """The last layers of a generator, shared with it: from codes to pictures."""
-
-    def __init__(self, generator: Generator, layers: Sequence[str]) -> None:
-        self._steps = {name: generator.steps()[name] for name in layers}
-
-    def __call__(self, codes: Tensor) -> Images:
-        """Map codes (b, ...) to images (b, c, h, w)."""
-        return in_turn(self._steps, codes)
+def decoder_of(generator: Generator, layers: Sequence[str]) -> Callable[[Tensor], Images]:
+    """Return the last layers of a generator, shared with it: from codes to images."""
+    return partial(in_turn, {name: generator.steps()[name] for name in layers})
 
 
 def head_and_decoder(actions: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Return the names of the layers before the frozen ones at the end, and of those."""
+    """Return the names of the layers of the head, and of the frozen ones after it."""
     names = list(actions)
     border = max((n for n, name in enumerate(names, 1) if actions[name] != "freeze"), default=0)
     return names[:border], names[border:]
 
 
 class CodeEncoder(nn.Module):
-    """The discriminator's layers up to the code's shape, or all but the score, and one of its own.
+    """The discriminator's layers up to the code's shape, or all but the score, and a new last one.
 
-    Codes behind a ReLU are never negative, and a critic would know encoded ones by that alone; so
-    ``encode`` keeps to the range of the source's codes.
+    Codes after a ReLU are never negative, and a critic would recognise others by that alone; so
+    ``encode`` clamps to the range of the source's codes.
     """
 
     def __init__(
@@ -164,21 +158,21 @@ class CodeEncoder(nn.Module):
         return self.within_range(self(images))
 
     def within_range(self, codes: Tensor) -> Tensor:
-        """Return the nearest codes within the range of the source's."""
+        """Clamp codes to the range of the source's."""
         return codes.clamp(self._least, self._most)
 
 
 @dataclass(frozen=True, slots=True)
 class CodedSource:
-    """The source in two parts, in evaluation mode and without gradients of its own."""
+    """The source in two parts, in evaluation mode and without gradients."""
 
     head: Head
-    decoder: Decoder
+    decoder: Callable[[Tensor], Images]
     device: torch.device
 
     @torch.no_grad()
     def sample(self, count: int, rng: torch.Generator) -> tuple[Tensor, Images]:
-        """Return codes of fresh latents and the images that they stand for."""
+        """Return codes of fresh latents and their images."""
         size = self.head.architecture.latent_size
         codes = self.head(draw_latents(count, size, rng, self.device))
         return codes, self.decoder(codes)
@@ -195,8 +189,8 @@ def train_encoder(
 ) -> CodeEncoder:
     """Return an encoder in evaluation mode, trained on the source's own samples.
 
-    It minimises the share of the variance that it leaves unexplained, of the codes and of the
-    pictures that the decoder makes of them; a share has no unit, so both count alike.
+    It minimises the unexplained shares of the variance of the codes and of the decoded pictures;
+    shares have no unit, so both count alike.
     """
     randomness = Randomness(seed)
     codes, images = source.sample(batch_size, randomness.generator("range of the codes"))
@@ -219,13 +213,13 @@ def train_encoder(
 
 @torch.no_grad()
 def unexplained_pictures(source: CodedSource, codes: Tensor, images: Images) -> float:
-    """Return the share of the variance of ``images`` that their decoded ``codes`` lack."""
+    """Return the share of the variance of ``images`` that the decoded ``codes`` lack."""
     chunks = [source.decoder(chunk.to(source.device)).cpu() for chunk in codes.split(_CHUNK)]
     return float(unexplained(torch.cat(chunks), images.cpu()))
 
 
 def unexplained(found: Tensor, truth: Tensor) -> Scalar:
-    """Return the mean squared error over the variance of ``truth``; 1: as bad as the mean."""
+    """Return the mean squared error over the variance of ``truth``; predicting the mean gives 1."""
     spread = (truth - truth.mean(dim=0)).square().mean()
     return (found - truth).square().mean() / spread.clamp(min=1e-8)
 
@@ -255,18 +249,18 @@ def _codes(prepared: ProcedureInputs, processes: Processes) -> Parts:
         batch_size=experiment.training.batch // processes.count,
         regularizers=regularizers_of(prepared),
     )
-    layers = [TrainableLayer("critic", "fine_tune", list(critic.parameters()))]
+    layer = TrainableLayer("critic", "fine_tune", list(critic.parameters()))
     rate = settings.discriminator_learning_rate or 0.0
     critic_update = Update(
         name="critic",
-        parameters=layers[0].parameters,
-        optimizer=make_optimizer(layers, rate, prepared, settings),
+        parameters=layer.parameters,
+        optimizer=make_optimizer([layer], rate, prepared, settings),
         losses=loss.discriminator_terms,
         repeats=settings.critic_steps or 1,
         late=late_layers(prepared),
     )
     return Parts(
-        [critic_update, update_of("generator", prepared, losses=loss.generator_terms)],
+        [critic_update, update_of("generator", prepared, loss.generator_terms)],
         extra_modules={"critic": critic},
         seconds=float(prepared.procedure_cache["seconds"]),
     )
@@ -300,7 +294,7 @@ def _check(prepared: ProcedureInputs) -> None:
 def _remember(
     prepared: ProcedureInputs, source: NetworkPair, progress: Progress
 ) -> dict[str, Tensor]:
-    """Return the codes of the pictures, how good they are, and the seconds that it took."""
+    """Return the codes of the pictures, the encoder's errors, and the seconds that it took."""
     begin = time.perf_counter()
     experiment, device = prepared.experiment, prepared.hardware.device
     head, decoder = head_and_decoder(prepared.plan.decisions["generator"])
@@ -308,7 +302,7 @@ def _remember(
         prepared.hardware.place(network)
     evaluation_mode(source.generator)
     source.generator.requires_grad_(False)
-    coded = CodedSource(Head(source.generator, head), Decoder(source.generator, decoder), device)
+    coded = CodedSource(Head(source.generator, head), decoder_of(source.generator, decoder), device)
     encoder = train_encoder(
         coded,
         source.discriminator,

@@ -1,12 +1,13 @@
 # ruff: noqa: D102 - the properties of protocols are what their names say
-"""What every way of training reads of a run, what it builds, and what all share."""
+"""What a procedure reads of a run, what it builds, and what all procedures share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from graftgan.core.errors import Progress
 from graftgan.core.network_types import (
@@ -43,7 +44,7 @@ from graftgan.transfer import (
 
 
 class ProcedureSettings(Protocol):
-    """What procedures read of an experiment, which has every default written out."""
+    """What procedures read of an experiment whose defaults are filled in."""
 
     @property
     def seed(self) -> int: ...
@@ -74,7 +75,7 @@ class ProcedureSettings(Protocol):
 
 
 class ProcedureInputs(Protocol):
-    """What procedures read of an experiment whose every part is there and fits."""
+    """What procedures read of a prepared run."""
 
     @property
     def experiment(self) -> ProcedureSettings: ...
@@ -98,11 +99,11 @@ class Parts:
 
     Attributes:
         updates: Their turns make an iteration, in order.
-        extra_modules: What trains along and is neither generator nor discriminator, by name;
-            saved in every checkpoint.
-        settled: Buffers of the generator that are no weights: its average takes them as they are.
+        extra_modules: Modules besides generator and discriminator, by name; saved in every
+            checkpoint.
+        settled: Buffers of the generator that its average copies instead of averaging.
         reconstruction_grid: As in :class:`Training`.
-        seconds: What was spent before the run on what it needs; it counts as time of the run.
+        seconds: Time spent on preparations before the run, which counts as its time.
     """
 
     updates: Sequence[Update]
@@ -114,19 +115,19 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """A way of training.
+    """A training procedure.
 
     Attributes:
-        build: Makes its parts; the networks are on their device.
+        build: Builds its parts; the networks are on their device.
         summary: One line for tables and help.
-        takes_classes: Whether it can train a pair that tells classes apart.
-        keeps_source: Whether it draws at iteration 0 what the source draws.
-        trained: The networks of which a plan must leave something to train, and nothing of others.
+        takes_classes: Whether it can train a class-conditional pair.
+        keeps_source: Whether the generator draws the source's pictures at iteration 0.
+        trained: The networks that train; a plan must train a part of each, and nothing of others.
         check: Raises a GraftganError where settings or plan do not fit it.
-        remember: Makes what it needs of the untouched source and the pictures, which a run keeps on
-            disk, so that a resume finds exactly that; None: it needs nothing.
-        remarks: What a person should know of what it remembers, in sentences.
-        fresh_plan: What trains from fresh weights; None: it needs a source.
+        remember: Computes from the untouched source and the pictures what a run keeps on disk, so
+            that a resume finds exactly that; None: nothing.
+        remarks: Sentences for the user about what it remembers.
+        fresh_plan: The plan for fresh weights; None: it needs a source.
     """
 
     build: Callable[[ProcedureInputs, Processes], Parts]
@@ -146,42 +147,43 @@ PROCEDURES: Registry[Procedure] = Registry("procedure")
 def update_of(
     role: str,
     prepared: ProcedureInputs,
-    *,
     losses: Callable[[StepContext], Terms],
+    *,
     optimization: OptimizationSettings | None = None,
-    repeats: int = 1,
-    before: Callable[[], None] = lambda: None,
-    after: Callable[[], None] = lambda: None,
 ) -> Update:
-    """Return the update of the network ``role``, with what its plan lets train.
+    """Return the update of the network ``role`` under its plan, once in each iteration.
 
-    ``optimization`` are settings of the optimizer; None: those of the experiment. The others are as
-    in :class:`Update`.
+    ``optimization`` are the optimizer's settings; None: those of the experiment.
     """
-    layers = prepared.plan.trainable[role]
-    transfer = prepared.experiment.transfer
+    layers, transfer = prepared.plan.trainable[role], prepared.experiment.transfer
     settings = optimization or prepared.experiment.optimization
     rate = getattr(settings, f"{role}_learning_rate")
+    starts = [transfer.start_of(role, la.layer, la.action) for la in layers for _ in la.parameters]
     return Update(
         name=role,
         parameters=[p for layer in layers for p in layer.parameters],
         optimizer=make_optimizer(layers, rate, prepared, settings),
         losses=losses,
-        repeats=repeats,
-        before=before,
-        after=after,
-        starts=[
-            transfer.start_of(role, la.layer, la.action) for la in layers for _ in la.parameters
-        ],
+        starts=starts,
         late=late_layers(prepared),
     )
 
 
-def late_layers(prepared: ProcedureInputs) -> list[tuple[nn.Module, float]]:
-    """Return the layers that begin late, and so are frozen until then, with their starts.
+def with_parameters(update: Update, parameters: Sequence[Parameter], **group: float) -> Update:
+    """Return ``update`` with more parameters, which train from the start, under their own rate."""
+    update.optimizer.add_param_group({"params": list(parameters), **group})
+    return replace(
+        update,
+        parameters=[*update.parameters, *parameters],
+        starts=[*update.starts, *(0.0 for _ in parameters)],
+    )
 
-    Under ``--frozen-statistics source`` frozen layers normalise with the source's statistics, so
-    these do until they learn. Modulated layers keep those for good and need no switch.
+
+def late_layers(prepared: ProcedureInputs) -> list[tuple[nn.Module, float]]:
+    """Return the layers that learn only later in the run, with their starts.
+
+    Under ``--frozen-statistics source`` they normalise with the source's statistics until then.
+    Modulated layers always do and need no switch.
     """
     transfer = prepared.experiment.transfer
     if transfer.frozen_statistics != "source":
@@ -201,23 +203,22 @@ def make_optimizer(
     prepared: ProcedureInputs,
     settings: OptimizationSettings,
 ) -> torch.optim.Optimizer:
-    """Return the optimizer of the settings, with a rate for each layer by its action."""
+    """Return the optimizer of the settings; the action of each layer decides its rate."""
     transfer = prepared.experiment.transfer
     groups = [
         {"params": la.parameters, "lr": rate * transfer.rate_of(la.action, layer=la.layer)}
         for la in layers
     ]
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=rate, foreach=True)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, foreach=True)
+    if settings.optimizer in {"rmsprop", "sgd"}:
+        kind = torch.optim.RMSprop if settings.optimizer == "rmsprop" else torch.optim.SGD
+        return kind(groups, lr=rate, foreach=True)
     betas = (settings.beta1 or 0.0, 0.999 if settings.beta2 is None else settings.beta2)
     fused = prepared.hardware.device.type in {"cpu", "cuda"}
     return torch.optim.Adam(groups, lr=rate, betas=betas, fused=fused)
 
 
 def real_batches(prepared: ProcedureInputs, processes: Processes) -> Callable[[int], Images]:
-    """Return the function from a turn's number to its batch of real images, on the device."""
+    """Return a function from the number of a turn to its batch of real images, on the device."""
     numbered = numbered_batches(prepared.images.pictures, prepared, processes)
     return lambda turn: numbered(turn)[1]
 
@@ -225,7 +226,7 @@ def real_batches(prepared: ProcedureInputs, processes: Processes) -> Callable[[i
 def numbered_batches(
     pictures: PictureBytes, prepared: ProcedureInputs, processes: Processes
 ) -> Callable[[int], tuple[Tensor, Images]]:
-    """Return the function from a turn's number to the places and images of its ``pictures``."""
+    """Return a function from the number of a turn to the indices and images of its batch."""
     chosen = sampled(pictures, prepared, processes)
 
     def batch(turn: int) -> tuple[Tensor, Images]:
@@ -239,17 +240,14 @@ def numbered_batches(
 def sampled(
     rows: Tensor, prepared: ProcedureInputs, processes: Processes
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """Return the function from a turn's number to its places in ``rows`` and what is there."""
+    """Return a function from the number of a turn to the indices and rows of its batch."""
     device = prepared.hardware.device
     limit = prepared.experiment.data.memory_limit_mb * 2**20
     if device.type != "cpu" and rows.nbytes <= limit:
         rows = rows.to(device)
+    batch, seed = prepared.experiment.training.batch, prepared.experiment.seed
     sampler = EndlessSampler(
-        len(rows),
-        prepared.experiment.training.batch,
-        seed=prepared.experiment.seed,
-        rank=processes.rank,
-        processes=processes.count,
+        len(rows), batch, seed=seed, rank=processes.rank, processes=processes.count
     )
 
     def at(turn: int) -> tuple[Tensor, Tensor]:
@@ -262,7 +260,7 @@ def sampled(
 def real_classes(
     prepared: ProcedureInputs, processes: Processes
 ) -> Callable[[int], ClassWeights | None]:
-    """Return the function from a turn's number to the classes of its batch of real images."""
+    """Return a function from the number of a turn to the classes of its batch of real images."""
     labels = prepared.images.labels
     if labels is None:
         return lambda turn: None

@@ -1,8 +1,7 @@
-"""Training without a discriminator's loss: pictures are to come out of the generator.
+"""Training without a discriminator: the generator learns to reconstruct the pictures.
 
-In ``reconstruction`` every picture has a latent of its own. In ``vae`` an encoder beside the
-generator makes a variational auto-encoder; what is left at the end is a generator that draws from
-N(0, I), which an adversarial run can begin with.
+In ``reconstruction`` every picture has its own latent. In ``vae`` the generator is the decoder of a
+variational auto-encoder; it samples from N(0, I), and an adversarial run can start from it.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,16 +40,17 @@ from graftgan.training.procedures.procedure import (
     numbered_batches,
     real_batches,
     update_of,
+    with_parameters,
 )
 from graftgan.transfer import is_regularized, modulations_in
 
-_SMALLEST = 8  # pixels: where the pyramid of differences ends
+_SMALLEST = 8  # pixels: the top of the Laplacian pyramid
 _DRAWS = 10  # from N(0, I) for each latent of a batch
 _GRID = 32  # pictures on a grid of reconstructions
 
 
 def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
-    """Return what an experiment asks for that means nothing without a discriminator's loss."""
+    """Return the settings of an experiment that mean nothing without a discriminator's loss."""
     regularized, changed = is_regularized(experiment.regularizers), experiment.augment != "none"
     asked = {
         "regularizers hold networks in adversarial training": regularized,
@@ -61,10 +61,9 @@ def meaningless_alone(experiment: ProcedureSettings) -> list[str]:
 
 
 def neighbour_distance(latents: Latents, draws: Latents) -> Scalar:
-    """Return how far two sets of latents lie apart: squared distances to nearest neighbours.
+    """Return the mean squared distances to nearest neighbours, in both directions.
 
-    Source: what Noguchi and Harada's code (arXiv:1904.01774) calls EMD: the mean over ``draws`` of
-    the nearest of ``latents``, plus the mean over ``latents`` of the nearest of ``draws``.
+    Source: what Noguchi and Harada's code (arXiv:1904.01774) calls EMD.
     """
     squares = latents.square().sum(1)[:, None] + draws.square().sum(1) - 2 * latents @ draws.T
     return squares.amin(0).mean() + squares.amin(1).mean()
@@ -104,11 +103,10 @@ def within_ball(latents: Latents, radius: float) -> Latents:
 
 
 def gaussian_of(latents: Latents) -> tuple[Tensor, Tensor]:
-    """Return mean (z,) and factor (z, z) of a Gaussian fitted to ``latents`` (n, z).
+    """Return mean (z,) and Cholesky factor (z, z) of a Gaussian fitted to ``latents`` (n, z).
 
-    The factor is that of Cholesky, which follows slow latents slowly: an eigenbasis would jump, and
-    with it the samples from latents that stay the same. Its small ridge lets it exist for fewer
-    pictures than dimensions.
+    Cholesky's factor changes slowly with the latents; an eigenbasis would jump, and the samples
+    with it. A small ridge allows fewer pictures than dimensions.
     """
     exact = latents.detach().to("cpu", torch.float64)  # not every device knows float64
     mean = exact.mean(0)
@@ -131,7 +129,7 @@ def _refuse(procedure: str, problems: Sequence[str]) -> None:
 
 
 class _Reconstruction:
-    """The generator with a latent for each picture, in the pictures' order; they train together."""
+    """The generator and a latent for each picture, which train together."""
 
     def __init__(self, prepared: ProcedureInputs, processes: Processes) -> None:
         experiment, hardware = prepared.experiment, prepared.hardware
@@ -156,21 +154,14 @@ class _Reconstruction:
         if settings.perceptual_weight:
             self.perceptual = perceptual_distance(settings.perceptual_network, hardware.device)
         self.modulations = [(p, at) for p, at in modulations_in(generator) if p.requires_grad]
-        self.update = update_of("generator", prepared, losses=self.terms)
-        group = {"params": [self.weight], "lr": settings.latent_rate}
-        self.update.optimizer.add_param_group(group)
+        update = update_of("generator", prepared, self.terms)
+        update = with_parameters(update, [self.weight], lr=settings.latent_rate)
+        self.update = replace(update, after=self.follow, rate_at=settings.rate_at)
         self.follow()
 
     def parts(self) -> Parts:
-        together = replace(
-            self.update,
-            parameters=[*self.update.parameters, self.weight],
-            starts=[*self.update.starts, 0.0],
-            after=self.follow,
-            rate_at=self.settings.rate_at,
-        )
         return Parts(
-            [together],
+            [self.update],
             extra_modules={"latents": self.latents},
             settled=(self.mapper.mean, self.mapper.factor),
             reconstruction_grid=self.grid,
@@ -202,14 +193,12 @@ class _Reconstruction:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Keep latents in their ball, and sample from N(0, spread^2 I) or a Gaussian near them."""
+        """Keep latents in their ball; sample from N(0, spread^2 I) or a Gaussian fitted to them."""
         if self.settings.latent_radius:
             self.weight.copy_(within_ball(self.weight, self.settings.latent_radius))
-        if spread := self.settings.sampled_spread:
-            mean, factor = (
-                torch.zeros_like(self.mapper.mean),
-                spread * torch.eye(self.weight.shape[1]),
-            )
+        mean, factor = torch.zeros_like(self.mapper.mean), torch.eye(self.weight.shape[1])
+        if self.settings.sampled_spread:
+            factor = self.settings.sampled_spread * factor
         else:
             mean, factor = gaussian_of(self.weight)
         self.mapper.mean.copy_(mean)
@@ -232,7 +221,7 @@ PROCEDURES.register("reconstruction")(
     Procedure(
         lambda prepared, processes: _Reconstruction(prepared, processes).parts(),
         "the generator learns each picture from a latent of its own; no discriminator",
-        keeps_source=False,  # it draws near the latents of the pictures from the first
+        keeps_source=False,  # it samples near the latents of the pictures from the start
         trained=frozenset({"generator"}),
         check=_check_reconstruction,
     )
@@ -240,7 +229,7 @@ PROCEDURES.register("reconstruction")(
 
 
 class _VAEEncoder(nn.Module):
-    """The discriminator's layers but for the score, and a linear layer to mean and log variance."""
+    """The discriminator's layers without the score, and a linear layer to mean and log variance."""
 
     def __init__(self, architecture: Architecture, rng: torch.Generator) -> None:
         super().__init__()
@@ -268,10 +257,10 @@ def _vae(prepared: ProcedureInputs, processes: Processes) -> Parts:
     real_batch = real_batches(prepared, processes)
 
     def terms(context: StepContext) -> Terms:
-        """Return the negative evidence bound on one batch, in nats for a picture.
+        """Return the negative evidence bound on one batch, in nats per picture.
 
         Source: Kingma and Welling 2014, eq. 7 (arXiv:1312.6114), with a Gaussian of variance 1/2
-        for each pixel, whose negative logarithm is the squared error and a constant, left out.
+        for each pixel: its negative logarithm is the squared error, up to a constant.
         """
         real = real_batch(context.turn)
         with hardware.autocast():
@@ -292,24 +281,13 @@ def _vae(prepared: ProcedureInputs, processes: Processes) -> Parts:
         encoder.train(was_training)
         return pairs_in_rows(shown, generate(generator, means.cpu()))
 
-    rate = settings.vae_learning_rate  # an objective's own settings are for its loss
-    update = update_of(
-        "generator",
-        prepared,
-        losses=terms,
-        optimization=OptimizationSettings(
-            optimizer="adam", generator_learning_rate=rate, beta1=0.9, beta2=0.999
-        ),
-        after=lambda: processes.average_buffers(encoder),
+    own = OptimizationSettings(  # those of the experiment are for an adversarial loss
+        optimizer="adam", generator_learning_rate=settings.vae_learning_rate, beta1=0.9, beta2=0.999
     )
-    weights = list(encoder.parameters())
-    update.optimizer.add_param_group({"params": weights})
-    together = replace(
-        update,
-        parameters=[*update.parameters, *weights],
-        starts=[*update.starts, *(0.0 for _ in weights)],
-    )
-    return Parts([together], extra_modules={"encoder": encoder}, reconstruction_grid=grid)
+    update = update_of("generator", prepared, terms, optimization=own)
+    update = with_parameters(update, list(encoder.parameters()))
+    update = replace(update, after=lambda: processes.average_buffers(encoder))
+    return Parts([update], extra_modules={"encoder": encoder}, reconstruction_grid=grid)
 
 
 PROCEDURES.register("vae")(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +19,21 @@ Role = Literal["discriminator", "generator"]
 RegularizerState = Mapping[str, Tensor]
 
 
-class RegularizerTerm(Protocol):
-    """One term of one network's loss."""
+@dataclass(frozen=True, slots=True)
+class RegularizerTerm:
+    """One term in the loss of the network ``role``; ``name`` is that in the log."""
 
-    @property
-    def name(self) -> str:
-        """Its name in the log."""
-        ...
-
-    @property
-    def role(self) -> Role:
-        """The network in whose loss it stands."""
-        ...
+    name: str
+    role: Role
+    weight: float
 
     def watching(self) -> AbstractContextManager[None]:
-        """Return what is entered while the discriminator scores the real batch."""
-        ...
+        """Return a context that is entered while the discriminator scores the real batch."""
+        return nullcontext()
 
     def __call__(self, real: Images | None) -> Scalar:
         """Return the weighted term; ``real`` is what was scored, None in the generator's loss."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +43,9 @@ class RegularizerSetup(Generic[S]):
     Attributes:
         settings: Those of all regularizers, its own among them.
         pair: The networks that train, under the plan.
-        source: Plain networks of the same architecture: the source's own when a regularizer looks
-            what it must remember, of any weights when it is built from what it remembers.
-        progress: Told how far a measurement is.
+        source: Plain networks of the same architecture: the source's own for ``remember``, with any
+            weights for ``build``.
+        progress: Receives the progress of a measurement.
     """
 
     settings: S
@@ -66,11 +61,11 @@ class Regularizer(Generic[S]):
     """A way to hold the target to the source.
 
     Attributes:
-        settings: A frozen dataclass of its own settings, which stand among those of all others.
+        settings: A frozen dataclass of its own settings.
         wanted: Whether the settings ask for it.
         remember: Returns what it needs of the source, which a run keeps on disk. Raises
             SettingsError where it would hold nothing.
-        build: Returns its terms from what it remembers.
+        build: Returns its terms from those tensors.
         summary: One line for tables and help.
         needs_scores: Whether it needs the discriminator to score real pictures.
     """
@@ -87,7 +82,7 @@ REGULARIZERS: Registry[Regularizer[Any]] = Registry("regularizer")
 
 
 def remember_source(setup: RegularizerSetup[Any]) -> dict[str, Tensor]:
-    """Return what the regularizers that the settings ask for need of the source, on the CPU.
+    """Return the tensors of the source that the wanted regularizers need, on the CPU.
 
     Raises SettingsError where one would hold nothing.
     """
@@ -102,10 +97,7 @@ def remember_source(setup: RegularizerSetup[Any]) -> dict[str, Tensor]:
 def build_regularizers(
     setup: RegularizerSetup[Any], state: RegularizerState
 ) -> list[RegularizerTerm]:
-    """Return the terms of the regularizers that the settings ask for.
-
-    Raises CheckpointError where :func:`remember_source` returned another state for this setup.
-    """
+    """Return the terms of the wanted regularizers, or raise CheckpointError for another state."""
     terms: list[RegularizerTerm] = []
     for name, regularizer in REGULARIZERS.items():
         if regularizer.wanted(setup.settings):
@@ -126,21 +118,20 @@ def is_regularized(settings: object, *, by_scores: bool = False) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HeldTensor:
-    """A weight as the network uses it: under a modulation, what comes out of that."""
+    """A weight as the network uses it, that is after its modulation."""
 
     module: nn.Module
     attribute: str
 
     def value(self) -> Tensor:
-        """Return the weight; gradients reach what trains in it."""
+        """Return the weight; gradients reach its trainable parameters."""
         return getattr(self.module, self.attribute)
 
 
 def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTensor]:
-    """Return, by its name in the plain network, every weight of ``role`` that training moves.
+    """Return every weight of ``role`` that trains, by its name in the plain network.
 
-    Layers that start from fresh weights are left out: nothing of the source is in them. Raises
-    SettingsError where there is none.
+    Layers that start from fresh weights are left out. Raises SettingsError if none are left.
     """
     moving = {
         id(parameter)
@@ -167,7 +158,7 @@ def held_tensors(setup: RegularizerSetup[Any], role: Role) -> dict[str, HeldTens
 
 
 def weights_of(network: LayeredNetwork, names: Iterable[str]) -> dict[str, Tensor]:
-    """Return the parameters of a plain network that ``names`` lists."""
+    """Return the parameters ``names`` of a plain network."""
     parameters = dict(network.named_parameters())
     return {name: parameters[name] for name in names}
 
@@ -191,28 +182,20 @@ def laid_out_as(
 
 
 @dataclass(frozen=True, slots=True)
-class HeldWeights:
+class HeldWeights(RegularizerTerm):
     """weight * sum of importance * (theta - theta_source)^2 over the weights of one network.
 
-    The sum runs over single weights that move; a mean for each tensor would let small tensors count
-    more. Of a modulated layer the weight that results is held, not the modulation's own numbers.
+    The sum runs over single weights that train; a mean for each tensor would let small tensors
+    count more. In a modulated layer the resulting weight is held, not the modulation's parameters.
     Without ``importance`` all count alike.
     """
 
-    name: str
-    role: Role
-    weight: float
     held: Mapping[str, HeldTensor]
     start: RegularizerState
     importance: RegularizerState | None = None
 
-    def watching(self) -> AbstractContextManager[None]:
-        """Return nothing to enter: no picture matters."""
-        return nullcontext()
-
     def __call__(self, real: Images | None) -> Scalar:
         """Return the weighted squared distance, in float32."""
-        del real
         terms: list[Tensor] = []
         for name, tensor in self.held.items():
             distance = (tensor.value().float() - self.start[name]).square()

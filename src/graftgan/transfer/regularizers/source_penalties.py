@@ -21,6 +21,7 @@ from graftgan.core.network_types import (
 )
 from graftgan.core.randomness import Randomness
 from graftgan.core.registry import suggest
+from graftgan.core.settings import require_range
 from graftgan.networks.blocks import follow_the_modes_of
 from graftgan.transfer.importance import mean_squared_gradients, refuse_mixed_samples
 from graftgan.transfer.regularizers.regularizer import (
@@ -64,11 +65,11 @@ def _remember_weights(setup: RegularizerSetup[L2SPSettings]) -> dict[str, Tensor
 def _build_l2_sp(
     setup: RegularizerSetup[L2SPSettings], state: RegularizerState
 ) -> list[RegularizerTerm]:
-    terms: list[RegularizerTerm] = []
-    for role, weight in _l2_weights(setup.settings).items():
-        held = held_tensors(setup, role)
-        terms.append(HeldWeights("l2_sp", role, weight, held, laid_out_as(held, state, f"{role}.")))
-    return terms
+    return [
+        HeldWeights("l2_sp", role, weight, held, laid_out_as(held, state, f"{role}."))
+        for role, weight in _l2_weights(setup.settings).items()
+        for held in [held_tensors(setup, role)]
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +77,12 @@ class EWCSettings:
     """How EWC holds the generator (Li et al. 2020, arXiv:2012.02780, eq. 2-3)."""
 
     ewc: float = 0.0
-    """Weight of EWC on the generator: L2-SP, but by how much each weight matters."""
+    """Weight of EWC on the generator: L2-SP, weighted by the importance of each weight."""
     ewc_samples: int = 128
-    """Pictures that the Fisher information of EWC is measured on."""
+    """Pictures on which EWC measures the Fisher information."""
 
     def __post_init__(self) -> None:
-        if self.ewc_samples < 1:
-            raise SettingsError(f"ewc_samples must be at least 1, got {self.ewc_samples}")
+        require_range(self, "at least 1", "ewc_samples")
 
 
 def fisher_of_generator(
@@ -90,7 +90,7 @@ def fisher_of_generator(
 ) -> dict[str, Tensor]:
     """Return the Fisher information of the generator's parameters ``names`` by name.
 
-    The likelihood of a sample z is what the source's own discriminator says: sigmoid(D(G(z))).
+    The likelihood of a latent z is the verdict of the source's own discriminator: sigmoid(D(G(z))).
     Both networks are set to evaluation mode, so that samples do not mix.
     """
     for _, network in source.items():
@@ -136,7 +136,7 @@ def _build_ewc(
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureDistillationSettings:
-    """How the features of the discriminator are held."""
+    """How the discriminator's features are held."""
 
     feature_distillation: float = 0.0
     """Weight of the distance between the discriminators' features of real pictures."""
@@ -145,25 +145,22 @@ class FeatureDistillationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureDistillation:
-    """lambda * mean of (f(x) - f_source(x))^2 over real pictures x and the features f of a layer.
+class FeatureDistillation(RegularizerTerm):
+    """weight * mean of (f(x) - f_source(x))^2 over real pictures x and the features f of a layer.
 
-    Source: the comparison in Mo et al. 2020 (arXiv:2002.10964, section 3). The features are read
-    off as the discriminator scores the real batch, which costs no second pass and moves no running
-    statistics twice. The source's discriminator sees the same pictures, augmented alike, and
-    normalises as the target's does; at the start the term is zero.
+    Source: the comparison in Mo et al. 2020 (arXiv:2002.10964, section 3). A hook reads the
+    features while the discriminator scores the real batch: no second pass, and running statistics
+    move once. The source's discriminator sees the same augmented pictures and normalises as the
+    target's does; at the start the term is zero.
     """
 
-    weight: float
     target: Discriminator
     source: Discriminator
     layer: str
-    role: Role = "discriminator"
-    name: str = "feature_distillation"
     _seen: list[Tensor] = field(default_factory=list[Tensor])
 
     def watching(self) -> AbstractContextManager[None]:
-        """Keep the features of the pass that happens meanwhile."""
+        """Record the features of the passes within."""
         return _reading(self.target, self.layer, self._seen)
 
     def __call__(self, real: Images | None) -> Scalar:
@@ -225,7 +222,8 @@ def _build_distillation(
     source.requires_grad_(False)
     follow_the_modes_of(target, source)
     weight = setup.settings.feature_distillation
-    return [FeatureDistillation(weight, target, source, _distilled_layer(setup))]
+    name, layer = "feature_distillation", _distilled_layer(setup)
+    return [FeatureDistillation(name, "discriminator", weight, target, source, layer)]
 
 
 REGULARIZERS.register("ewc")(
@@ -234,7 +232,7 @@ REGULARIZERS.register("ewc")(
         lambda settings: settings.ewc > 0,
         _remember_fisher,
         _build_ewc,
-        "hold the generator's weights by how much each matters",
+        "hold the generator's weights, each by its importance",
     )
 )
 REGULARIZERS.register("feature_distillation")(
