@@ -92,8 +92,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     # The SVG of a drawing was escaped where it was made.
-    filters = {"number": in_words, "breakable": _breakable, "code": _code, "drawing": Markup}
-    environment.filters.update(filters)
+    filters = {"number": in_words, "share": share, "breakable": _breakable, "code": _code}
+    environment.filters |= {**filters, "drawing": Markup}
     return environment
 
 

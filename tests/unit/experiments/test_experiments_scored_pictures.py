@@ -180,7 +180,7 @@ def without(members: dict[str, bytes], name: str) -> dict[str, bytes]:
         (lambda m: with_card(m, channels=2), "channels: Input should be 1 or 3, got 2"),
         (lambda m: with_card(m, channels=1), "pixels do not match their sha256"),
         (lambda m: with_card(m, resolution=2**20), "far more than its own size"),
-        (lambda m: with_card(m, resolution=16), r"0000\.webp is no WebP without loss of 16 px"),
+        (lambda m: with_card(m, resolution=16), r"0000\.webp is no lossless WebP of 16 px"),
         (lambda m: with_card(m, more=1), "more"),
         (lambda m: without(m, "0002.webp"), "not the 4 pictures"),
         (lambda m: {**m, "0004.webp": m["0003.webp"]}, "not the 4 pictures"),
