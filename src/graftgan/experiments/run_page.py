@@ -82,8 +82,7 @@ def _page(record: RunRecord) -> str:
     grids, damaged = _grids(record.samples)
     rebuilt, unreadable = _grids(dict(list(record.reconstructions.items())[-1:]))
     plan, settings, card = record.plan, record.settings, record.card
-    networks = {} if plan is None else plan.networks
-    used = [layer.action for layers in networks.values() for layer in layers]
+    layers = [] if plan is None else [layer for of in plan.networks.values() for layer in of]
     no_source = "unknown source" if settings is None else "fresh weights"
     return render(
         "run.html",
@@ -93,8 +92,7 @@ def _page(record: RunRecord) -> str:
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
-        warning="" if card is None else card.warning or "",
-        remarks=() if card is None else card.remarks,
+        card=card,
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(grids, "Grid of generated pictures"),
@@ -103,14 +101,10 @@ def _page(record: RunRecord) -> str:
         snapshot_count=len(record.samples),
         panels=panels_of(record, scores),
         scores=scores,
-        notation="" if plan is None else plan.notation,
-        frozen_statistics="" if plan is None else plan.frozen_statistics,
-        networks=networks,
-        actions={name: ACTIONS.get(name) for name in dict.fromkeys(used)},
-        settings={} if settings is None else settings.sections,
-        picture_count=_picture_count(record),
-        skipped=() if record.manifest is None else record.manifest.skipped,
-        has_manifest=record.manifest is not None,
+        plan=plan,
+        actions={layer.action: ACTIONS.get(layer.action) for layer in layers},
+        settings=settings,
+        manifest=record.manifest,
         commands=_commands(record),
         machine=_machine(record),
         made_by=version("graftgan"),
@@ -185,13 +179,13 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     if not seconds > 0:  # a killed session has not written them
         logged = [entry.seconds for entry in record.log if math.isfinite(entry.seconds)]
         seconds = max(logged, default=math.nan)
-    plan, count = record.plan, _picture_count(record)
+    plan, count = record.plan, len(record.manifest.pictures) if record.manifest else 0
     settings = record.settings or SettingsRecord(sections={})
     is_adversarial = settings.procedure in (None, "", "adversarial")
     facts = {
         "objective": settings.objective or "" if is_adversarial else "",
         "procedure": "" if is_adversarial else settings.procedure or "",
-        "pictures": "" if count is None else f"{count:,}",
+        "pictures": f"{count:,}" if count else "",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",
         "time": duration(seconds) if math.isfinite(seconds) else "",
@@ -201,10 +195,6 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     }
     facts |= {score.name: in_words(score.points[-1][1]) for score in scores if score.decides}
     return {name: value for name, value in facts.items() if value}
-
-
-def _picture_count(record: RunRecord) -> int | None:
-    return None if record.manifest is None else len(record.manifest.pictures) or None
 
 
 def _commands(record: RunRecord) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
     canvas = canvas.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     pixels = canvas.reshape(rows * height, columns * width, channels).contiguous().numpy()
     return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+
+
+def open_grid(path: Path) -> Image.Image | None:
+    """Return a grid in RGB; None: it cannot be read."""
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:  # Pillow's errors
+        return image.convert("RGB")
+    return None
 
 
 def strip_of(grid: Image.Image, cell: int, count: int) -> Image.Image:
