@@ -92,11 +92,7 @@ class Experiment:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
     def check_names(self) -> None:
-        """Look up every name, and report all unknown ones at once.
-
-        Raises:
-            SettingsError: A name is not registered, or the plan cannot be read.
-        """
+        """Raise SettingsError with all unknown names at once, or if the settings do not fit."""
         lookups: list[tuple[Mapping[str, object], str | None]] = [
             (OBJECTIVES, self.objective),
             (POLICIES, self.augment),

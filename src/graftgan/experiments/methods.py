@@ -171,11 +171,7 @@ def with_method(experiment: E, name: str) -> E:
 
 
 def under_method(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain settings with those of their ``method`` where they do not set them themselves.
-
-    Raises:
-        UnknownName: There is no such method.
-    """
+    """Return plain settings completed by those of their ``method``; UnknownName: there is none."""
     filled = {k: dict(v) if isinstance(v, Mapping) else v for k, v in data.items()}
     name = data.get("method")
     if not isinstance(name, str):

@@ -208,11 +208,7 @@ class RunCard:
 
 
 def read_run_card(path: Path) -> RunCard:
-    """Read a card, or its copy where it is damaged.
-
-    Raises:
-        RunError: The file is missing, or it and its copy are damaged.
-    """
+    """Read a card, or its copy if it is damaged; RunError: it is missing, or both are damaged."""
     copy = _copy_of(path)
     try:
         return _read_card(path)

@@ -102,6 +102,7 @@ def _page(record: RunRecord) -> str:
         panels=panels_of(record, scores),
         scores=scores,
         plan=plan,
+        share=share,
         actions={layer.action: ACTIONS.get(layer.action) for layer in layers},
         settings=settings,
         manifest=record.manifest,

@@ -88,11 +88,7 @@ def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
 
 
 def read_scored(path: Path) -> ScoredPictures:
-    """Return the pictures of a file that :func:`packed` made, with their description.
-
-    Raises:
-        RunError: It cannot be read, or was changed.
-    """
+    """Return the pictures of a file that :func:`packed` made; RunError: damaged or unreadable."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file, reasons_for_failure(), zipfile.ZipFile(file) as archive:

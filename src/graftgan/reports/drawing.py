@@ -427,8 +427,8 @@ def heatmap_svg(
     """
     side = min(_LARGEST_FIELD, (WIDTH - LEFT - RIGHT) // (size + 1), PLOT_HEIGHT * 2 // (size + 1))
     numbers = [value for value, _ in values.values()]
-    ends = min(numbers, default=0.0), max(numbers, default=0.0)
-    ends = ends if lower_is_better else ends[::-1]
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    ends = (low, high) if lower_is_better else (high, low)
     spoken = ". ".join(
         f"{y_label} {row}, {x_label} {column}: {in_words(value)}"
         for (row, column), (value, _) in values.items()

@@ -91,9 +91,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # The SVG of a drawing was escaped where it was made.
-    filters = {"number": in_words, "share": share, "breakable": _breakable, "code": _code}
-    environment.filters |= {**filters, "drawing": Markup}
+    environment.filters["number"] = in_words
+    environment.filters["breakable"] = _breakable
+    environment.filters["code"] = _code
+    environment.filters["drawing"] = Markup  # SVG, which was escaped where it was made
     return environment
 
 

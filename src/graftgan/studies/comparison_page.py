@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -33,16 +33,6 @@ _HEADINGS = [
     "adapter",
     "iterations",
     "time a run",
-]
-_RUN_HEADINGS = [
-    "run",
-    "settings",
-    "state",
-    "iteration",
-    "at the end",
-    "at its best checkpoint",
-    "of iteration",
-    "seconds",
 ]
 
 
@@ -102,8 +92,8 @@ def _page(folder: Path, results: Results) -> str:
         panel=_curves(results, records),
         headings=headings,
         table=lines,
-        run_headings=_RUN_HEADINGS,
-        run_rows=[_run_row(run) for run in runs],
+        run_headings=list(_RUN_CELLS),
+        run_rows=[[cell(run) for cell in _RUN_CELLS.values()] for run in runs],
         shared={key: plain(value) for key, value in results.shared.items()},
         commands=_commands(folder, results),
         made_by=version("graftgan"),
@@ -200,17 +190,16 @@ def _costs(runs: Sequence[RunResult]) -> list[str]:
     ]
 
 
-def _run_row(run: RunResult) -> list[str]:
-    return [
-        run.folder,
-        ", ".join(f"{key} {plain(value)}" for key, value in run.settings.items()),
-        f"{run.state}: {run.message}" if run.message else run.state,
-        in_words(run.iteration),
-        _in_words(run.end),
-        _in_words(run.best),
-        "–" if run.best_iteration is None else in_words(run.best_iteration),
-        in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
-    ]
+_RUN_CELLS: Mapping[str, Callable[[RunResult], str]] = {
+    "run": lambda run: run.folder,
+    "settings": lambda run: ", ".join(f"{k} {plain(v)}" for k, v in run.settings.items()),
+    "state": lambda run: f"{run.state}: {run.message}" if run.message else run.state,
+    "iteration": lambda run: in_words(run.iteration),
+    "at the end": lambda run: _in_words(run.end),
+    "at its best checkpoint": lambda run: _in_words(run.best),
+    "of iteration": lambda run: "–" if run.best_iteration is None else in_words(run.best_iteration),
+    "seconds": lambda run: in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
+}
 
 
 def _commands(folder: Path, results: Results) -> list[tuple[str, str]]:
