@@ -308,9 +308,8 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested plain settings by dotted name."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= (
-            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
+        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        found |= inner
     return found
 
 
