@@ -186,10 +186,10 @@ def without(members: dict[str, bytes], name: str) -> dict[str, bytes]:
         (lambda m: {**m, "0004.webp": m["0003.webp"]}, "not the 4 pictures"),
         (lambda m: dict(reversed(m.items())), "not the 4 pictures"),
         (lambda m: with_picture(m, m["0000.webp"]), "pixels do not match their sha256"),
-        (lambda m: with_picture(m, b""), r"0001\.webp is no WebP"),
+        (lambda m: with_picture(m, b""), r"0001\.webp is no lossless WebP"),
         (lambda m: with_picture(m, m["0001.webp"][:60]), "damaged or truncated"),
-        (lambda m: with_picture(m, other_picture(kind="PNG")), r"0001\.webp is no WebP"),
-        (lambda m: with_picture(m, other_picture(quality=90)), "no WebP without loss"),
+        (lambda m: with_picture(m, other_picture(kind="PNG")), r"0001\.webp is no lossless WebP"),
+        (lambda m: with_picture(m, other_picture(quality=90)), "no lossless WebP"),
         (lambda m: with_picture(m, other_picture(lossless=True, size=(32, 33))), "of 32 px"),
     ],
 )
