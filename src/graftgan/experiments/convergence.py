@@ -1,4 +1,4 @@
-"""When did a run converge: its losses become stable, its score reach a threshold?"""
+"""When a run converged: when its losses became stable and its score reached a threshold."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from statistics import fmean, median
 from graftgan.core.errors import RunError
 from graftgan.experiments.records import VAEStart, number, read_run
 
-_LEAST_POINTS = 40  # of a curve that anything is said about
-_WINDOW_SHARE = 0.05  # of the points: what a median is taken over
-_SHARE = 0.05  # of all the way a curve has gone: what counts as no way
-_BEYOND_NOISE = 4.0  # standard errors, which noise does not go beyond
-_MEDIAN_ERROR = 1.4826 * 1.2533  # from median distances to a deviation, to the error of a median
+_LEAST_POINTS = 40  # a shorter curve is not judged
+_WINDOW_SHARE = 0.05  # of the points, in the window of a median
+_SHARE = 0.05  # of the range of a curve, for the band around its level
+_BEYOND_NOISE = 4.0  # standard errors, for the same
+_MEDIAN_ERROR = 1.4826 * 1.2533  # from median deviation to standard deviation to error of a median
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A moment of a run: what was shown to the discriminator and trained until then."""
+    """A moment of a run: the iteration, images shown and seconds trained by then."""
 
     iteration: int
     images: int
@@ -27,27 +27,26 @@ class Reached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convergence:
-    """When a run converged, as far as it did."""
+    """When a run converged, if it did."""
 
-    losses: Reached | None  # when the losses of all networks had become stable; None: they had not
-    score: Reached | None  # when it was first as good as asked for; None: never, or not asked
-    score_name: str  # of the score that decides; empty where the run has none
-    start: VAEStart | None  # what the run began with and what that had cost, if it was anything
-    end: Reached  # the last moment that is known
+    losses: Reached | None  # when the losses of all networks were stable; None: they were not
+    score: Reached | None  # when it first reached the threshold; None: never, or none was given
+    score_name: str  # of the deciding score; empty: the run has none
+    start: VAEStart | None  # the cost of the VAE that the run began with
+    end: Reached  # the last logged moment
 
 
 def stable_from(values: Sequence[float]) -> int | None:
-    """Return from which value on a curve is stable, as its index; None: it is not stable yet.
+    """Return the index from which a curve of evenly spaced values is stable; None: it is not yet.
 
-    The rule, on evenly spaced values. Each value is replaced by the median of a window of 5 % of
-    them around it. The last quarter gives the level, its median. The curve is stable from the first
-    place after which it never leaves a band around this level: 5 % of the way between its lowest
-    and highest value, or four standard errors of such a median, where that is more. It is not
-    stable if that place lies in the last quarter, or if the two halves of the last quarter differ
-    by more than half the band: then it still goes somewhere.
+    The curve is smoothed by a running median over 5 % of its values. Its level is the median of the
+    last quarter. It is stable from where it never again leaves a band around that level: 5 % of its
+    range, or four standard errors of the running median if that is more. It is not stable if that
+    is in the last quarter, or if the means of the two halves of the last quarter differ by more
+    than half the band.
 
-    A level that is held is all this says. A curve that swings with one amplitude throughout is
-    stable from its beginning, and a stable loss is no good picture.
+    A curve that oscillates with constant amplitude is stable from its beginning, and a stable loss
+    does not mean good pictures.
     """
     if len(values) < _LEAST_POINTS or not all(map(math.isfinite, values)):
         return None
@@ -67,10 +66,10 @@ def stable_from(values: Sequence[float]) -> int | None:
 
 
 def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
-    """Return when the run in a folder converged, and reached the score ``threshold``, if any.
+    """Return when the run in a folder converged, and when it reached the score ``threshold``.
 
     Raises:
-        RunError: It is no run, has not trained yet, or is to reach a score and was not scored.
+        RunError: It is no run, has not trained yet, or was not scored though there is a threshold.
     """
     record = read_run(run)
     log = [
@@ -81,9 +80,8 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
     moments = [Reached(line.iteration, int(line.images), line.seconds) for line in log]
     names = sorted({name for line in log for name in line.terms if name.endswith(".loss")})
     found = [_stable_moment([line.terms.get(name) for line in log], moments) for name in names]
-    losses = None
-    if found and None not in found:
-        losses = max((moment for moment in found if moment), key=lambda moment: moment.iteration)
+    stable = [moment for moment in found if moment is not None]
+    losses = max(stable, key=lambda moment: moment.iteration) if stable else None
     own = [
         s for s in record.scores if s.iteration is not None and s.protocol is not None and s.is_own
     ]
@@ -95,7 +93,7 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
         s for s in scores if threshold is not None and sign * number(s.value) <= sign * threshold
     ]
     return Convergence(
-        losses=losses,
+        losses=losses if len(stable) == len(found) else None,
         score=_moment_of(good[0].iteration or 0, moments) if good else None,
         score_name=own[0].name if own else "",
         start=None if record.card is None else record.card.start,
@@ -104,7 +102,7 @@ def convergence_of(run: Path, *, threshold: float | None = None) -> Convergence:
 
 
 def _stable_moment(values: Sequence[float | None], moments: Sequence[Reached]) -> Reached | None:
-    """Return when a loss was stable; a network that began late has no loss until then."""
+    """Return when a loss became stable; that of a network that trains later begins later."""
     known = [
         (value, moment) for value, moment in zip(values, moments, strict=True) if value is not None
     ]

@@ -1,4 +1,4 @@
-"""One experiment as plain data: its settings, what they are where nobody says, what fits what."""
+"""One experiment as plain data: its settings, their defaults, and which of them fit together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -31,40 +31,40 @@ from graftgan.transfer import (
 DEFAULT_BACKBONE = "dcgan"
 DEFAULT_PLAN = "fine_tune"
 DEFAULT_PROCEDURE = "adversarial"
-_STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # a batch of the first over the side, at most the second
-_GAMMA = 2e-4  # times the pixels of a picture, over the batch
-_FINE_FROM = 1024  # pixels a side from which on the rate is lower
+_STYLED_PIXELS, _STYLED_BATCH = 4096, 32  # default batch with styles: the first / side, at most 32
+_GAMMA = 2e-4  # times the pixels of a picture, divided by the batch size
+_FINE_FROM = 1024  # pixels a side from which the learning rate is lower
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Everything that decides a run's result. Two equal ones give equal weights on a CPU.
+    """Everything that decides a run's result: equal experiments give equal weights on a CPU.
 
-    Where ``training.seconds`` ends them, the weights are those of different iterations.
+    Runs that ``training.seconds`` ends may differ, as they stop at different iterations.
     """
 
     pictures: Path
     """A folder, zip or npz of pictures."""
     source: str | None = None
-    """The source's name or folder; none: start from fresh weights."""
+    """Name or folder of the source; none: start from fresh weights."""
     start: Literal["fresh", "vae"] = "fresh"
-    """Without a source: begin with fresh weights, or train a variational auto-encoder first and
-    begin with its decoder as the generator."""
+    """Without a source: start from fresh weights, or train a variational auto-encoder first and
+    use its decoder as the initial generator."""
     method: Annotated[
         str | None,
         NamesDoc(
-            "A named method: {}; the settings it stands for. Other flags win over them.", METHODS
+            "A named method, which sets several settings: {}. Other flags override it.", METHODS
         ),
     ] = None
     backbone: Annotated[
         str | None,
-        NamesDoc("The kind of network: {}; without it the source's, or dcgan.", BACKBONES),
+        NamesDoc("The kind of network: {}; by default the source's, or dcgan.", BACKBONES),
     ] = None
     objective: Annotated[
         str | None,
         NamesDoc(
-            "The adversarial loss: {}; without it that of the backbone's authors, or hinge.",
+            "The adversarial loss: {}; by default that of the backbone's authors, or hinge.",
             OBJECTIVES,
         ),
     ] = None
@@ -72,13 +72,13 @@ class Experiment:
     plan: Annotated[
         str | None,
         NamesDoc(
-            "What happens to each layer: {}, or as in 'D(1,2,2) G(1,2,2)'; without it, fine_tune.",
+            "What happens to each layer: {}, or as in 'D(1,2,2) G(1,2,2)'; by default fine_tune.",
             PRESETS,
         ),
     ] = None
     augment: Annotated[str, NamesDoc("The augmentation policy: {}.", POLICIES)] = "none"
     seed: int = 0
-    """The one seed of every random number."""
+    """The seed of all random numbers."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
@@ -92,11 +92,7 @@ class Experiment:
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
 
     def check_names(self) -> None:
-        """Look every name up, and report all that are unknown at once.
-
-        Raises:
-            SettingsError: A name is in no registry, or the plan cannot be read.
-        """
+        """Raise SettingsError with all unknown names at once, or if the settings do not fit."""
         lookups: list[tuple[Mapping[str, object], str | None]] = [
             (OBJECTIVES, self.objective),
             (POLICIES, self.augment),
@@ -144,8 +140,8 @@ class Experiment:
             )
         if fresh_plan is None:
             raise SettingsError(
-                f"the procedure {self.procedure} trains no pair from fresh weights; add a source, "
-                "or leave the procedure out"
+                f"the procedure {self.procedure} cannot start from fresh weights; add a source, or "
+                "leave the procedure out"
             )
         if self.start == "vae" and self.procedure != DEFAULT_PROCEDURE:
             raise SettingsError(
@@ -158,7 +154,7 @@ class Experiment:
     ) -> Architecture:
         """Return the networks to train: the source's, or those of the settings.
 
-        ``classes`` are those of the pictures; None: the settings are taken at their word.
+        ``classes`` are those of the pictures; None: those of the settings are not checked.
 
         Raises:
             SettingsError: A setting contradicts the source, or the objective does not fit.
@@ -173,7 +169,7 @@ class Experiment:
         if source is None:
             architecture = self._fresh_architecture(given, own)
         else:
-            if source.mapper == NO_MAPPER:  # a map can be put before, not taken away
+            if source.mapper == NO_MAPPER:  # a mapper can be added, not removed
                 source = replace(source, mapper=given.get("mapper", NO_MAPPER))
             own_fields(source.backbone, own)  # refuses those of another
             has = {**source.as_dict(), **source.own_settings}
@@ -187,7 +183,7 @@ class Experiment:
                     f"{'; '.join(wrong)}; leave these settings out, or choose another source"
                 )
             architecture = source
-        if self.procedure == DEFAULT_PROCEDURE:  # elsewhere no objective asks the discriminator
+        if self.procedure == DEFAULT_PROCEDURE:  # no other uses the objective
             _check_objective(self.played_with(architecture.backbone), architecture, self.augment)
         return replace(architecture, classes=known)
 
@@ -208,30 +204,30 @@ class Experiment:
         return Architecture(**{**defaults, **given})
 
     def played_with(self, backbone: str) -> str:
-        """Return the objective on networks of ``backbone``."""
+        """Return the objective for networks of ``backbone``."""
         return self.objective or BACKBONES[backbone].objective
 
     @property
     def resolved_objective(self) -> str:
-        """The objective, of a resolved experiment."""
+        """The objective of a resolved experiment."""
         assert self.objective is not None
         return self.objective
 
     @property
     def mapper(self) -> str:
-        """What stands between a draw and the latent that the generator takes."""
+        """The mapper from a drawn latent to the generator's input."""
         return self.network.mapper or NO_MAPPER
 
     def located(self) -> "Experiment":
-        """Return the experiment with the paths of its pictures and feature networks absolute."""
+        """Return the experiment with absolute paths of its pictures and feature networks."""
         features, reference = self.scoring.network, self.scoring.reference
         weights = features.extractor_weights
         features = replace(
             features,
             extractor=_absolute_file(features.extractor),
-            extractor_weights=None if weights is None else weights.resolve(),
+            extractor_weights=weights and weights.resolve(),
         )
-        reference = None if reference is None else reference.resolve()
+        reference = reference and reference.resolve()
         perceptual = _absolute_file(self.reconstruction.perceptual_network)
         return replace(
             self,
@@ -241,17 +237,16 @@ class Experiment:
         )
 
     def usual_augmentation(self) -> AugmentationSettings:
-        """Return the settings of the augmentation with what is usual under its policy."""
-        policy = POLICIES[self.augment]
-        return self.augmentation.or_else(policy, transfers=self.source is not None)
+        """Return the augmentation's settings, with the defaults of its policy."""
+        return self.augmentation.or_else(POLICIES[self.augment], transfers=self.source is not None)
 
     def usual_optimization(self, architecture: Architecture) -> OptimizationSettings:
-        """Return the settings of the optimization with what is usual for networks and objective.
+        """Return the optimizer settings, with the defaults for these networks and the objective.
 
-        Networks with styles under the objective ``gan`` are trained as StyleGAN2-ADA trains by
-        itself (Karras et al. 2020, arXiv:2006.06676, appendix C; the choice for an unknown set is
-        the authors' program's): gamma of R1 by resolution and batch, for StyleGAN2 also path
-        lengths and mixed styles, which StyleGAN3 leaves out (Karras et al. 2021,
+        Networks with styles under the objective ``gan`` have the defaults of StyleGAN2-ADA (Karras
+        et al. 2020, arXiv:2006.06676, appendix C, as the authors' program chooses them for an
+        unknown set): gamma of R1 by resolution and batch size, for StyleGAN2 also path length
+        regularization and style mixing, which StyleGAN3 omits (Karras et al. 2021,
         arXiv:2106.12423, appendix).
 
         Raises:
@@ -263,8 +258,8 @@ class Experiment:
             for name in ("path_length", "style_mixing"):
                 if getattr(self.optimization, name):
                     raise SettingsError(
-                        f"{name} needs networks with styles, which {architecture.backbone} has "
-                        "not; leave it out, or take the backbone stylegan2"
+                        f"{name} needs networks with styles, which {architecture.backbone} does "
+                        "not have; leave it out, or take the backbone stylegan2"
                     )
         elif objective == "gan" and self.procedure == DEFAULT_PROCEDURE:
             rate = 2.5e-3 if side < _FINE_FROM else 2e-3
@@ -319,19 +314,17 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def usual_batch_size(architecture: Architecture) -> int:
-    """Return how many pictures a batch has where nobody says."""
+    """Return the default batch size."""
     if architecture.style is None:
         return 64
     return max(2, min(_STYLED_PIXELS // architecture.resolution, _STYLED_BATCH))
 
 
 def _check_objective(objective: str, architecture: Architecture, augment: str) -> None:
-    """Raise SettingsError if the networks or the augmentation cannot work under an objective."""
+    """Raise SettingsError if the networks or the augmentation do not suit an objective."""
     rules, backbone = OBJECTIVES[objective], architecture.backbone
-    if (
-        not rules.allows_batch_normalised_critic
-        and architecture.discriminator_normalisation == "batch"
-    ):
+    is_mixed = architecture.discriminator_normalisation == "batch"
+    if is_mixed and not rules.allows_batch_normalised_critic:
         raise SettingsError(
             f"{objective} needs a discriminator without batch normalisation: its penalty "
             "is on single images; take another objective, or a source pre-trained with layer, "
@@ -339,20 +332,20 @@ def _check_objective(objective: str, architecture: Architecture, augment: str) -
         )
     if rules.needs_autoencoder and not BACKBONES[backbone].autoencodes:
         raise SettingsError(
-            f"{objective} needs a discriminator that is an auto-encoder, which {backbone} has not; "
-            "take the backbone began, or another objective"
+            f"{objective} needs an auto-encoder as its discriminator, which {backbone} does not "
+            "have; take the backbone began, or another objective"
         )
     if BACKBONES[backbone].autoencodes and not rules.needs_autoencoder:
         raise SettingsError(
-            f"the discriminator of {backbone} is an auto-encoder, whose errors {objective} is not "
-            "made for; take the objective began, or another backbone"
+            f"the discriminator of {backbone} is an auto-encoder, which {objective} cannot train; "
+            "take the objective began, or another backbone"
         )
     if POLICIES[augment].adaptive and not rules.tells_by_sign:
         signed = " or ".join(name for name, o in OBJECTIVES.items() if o.tells_by_sign)
         raise SettingsError(
-            f"augment {augment} follows how many real pictures score above 0, which says nothing "
-            f"under {objective}; take the objective {signed}, or a fixed probability with augment "
-            "bgc"
+            f"augment {augment} adapts to how many real pictures score above 0, which says nothing "
+            f"under {objective}; take the objective {signed}, or augment bgc, whose probability is "
+            "fixed"
         )
 
 

@@ -1,4 +1,4 @@
-"""Named methods: each a row of settings that a person could write out as well."""
+"""Named methods: each a table row of settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of the literature, as the settings that stand for it."""
+    """A method of the literature, as settings."""
 
     summary: str  # one line for tables and help
-    paper: str  # whose it is
-    settings: Mapping[str, Any]  # values by dotted name; what is not here stays as it is
+    paper: str
+    settings: Mapping[str, Any]  # values by dotted name; other settings stay as they are
 
 
 METHODS: Registry[Method] = Registry("method")
@@ -163,11 +163,7 @@ for _name, _method in _ROWS.items():
 
 
 def with_method(experiment: E, name: str) -> E:
-    """Return ``experiment`` with the settings of the method ``name`` put in, and its name.
-
-    Raises:
-        UnknownName: There is no such method.
-    """
+    """Return ``experiment`` under the method ``name``; UnknownName: there is no such method."""
     changed = _changed(experiment, "method", name)
     for dotted, value in METHODS[name].settings.items():
         changed = _changed(changed, dotted, value)
@@ -175,11 +171,7 @@ def with_method(experiment: E, name: str) -> E:
 
 
 def under_method(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain settings in which a ``method`` has filled what they do not say themselves.
-
-    Raises:
-        UnknownName: There is no such method.
-    """
+    """Return plain settings completed by those of their ``method``; UnknownName: there is none."""
     filled = {k: dict(v) if isinstance(v, Mapping) else v for k, v in data.items()}
     name = data.get("method")
     if not isinstance(name, str):
@@ -189,7 +181,7 @@ def under_method(data: Mapping[str, Any]) -> dict[str, Any]:
         table = filled
         for part in tables:
             table = table.setdefault(part, {})
-        if isinstance(table, dict):  # else the file is refused, with a better message
+        if isinstance(table, dict):  # else the file is refused later, with a better message
             table.setdefault(leaf, value)
     return filled
 

@@ -1,8 +1,8 @@
-"""What a run leaves on disk, as every reader sees it: one schema for each kind of file.
+"""The files of a run folder: one schema for each kind.
 
-The files are read back by programs of later versions, after kills and from other people's disks, so
-nothing in them is believed before it has passed here. ``read_run`` reads a whole folder leniently:
-a run may have been stopped at any moment.
+Files may come from other versions, interrupted runs or other people's disks, so every reader
+validates them here. ``read_run`` reads a whole folder and tolerates missing and damaged files: a
+run may have been stopped at any moment.
 """
 
 import math
@@ -22,8 +22,8 @@ from graftgan.experiments.experiment import flat
 from graftgan.reports.page import plain
 
 _AGAIN = "start a new run with the settings in experiment.toml"
-_LARGEST_COUNT = 2**53  # of iterations and images: up to here they are exact as floats
-_MOMENT = {"iteration", "images", "seconds"}  # of a line of the log; the rest are curves
+_LARGEST_COUNT = 2**53  # iterations or images that a float represents exactly
+_MOMENT = {"iteration", "images", "seconds"}  # keys in a line of the log that are no curves
 _SNAPSHOT = re.compile(r"([0-9]{1,15})\.png")
 _EXPECTED = {
     "experiment.toml": "the settings of the run",
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRecord:
-    """One layer in ``plan.json``: how many numbers it had before, and how many may change."""
+    """One layer in ``plan.json``: its parameters before the plan, and how many are trainable."""
 
     layer: str
     kind: str = ""
@@ -47,7 +47,7 @@ class LayerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRecord:
-    """``plan.json``: what a plan, every layer spelled out, did to both networks, input first."""
+    """``plan.json``: what the plan did to each layer of both networks, input first."""
 
     notation: str
     frozen_statistics: str = ""
@@ -71,20 +71,20 @@ def read_plan(run: Path) -> PlanRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureRecord(Origin):
-    """One picture in ``manifest.json``, with what is known of its origin."""
+    """One picture in ``manifest.json``, with its origin as far as that is known."""
 
-    name: str  # below its folder, or in its zip
-    split: str = ""  # ``training``, ``held_out`` or ``unused``; empty where it is not known
+    name: str  # its path inside the folder or zip
+    split: str = ""  # ``training``, ``held_out`` or ``unused``; empty: unknown
 
     @property
     def origin(self) -> Origin:
-        """Where it comes from."""
+        """The origin alone."""
         return origin_of({name: getattr(self, name) for name in Origin.__slots__})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedRecord:
-    """A file in ``manifest.json`` that is no picture of the set, and why."""
+    """A file in ``manifest.json`` that was skipped, and why."""
 
     name: str
     reason: str
@@ -99,61 +99,58 @@ class ManifestRecord:
 
     @property
     def training(self) -> list[PictureRecord]:
-        """The pictures that the run was trained on."""
+        """The training pictures."""
         return [picture for picture in self.pictures if picture.split == "training"]
 
     @property
     def splits(self) -> dict[str, str]:
-        """Where each picture is, by name."""
+        """The split of each picture, by name."""
         return {picture.name: picture.split for picture in self.pictures}
 
 
 def read_manifest(run: Path) -> ManifestRecord:
     """Return ``manifest.json`` of a run folder; raise RunError if it is missing or damaged."""
-    remedy = "without it nothing is known of the pictures; restore it from a copy of the run"
+    remedy = "it describes the pictures of the run; restore it from a copy of the run"
     return read_record(ManifestRecord, run / "manifest.json", error=RunError, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorRecord:
-    """What real pictures score, in a line of ``metrics.jsonl``."""
+    """The score of real pictures against others of their set, in ``metrics.jsonl``."""
 
     mean: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRecord:
-    """A line of ``metrics.jsonl``, as far as a page tells it.
+    """A line of ``metrics.jsonl``, with the keys that readers need."""
 
-    ``decides`` says whether it chooses the best checkpoint; None: it is its run's only score.
-    """
-
-    iteration: Count | None = None  # of the model that was scored; None where it has none
+    iteration: Count | None = None  # of the scored model; None: it has none
     name: str
-    value: float | None  # None is how strict JSON writes not-a-number
+    value: float | None  # None: not-a-number, which strict JSON cannot hold
     low: float | None = None
     high: float | None = None
     better: str = ""  # ``lower``, ``higher`` or ``zero``
-    floor: FloorRecord | None = None  # the same of real pictures, where that was measured
-    protocol: Mapping[str, Any] | None = None  # how it was measured; None: the line does not say
-    decides: bool | None = None
-    copying: bool = False  # whether the pictures copy those of the training
-    stop: str = ""  # why the run should end by it; empty: it should not
-    model: str | None = None  # what was scored, where that was not the run itself while it trained
+    floor: FloorRecord | None = None
+    protocol: Mapping[str, Any] | None = None  # how it was measured; None: not recorded
+    decides: bool | None = None  # whether it chooses the best checkpoint; None: the only score
+    copying: bool = False  # whether the pictures copy training pictures
+    stop: str = ""  # why this score ends the run; empty: it does not
+    model: str | None = None  # the scored model; None: the run itself while it trained
 
     @property
     def is_own(self) -> bool:
-        """Whether a run wrote it while it trained."""
+        """Whether the run wrote it while it trained."""
         return self.model is None
 
 
 def read_scores(file: Path) -> tuple[list[ScoreRecord], list[str]]:
-    """Return the whole lines of ``metrics.jsonl`` in their order, and what is wrong with others."""
+    """Return the valid lines of ``metrics.jsonl`` in order, and what is wrong with the others."""
     return read_lines(ScoreRecord, file)
 
 
 class RunState(StrEnum):
-    """The states of a run. One that is killed stays ``running`` until it is resumed."""
+    """The state of a run. A killed run stays ``running`` until it is resumed."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -167,23 +164,23 @@ class RunState(StrEnum):
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VAEStart:
-    """What the run of a VAE cost, and what became of its decoder's tensors (``receipt``)."""
+    """The cost of the VAE that a run began with."""
 
     kind: str
     iterations: int
     images: int
     seconds: float
-    receipt: str
+    receipt: str  # which tensors of its decoder were loaded
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One process at work on a run: a later one may be on another machine."""
+    """A training session of a run; a later one may be on another machine."""
 
-    command: str  # what was typed
+    command: str  # as typed
     versions: Mapping[str, str]  # of graftgan, torch, Python and system
-    device: str  # that of the leading process
+    device: str  # of the leading process
     hardware: str  # in words
     processes: int  # that train together
 
@@ -191,12 +188,12 @@ class Session:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCard:
-    """How a run stands."""
+    """The state of a run, as ``card.json`` holds it."""
 
-    state: RunState  # the end state is written last of all: a run that has one is complete
+    state: RunState  # an end state is written last: a run that has one is complete
     message: str = ""  # why it ended early
     iteration: Count = 0  # reached; while it runs, that of the newest checkpoint
-    iterations: Count  # where it ends
+    iterations: Count  # planned
     seconds: Seconds = 0.0  # in the training loop
     base: Mapping[str, str]  # fingerprints of the source's networks, by role, if any
     pictures_sha256: str  # of the image set
@@ -204,18 +201,14 @@ class RunCard:
     settings_sha256: str  # of the settings that must not change
     checksums: Mapping[str, str] = field(default_factory=dict[str, str])  # of tensors made before
     best: Count | None = None  # iteration of the best checkpoint
-    warning: str | None = None  # that the generator draws what the augmentation does
-    remarks: tuple[str, ...] = ()  # what a person should know
-    start: VAEStart | None = None  # what it began with, if that is the decoder of a VAE
+    warning: str | None = None  # about the scored pictures, such as leaked augmentations
+    remarks: tuple[str, ...] = ()  # for its page
+    start: VAEStart | None = None  # if it began with the decoder of a VAE
     session: Session  # the last one
 
 
 def read_run_card(path: Path) -> RunCard:
-    """Read a card; where it is damaged, its copy, so that one bad byte costs no run.
-
-    Raises:
-        RunError: The file is missing, or it and its copy are damaged.
-    """
+    """Read a card, or its copy if it is damaged; RunError: it is missing, or both are damaged."""
     copy = _copy_of(path)
     try:
         return _read_card(path)
@@ -237,7 +230,7 @@ def _read_card(path: Path) -> RunCard:
 
 
 def write_run_card(path: Path, card: RunCard) -> None:
-    """Write a card and its copy, whole."""
+    """Write a card and its copy, each atomically."""
     for place in (_copy_of(path), path):
         write_sealed(place, asdict(card))
 
@@ -248,38 +241,31 @@ def _copy_of(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsRecord:
-    """``experiment.toml`` as a page tells it, also where a value is none, or of another version.
-
-    None stands for what it does not say. ``sections`` has every setting in words, by section; those
-    outside any are ``experiment``.
-    """
+    """``experiment.toml`` for display, whatever version wrote it; None: not in the file."""
 
     source: str | None = None
     pictures: str | None = None
     method: str | None = None
     procedure: str | None = None
     objective: str | None = None
-    sections: Mapping[str, Mapping[str, str]]
+    sections: Mapping[str, Mapping[str, str]]  # every setting as text; ``experiment``: top level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRecord:
-    """A line of ``log.jsonl``: images shown and seconds trained until then, and what was logged.
-
-    What is no number is None among the ``terms``, and else not-a-number.
-    """
+    """A line of ``log.jsonl``."""
 
     iteration: int
-    images: float
-    seconds: float
-    terms: Mapping[str, float | None]
+    images: float  # shown by then; NaN where the line has no number, as of the seconds
+    seconds: float  # trained by then
+    terms: Mapping[str, float | None]  # what was logged; None: not a number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run folder in memory; None stands for a file that is missing or damaged."""
+    """A run folder in memory; None: the file is missing or damaged."""
 
-    folder: Path  # where it lies, as the caller wrote it
+    folder: Path  # as the caller wrote it
     settings: SettingsRecord | None
     plan: PlanRecord | None
     card: RunCard | None
@@ -287,12 +273,12 @@ class RunRecord:
     log: list[LogRecord]  # one entry per iteration, ascending
     scores: list[ScoreRecord]  # in the order of writing
     samples: dict[int, Path]  # snapshot files by iteration, ascending
-    reconstructions: dict[int, Path]  # training pictures above what the generator makes of them
-    missing: list[str]  # one sentence for each expected thing that is not there or cannot be read
+    reconstructions: dict[int, Path]  # of training pictures, as samples
+    missing: list[str]  # a sentence for each file that is missing or damaged
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The folder's name."""
         return self.folder.resolve().name
 
     @property
@@ -302,7 +288,7 @@ class RunRecord:
 
     @property
     def iteration(self) -> int:
-        """Where the run ended by its card; without an end, the last iteration of any file."""
+        """The iteration on the card of an ended run; else the last one in any file."""
         reached = [] if self.card is None else [self.card.iteration]
         if self.state not in {RunState.RUNNING, "unknown"}:
             return reached[0]
@@ -310,7 +296,7 @@ class RunRecord:
         return max(reached + logged + list(self.samples)[-1:], default=0)
 
     def images_at(self, iteration: int) -> tuple[int, bool] | None:
-        """Return images seen by then and whether the log says so or it follows from its ratio."""
+        """Return the images seen by then, and whether the log has that or it is extrapolated."""
         if iteration == 0:
             return 0, True
         counted = [e for e in self.log if 0 < e.images <= _LARGEST_COUNT and e.iteration > 0]
@@ -322,7 +308,7 @@ class RunRecord:
 
 
 def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
-    """Read what is there and note what is not; ``card`` stands for the one on disk.
+    """Read a run folder and note what is missing; ``card`` replaces the one on disk.
 
     Raises:
         RunError: There is no such folder.
@@ -360,13 +346,11 @@ def read_run(folder: Path, *, card: RunCard | None = None) -> RunRecord:
 
 
 def number(value: object) -> float:
-    """Return ``value`` as a float; not-a-number where it is none, or a huge integer."""
-    if not _is_number(value):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
+    """Return ``value`` as a float; NaN where it is no number, or too large for a float."""
+    with suppress(OverflowError):
+        if _is_number(value):
+            return float(value)
+    return math.nan
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -374,18 +358,13 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _checked(folder: Path, name: str, read: Callable[[Path], R], missing: list[str]) -> R | None:
-    """Return a file of the run in its schema; an absent optional file is no loss."""
+    """Return what ``read`` makes of a run, or None, and note why unless the file is optional."""
     what = f"{name} ({_EXPECTED[name]})" if name in _EXPECTED else name
-    if not (folder / name).is_file() and name == "experiment.toml":
-        missing.append(f"{what} is missing")
-        return None
     try:
         return read(folder)
-    except SettingsError as error:
-        missing.append(f"{what} cannot be read: {error}")
-    except RunError as error:
+    except (RunError, SettingsError) as error:
         if (folder / name).exists():
-            missing.append(f"{name} cannot be read: {error}")
+            missing.append(f"{what} cannot be read: {error}")
         elif name in _EXPECTED:
             missing.append(f"{what} is missing")
     return None
@@ -397,15 +376,13 @@ def _settings(folder: Path) -> SettingsRecord | None:
     said = {name: str(found[name]) for name in named if name in found}
     loose = {name: value for name, value in found.items() if not isinstance(value, dict)}
     tables = {"experiment": loose} | {n: table for n, table in found.items() if n not in loose}
-    sections = {
-        name: {k: plain(v) for k, v in flat(table).items()} for name, table in tables.items()
-    }
-    sections = {name: section for name, section in sections.items() if section}
+    settings = {name: flat(table) for name, table in tables.items()}
+    sections = {n: {k: plain(v) for k, v in s.items()} for n, s in settings.items() if s}
     return SettingsRecord(**said, sections=sections) if found else None
 
 
 def _log(file: Path) -> list[LogRecord]:
-    """Return one entry per iteration, ascending; a resumed run's later entry replaces the old."""
+    """Return one entry per iteration, ascending; the later line of a resumed run counts."""
     entries = {
         int(line["iteration"]): line
         for line in read_jsonl(file)

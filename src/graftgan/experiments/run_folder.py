@@ -29,17 +29,17 @@ from graftgan.transfer import AppliedPlan, Filters, apply_plan, filters_in, pars
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What was settled when a run began, and stays, with what was taken from its source then."""
+    """What was fixed when a run began, with the tensors that were taken from its source."""
 
-    splits: Mapping[str, str]  # where each picture is, by name, as far as that is known
-    reference_checksum: str | None  # of the pictures that it is scored against, if it is
+    splits: Mapping[str, str]  # of the pictures, by name, as far as known
+    reference_checksum: str | None  # of the pictures it is scored against; None: not scored
     regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where the files of one run lie."""
+    """The files of one run."""
 
     path: Path
 
@@ -50,14 +50,14 @@ class RunFolder:
 
     @property
     def card_file(self) -> Path:
-        """How the run stands."""
+        """The state of the run."""
         return self.path / "card.json"
 
     def experiment(self) -> Experiment:
         """Read the resolved settings.
 
         Raises:
-            RunError: This is no run folder, or its settings lack what every run writes out.
+            RunError: This is no run folder, or its settings are incomplete.
             SettingsError: They are damaged, or the networks they describe are impossible.
         """
         if not self.experiment_file.is_file():
@@ -75,10 +75,10 @@ class RunFolder:
         return experiment
 
     def settings_sha256(self) -> str:
-        """Return a fingerprint of all settings that must not change.
+        """Return a fingerprint of the settings that must not change.
 
-        The run's length may change, whether scored pictures are kept, and where the pictures lie:
-        what they are has a hash.
+        The run's length, the paths of pictures (whose content has its own hash) and whether scored
+        pictures are kept may change.
         """
         plain = read_toml(self.experiment_file)
         plain.pop("pictures", None)
@@ -89,18 +89,18 @@ class RunFolder:
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
     def card(self) -> RunCard:
-        """Read how the run stands; raise RunError if the card is missing or damaged."""
+        """Read the state of the run; raise RunError if the card is missing or damaged."""
         return read_run_card(self.card_file)
 
     def begun(self) -> Begun:
-        """Return what was settled about the pictures alone; a damaged manifest knows no splits."""
+        """Return what was fixed about the pictures; without splits if the manifest is damaged."""
         splits: dict[str, str] = {}
         with suppress(RunError):
             splits = read_manifest(self.path).splits
         return Begun(splits, self.card().reference_checksum)
 
     def update_card(self, **entries: Any) -> RunCard:
-        """Change ``entries`` of the card; return it as it is now."""
+        """Change ``entries`` of the card and return it."""
         card = replace(self.card(), **entries)
         write_run_card(self.card_file, card)
         return card
@@ -123,14 +123,14 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """The networks of a run, as trained."""
+    """The trained networks of a run."""
 
     experiment: Experiment
     pair: NetworkPair  # the averaged generator and the discriminator; modulations not folded
-    applied: AppliedPlan  # the plan, in force on ``pair``
-    iteration: int  # of the checkpoint they come from, until which so many real pictures were shown
-    images_seen: int
-    licences: str = ""  # those of the pictures it was trained on, in words; empty: nothing is known
+    applied: AppliedPlan  # the plan, applied to ``pair``
+    iteration: int  # of the checkpoint
+    images_seen: int  # real pictures shown by then
+    licences: str = ""  # of the training pictures, in words; empty: unknown
 
 
 def architecture_of(experiment: Experiment) -> Architecture:
@@ -138,7 +138,7 @@ def architecture_of(experiment: Experiment) -> Architecture:
     network = experiment.network
     given = {name: getattr(network, name) for name in OWN_SETTINGS}
     own = {name: value for name, value in given.items() if value is not None}
-    # A setting that is younger than the run is as it was before there was a choice.
+    # A setting that is newer than the run has the backbone's default, as when the run began.
     backbone = BACKBONES.get(experiment.backbone or "")
     usual = None if backbone is None or backbone.settings is None else type(backbone.settings)()
     return Architecture(
@@ -164,16 +164,14 @@ def put_in_force(
 ) -> AppliedPlan:
     """Apply the plan of a resolved experiment.
 
-    ``filters`` are those that ``by_importance`` modulates; without them, all.
+    ``filters`` are those that ``by_importance`` modulates; None: all.
 
     Raises:
-        PlanError: The plan, or what it leaves to be trained, does not fit networks or procedure.
+        PlanError: The plan, or what it leaves trainable, does not fit networks or procedure.
     """
-    procedure = PROCEDURES[experiment.procedure]
-    plan = parse_plan(experiment.plan or DEFAULT_PLAN)
-    transfer = experiment.transfer
+    procedure, transfer = PROCEDURES[experiment.procedure], experiment.transfer
     applied = apply_plan(
-        plan,
+        parse_plan(experiment.plan or DEFAULT_PLAN),
         pair,
         fresh=fresh,
         statistics=transfer.frozen_statistics,
@@ -190,7 +188,7 @@ def put_in_force(
                 )
             continue
         starts = [transfer.start_of(network, layer.layer, layer.action) for layer in layers]
-        # A warm-up of the discriminator alone is fine; then only this one must not begin idle.
+        # The discriminator may train alone at first, so only it must not begin idle.
         warm_up = experiment.procedure == DEFAULT_PROCEDURE and not transfer.modulations_from
         if starts and min(starts) > 0 and (network == "discriminator" or not warm_up):
             raise PlanError(
@@ -208,7 +206,7 @@ def put_in_force(
 
 
 def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
-    """Load the networks of a run, with the averaged generator where there is one.
+    """Load the networks of a run, with the averaged generator if there is one.
 
     Raises:
         RunError: ``path`` is no run folder.
@@ -222,10 +220,10 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     fresh = partial(build_pair, architecture)
     pair = fresh()
     applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
-    chosen = {"generator": "average" if "average" in state.files else "generator"}
+    averaged = "average" in state.files
     for role, network in pair.items():
         try:
-            tensors = state.files[chosen.get(role, role)]
+            tensors = state.files["average" if role == "generator" and averaged else role]
             network.load_state_dict(tensors)
             require_finite(tensors, what=f"the {role} of {path}")
         except (KeyError, RuntimeError) as error:
@@ -233,7 +231,7 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
                 f"{path}: the {role} does not fit its plan: {shown(error, 300)}"
             ) from None
     used: list[Origin] = []
-    with suppress(RunError):  # the weights can do without a manifest
+    with suppress(RunError):  # the weights are usable without a manifest
         used = [picture.origin for picture in read_manifest(path).training]
     known = any(origin.licence for origin in used)
     return TrainedRun(
@@ -247,7 +245,7 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
 
 
 def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path) -> None:
-    """Refuse larger networks than the checkpoint holds: damaged settings could fill the memory."""
+    """Refuse networks larger than the checkpoint: damaged settings could exhaust the memory."""
     with torch.device("meta"):
         pair = build_pair(architecture)
     for role, network in pair.items():
@@ -261,14 +259,13 @@ def _refuse_larger(architecture: Architecture, state: SavedState, *, where: Path
 
 
 def filters_of(state: SavedState) -> dict[str, Tensor]:
-    """Return which filters are modulated in the networks of a checkpoint."""
+    """Return the modulated filters in the networks of a checkpoint."""
     roles = ("discriminator", "generator")
-    tensors = {f"{r}.{n}": t for r in roles for n, t in state.files.get(r, {}).items()}
-    return filters_in(tensors)
+    return filters_in({f"{r}.{n}": t for r in roles for n, t in state.files.get(r, {}).items()})
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result may depend on."""
+    """Return the versions on which a result may depend."""
     return {
         "graftgan": version("graftgan"),
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""The page of one run: the pictures first, then how they came about; its curves by panel."""
+"""The page of one run: its pictures, curves, scores, plan and settings."""
 
 import json
 import math
@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 
 from graftgan.experiments.records import (
-    PlanRecord,
     RunCard,
     RunRecord,
     ScoreRecord,
@@ -25,7 +24,7 @@ from graftgan.transfer import ACTIONS
 
 _MOST_ROWS = 12
 _COLUMNS = 8  # of every sample grid
-_HERO_BYTES = 600_000  # lossless up to here; a page of a 512 px grid stays below 2 MB
+_HERO_BYTES = 600_000  # lossless up to here; a page with a 512 px grid stays below 2 MB
 _STRIP_BYTES = 56_000
 _STATES = {
     "finished": "finished",
@@ -37,7 +36,7 @@ _STATES = {
     "failed": "failed",
 }
 _LOSSES, _LOGITS, _SPEED = "Losses", "Logits of real and fake", "Speed"
-_SHARED = {  # panels of several curves: the vertical axis and the caption
+_SHARED = {  # panels of several curves: the label of the vertical axis and the caption
     _LOSSES: ("loss", "In adversarial training a lower loss is not by itself a better one."),
     _LOGITS: (
         "logit",
@@ -49,29 +48,26 @@ _SHARED = {  # panels of several curves: the vertical axis and the caption
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreCurve:
-    """One score over the run, measured by one protocol throughout."""
+    """One score over the run, by one protocol."""
 
-    name: str  # as the metric calls itself; numbered where the run holds several protocols of it
-    protocol: dict[str, str]  # how it was measured, as flat text by setting
-    points: list[Point]  # (iteration, value), ascending; so are the ends of its intervals
+    name: str  # of the metric; numbered where the run has several protocols of it
+    protocol: dict[str, str]  # settings as text
+    points: list[Point]  # (iteration, value), ascending, as are the ends of its intervals
     lows: list[Point]
     highs: list[Point]
-    floor: float | None  # what real pictures score against each other, where that was measured
-    floor_in_words: str
+    floor: float | None  # the score of real pictures against each other, if measured
     decides: bool  # whether it chose the best checkpoint
-    last: str  # the last value in words, ``last_interval`` its interval, empty where there is none
-    last_interval: str
-    last_iteration: int
+    last_interval: str  # of the last value; empty: it has none
 
 
 def write_run_report(
     run: Path, destination: Path | None = None, *, card: RunCard | None = None
 ) -> Path:
-    """Write one HTML file about a run, with everything it shows inside it; return its place.
+    """Write a self-contained HTML page about a run; return its path.
 
-    A run that is not finished, or whose folder lacks files, still gets its page, which says what
-    is missing. The same folder always gives the same bytes. ``destination`` is ``report.html`` in
-    the folder by default; ``card`` says how the run stands, where that is not on disk yet.
+    An unfinished or incomplete run gets a page too, which says what is missing. The same folder
+    always gives the same bytes. ``destination`` is ``report.html`` in the folder by default;
+    ``card`` replaces the one on disk.
 
     Raises:
         RunError: There is no such folder, or the page cannot be written.
@@ -84,13 +80,10 @@ def write_run_report(
 def _page(record: RunRecord) -> str:
     scores = scores_of(record)
     grids, damaged = _grids(record.samples)
-    last = dict(list(record.reconstructions.items())[-1:])
-    rebuilt, unreadable = _grids(last)
-    snapshots = [_snapshot(record, i, image, scores) for i, image in grids.items()]
-    networks = _networks(record.plan)
-    settings = record.settings
+    rebuilt, unreadable = _grids(dict(list(record.reconstructions.items())[-1:]))
+    plan, settings, card = record.plan, record.settings, record.card
+    layers = [] if plan is None else [layer for of in plan.networks.values() for layer in of]
     no_source = "unknown source" if settings is None else "fresh weights"
-    used = [layer.action for network in networks for layer in network.layers]
     return render(
         "run.html",
         source=short_name(settings and settings.source, default=no_source),
@@ -99,26 +92,22 @@ def _page(record: RunRecord) -> str:
         state=record.state if record.state in _STATES else "unknown",
         state_text=_STATES.get(record.state, "state unknown"),
         ending=_ending(record),
-        warning="" if record.card is None else record.card.warning or "",
-        remarks=() if record.card is None else record.card.remarks,
+        card=card,
         missing=record.missing + damaged + unreadable,
         facts=_facts(record, scores),
         hero=_hero(grids, "Grid of generated pictures"),
         rebuilt=_hero(rebuilt, "Rows of training pictures, each above its reconstructions"),
-        snapshots=snapshots,
+        snapshots=[_snapshot(record, i, image, scores) for i, image in grids.items()],
         snapshot_count=len(record.samples),
         panels=panels_of(record, scores),
         scores=scores,
-        notation="" if record.plan is None else record.plan.notation,
-        frozen_statistics="" if record.plan is None else record.plan.frozen_statistics,
-        networks=networks,
-        actions={name: ACTIONS.get(name) for name in dict.fromkeys(used)},
-        settings={} if settings is None else settings.sections,
-        picture_count=_picture_count(record),
-        skipped=() if record.manifest is None else record.manifest.skipped,
-        has_manifest=record.manifest is not None,
+        plan=plan,
+        share=share,
+        actions={layer.action: ACTIONS.get(layer.action) for layer in layers},
+        settings=settings,
+        manifest=record.manifest,
         commands=_commands(record),
-        machine=_machine(record.card),
+        machine=_machine(record),
         made_by=version("graftgan"),
     )
 
@@ -131,29 +120,8 @@ class _Snapshot:
     scores: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
-    name: str
-    kind: str
-    action: str
-    known: bool
-    parameters: int
-    trainable: int
-    share: str
-    percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    name: str
-    layers: list[_Layer]
-    parameters: int
-    trainable: int
-    share: str
-
-
 def _grids(files: dict[int, Path]) -> tuple[dict[int, Image.Image], list[str]]:
-    """Return evenly chosen grids by iteration, and a sentence per damaged file."""
+    """Return evenly spaced grids by iteration, and a sentence for each damaged file."""
     grids: dict[int, Image.Image] = {}
     damaged: list[str] = []
     for iteration in evenly(list(files), most=_MOST_ROWS):
@@ -189,29 +157,8 @@ def _snapshot(
     )
 
 
-def _networks(plan: PlanRecord | None) -> list[_Network]:
-    networks: list[_Network] = []
-    for name, rows in ({} if plan is None else plan.networks).items():
-        layers = [
-            _Layer(
-                name=row.layer,
-                kind=row.kind,
-                action=row.action,
-                known=row.action in ACTIONS,
-                parameters=row.parameters,
-                trainable=row.trainable,
-                share=share(row.trainable, row.parameters),
-                percent=min(100.0, 100 * row.trainable / row.parameters) if row.parameters else 0.0,
-            )
-            for row in rows
-        ]
-        whole, part = sum(row.parameters for row in rows), sum(row.trainable for row in rows)
-        networks.append(_Network(name, layers, whole, part, share(part, whole)))
-    return networks
-
-
 def _ending(record: RunRecord) -> str:
-    """Return why there may be less than was asked for; empty for a finished run."""
+    """Return why the run is incomplete; empty for a finished run."""
     if record.state == "finished":
         return ""
     card = record.card
@@ -219,7 +166,7 @@ def _ending(record: RunRecord) -> str:
     where += f" of {card.iterations:,}" if card is not None else ""
     said = f": {card.message}" if card is not None and card.message else "."
     if record.state == "running":
-        return f"When this page was written, the run was going or had been killed, {where}{said}"
+        return f"When this page was written, the run was active or had been killed, {where}{said}"
     if record.state in _STATES:
         verb = {"interrupted": "stopped", "stopped": "was ended by its scores"}.get(record.state)
         verb = "was ended by a search" if record.state == "pruned" else verb or record.state
@@ -230,16 +177,16 @@ def _ending(record: RunRecord) -> str:
 def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     seen = record.images_at(record.iteration)
     seconds = math.nan if record.card is None else record.card.seconds
-    if not seconds > 0:  # a session that was killed has not written them
+    if not seconds > 0:  # a killed session has not written them
         logged = [entry.seconds for entry in record.log if math.isfinite(entry.seconds)]
         seconds = max(logged, default=math.nan)
-    plan, count = record.plan, _picture_count(record)
+    plan, count = record.plan, len(record.manifest.pictures) if record.manifest else 0
     settings = record.settings or SettingsRecord(sections={})
     is_adversarial = settings.procedure in (None, "", "adversarial")
     facts = {
         "objective": settings.objective or "" if is_adversarial else "",
         "procedure": "" if is_adversarial else settings.procedure or "",
-        "pictures": "" if count is None else f"{count:,}",
+        "pictures": f"{count:,}" if count else "",
         "iterations": f"{record.iteration:,}",
         "images seen": "" if seen is None else f"{seen[0]:,}",
         "time": duration(seconds) if math.isfinite(seconds) else "",
@@ -247,12 +194,8 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
         if plan is not None and plan.parameters > 0
         else "",
     }
-    facts |= {score.name: score.last for score in scores if score.decides}
+    facts |= {score.name: in_words(score.points[-1][1]) for score in scores if score.decides}
     return {name: value for name, value in facts.items() if value}
-
-
-def _picture_count(record: RunRecord) -> int | None:
-    return None if record.manifest is None else len(record.manifest.pictures) or None
 
 
 def _commands(record: RunRecord) -> list[tuple[str, str]]:
@@ -276,10 +219,10 @@ def _commands(record: RunRecord) -> list[tuple[str, str]]:
     return commands
 
 
-def _machine(card: RunCard | None) -> dict[str, str]:
-    if card is None:
+def _machine(record: RunRecord) -> dict[str, str]:
+    if record.card is None:
         return {}
-    session = card.session
+    session = record.card.session
     said = {"command": session.command, "hardware": session.hardware, "device": session.device}
     return {name: value for name, value in said.items() if value} | dict(session.versions)
 
@@ -287,7 +230,7 @@ def _machine(card: RunCard | None) -> dict[str, str]:
 def scores_of(record: RunRecord) -> list[ScoreCurve]:
     """Return the scores by name and protocol; values of two protocols never share a curve.
 
-    What was measured twice counts as the run itself has it, or else as it was measured last.
+    Of an iteration that was scored twice, the run's own score counts, else the last one.
     """
     groups: dict[tuple[str, str], dict[float, ScoreRecord]] = {}
     for entry in record.scores:
@@ -320,10 +263,7 @@ def scores_of(record: RunRecord) -> list[ScoreCurve]:
                 lows=lows,
                 highs=highs,
                 floor=mean if math.isfinite(mean) else None,
-                floor_in_words=in_words(mean) if math.isfinite(mean) else "",
-                last=in_words(points[-1][1]),
                 last_interval=interval,
-                last_iteration=int(points[-1][0]),
                 decides=any(e.is_own if e.decides is None else e.decides for e in entries.values()),
             )
         )
@@ -331,7 +271,7 @@ def scores_of(record: RunRecord) -> list[ScoreCurve]:
 
 
 def panels_of(record: RunRecord, scores: list[ScoreCurve]) -> list[Panel]:
-    """Return losses, logits, each score, speed, then whatever else was logged, each by itself."""
+    """Return losses, logits, each score, speed, then a panel for each other logged term."""
     names = list(dict.fromkeys(name for entry in record.log for name in entry.terms))
     groups: dict[str, list[str]] = {title: [] for title in _SHARED}
     for name in names:
@@ -355,7 +295,7 @@ def _group(name: str) -> str:
 
 def _panel(record: RunRecord, title: str, names: list[str]) -> Panel:
     y_label, caption = _SHARED.get(title, ("", ""))
-    series = {  # ``null`` is how strict JSON writes not-a-number, so it is a gap
+    series = {  # ``null``, which stands for NaN in strict JSON, is a gap
         name: [(float(e.iteration), number(e.terms[name])) for e in record.log if name in e.terms]
         for name in names
     }

@@ -1,8 +1,7 @@
-"""The pictures that a run was scored on, kept to be scored again in another way.
+"""The pictures that a run was scored on, kept to be scored again with other metrics.
 
-``scored/000100.zip`` in a run folder is an ordinary zip of WebP pictures without loss, beside a
-``card.json`` that says what they are. So it is an image set for any program, and it comes back bit
-for bit. n: pictures; c: channels; h: height and width.
+``scored/000100.zip`` in a run folder is an ordinary zip of lossless WebP pictures and a
+``card.json`` that describes them. n: pictures; c: channels; h: height and width.
 """
 
 import io
@@ -34,51 +33,44 @@ _LARGEST_CARD = 4096  # bytes
 # in 2.8 ms, method 6 with the most effort 0.635 in 129 ms, PNG 0.663 in 0.4 ms.
 _METHOD, _EFFORT = 1, 0
 _LITTLE = 2**28  # bytes of pixels that any file may unpack to
-_MOST_UNPACKED = 200  # times its own size that a larger one may; varied pictures unpack to twice
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same pictures make the same file
-_PERMISSIONS = 0o644 << 16
-_UNIX = 3
-_REMEDY = (
-    "restore it from a copy of the run, or remove it: nothing but `graftgan evaluate --again` "
-    "needs it"
-)
+_MOST_UNPACKED = 200  # times its own size that a larger one may unpack to; usual is about twice
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredCard:
-    """What kept pictures are."""
+    """A description of kept pictures."""
 
-    iteration: Count  # of the generator that drew them; 0: the untouched start
+    iteration: Count  # of the generator that drew them; 0: before training
     seed: int  # of their latents
     count: Annotated[Count, Field(ge=1)]
-    channels: Literal[1, 3]  # 1 for grey, 3 for colour
-    resolution: Annotated[Count, Field(ge=1)]  # their height and width in pixels
-    truncation: float = 1.0  # share of the way from the average picture; a run is scored with 1
+    channels: Literal[1, 3]  # 1 for gray, 3 for colour
+    resolution: Annotated[Count, Field(ge=1)]  # height and width in pixels
+    truncation: float = 1.0  # always 1 in a run
     pictures_sha256: str  # of shape and pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredPictures:
-    """Kept pictures, uint8 (n, c, h, h), and what they are."""
+    """Kept pictures, uint8 (n, c, h, h), and their description."""
 
     card: ScoredCard
     pictures: PictureBytes
 
 
 def scored_file(run: Path, iteration: int) -> Path:
-    """Return where a run keeps the pictures that ``iteration`` was scored on."""
+    """Return the path of the pictures that ``iteration`` was scored on."""
     return run / SCORED / f"{iteration:06d}.zip"
 
 
 def list_scored(run: Path) -> dict[int, Path]:
-    """Return the files of kept pictures of a run by iteration, oldest first."""
-    found = [path for path in (run / SCORED).glob("*.zip") if path.stem.isdecimal()]
-    return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
+    """Return the files of a run's kept pictures by iteration, ascending."""
+    found = (path for path in (run / SCORED).glob("*.zip") if path.stem.isdecimal())
+    return dict(sorted((int(path.stem), path) for path in found))
 
 
 def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
-    """Return the file that keeps ``pictures`` (n, c, h, h), which latents of ``seed`` gave."""
+    """Return the content of a file with ``pictures`` (n, c, h, h) from latents of ``seed``."""
     card = ScoredCard(
         iteration=iteration,
         seed=seed,
@@ -96,11 +88,7 @@ def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
 
 
 def read_scored(path: Path) -> ScoredPictures:
-    """Return the pictures of a file that :func:`packed` made, with what they are.
-
-    Raises:
-        RunError: It cannot be read, or is not as it was written.
-    """
+    """Return the pictures of a file that :func:`packed` made; RunError: damaged or unreadable."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file, reasons_for_failure(), zipfile.ZipFile(file) as archive:
@@ -110,7 +98,8 @@ def read_scored(path: Path) -> ScoredPictures:
         raise RunError(f"cannot read {path}: {problem.strerror or problem}") from None
     except Unusable as reason:
         raise RunError(
-            f"{path} does not hold the pictures that were scored: {reason}; {_REMEDY}"
+            f"{path} does not hold the pictures that were scored: {reason}; restore it from a copy "
+            "of the run, or remove it: only `graftgan evaluate --again` needs it"
         ) from None
 
 
@@ -120,14 +109,14 @@ def _names(count: int) -> list[str]:
 
 
 def _member(name: str) -> zipfile.ZipInfo:
-    """Return the head of a member, the same on every system; it is stored, not compressed."""
-    info = zipfile.ZipInfo(name, _LONG_AGO)
-    info.create_system, info.external_attr = _UNIX, _PERMISSIONS
+    """Return the header of an uncompressed member, the same on every system and at any time."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.create_system, info.external_attr = 3, 0o644 << 16  # Unix
     return info
 
 
 def _encoded(picture: PictureBytes) -> bytes:
-    """Return one picture (c, h, h) as WebP; a grey one has three equal channels there."""
+    """Return one picture (c, h, h) as WebP, which stores gray as three equal channels."""
     pixels = picture.permute(1, 2, 0).numpy()
     file = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels.repeat(3 // pixels.shape[2], axis=2)))
@@ -136,7 +125,7 @@ def _encoded(picture: PictureBytes) -> bytes:
 
 
 def _card_in(archive: zipfile.ZipFile, path: Path) -> ScoredCard:
-    """Return what the pictures are; Unusable: it is damaged, or of another iteration."""
+    """Return the card; Unusable: it is damaged, or of another iteration."""
     if _CARD not in archive.namelist():
         raise Unusable(f"it has no {_CARD}")
     if archive.getinfo(_CARD).file_size > _LARGEST_CARD:
@@ -168,7 +157,7 @@ def _pictures_in(archive: zipfile.ZipFile, card: ScoredCard, size: int) -> Pictu
 
 
 def _content(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return what a member holds; a compressed one, which might hold anything, is refused."""
+    """Return the content of a member; refuse a compressed one, which might be huge."""
     entry = archive.getinfo(name)
     if entry.compress_type != zipfile.ZIP_STORED:
         raise Unusable(f"{name} is compressed")
@@ -176,11 +165,11 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _decoded(content: bytes, card: ScoredCard, name: str) -> PictureBytes:
-    """Return one picture (c, h, h); its first bytes say its form and size before it is decoded."""
+    """Return one picture (c, h, h), whose format and size are checked before it is decoded."""
     sides = int.from_bytes(content[21:25], "little")
     width, height = (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
     if content[12:16] != b"VP8L" or (width, height) != (card.resolution, card.resolution):
-        raise Unusable(f"{name} is no WebP without loss of {card.resolution} px")
+        raise Unusable(f"{name} is no lossless WebP of {card.resolution} px")
     with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
         pixels = np.array(image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)[: card.channels]

@@ -1,7 +1,7 @@
-"""Drawings as SVG text: curves, points, bundles of lines and fields, with axes, ticks and words.
+"""Charts as SVG text: curves, scatter plots, bundles of lines and heat maps.
 
-The text is valid XML and stands alone. Colours are attributes, so that a page can restyle them by
-class (``s0`` .. ``s5``, ``axis``, ``tick``) for dark screens.
+Each chart is a complete XML document. Colours are attributes, so a page can restyle them by class
+(``s0`` .. ``s5``, ``axis``, ``tick``) for dark screens.
 """
 
 import math
@@ -20,20 +20,18 @@ WIDTH, PLOT_HEIGHT = 520, 214
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 46
 LARGEST = 1e250
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LEGEND_LINE, _LETTER = 19, 6.9  # pixels: a line of the legend, a letter of its text
+LETTER = 6.9  # pixels: the mean width of a letter in a legend
 _MOST_POINTS = 400  # drawn per line; more cannot be seen
-_MOST_SMOOTHED = 1000  # points a line is condensed to before it is smoothed
-_MOST_DOTS = 25  # so few points are marked one by one
-_SMOOTH_FROM = 50  # points from which a line is smoothed and stray values leave the frame
-
-_HEIGHT = TOP + PLOT_HEIGHT + BOTTOM
-_GOOD, _BAD = (12, 92, 72), (236, 240, 232)  # colours of the ends of a heat map
+_MOST_SMOOTHED = 1000  # points; a longer line is condensed before it is smoothed
+_MOST_DOTS = 25  # points; a longer line has no markers
+_SMOOTH_FROM = 50  # points; a shorter line is not smoothed and keeps all its values in the frame
+_GOOD, _BAD = (12, 92, 72), (236, 240, 232)  # RGB at the ends of a heat map
 _LARGEST_FIELD = 62  # pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One picture of curves with its caption."""
+    """A chart and its caption."""
 
     svg: str
     caption: str
@@ -41,7 +39,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The plotted rectangle: which values it spans and where it lies."""
+    """The plot area: the values it spans and where it lies."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -49,27 +47,26 @@ class Frame:
     empty: bool
 
     def place(self, point: Point) -> Point:
-        """Return where ``point`` lies, in pixels from the rectangle's upper left corner."""
+        """Return the position of ``point``, in pixels from the plot's upper left corner."""
         (x0, x1), (y0, y1) = self.x, self.y
         across = (point[0] - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
         return across, (y1 - point[1]) / (y1 - y0) * PLOT_HEIGHT
 
     def as_data(self) -> str:
-        """Return the attributes from which a script reads values back."""
+        """Return the attributes from which the page's script reads values back."""
         ends = " ".join(f"{value:.8g}" for value in (*self.x, *self.y))
         box = f"{LEFT} {self.top} {WIDTH - LEFT - RIGHT} {PLOT_HEIGHT}"
         return f'data-span="{ends}" data-box="{box}"'
 
 
 def drawing(title: str, parts: Iterable[str], *, height: int, spoken: str, data: str = "") -> str:
-    """Return a whole drawing, ``height`` pixels high, as SVG text.
+    """Return a complete chart, ``height`` pixels high, as SVG text.
 
-    It is ``spoken`` to those who cannot see it; ``data`` are attributes from which a script reads
-    values back.
+    ``spoken`` is its text for screen readers, ``data`` further attributes.
     """
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" role="img" '
-        f'viewBox="0 0 {WIDTH} {height}" aria-label={quoteattr(printable(spoken))} {data}>',
+        f'viewBox="0 0 {WIDTH} {height}" aria-label={quoteattr(_printable(spoken))} {data}>',
         f'<text class="title" x="{LEFT}" y="18" font-size="15" font-weight="600" '
         f'fill="#1b2126">{as_text(title)}</text>',
     )
@@ -77,7 +74,7 @@ def drawing(title: str, parts: Iterable[str], *, height: int, spoken: str, data:
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:
-    """Return the lowest and the highest value, with room where they are one."""
+    """Return the lowest and the highest value, widened where they are equal."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -103,13 +100,13 @@ def axes(frame: Frame, x_label: str, y_label: str) -> Iterator[str]:
 
 
 def height_tick(y: float, text: str) -> Iterator[str]:
-    """Yield a line across the plot with its number on the left."""
+    """Yield a grid line with its number on the left."""
     yield f'<path class="grid" stroke="#e4e7e8" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
     yield label(LEFT - 8, y + 4, text, anchor="end")
 
 
 def abscissa_tick(x: float, bottom: int, text: str) -> Iterator[str]:
-    """Yield a short line below the plot with its number."""
+    """Yield a tick below the plot with its number."""
     yield f'<path class="axis" stroke="#8b959c" d="M{x:.1f} {bottom}v5"/>'
     yield label(x, bottom + 19, text, anchor="middle")
 
@@ -124,7 +121,7 @@ def ticks(low: float, high: float, *, most: int) -> list[float]:
 
 
 def in_words(value: float, digits: int = 4) -> str:
-    """Return a number as short text of so many significant digits, with a true minus sign."""
+    """Return a number as text with ``digits`` significant digits and a true minus sign."""
     if not math.isfinite(value):
         return "not finite"
     is_whole = 1000 <= abs(value) < 1e7 and value == int(value)
@@ -133,12 +130,11 @@ def in_words(value: float, digits: int = 4) -> str:
 
 
 def _upright(y: float, text: str) -> str:
-    turned = f' transform="rotate(-90 13 {y:.0f})"'
-    return label(13, y, text, anchor="middle", more=turned)
+    return label(13, y, text, anchor="middle", more=f' transform="rotate(-90 13 {y:.0f})"')
 
 
 def label(x: float, y: float, text: str, *, anchor: str, more: str = "") -> str:
-    """Return a small text; ``anchor`` is start, middle or end, ``more`` further attributes."""
+    """Return small text; ``anchor`` is start, middle or end, ``more`` further attributes."""
     return (
         f'<text class="tick" x="{x:.1f}" y="{y:.1f}" font-size="12" fill="#5d6972" '
         f'text-anchor="{anchor}"{more}>{as_text(text)}</text>'
@@ -146,7 +142,7 @@ def label(x: float, y: float, text: str, *, anchor: str, more: str = "") -> str:
 
 
 def _tick(value: float, values: Sequence[float]) -> str:
-    """Return a tick's number with as many decimals as tell it from its neighbours."""
+    """Return a tick's number with just enough decimals to differ from its neighbours."""
     step = values[1] - values[0] if len(values) > 1 else abs(values[0]) or 1.0
     if not 1e-4 <= step < 1e6:
         return in_words(value)
@@ -154,28 +150,30 @@ def _tick(value: float, values: Sequence[float]) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def colour(i: int) -> str:
-    """Return the colour of the i-th line; after the last the first comes again."""
-    return COLOURS[i % len(COLOURS)]
+def _look(i: int, kind: str = "", *, dashed: bool = False) -> str:
+    """Return class and stroke of the i-th line; colours repeat, the second round is ``dashed``."""
+    place = i % len(COLOURS)
+    dashes = ' stroke-dasharray="5 4"' if dashed and i >= len(COLOURS) else ""
+    return f'class="s{place}{kind}" stroke="{COLOURS[place]}"{dashes}'
 
 
 def as_text(text: str) -> str:
-    """Return text as SVG holds it."""
-    return escape(printable(text))
+    """Return ``text`` escaped for SVG."""
+    return escape(_printable(text))
 
 
-def printable(text: str) -> str:
-    """Return text without what no XML may hold."""
+def _printable(text: str) -> str:
+    """Return ``text`` with a replacement character for each one that XML forbids."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def curve_svg(series: Series, *, title: str, x_label: str, y_label: str) -> str:
-    """Return one panel of curves, of (x, y) points by name with x ascending, as SVG text.
+    """Return a chart of curves, each of (x, y) points with x ascending, as SVG text.
 
     Lines of 50 points and more are drawn twice: raw and faint, and smoothed by :func:`smoothed`. A
     value that is not finite leaves a gap.
     """
-    lines = {printable(name): _Line.of(points) for name, points in series.items()}
+    lines = {_printable(name): _Line.of(points) for name, points in series.items()}
     legend, legend_height = _legend([] if list(lines) == [title] else list(lines))
     heights = [y for line in lines.values() for y in _typical(line)]
     low, high = span(heights)
@@ -193,10 +191,10 @@ def curve_svg(series: Series, *, title: str, x_label: str, y_label: str) -> str:
 
 
 def smoothed(values: Sequence[float], window: int) -> list[float]:
-    """Return the mean over ``window`` neighbours of each value, itself in the middle.
+    """Return the moving average over ``window`` values.
 
-    Near the ends the window shrinks on both sides alike, so a straight line stays itself. Values
-    that are not finite stay as they are and enter no mean.
+    Near the ends the window shrinks on both sides, so a straight line stays as it is. Values that
+    are not finite stay as they are and enter no mean.
     """
     half = window // 2
     result: list[float] = []
@@ -209,9 +207,7 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One curve: its raw points and, where there are enough of them, the smoothed ones."""
-
-    raw: list[Point]
+    raw: list[Point]  # empty where the curve is too short to be smoothed
     smooth: list[Point]
 
     @classmethod
@@ -225,12 +221,12 @@ class _Line:
 
     @property
     def points(self) -> list[Point]:
-        """What was measured."""
+        """The points as measured."""
         return self.raw or self.smooth
 
 
 def _condensed(points: Sequence[Point]) -> list[Point]:
-    """Return the means of so many neighbours that few enough points stay to smooth quickly."""
+    """Return the means of groups of neighbours, few enough to smooth quickly."""
     size = -(-len(points) // _MOST_SMOOTHED)
     buckets = [points[start : start + size] for start in range(0, len(points), size)]
     return [(_mean([x for x, _ in near]), _mean([y for _, y in near])) for near in buckets]
@@ -246,9 +242,9 @@ def _drawable(value: float) -> float:
 
 
 def _typical(line: _Line) -> list[float]:
-    """Return the heights the frame must show: all but a few that would flatten the rest.
+    """Return the heights that the frame must show, without outliers that would flatten the rest.
 
-    Left out are raw values that lie further from the inner 98 % than those span themselves.
+    An outlier is a raw value further from the inner 98 % than these span.
     """
     smooth = [y for _, y in line.smooth if math.isfinite(y)]
     raw = sorted(y for _, y in line.raw if math.isfinite(y))
@@ -262,14 +258,14 @@ def _typical(line: _Line) -> list[float]:
 
 
 def _legend(names: Sequence[str]) -> tuple[list[str], int]:
-    """Return the legend's SVG and its height; names wrap to as many lines as they need."""
+    """Return the legend's SVG and its height in pixels; names wrap to further lines."""
     parts: list[str] = []
     x, y = float(LEFT), TOP + 4
     for i, name in enumerate(names):
-        needed = 26 + _LETTER * len(name) + 12
+        needed = 26 + LETTER * len(name) + 12
         if x + needed > WIDTH and x > LEFT:
-            x, y = float(LEFT), y + _LEGEND_LINE
-        look = f'class="s{i % len(COLOURS)}" stroke="{colour(i)}"{_dash(i)}'
+            x, y = float(LEFT), y + 19
+        look = _look(i, dashed=True)
         parts.append(f'<path {look} stroke-width="3" d="M{x:.0f} {y}h18"/>')
         parts.append(
             f'<text class="name" x="{x + 24:.0f}" y="{y + 4}" font-size="12.5" '
@@ -280,25 +276,22 @@ def _legend(names: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _plot(frame: Frame, lines: Mapping[str, _Line]) -> Iterator[str]:
-    """Yield the lines in a nested picture of their own, which cuts off what leaves the frame."""
-    width = WIDTH - LEFT - RIGHT
+    """Yield the lines, in a nested SVG that clips them to the frame."""
     yield (
-        f'<svg x="{LEFT}" y="{frame.top}" width="{width}" height="{PLOT_HEIGHT}" '
+        f'<svg x="{LEFT}" y="{frame.top}" width="{WIDTH - LEFT - RIGHT}" height="{PLOT_HEIGHT}" '
         f'overflow="hidden" fill="none" stroke-linecap="round" stroke-linejoin="round">'
     )
     for i, line in enumerate(lines.values()):
-        look = f'class="s{i % len(COLOURS)} raw" stroke="{colour(i)}" stroke-opacity="0.28"'
+        look = f'{_look(i, " raw")} stroke-opacity="0.28" stroke-width="1"'
         if line.raw:
-            yield f'<path {look} stroke-width="1" d="{_path(frame, line.raw)}"/>'
+            yield f'<path {look} d="{_path(frame, line.raw)}"/>'
     for i, (name, line) in enumerate(lines.items()):
-        look = f'class="s{i % len(COLOURS)} line" stroke="{colour(i)}"{_dash(i)}'
-        path = _path(frame, line.smooth)
-        yield f'<path {look} stroke-width="2.2" data-name={quoteattr(name)} d="{path}"/>'
+        look = f'{_look(i, " line", dashed=True)} stroke-width="2.2" data-name={quoteattr(name)}'
+        yield f'<path {look} d="{_path(frame, line.smooth)}"/>'
         if len(line.smooth) <= _MOST_DOTS:
-            look = f'class="s{i % len(COLOURS)} dots" stroke="{colour(i)}" stroke-width="6"'
             places = [frame.place(point) for point in line.smooth if math.isfinite(point[1])]
             dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in places)
-            yield f'<path {look} d="{dots}"/>'
+            yield f'<path {_look(i, " dots")} stroke-width="6" d="{dots}"/>'
     yield "</svg>"
     heights = [y for line in lines.values() for _, y in line.points if math.isfinite(y)]
     strays = sum(not frame.y[0] <= y <= frame.y[1] for y in heights)
@@ -308,7 +301,7 @@ def _plot(frame: Frame, lines: Mapping[str, _Line]) -> Iterator[str]:
 
 
 def _path(frame: Frame, points: Sequence[Point]) -> str:
-    """Return path commands; a point alone between gaps becomes a dot (the caps are round)."""
+    """Return path commands; a single point between gaps becomes a dot (the caps are round)."""
     commands: list[str] = []
     pen_is_down = False
     for point in _thinned(points):
@@ -323,7 +316,7 @@ def _path(frame: Frame, points: Sequence[Point]) -> str:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    """Return few enough points to draw: per bucket the lowest, the highest and any gap."""
+    """Return few enough points to draw: of each bucket the lowest, the highest and any gap."""
     size = -(-len(points) * 2 // _MOST_POINTS)
     if size <= 2:
         return list(points)
@@ -338,8 +331,8 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 
 
 def _spoken(title: str, lines: Mapping[str, _Line]) -> str:
-    """Return the panel in words: where each line starts and ends."""
-    sentences = [printable(title)]
+    """Return the chart in words: where each line starts and ends."""
+    sentences = [_printable(title)]
     for name, line in lines.items():
         finite = [p for p in line.smooth if math.isfinite(p[1])]
         if finite:
@@ -348,30 +341,20 @@ def _spoken(title: str, lines: Mapping[str, _Line]) -> str:
     return ". ".join(sentences) + "."
 
 
-def _dash(i: int) -> str:
-    """Return the dashes that tell the seventh line from the first."""
-    return ' stroke-dasharray="5 4"' if i >= len(COLOURS) else ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineStyle:
-    """How a kind of line is drawn; its name stands in the caption."""
+    """How a kind of line is drawn."""
 
-    line: int  # its place in the list of colours
+    line: int  # the index of its colour
     width: float = 1.4  # pixels
     opacity: float = 1.0  # 1 hides what lies below
     dashes: str = ""  # as SVG takes them
 
 
 def scatter_svg(
-    points: Mapping[str, Point],
-    *,
-    front: Sequence[str],
-    title: str,
-    x_label: str,
-    y_label: str,
+    points: Mapping[str, Point], *, front: Sequence[str], title: str, x_label: str, y_label: str
 ) -> str:
-    """Return named points, those of ``front`` joined by a line, as SVG text."""
+    """Return a scatter plot of named points, those of ``front`` joined by a line, as SVG text."""
     drawn = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
     frame = _frame_of(list(drawn.values()))
     joined = [frame.place(drawn[name]) for name in front if name in drawn]
@@ -380,16 +363,14 @@ def scatter_svg(
     for name, point in drawn.items():
         x, y = frame.place(point)
         on_front = name in front
-        look = f'class="s{int(on_front)} dots" stroke="{colour(int(on_front))}"'
-        dot = f'{look} stroke-width="{9 if on_front else 6}" stroke-linecap="round"'
-        at = f"M{LEFT + x:.1f} {frame.top + y:.1f}h0"
-        parts.append(f'<path {dot} d="{at}"><title>{escape(name)}</title></path>')
+        look = f'{_look(on_front, " dots")} stroke-width="{9 if on_front else 6}"'
+        dot = f'{look} stroke-linecap="round" d="M{LEFT + x:.1f} {frame.top + y:.1f}h0"'
+        parts.append(f"<path {dot}><title>{escape(name)}</title></path>")
         if on_front:
-            right = x > (WIDTH - LEFT - RIGHT) / 2
-            side = {"anchor": "end" if right else "start"}
-            parts.append(label(LEFT + x + (-8 if right else 8), frame.top + y - 6, name, **side))
+            shift, anchor = (-8, "end") if x > (WIDTH - LEFT - RIGHT) / 2 else (8, "start")
+            parts.append(label(LEFT + x + shift, frame.top + y - 6, name, anchor=anchor))
     spoken = f"{title}. On the front: {', '.join(name for name in front if name in drawn)}."
-    return drawing(title, parts, height=_HEIGHT, spoken=spoken)
+    return drawing(title, parts, height=TOP + PLOT_HEIGHT + BOTTOM, spoken=spoken)
 
 
 def bundle_svg(
@@ -399,7 +380,7 @@ def bundle_svg(
     x_label: str,
     y_label: str,
 ) -> str:
-    """Return many named lines, each in the look of its kind, as SVG text; the last lie on top."""
+    """Return a chart of named lines, each in its own style, as SVG text; the last lie on top."""
     finite = [
         (name, look, [p for p in ps if all(map(math.isfinite, p))]) for name, look, ps in lines
     ]
@@ -408,7 +389,8 @@ def bundle_svg(
     for name, look, points in finite:
         places = [frame.place(point) for point in points]
         parts.append(_styled(places, look, top=frame.top, name=name))
-    return drawing(title, parts, height=_HEIGHT, spoken=f"{title}: {len(finite)} lines.")
+    spoken = f"{title}: {len(finite)} lines."
+    return drawing(title, parts, height=TOP + PLOT_HEIGHT + BOTTOM, spoken=spoken)
 
 
 def _frame_of(points: Sequence[Point]) -> Frame:
@@ -421,7 +403,7 @@ def _frame_of(points: Sequence[Point]) -> Frame:
 def _styled(places: Sequence[Point], look: LineStyle, *, top: int, name: str = "") -> str:
     dashes = f' stroke-dasharray="{look.dashes}"' if look.dashes else ""
     said = f" aria-label={quoteattr(name)}" if name else ""
-    start = f'<path class="s{look.line}" stroke="{colour(look.line)}" fill="none"'
+    start = f'<path {_look(look.line)} fill="none"'
     strength = f'stroke-width="{look.width}" stroke-opacity="{look.opacity}"{dashes}{said}'
     tip = f"<title>{escape(name)}</title>" if name else ""
     steps = [f"{LEFT + x:.1f} {top + y:.1f}" for x, y in places]
@@ -438,26 +420,21 @@ def heatmap_svg(
     y_label: str,
     lower_is_better: bool,
 ) -> str:
-    """Return a table of fields as SVG text; dark fields are good.
+    """Return a heat map as SVG text; dark fields are good.
 
-    Args:
-        values: By (row, column): a number, and how many measurements lie behind it.
-        size: Rows and columns run from 0 up to this; their sum too.
-        title: What it shows.
-        x_label: Name of the columns.
-        y_label: Name of the rows.
-        lower_is_better: Which end is good.
+    ``values`` has by (row, column) a number and the count of trials behind it. Rows, columns and
+    their sum run from 0 to ``size``; ``x_label`` names the columns, ``y_label`` the rows.
     """
     side = min(_LARGEST_FIELD, (WIDTH - LEFT - RIGHT) // (size + 1), PLOT_HEIGHT * 2 // (size + 1))
     numbers = [value for value, _ in values.values()]
-    good, bad = (min, max) if lower_is_better else (max, min)
-    ends = good(numbers, default=0.0), bad(numbers, default=0.0)
-    height = TOP + side * (size + 1) + 46
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    ends = (low, high) if lower_is_better else (high, low)
     spoken = ". ".join(
         f"{y_label} {row}, {x_label} {column}: {in_words(value)}"
         for (row, column), (value, _) in values.items()
     )
     parts = [*_headings(size, side, x_label, y_label), *_fields(values, size, side, ends)]
+    height = TOP + side * (size + 1) + BOTTOM
     return drawing(title, parts, height=height, spoken=f"{title}. {spoken}.")
 
 
@@ -477,7 +454,7 @@ def _fields(
     side: int,
     ends: tuple[float, float],
 ) -> Iterator[str]:
-    """Yield every possible field, empty or not; rows count upwards."""
+    """Yield every field, empty ones too; rows count upwards."""
     for row in range(size + 1):
         for column in range(size + 1 - row):
             x, y = LEFT + side * column, TOP + side * (size - row)

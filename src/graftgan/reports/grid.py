@@ -1,8 +1,9 @@
-"""Put pictures side by side, and into a page."""
+"""Grids of pictures, and pictures embedded in a page."""
 
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,22 +17,19 @@ from graftgan.core.network_types import PictureBytes
 PAGE_WIDTH = 1024  # CSS pixels a full-width picture takes on a desktop screen
 _LARGEST_EMBEDDED = 2048  # twice the page width serves high-density screens; more is only weight
 _LOSSY_QUALITY = 90
-_GAP_SHARE = 8  # the gap is 1/8 of a picture's width
-_GAP_GRAY = 255
-_SMALLEST_CELL = 64  # pixels; narrower ones have no room for a heading
+_SMALLEST_CELL = 64  # pixels; a narrower one has no room for a heading
 _TEXT_HEIGHT = 12
 _MARGIN = 4
 _LINE = _TEXT_HEIGHT + 2 * _MARGIN
 SIDE = 112  # pixels of the longer side of a thumbnail
-_QUALITIES = (60, 30, 10)
-_MOST_BYTES = 4000  # above which the next lower quality is taken
+_MOST_BYTES = 4000  # of a thumbnail; a larger one is encoded again at the next lower quality
 
 
 def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
-    """Return ``pictures`` row by row on one grid, without padding.
+    """Return ``pictures`` in rows on one grid, without padding; the last row is filled with black.
 
-    They are uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device; a
-    ValueError where they are not. A last row that is not full ends in black.
+    They are uint8 (n, c, h, w) with one channel (gray) or three (colour), on any device; else a
+    ValueError is raised.
     """
     if pictures.ndim != 4 or pictures.dtype != torch.uint8 or pictures.shape[1] not in (1, 3):
         shape = tuple(pictures.shape)
@@ -40,43 +38,45 @@ def picture_grid(pictures: PictureBytes, *, columns: int) -> Image.Image:
     if count == 0 or columns < 1:
         raise ValueError(f"cannot lay {count} pictures out in {columns} columns")
     rows = -(-count // columns)
-    canvas = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
-    canvas[:count] = pictures.cpu()
+    canvas = F.pad(pictures.cpu(), (0, 0) * 3 + (0, rows * columns - count))
     canvas = canvas.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
     pixels = canvas.reshape(rows * height, columns * width, channels).contiguous().numpy()
     return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
 
 
+def open_grid(path: Path) -> Image.Image | None:
+    """Return a grid in RGB; None: it cannot be read."""
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:  # Pillow's errors
+        return image.convert("RGB")
+    return None
+
+
 def strip_of(grid: Image.Image, cell: int, count: int) -> Image.Image:
-    """Return the first ``count`` pictures, of ``cell`` pixels, of the first row of a grid."""
+    """Return the first ``count`` pictures of a grid's first row; each is ``cell`` pixels wide."""
     return grid.crop((0, 0, min(count * cell, grid.width), min(cell, grid.height)))
 
 
 def neighbour_gallery(generated: PictureBytes, neighbours: PictureBytes) -> Image.Image:
-    """Return one grid: in each row a generated picture, a white gap, its neighbours.
+    """Return a grid with a row for each generated picture: itself, a white gap, its neighbours.
 
     ``generated`` are pictures as for :func:`picture_grid`, ``neighbours`` uint8 (n, k, c, h, w),
-    the nearest first; a ValueError where they do not match.
+    the nearest first; a ValueError is raised where they do not match.
     """
-    if neighbours.ndim != 5 or neighbours.shape[:1] + neighbours.shape[2:] != generated.shape:
+    shape, size = tuple(generated.shape), tuple(neighbours.shape)
+    fits = len(size) == 5 and size[:1] + size[2:] == shape and size[1] > 0
+    if not fits or generated.dtype != neighbours.dtype:
         raise ValueError(
-            f"expected (n, c, h, w) and (n, k, c, h, w), got {tuple(generated.shape)} and "
-            f"{tuple(neighbours.shape)}"
+            "expected uint8 (n, c, h, w) and (n, k, c, h, w) with k > 0, got "
+            f"{generated.dtype} {shape} and {neighbours.dtype} {size}"
         )
-    if generated.dtype != neighbours.dtype or neighbours.shape[1] == 0:
-        raise ValueError(
-            f"expected uint8 pictures with at least one neighbour each, got {generated.dtype} and "
-            f"{tuple(neighbours.shape)} of {neighbours.dtype}"
-        )
-    gap = max(1, generated.shape[-1] // _GAP_SHARE)
-    first = F.pad(generated, (0, gap), value=_GAP_GRAY)
+    first = F.pad(generated, (0, max(1, shape[-1] // 8)), value=255)
     others = neighbours.to(generated.device).transpose(0, 1)
     rows = torch.cat([first, *others], dim=3)  # n pictures, each as wide as a row
     return picture_grid(rows, columns=1)
 
 
 def pairs_in_rows(pictures: PictureBytes, drawn: PictureBytes, *, columns: int = 8) -> PictureBytes:
-    """Return ``pictures``, ``columns`` in a row, each row above that of its ``drawn`` ones."""
+    """Return ``pictures`` in rows of ``columns``, each row above the ``drawn`` ones of the same."""
     rows = zip(pictures.split(columns), drawn.split(columns), strict=True)
     filled = (F.pad(row, (0, 0) * 3 + (0, columns - len(row))) for pair in rows for row in pair)
     return torch.cat(list(filled))  # black pictures fill the last rows
@@ -85,13 +85,12 @@ def pairs_in_rows(pictures: PictureBytes, drawn: PictureBytes, *, columns: int =
 def labelled_strip(columns: PictureBytes, headings: Sequence[str], *, title: str) -> Image.Image:
     """Return pictures, uint8 (column, row, c, h, w), below their headings and a title, on white.
 
-    Small ones are enlarged by a whole factor, so every pixel stays what it was.
+    Small ones are enlarged by a whole factor without interpolation.
     """
-    count, rows, *shape = columns.shape
+    count = len(columns)
     if count != len(headings):
         raise ValueError(f"{len(headings)} headings for {count} columns")
-    row_by_row = columns.transpose(0, 1).reshape(rows * count, *shape)
-    grid = picture_grid(row_by_row, columns=count).convert("RGB")
+    grid = picture_grid(columns.transpose(0, 1).flatten(0, 1), columns=count).convert("RGB")
     cell = grid.width // count
     zoom = -(-_SMALLEST_CELL // cell)
     grid = grid.resize((grid.width * zoom, grid.height * zoom), Image.Resampling.NEAREST)
@@ -108,30 +107,26 @@ def labelled_strip(columns: PictureBytes, headings: Sequence[str], *, title: str
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    """Write ``image`` as PNG; the file appears whole."""
+    """Write ``image`` as PNG, atomically."""
     write_bytes(path, _encoded(image, "PNG", optimize=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedPicture:
-    """A picture inside a page.
-
-    The width on a desktop page is a whole multiple of the native one where that fits, so that every
-    pixel is equally large.
-    """
+    """A picture embedded in a page."""
 
     uri: str  # the picture itself, as a data: address
     width: int  # in native pixels, as is the height
     height: int
-    shown_width: int  # CSS pixels
-    alt: str  # what it shows, for those who cannot see it
-    exact: bool  # whether every pixel is as it was
+    shown_width: int  # CSS pixels; a multiple of the native width where that fits
+    alt: str
+    exact: bool  # whether every pixel is unchanged
 
 
 def embed(image: Image.Image, *, alt: str, exact_up_to: int) -> EmbeddedPicture:
     """Return ``image`` ready for a page, as WebP at native size.
 
-    A lossless file that would take more than ``exact_up_to`` bytes becomes lossy instead.
+    It is lossless, unless that takes more than ``exact_up_to`` bytes.
     """
     image = image.convert("RGB")
     whole = image.width <= _LARGEST_EMBEDDED
@@ -155,7 +150,7 @@ def embed(image: Image.Image, *, alt: str, exact_up_to: int) -> EmbeddedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture inside a page: a ``data:`` address, width and height in pixels."""
+    """A small picture embedded in a page: a ``data:`` address, width and height in pixels."""
 
     uri: str
     width: int
@@ -163,11 +158,11 @@ class Thumbnail:
 
 
 def thumbnail(image: Image.Image) -> Thumbnail:
-    """Return the whole of ``image`` as WebP, its longer side at most ``SIDE`` pixels."""
+    """Return ``image`` as WebP, its longer side at most ``SIDE`` pixels."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     content = b""
-    for quality in _QUALITIES:
+    for quality in (60, 30, 10):
         content = _encoded(small, "WEBP", quality=quality, method=4)
         if len(content) <= _MOST_BYTES:
             break

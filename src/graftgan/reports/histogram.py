@@ -1,4 +1,4 @@
-"""How often each score was found, in intervals one of whose edges is the threshold."""
+"""Histograms of scores, with the threshold at an edge between two bars."""
 
 import math
 from collections import Counter
@@ -9,6 +9,7 @@ from graftgan.reports.drawing import (
     BOTTOM,
     LARGEST,
     LEFT,
+    LETTER,
     PLOT_HEIGHT,
     RIGHT,
     TOP,
@@ -24,42 +25,39 @@ from graftgan.reports.drawing import (
 )
 
 _COLOURS = ("#0a8464", "#c8540a", "#a9b2b7")
-_LEGEND, _LETTER = 22, 6.9  # pixels: height of the legend, width of a letter
-_GAP = 0.6  # bars between the intervals and what lies beyond them
-_LEAST = 2.0  # pixels of a bar that is not empty
-_ROOM = 16  # pixels above the bars for the number of the threshold
-_TOP = TOP + _LEGEND + _ROOM
+_GAP = 0.6  # bar widths between the intervals and the bars of what lies beyond them
+_LEAST = 2.0  # pixels: the height of a bar that is not empty
+_TOP = TOP + 22 + 16  # below the legend and the number of the threshold
 _BASE = _TOP + PLOT_HEIGHT
 _BINS = 40
-_REACH = 6  # quartile distances beyond the quartiles: what lies further off is at the ends
+_REACH = 6  # interquartile ranges beyond the quartiles; values further off are outliers
 _NEAR = 3  # spans of the values within which the threshold is drawn to scale
-_WIDE = 20  # times the low values that the high ones are, from where on the scale is logarithmic
-_POSITIVE = 0.95  # share that must be above 0 for that
-_BESIDE = 0.4  # of the width that is shown on each side of the threshold, if there is something
-_ENDS = 0.02  # share of the values on each side where the quartiles are one
+_WIDE = 20  # ratio of high to low values from which the scale is logarithmic
+_POSITIVE = 0.95  # share of values above 0 that a logarithmic scale needs
+_BESIDE = 0.4  # of the width, on each side of the threshold, as far as there are values
+_ENDS = 0.02  # share of outliers on each side where the quartiles are equal
 
 Groups = Mapping[str, Sequence[float]]
-"""Scores by what became of their pictures, in the order in which they are stacked; at most 3."""
-Ends = tuple[float, float]
+"""Scores by the fate of their pictures, in the order in which they are stacked; at most 3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bins:
-    """Equally wide intervals of a scale."""
+    """Intervals of equal width on a scale."""
 
     anchor: float  # an edge, on the scale
-    first: int  # how many intervals the lowest edge is above the anchor
+    first: int  # intervals from the anchor up to the lowest edge
     width: float  # of an interval, on the scale
     count: int
-    logarithmic: bool  # whether the scale is one of powers of ten
-    upper: bool  # whether an interval holds its upper edge, not its lower one
+    logarithmic: bool  # whether the scale is log10
+    upper: bool  # whether an interval contains its upper edge, not its lower one
 
     def position(self, value: float) -> float:
-        """Return how many intervals ``value`` is above the lowest edge."""
+        """Return the distance of ``value`` from the lowest edge, in intervals."""
         return self._from_anchor(value) - self.first
 
     def index(self, value: float) -> int:
-        """Return the interval that holds ``value``: -1 below all, ``count`` above all."""
+        """Return the index of the interval of ``value``: -1 below all, ``count`` above all."""
         place = self._from_anchor(value)
         if not math.isfinite(place):
             return -1 if place < 0 else self.count
@@ -76,10 +74,10 @@ class Bins:
 
 
 def bins_for(values: Sequence[float], *, threshold: float, upper: bool) -> Bins:
-    """Return intervals that show most of ``values`` and, if it is not far off, the threshold.
+    """Return intervals that show most of ``values``, which are finite and ascend.
 
-    The threshold becomes an edge then. A few values far from all others lie outside. The scale is
-    logarithmic where the high values are many times the low ones. ``values`` are finite and ascend.
+    A threshold that is not far off becomes an edge. Outliers lie outside. The scale is logarithmic
+    where the high values are many times the low ones.
     """
     values = [min(max(value, -LARGEST), LARGEST) for value in values] or [threshold]
     logarithmic = _spreads_widely(values, threshold)
@@ -89,20 +87,17 @@ def bins_for(values: Sequence[float], *, threshold: float, upper: bool) -> Bins:
     reach = _NEAR * (high - low)
     anchor = low
     if low - reach <= mark <= high + reach:
-        anchor, (low, high) = mark, _around(mark, (low, high), (places[0], places[-1]))
+        anchor, low, high = mark, min(low, mark), max(high, mark)
+        beside = _BESIDE * (high - low)  # shows some values on both sides of the threshold
+        low = min(low, max(places[0], mark - beside))
+        high = max(high, min(places[-1], mark + beside))
     whole = not logarithmic and all(v == math.floor(v) for v in values if low <= v <= high)
     width = _width(low, high, logarithmic=logarithmic, whole=whole)
     edge = math.ceil if upper else math.floor
     first = edge((low - anchor) / width) - upper
-    last = edge((high - anchor) / width) + (not upper)
-    return Bins(
-        anchor=anchor,
-        first=first,
-        width=width,
-        count=max(1, last - first),
-        logarithmic=logarithmic,
-        upper=upper,
-    )
+    count = max(1, edge((high - anchor) / width) + (not upper) - first)
+    scale = {"logarithmic": logarithmic, "upper": upper}
+    return Bins(anchor=anchor, first=first, width=width, count=count, **scale)
 
 
 def _on_scale(value: float, logarithmic: bool) -> float:
@@ -120,22 +115,15 @@ def _spreads_widely(values: Sequence[float], threshold: float) -> bool:
 
 
 def _worth_showing(places: Sequence[float], mark: float) -> tuple[float, float]:
-    """Return the ends of what is worth showing."""
+    """Return the lowest and the highest place without outliers."""
     lower, upper = _quantile(places, 0.25), _quantile(places, 0.75)
     reach = _REACH * (upper - lower)
     if reach <= 0:
-        middle = lower
+        reach = 2 * abs(mark - lower)
         lower, upper = _quantile(places, _ENDS), _quantile(places, 1 - _ENDS)
-        reach = 0.0 if upper > lower else 2 * abs(mark - middle)
+        reach = 0.0 if upper > lower else reach
     inside = [place for place in places if lower - reach <= place <= upper + reach]
     return inside[0], inside[-1]
-
-
-def _around(mark: float, shown: Ends, found: Ends) -> Ends:
-    """Return ends that show the threshold with some of what was found on both of its sides."""
-    low, high = min(shown[0], mark), max(shown[1], mark)
-    beside = _BESIDE * (high - low)
-    return min(low, max(found[0], mark - beside)), max(high, min(found[1], mark + beside))
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
@@ -166,12 +154,12 @@ class _Layout:
         return (WIDTH - LEFT - RIGHT) / (self.bins.count + beyond)
 
     def x(self, position: float) -> float:
-        """Return where so many intervals lie, from the left end of the drawing."""
+        """Return the pixel of a ``position`` in intervals."""
         start = (1 + _GAP) * (self.below > 0)
         return LEFT + (start + position) * self._unit
 
     def bar(self, i: int) -> tuple[float, float]:
-        """Return the left end and the width of a bar; those beyond stand apart."""
+        """Return the left edge and the width of a bar; those beyond the intervals are apart."""
         apart = -_GAP if i < 0 else _GAP if i == self.bins.count else 0.0
         gap = min(1.0, 0.15 * self._unit)
         return self.x(i + apart) + gap / 2, self._unit - gap
@@ -182,8 +170,8 @@ def histogram_svg(
 ) -> Panel:
     """Return stacked bars with a line at the threshold; the caption says what is not to scale.
 
-    Scores that are not numbers are counted in the caption alone. With ``upper`` a score at the
-    threshold belongs to those below it.
+    Not-a-number is counted in the caption only. With ``upper`` a score at the threshold counts as
+    below it.
     """
     finite = sorted(v for values in groups.values() for v in values if math.isfinite(v))
     bins = bins_for(finite, threshold=threshold, upper=upper)
@@ -199,7 +187,7 @@ def histogram_svg(
 
 
 def _counted(values: Sequence[float], bins: Bins) -> list[int]:
-    """Return how many lie below all intervals, in each of them, and above all."""
+    """Return how many values lie below all intervals, in each of them, and above all."""
     found = Counter(bins.index(value) for value in values if not math.isnan(value))
     return [found[i] for i in range(-1, bins.count + 1)]
 
@@ -208,12 +196,10 @@ def _legend(groups: Groups) -> Iterator[str]:
     x = float(LEFT)
     for i, (name, values) in enumerate(groups.items()):
         said = f"{name} {len(values):,}"
-        yield (
-            f'<rect class="h{i}" fill="{_COLOURS[i]}" x="{x:.1f}" y="{TOP + 1}" width="11" '
-            f'height="11" rx="2"/>'
-        )
+        box = f'x="{x:.1f}" y="{TOP + 1}" width="11" height="11" rx="2"'
+        yield f'<rect class="h{i}" fill="{_COLOURS[i]}" {box}/>'
         yield label(x + 17, TOP + 11, said, anchor="start")
-        x += 17 + _LETTER * len(said) + 14
+        x += 17 + LETTER * len(said) + 14
 
 
 def _axes(layout: _Layout, x_label: str, y_label: str) -> Iterator[str]:
@@ -248,16 +234,14 @@ def _bars(layout: _Layout, counts: Mapping[str, Sequence[int]]) -> Iterator[str]
         x, width = layout.bar(i)
         low, high = in_words(layout.bins.edge(i)), in_words(layout.bins.edge(i + 1))
         interval = f"{low} to {high}" if i >= 0 else f"below {high}"
-        if i == layout.bins.count:
-            interval = f"above {low}"
+        interval = f"above {low}" if i == layout.bins.count else interval
         said = ", ".join(f"{count:,} {name}" for name, count in column.items() if count)
         yield f"<g><title>{as_text(f'{interval}: {said}')}</title>"
         y = float(_BASE)
         for place, count in enumerate(column.values()):
-            # A single picture can still be seen.
-            height = max(_LEAST, PLOT_HEIGHT * count / layout.most) if count else 0.0
-            y -= height
             if count:
+                height = max(_LEAST, PLOT_HEIGHT * count / layout.most)  # one picture is visible
+                y -= height
                 look = f'class="h{place}" fill="{_COLOURS[place]}"'
                 box = f'x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}"'
                 yield f"<rect {look} {box}/>"
@@ -265,17 +249,13 @@ def _bars(layout: _Layout, counts: Mapping[str, Sequence[int]]) -> Iterator[str]
 
 
 def _line(layout: _Layout, threshold: float) -> Iterator[str]:
-    """Yield the line of the threshold, or an arrow at the end beyond which it lies."""
+    """Yield a line at the threshold, or an arrow where it lies outside."""
     position = layout.bins.position(threshold)
-    inside = 0 <= position <= layout.bins.count
     x = layout.x(min(max(position, 0.0), float(layout.bins.count)))
     said = in_words(threshold)
-    if inside:
-        top = _TOP - 4
-        yield (
-            f'<path class="threshold" stroke="#1b2126" stroke-width="1.5" stroke-dasharray="5 3" '
-            f'd="M{x:.1f} {top}V{_BASE}"/>'
-        )
+    if 0 <= position <= layout.bins.count:
+        look = 'class="threshold" stroke="#1b2126" stroke-width="1.5" stroke-dasharray="5 3"'
+        yield f'<path {look} d="M{x:.1f} {_TOP - 4}V{_BASE}"/>'
     else:
         said = f"← {said}" if position < 0 else f"{said} →"
     far = 3.5 * len(said)

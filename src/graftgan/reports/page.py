@@ -1,4 +1,4 @@
-"""Fill the templates: one look for every page."""
+"""Render the page templates."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from graftgan.core.errors import escaped
 from graftgan.core.files import without_archive_ending, write_bytes
 from graftgan.reports.drawing import in_words
 
-# What a terminal obeys or no one sees, without the line ends of templates: names may hold any.
+# Control and invisible characters, which names may hold; not the line ends of templates.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,8 +23,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 def render(template: str, **content: object) -> str:
     """Return the page that ``template`` makes of ``content``.
 
-    The page forbids itself to load or run anything that does not lie inside it: its one script is
-    named by its hash, so that text from a run can never become code.
+    Its content security policy allows nothing from outside, and only the one script with the given
+    hash, so that text from a run can never become code.
     """
     script = (TEMPLATES / "hover.js").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -34,16 +34,12 @@ def render(template: str, **content: object) -> str:
 
 
 def write_page(page: str, destination: Path) -> None:
-    """Write a page whole; letters that are none in UTF-8 become question marks.
-
-    Raises:
-        RunError: It cannot be written.
-    """
+    """Write a page atomically, with question marks for lone surrogates; RunError: it cannot be."""
     write_bytes(destination, page.encode("utf-8", errors="replace"))
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in its two largest units; a dash where it is none."""
+    """Return a time span in its two largest units; a dash if it is not finite."""
     if not math.isfinite(seconds):
         return "–"
     whole = max(0, round(seconds))
@@ -54,7 +50,7 @@ def duration(seconds: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return ``part`` of ``whole`` in percent, never rounding something to nothing or to all."""
+    """Return ``part`` of ``whole`` in percent, rounded to 0 or 100 % only if it is exactly that."""
     if whole <= 0:
         return "–"
     percent = 100 * part / whole
@@ -66,7 +62,7 @@ def share(part: float, whole: float) -> str:
 
 
 def short_name(value: object, *, default: str) -> str:
-    """Return the last part of a path or repository id, without the ending of an archive."""
+    """Return the last part of a path or repository id, without an archive's suffix."""
     return without_archive_ending(PurePath(str(value or "").strip()).name) or default
 
 
@@ -80,7 +76,7 @@ def plain(value: object) -> str:
 
 
 def evenly(iterations: list[int], *, most: int) -> list[int]:
-    """Return at most ``most`` of them at even distances, the first and the last included."""
+    """Return at most ``most`` of them, evenly spaced, with the first and the last."""
     if len(iterations) <= most:
         return iterations
     return [iterations[round(i * (len(iterations) - 1) / (most - 1))] for i in range(most)]
@@ -98,18 +94,18 @@ def _environment() -> jinja2.Environment:
     environment.filters["number"] = in_words
     environment.filters["breakable"] = _breakable
     environment.filters["code"] = _code
-    environment.filters["drawing"] = Markup  # SVG of ours, escaped where it was made
+    environment.filters["drawing"] = Markup  # SVG, which was escaped where it was made
     return environment
 
 
 def _breakable(name: str) -> Markup:
-    """Return a dotted_name that may go on in the next line after a dot or underscore."""
+    """Return a dotted_name that may wrap after a dot or underscore."""
     text = str(escape(name))
     return Markup(text.replace("_", "_<wbr>").replace(".", ".<wbr>"))
 
 
 def _code(sentence: str) -> Markup:
-    """Return a sentence in which what stands in `backticks` is code."""
+    """Return a sentence with its `backticks` as code."""
     plain, *rest = str(escape(sentence)).split("`")
     if len(rest) % 2:
         return escape(sentence)

@@ -1,4 +1,4 @@
-"""Put the parts of one run together: all is checked, and nothing is trained or written yet."""
+"""Build and check the parts of a run, before anything is trained or written."""
 
 import copy
 from collections.abc import Mapping
@@ -50,12 +50,12 @@ from graftgan.transfer import (
 )
 
 HELD_OUT = "held out"
-"""What pictures are, in words, that a run holds out and is scored against."""
+"""The name of a scoring reference that a run holds out itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringReference:
-    """What the scores of a run are measured with: pictures, or else those held out, in words."""
+    """What the scores of a run are measured with."""
 
     extractor: Extractor
     reference: Reference | None
@@ -64,30 +64,31 @@ class ScoringReference:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An experiment whose every part has been checked, before anything is written.
+    """The checked parts of an experiment.
 
-    ``regularizer_state`` and ``procedure_cache`` are made of source and pictures before the run.
+    ``regularizer_state`` and ``procedure_cache`` are computed from source and pictures before the
+    run.
     """
 
     experiment: Experiment  # with every default written out
-    pair: NetworkPair  # the networks at their start, under the plan
+    pair: NetworkPair  # the initial networks, under the plan
     plan: AppliedPlan
     images: ImageSet
     hardware: Hardware
     base: dict[str, str]  # fingerprints of the source's networks, by role; empty without a source
-    scoring_reference: ScoringReference | None = None  # none: no scores are asked for
+    scoring_reference: ScoringReference | None = None  # None: the run has no scores
     regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def reference_checksum(self) -> str | None:
-        """That of the pictures the run is scored against; None: it is not scored."""
+        """The checksum of the pictures that the run is scored against; None: it is not scored."""
         found = self.scoring_reference
         return None if found is None or found.reference is None else found.reference.checksum
 
     @property
     def without_copy_guard(self) -> str:
-        """Why copies cannot be told in a run that is scored, and what to do; empty: they can."""
+        """Why a scored run cannot detect copies, and what to do; empty: it can, or is not asked."""
         if self.scoring_reference is None or not self.experiment.scoring.copy_guard:
             return ""
         held_out, honest = len(self.images.held_out), len(honest_pictures(self.images))
@@ -112,9 +113,8 @@ def prepare(
 ) -> Prepared:
     """Check a new experiment and build everything it needs; nothing is written.
 
-    ``begun`` is what was settled the first time, of a run that starts over. ``only_check`` leaves
-    out the probe of filters, which is a training of its own; what is returned then cannot be
-    trained.
+    ``begun`` is what was fixed when a run that starts over began. ``only_check`` skips the probe of
+    filters, which takes a training of its own; the result then cannot be trained.
 
     Raises:
         GraftganError: Something does not fit.
@@ -165,7 +165,7 @@ def prepare_again(
     begun: Begun,
     progress: Progress,
 ) -> Prepared:
-    """Build what a resolved ``experiment`` needs to go on from a checkpoint, without its source.
+    """Build what a resolved ``experiment`` needs to continue from a checkpoint; needs no source.
 
     Raises:
         GraftganError: Something does not fit.
@@ -179,7 +179,7 @@ def prepare_again(
 
 
 def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
-    """Return ``prepared`` with what its procedure makes of the source; this may take long."""
+    """Return ``prepared`` with its procedure's cache, which may take long to compute."""
     experiment = prepared.experiment
     remember = PROCEDURES[experiment.procedure].remember
     if remember is None or experiment.source is None:
@@ -189,17 +189,16 @@ def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Pre
 
 
 def remarks_on(prepared: Prepared) -> list[str]:
-    """Return what a person should know of what the procedure made before the run."""
-    if not prepared.procedure_cache:
-        return []
-    return PROCEDURES[prepared.experiment.procedure].remarks(prepared.procedure_cache)
+    """Return remarks on the procedure's cache for the user."""
+    cache = prepared.procedure_cache
+    return PROCEDURES[prepared.experiment.procedure].remarks(cache) if cache else []
 
 
 def probed_filters(probe: Prepared, processes: Processes, progress: Progress) -> Filters:
-    """Train as ``probe`` says, every filter modulated, and return those that matter most.
+    """Train ``probe`` with every filter modulated, and return the most important filters.
 
     Raises:
-        SettingsError: Some layer mixes the samples of a batch, or the processes cannot share it.
+        SettingsError: A layer mixes the samples of a batch, or the processes cannot share a batch.
     """
     experiment, images = probe.experiment, probe.images.pictures
     transfer, size = experiment.transfer, probe.pair.architecture.latent_size
@@ -217,7 +216,7 @@ def probed_filters(probe: Prepared, processes: Processes, progress: Progress) ->
     chosen = torch.arange(transfer.probe_samples) % len(images)
     real = to_images(images[chosen].to(probe.hardware.device))
     importance = filter_importance(probe.pair, latents, real, progress=progress)
-    processes.share_tensors(importance.values())  # a bit of difference could change the ranking
+    processes.share_tensors(importance.values())  # rounding could change the ranking
     return most_important(importance, transfer.modulated_share)
 
 
@@ -238,7 +237,7 @@ def regularizer_state_of(
     hardware: Hardware,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
-    """Return what the regularizers need of ``source``; SettingsError: one would hold nothing."""
+    """Return what the regularizers need of ``source``; SettingsError: one has no effect."""
     if not is_regularized(experiment.regularizers):
         return {}
     for _, network in source.items():
@@ -248,11 +247,11 @@ def regularizer_state_of(
 
 
 def build_training(prepared: Prepared, processes: Processes) -> Training:
-    """Place the networks on their device and build the updates that train them.
+    """Place the networks on their device and build their updates.
 
     Raises:
-        SettingsError: The batch cannot be shared by the processes.
-        CheckpointError: What the regularizers remember belongs to another run.
+        SettingsError: The processes cannot share the batch.
+        CheckpointError: The regularizers' state belongs to another run.
     """
     experiment, pair, hardware = prepared.experiment, prepared.pair, prepared.hardware
     settings = experiment.training
@@ -327,10 +326,10 @@ def reference_of(
     begun: Begun | None = None,
     progress: Progress = silent,
 ) -> tuple[Reference, str]:
-    """Return what a run on ``images`` is scored against, and what that is in words.
+    """Return what a run on ``images`` is scored against, and its name.
 
     Raises:
-        ScoreError: Hardly any picture of it was not trained on.
+        ScoreError: Nearly all of its pictures are training pictures.
         ImageSetError: The reference cannot be read.
     """
     place = experiment.scoring.reference
@@ -339,5 +338,5 @@ def reference_of(
         return held_out_reference(images, known=known), HELD_OUT
     whole = replace(experiment.data, limit=None, held_out=0.0, labels=None)
     given = _load_pictures(replace(experiment, data=whole), place, progress)
-    real, name = given.pictures, place.name
-    return reference_among(real, images.pictures, name=name, training_is_fine=False), name
+    name, trained = place.name, images.pictures
+    return reference_among(given.pictures, trained, name=name, training_is_fine=False), name

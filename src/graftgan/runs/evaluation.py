@@ -1,4 +1,4 @@
-"""Score anything that gives pictures against a set of real ones."""
+"""Score a run, a source or a set of pictures against real pictures."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -73,17 +73,17 @@ class EvaluationSettings:
 
     metrics: Annotated[tuple[str, ...], NamesDoc("{}.", METRICS)] = DEFAULT_METRICS
     count: int = 2000
-    """Pictures drawn from a model; at most so many are taken from a folder."""
+    """Number of pictures drawn from a model, or the most that are taken from a folder."""
     seed: int = 0
-    """Of the latents, the resamples and the splits."""
+    """Seed of the latents, the resamples and the splits."""
     truncation: float = 1.0
-    """Below 1 pictures lie nearer to the average one; 1 is the model as it is."""
+    """Below 1 pictures are nearer to the average one; 1 leaves the model as it is."""
     iteration: int | None = None
-    """The checkpoint of a run; without it, the newest."""
+    """The checkpoint of a run; by default the newest."""
     resolution: int | None = None
-    """Height and width at which pictures are compared, in pixels; without it, the model's."""
+    """Height and width at which pictures are compared, in pixels; by default the model's."""
     training: Path | None = None
-    """The pictures a model was trained on, to look for copies; a run knows its own."""
+    """The training pictures of a model, to look for copies; a run knows its own."""
     copies: bool = True
     """Look for copies of training pictures."""
     network: ExtractorSettings = field(default_factory=ExtractorSettings)
@@ -91,7 +91,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPictures:
-    """Pictures to be scored, uint8 (n, c, h, h), of a model or folder, or a checkpoint of a run."""
+    """Pictures to be scored, uint8 (n, c, h, h), from a model, a folder or a run's checkpoint."""
 
     name: str
     pictures: PictureBytes
@@ -101,19 +101,15 @@ class EvaluatedPictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What was found out about one candidate.
-
-    The gallery shows the most suspicious pictures, each beside the nearest training pictures;
-    ``source`` are the scores of the run's untouched source that are measured alike.
-    """
+    """The scores of one candidate."""
 
     candidate: EvaluatedPictures
-    scores: list[Score]  # every number, with the share of near copies where copies were looked for
-    copies: CopyReport | None = None  # what the copy guard saw; None where it could not look
-    gallery: Image.Image | None = None
+    scores: list[Score]  # with the share of near copies, if copies were looked for
+    copies: CopyReport | None = None  # None: copies were not looked for
+    gallery: Image.Image | None = None  # the most suspicious pictures beside training pictures
     notes: tuple[str, ...] = ()  # what could not be done, and why
-    rewards_copying: bool = False  # whether the real pictures are those that were trained on
-    source: tuple[Score, ...] = ()
+    rewards_copying: bool = False  # whether the real pictures are the training pictures
+    source: tuple[Score, ...] = ()  # of the run's untouched source, under the same protocol
 
 
 def evaluate(
@@ -125,14 +121,13 @@ def evaluate(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a run, a source, or pictures on disk against real pictures.
+    """Score a model ``against`` a folder, zip or npz of real pictures.
 
-    The model is a run folder, the name or folder of a source, or a folder, zip or npz of pictures,
-    as the real ones are. ``of_class`` draws this class of a model with classes, else all of them
-    in equal parts.
+    The model is a run folder, the name or folder of a source, or pictures on disk. ``of_class``
+    draws one class of a model with classes; by default all are drawn in equal parts.
 
     Raises:
-        GraftganError: Something is missing or does not fit; the message says what.
+        GraftganError: Something is missing or does not fit.
     """
     settings = settings or EvaluationSettings()
     check_names(settings.metrics)
@@ -145,7 +140,7 @@ def evaluate(
     scores = standard.scores_of(generated, candidate.pictures.shape[-1], settings)
     untouched: list[Score] = []
     if candidate.run is not None and not of_class:
-        with suppress(GraftganError):  # a file of the run is damaged
+        with suppress(GraftganError):  # damaged files
             untouched = source_scores(candidate.run)
     evaluation = Evaluation(
         candidate=candidate,
@@ -173,7 +168,7 @@ def evaluate(
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Append the scores to ``metrics.jsonl`` in ``folder``; write the gallery, and a run's page."""
+    """Append the scores to ``metrics.jsonl`` in ``folder``; write the gallery and a run's page."""
     candidate = evaluation.candidate
     keep_scores(folder, candidate.name, {candidate.iteration: evaluation.scores})
     if evaluation.gallery is not None:
@@ -185,14 +180,14 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 def keep_scores(folder: Path, name: str, scores: Mapping[int, Sequence[Score]]) -> None:
     """Append the scores of the model ``name``, by iteration, to ``metrics.jsonl`` in ``folder``.
 
-    They decide nothing about a run that lies there.
+    They decide nothing about a run in that folder.
     """
-    lines = [
+    make_folder(folder)
+    lines = (
         {"iteration": iteration, "model": name, **to_plain(score)}
         for iteration, found in scores.items()
         for score in found
-    ]
-    make_folder(folder)
+    )
     append_jsonl(folder / "metrics.jsonl", *lines)
 
 
@@ -208,10 +203,10 @@ def floor(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[int, dict[str, Floor]]:
-    """Return what real pictures score against others of their own set, by size and full name.
+    """Return the scores of real pictures against others of their own set, by size and full name.
 
-    At most twice as many pictures as the largest of ``sizes`` are looked at, chosen by ``seed``.
-    A size beyond half the set is measured at half the set; ``Floor.count`` says so.
+    At most twice as many pictures as the largest of ``sizes`` are used, chosen by ``seed``. A size
+    beyond half the set is measured at half the set, which is then in ``Floor.count``.
 
     Raises:
         GraftganError: The pictures or the network cannot be used.
@@ -235,7 +230,7 @@ def floor(
 
 
 def check_names(metrics: tuple[str, ...]) -> None:
-    """Raise SettingsError if ``metrics`` are none, or one is no metric's name."""
+    """Raise SettingsError if ``metrics`` is empty or has an unknown name."""
     if not metrics:
         raise SettingsError("metrics must name at least one score, such as kid")
     for name in metrics:
@@ -258,8 +253,8 @@ def _open_candidate(
     pictures = generate(source.pair.generator, latents, truncation=settings.truncation)
     if settings.resolution not in (None, pictures.shape[-1]):
         raise SettingsError(
-            f"{model} draws at {pictures.shape[-1]} px, and is compared at that; "
-            "leave --resolution out"
+            f"{model} draws at {pictures.shape[-1]} px, and is compared at that size; leave "
+            "--resolution out"
         )
     name = source.card.name if of_class is None else f"{source.card.name}[{of_class}]"
     if not run.experiment_file.is_file():
@@ -287,27 +282,26 @@ def _pictures_as_candidate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureReader:
-    """Features of pictures, from the cache where they are there, with a bar where not."""
+    """Extracts features of pictures, with a cache and a progress bar."""
 
     extractor: Extractor
     device: torch.device
     show: Progress
 
     def at(self, pictures: PictureBytes, what: str) -> Features:
-        """Return the features of ``pictures``, which are ``what``."""
-        return features_of(
-            pictures, self.extractor, device=self.device, progress=partial(self.show, what)
-        )
+        """Return the features of ``pictures``; ``what`` names them in the progress bar."""
+        progress = partial(self.show, what)
+        return features_of(pictures, self.extractor, device=self.device, progress=progress)
 
     def standard(self, reference: Reference, name: str) -> "Standard":
-        """Return real pictures to score against, which are ``name``."""
+        """Return the standard of real pictures under their ``name``."""
         features = self.at(reference.pictures, f"pictures of {name}")
         return Standard(self.extractor, reference, name, features)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standard:
-    """Real pictures to score against, what they are in words, and how a network sees them."""
+    """Real pictures to score against, with their name and features."""
 
     extractor: Extractor
     reference: Reference
@@ -317,11 +311,7 @@ class Standard:
     def scores_of(
         self, generated: Features, resolution: int, settings: EvaluationSettings
     ) -> list[Score]:
-        """Return the scores of pictures that were ``resolution`` pixels high and wide.
-
-        Raises:
-            ScoreError: They cannot be measured.
-        """
+        """Return the scores of pictures of ``resolution`` pixels; ScoreError: there are none."""
         rewards_copying, metrics = self.reference.rewards_copying, settings.metrics
         protocol = protocol_of(
             self.extractor,
@@ -341,22 +331,22 @@ class Standard:
 
 
 def _trained_on(candidate: EvaluatedPictures, settings: EvaluationSettings) -> ImageSet:
-    """Return the pictures of a candidate's training, split as they were; ScoreError: unknown."""
+    """Return a candidate's training pictures with their splits; ScoreError: they are unknown."""
     if settings.training is not None:
         return _pictures(settings.training, candidate.pictures, settings.seed)
     if candidate.run is None:
-        raise ScoreError("--training says which pictures the model was trained on")
+        raise ScoreError("give the pictures that the model was trained on with --training")
     return pictures_of(candidate.run)
 
 
 def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
-    """Return the whole set at ``path``, in the size and with the channels of ``like``."""
+    """Return the set at ``path``, in the size and with the channels of ``like``."""
     settings = DataSettings(channels=like.shape[1])
     return load_image_set(path, settings, resolution=like.shape[-1], seed=seed)
 
 
 def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
-    """Return the pictures of a run, which lie at ``place`` now, split as they were.
+    """Return the pictures of a run with their splits; ``place`` is where they were moved to.
 
     Raises:
         ScoreError: They are not those that it was trained on.
@@ -374,7 +364,7 @@ def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
     if images.sha256 != run.card().pictures_sha256:
         raise ScoreError(
             f"the pictures in {place} are not those that {run.path.name} was trained on; put them "
-            "back, or say with --training where they are now"
+            "back, or give their new place with --training"
         )
     return images
 
@@ -382,11 +372,11 @@ def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
 def reference_for(
     candidate: EvaluatedPictures, against: Path, settings: EvaluationSettings
 ) -> Reference:
-    """Return the pictures of ``against`` to score with, as far as it is known those not trained on.
+    """Return the pictures of ``against`` without known training pictures.
 
     Raises:
         ImageSetError: They cannot be read.
-        ScoreError: Too few were not trained on.
+        ScoreError: Too few are left.
     """
     real = _pictures(against, candidate.pictures, settings.seed)
     try:
@@ -397,7 +387,7 @@ def reference_for(
         reference = reference_among(real.pictures, None, name=against.name, training_is_fine=True)
         if candidate.run is None:
             return reference
-        note = f"pictures that were trained on are not left out of {against.name}: {error}"
+        note = f"training pictures could not be left out of {against.name}: {error}"
         return replace(reference, notes=(*reference.notes, note))
     return reference_among(real.pictures, training, name=against.name, training_is_fine=True)
 
@@ -409,9 +399,9 @@ def _look_for_copies(
     settings: EvaluationSettings,
     look: FeatureReader,
 ) -> tuple[CopyReport, Image.Image]:
-    """Return what the copy guard sees, and its gallery.
+    """Return the copy report and its gallery.
 
-    Honest pictures are those a run held out; without them, ``others``, which were not trained on.
+    It compares with the pictures that a run held out, or else ``others``, not trained on either.
     """
     images = _trained_on(candidate, settings)
     guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=settings.seed))
@@ -420,8 +410,8 @@ def _look_for_copies(
         honest = look.at(held_out, "pictures held out")
     elif others is None:
         raise ScoreError(
-            "no picture is known that was not trained on, as a copy report needs; hold pictures "
-            "out, or give others of the same kind"
+            "a copy report needs pictures that were not trained on, and none are known; hold "
+            "pictures out, or give others of the same kind"
         )
     else:
         honest = others
@@ -433,5 +423,5 @@ def _look_for_copies(
 
 
 def _at_most(pictures: PictureBytes, count: int, seed: int) -> PictureBytes:
-    """Return ``count`` of the pictures, chosen by ``seed``; all, if there are no more."""
+    """Return at most ``count`` of the pictures, chosen by ``seed``."""
     return some_of(pictures, count, Randomness(seed).generator("chosen for scores"))

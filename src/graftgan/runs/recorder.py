@@ -1,4 +1,4 @@
-"""What the leading process writes while a run trains: log, grids, scores, checkpoints."""
+"""What the leading process writes while a run trains: log, sample grids, scores, checkpoints."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,21 +30,21 @@ from graftgan.training import (
 from graftgan.training.augment import POLICIES, leak_report
 
 GRID_SIDE = 8  # pictures in a row and in a column of a sample grid
-_LEAK_COUNT = 512  # real pictures that are searched for leaks
-_COLLAPSED = 0.02  # share of the real pictures' spread below which samples count as one picture
-_VARIED = 0.1  # share of it above which they count as varied
+_LEAK_COUNT = 512  # real pictures that augmentation leaks are measured on
+_COLLAPSED = 0.02  # share of the real pictures' spread below which the generator has collapsed
+_VARIED = 0.1  # share of it above which samples count as varied
 
 
 class Recorder:
-    """Writes into the run folder; its methods are called by the callbacks.
+    """Writes into the run folder, called by its callbacks.
 
-    ``resumed`` is the card of the checkpoint that the run continues from, if it does. ``scored`` is
-    told of each score that decides, and returns why the run should end, or nothing.
+    ``resumed`` is the card of the checkpoint that a resumed run continues from. ``scored`` takes
+    each deciding score, and returns why the run should end, or an empty string.
 
     Attributes:
         stopped_because: Why the scores ended the run; empty: they did not.
         pruned_because: Why ``scored`` ended it; empty: it did not.
-        is_behind: Whether a signal has cut short what a resumed run will make up for.
+        is_behind: Whether a signal interrupted a score, which a resumed run will make up for.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Recorder:
         self._resumed_terms = {} if resumed is None else resumed.terms
 
     def callbacks(self, stop: StopOnSignal) -> list[Callback]:
-        """Return the callbacks that call this recorder; ``stop`` cuts their work short."""
+        """Return the callbacks that call this recorder; a signal to ``stop`` interrupts them."""
         settings, path = self._prepared.experiment.training, self._folder.path
         make_folder(path / "samples")
         if self._training.reconstruction_grid is not None:
@@ -85,7 +85,7 @@ class Recorder:
         )
         last = score_at(self._scores, self._training.iteration)
         if last is not None and self._training.iteration > 0:
-            self._judge(last)  # once more: a kill may have come between it and the end
+            self._judge(last)  # again, as a kill may have come between it and the end
         return [
             self._log,
             _SaveFirst(stop, self._save),
@@ -104,14 +104,14 @@ class Recorder:
             Periodically(
                 every=score_every or settings.save_every,
                 act=partial(self._score, stop),
-                at_start=score_every is not None,  # what the source is worth as it comes
+                at_start=score_every is not None,  # the score of the untouched source
                 is_done=lambda iteration: score_at(self._scores, iteration) is not None,
             ),
             Periodically(every=settings.save_every, act=self._save),
         ]
 
     def roll_back(self) -> str:
-        """Remove the checkpoints after the best one; return in words what was done."""
+        """Remove the checkpoints after the best one; return a sentence about it."""
         best = best_iteration(self._scores)
         if best is None:
             return "there is no better checkpoint to go back to"
@@ -121,7 +121,7 @@ class Recorder:
         return f"went back to the best checkpoint, that of iteration {best}"
 
     def _score_latents(self) -> Latents:
-        """Return latents for the scores, with classes as frequent as among the pictures."""
+        """Return latents for the scores, with the classes as frequent as among the pictures."""
         architecture, count = self._training.pair.architecture, self._scorer.count
         plain = random_latents(count, architecture.latent_size, seed=self._seed)
         labels = self._prepared.images.labels
@@ -152,8 +152,7 @@ class Recorder:
             self.is_behind = True
             return
         lines, verdict, pictures = scored
-        # The scores are written last of what belongs to them: a resumed run makes up for the
-        # rest where they are missing.
+        # The scores are written last: where they are missing, a resumed run does it all again.
         if pictures is not None:
             write_bytes(scored_file(self._folder.path, training.iteration), pictures)
         self._folder.update_card(warning=verdict.warning or None)
@@ -163,13 +162,12 @@ class Recorder:
         self._judge(verdict)
 
     def _scored_now(self) -> tuple[list[Line], ScoreOutcome, bytes | None]:
-        """Return lines, what they mean, and the file of the pictures, if it is kept."""
+        """Return lines, outcome, and the file of the pictures, if they are kept."""
         generated, iteration = self._sample(self._score_latents()), self._training.iteration
         try:
             lines, verdict = self._scorer.score(iteration, generated)
         except ScoreError as error:
-            where = f"iteration {iteration} cannot be scored"
-            raise TrainingDiverged(f"{where}: {error}") from error
+            raise TrainingDiverged(f"iteration {iteration} cannot be scored: {error}") from error
         keeps = self._prepared.experiment.scoring.keep_pictures
         pictures = packed(generated, iteration=iteration, seed=self._seed) if keeps else None
         real = self._prepared.images.pictures
@@ -184,13 +182,13 @@ class Recorder:
         if verdict.stop:
             self.stopped_because = verdict.stop
             training.stop_requested = True
-        # Before the end only: a run that is done is not pruned, and iteration 0 is the source.
+        # A finished run is not pruned, and iteration 0 is the source.
         elif 0 < training.iteration < training.iterations and not training.time_is_up:
             self.pruned_because = self._scored(training.iteration, verdict.value)
             training.stop_requested |= bool(self.pruned_because)
 
     def _is_due(self, iteration: int, *, every: int) -> bool:
-        """Whether a run that nobody interrupts acts at this iteration."""
+        """Whether an uninterrupted run acts at this iteration."""
         is_over = iteration >= self._training.iterations or self._training.time_is_up
         return iteration % every == 0 or is_over
 
@@ -219,9 +217,9 @@ class Recorder:
 
 
 class _SaveFirst(Callback):
-    """Saves before anything else when a signal has come, and when a training ends.
+    """Saves before any other callback after a signal and at the end of a training.
 
-    Who sent the signal may not wait for scores and pictures.
+    The sender of the signal may not wait for scores and pictures.
     """
 
     def __init__(self, stop: StopOnSignal, save: Callable[[Training], None]) -> None:
@@ -238,8 +236,8 @@ class _SaveFirst(Callback):
 class CollapseGuard:
     """Stops a run whose samples, once varied, have become almost one picture.
 
-    Fresh weights draw pictures that are all alike, for hundreds of iterations under slow settings
-    such as WGAN's; that is no collapse, so variety must have been there before it can be lost.
+    Fresh weights draw pictures that are all alike, under slow settings such as WGAN's for hundreds
+    of iterations. That is no collapse, so samples must have varied before.
     """
 
     def __init__(self, real: PictureBytes, *, has_varied: bool = False) -> None:
@@ -247,11 +245,7 @@ class CollapseGuard:
         self.has_varied = has_varied
 
     def look(self, pictures: PictureBytes, *, iteration: int) -> None:
-        """Compare the samples of an iteration with the real pictures.
-
-        Raises:
-            TrainingDiverged: Their spread has fallen below 2 % of that of the real pictures.
-        """
+        """Raise TrainingDiverged if the spread of samples fell below 2 % of the real pictures'."""
         spread = spread_of(pictures)
         if spread > _VARIED * self._expected:
             self.has_varied = True
@@ -265,5 +259,5 @@ class CollapseGuard:
 
 
 def spread_of(pictures: PictureBytes) -> float:
-    """Return how much pixels vary from picture to picture: the mean standard deviation."""
+    """Return the mean over all pixels of the standard deviation from picture to picture."""
     return float(pictures[:512].float().std(dim=0, correction=0).mean())

@@ -1,16 +1,17 @@
-"""Score the pictures that runs kept under other scores: nothing is drawn, nothing is trained."""
+"""Score the pictures that runs kept with other metrics, without drawing or training."""
 
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import torch
 
 from graftgan.core.errors import ImageSetError, Progress, RunError, ScoreError, silent
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import ScoreRecord, read_scores
+from graftgan.experiments.records import read_scores
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.experiments.scored_pictures import SCORED, list_scored, read_scored, scored_file
@@ -32,52 +33,45 @@ from graftgan.runs.evaluation import (
     pictures_of,
     reference_for,
 )
-from graftgan.runs.scorer import begins_with_source, best_iteration, best_of, deciding_of
+from graftgan.runs.scorer import begins_with_source, best_iteration, best_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
-    """What the kept pictures of a run score."""
+    """The scores of a run's kept pictures."""
 
     run: RunFolder
     begins_with_source: bool  # whether iteration 0 of the run is its untouched source
-    scores: Mapping[int, list[Score]]  # by iteration, oldest first, in the order of the metrics
-    copying: frozenset[int]  # iterations at which the run itself saw copies
-    own_best: int | None  # the iteration that the run itself called best, if any, by own_score
+    scores: Mapping[int, list[Score]]  # by iteration, ascending, in the order of the metrics
+    copying: frozenset[int]  # iterations at which the run itself found copies
+    own_best: int | None  # the iteration that the run itself called best, by ``own_score``
     own_score: str
     notes: tuple[str, ...]  # what could not be done, and why
-    rewards_copying: bool  # whether the real pictures are those that were trained on
+    rewards_copying: bool  # whether the real pictures are the training pictures
 
     @property
     def name(self) -> str:
-        """Of the run."""
+        """The name of the run."""
         return self.run.path.resolve().name
 
     @property
     def firsts(self) -> dict[int, Score]:
-        """The first number by iteration."""
+        """The first score of each iteration."""
         return {iteration: found[0] for iteration, found in self.scores.items()}
 
     @property
     def best(self) -> int | None:
-        """The best iteration by the first number, as runs choose theirs; None: there is none."""
-        scores = [
-            ScoreRecord(
-                iteration=iteration,
-                name=score.name,
-                value=score.value,
-                better=score.better,
-                copying=iteration in self.copying,
-            )
-            for iteration, score in self.firsts.items()
-        ]
-        return best_of(deciding_of(scores))
+        """The best iteration by the first score, as runs choose theirs; None: there is none."""
+        return best_of(
+            [
+                (-score.value if score.better == "higher" else score.value, at, at in self.copying)
+                for at, score in self.firsts.items()
+                if at and isfinite(score.value)
+            ]
+        )
 
     def verdict(self) -> str:
-        """Return in words how the best iteration compares with what the run itself called best.
-
-        A best one that does not beat the untouched source is said to be so.
-        """
+        """Return how the best iteration compares with the source and with the run's own choice."""
         firsts, best, own = self.firsts, self.best, self.own_best
         name = next(iter(firsts.values())).name
         if best is None:
@@ -99,12 +93,12 @@ class Rescoring:
 
 
 def _gap(worse: Score, better: Score) -> ScoreComparison:
-    """Return by how much ``better`` is better: what is above 0 speaks for it."""
+    """Return by how much ``better`` is better, as a positive difference."""
     return compare(better, worse) if better.better == "higher" else compare(worse, better)
 
 
 def runs_at(path: Path) -> list[Path]:
-    """Return the run folder ``path``, or all runs of a study in it; raise RunError if none is."""
+    """Return the run folder ``path``, or all runs of that study; RunError: it is neither."""
     if RunFolder(path).experiment_file.is_file():
         return [path]
     runs = sorted(file.parent for file in (path / "runs").glob("*/experiment.toml"))
@@ -129,14 +123,14 @@ def evaluate_again(
 ) -> Rescoring:
     """Score the pictures that a run kept at each iteration at which it was scored.
 
-    Without pictures to score ``against`` it is what the run itself is scored against: its
-    reference, the pictures that it held out, or else those of its training, which lie at
-    ``training`` now. The first number says which iteration is the best; ``iteration`` is the only
-    one to be scored.
+    They are scored ``against`` these pictures, or those that the run itself is scored against: its
+    reference, its held-out pictures, or else its training pictures. The first metric decides which
+    iteration is the best. ``iteration`` limits the work to one; ``training`` is the new place of
+    the training pictures, if they were moved.
 
     Raises:
-        GraftganError: Something is missing or does not fit; the message says what. What is wrong
-            with some of the kept pictures is a note.
+        GraftganError: Something is missing or does not fit; problems with some of the kept
+            pictures are only notes.
     """
     check_names(metrics)
     run = RunFolder(path)
@@ -177,7 +171,7 @@ def evaluate_again(
         ]
     problems += [f"a score of the run itself is left out: {problem}" for problem in damaged]
     from_source = False
-    with suppress(RunError):  # its plan may be damaged, which is no reason not to score it
+    with suppress(RunError):  # a damaged plan does not prevent scoring
         from_source = begins_with_source(run)
     return Rescoring(
         run=run,
@@ -194,8 +188,7 @@ def evaluate_again(
 def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
     """Append the scores to ``metrics.jsonl`` of the run, and write its page again.
 
-    They decide nothing about the run. With a ``folder`` the lines go there instead, and the page
-    stays as it is.
+    They decide nothing about the run. With a ``folder`` they go there, and no page is written.
     """
     place = folder or rescoring.run.path
     keep_scores(place, rescoring.name, rescoring.scores)
@@ -204,7 +197,7 @@ def write_rescoring(rescoring: Rescoring, folder: Path | None = None) -> None:
 
 
 def _chosen(run: RunFolder, experiment: Experiment, iteration: int | None) -> dict[int, Path]:
-    """Return the files of kept pictures by iteration, or that of ``iteration`` alone."""
+    """Return the files of kept pictures by iteration, or only that of ``iteration``."""
     files = list_scored(run.path)
     if not files:
         why = (
@@ -235,8 +228,8 @@ def _standard(
     if against is None:
         return look.standard(*_own_reference(run, experiment, settings.training))
     architecture = architecture_of(experiment)
-    side = architecture.resolution
-    like = torch.empty((0, architecture.channels, side, side), dtype=torch.uint8)
+    shape = (0, architecture.channels, architecture.resolution, architecture.resolution)
+    like = torch.empty(shape, dtype=torch.uint8)
     candidate = EvaluatedPictures(run.path.name, like, run)
     return look.standard(reference_for(candidate, against, settings), against.name)
 
@@ -244,9 +237,9 @@ def _standard(
 def _own_reference(
     run: RunFolder, experiment: Experiment, training: Path | None
 ) -> tuple[Reference, str]:
-    """Return what the run itself is scored against, and what that is in words."""
+    """Return what the run itself is scored against, and its name."""
     images = pictures_of(run, training)
-    if experiment.scoring.score_every is None:  # by SWD16, which knows no reference
+    if experiment.scoring.score_every is None:  # scored by SWD, which takes no reference
         if len(images.held_out):
             return held_out_reference(images), HELD_OUT
         pictures, name = images.pictures, images.source.name

@@ -1,9 +1,10 @@
-"""What a run needs to continue, or begins with: it is checked, what is done again is dropped."""
+"""Resume a run: check it, restore its state, drop what will be done again; start from a VAE."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -29,10 +30,12 @@ from graftgan.training.objectives import OptimizationSettings
 from graftgan.transfer import TransferSettings
 
 REGULARIZERS, PROCEDURE = "regularizers", "procedure"
-"""Files of tensors that are made before a run, without their ending."""
+"""Stems of the files of tensors that are made before a run."""
 START = "start"
-"""Inside a run folder: that of the run which it began with."""
+"""The folder of the auto-encoder's run, inside that of the run which begins with it."""
 _PICTURES = ("samples", "reconstructions")
+
+S = TypeVar("S")
 
 
 def prepared_to_resume(
@@ -44,15 +47,15 @@ def prepared_to_resume(
     *,
     progress: Progress,
 ) -> Prepared:
-    """Return the parts of a run that goes on from ``state``, or starts over without one.
+    """Return the parts of a run that continues from ``state``, or starts over without one.
 
     Raises:
         RunError: The source or the pictures are not those the run was started with.
     """
     if not experiment.pictures.exists():
         raise RunError(
-            f"the pictures of this run are not in {experiment.pictures} any more; if they were "
-            f"moved: graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
+            f"the pictures of this run are no longer in {experiment.pictures}; if they were moved: "
+            f"graftgan transfer --resume {folder.path} --pictures NEW_PLACE"
         )
     card = folder.card()
     begun = replace(
@@ -77,18 +80,18 @@ def prepared_to_resume(
     if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
             f"the pictures in {experiment.pictures} are not those this run was started with: some "
-            "were changed, added or removed; put them back (manifest.json lists them), name their "
-            "place with --pictures, or start a new run"
+            "were changed, added or removed; put them back (manifest.json lists them), give their "
+            "new place with --pictures, or start a new run"
         )
     if prepared.reference_checksum != card.reference_checksum:
         if experiment.scoring.reference is None:
             raise RunError(
-                f"{folder.path} was scored against pictures of which some are near-doubles of its "
-                "training pictures, as graftgan now sees; start a new run, which splits them apart"
+                f"{folder.path} was scored against pictures some of which are near-duplicates of "
+                "its training pictures, as this version detects; start a new run, which splits them"
             )
         raise RunError(
             f"the pictures in {experiment.scoring.reference} are not those this run was scored "
-            "against; put them back, or say with --reference where they are now"
+            "against; put them back, or give their new place with --reference"
         )
     return prepared
 
@@ -102,26 +105,21 @@ def with_changes(
     reference: Path | None = None,
     keep_pictures: bool | None = None,
 ) -> Experiment:
-    """Return ``experiment`` with what may change in a run that goes on, where it is given."""
-    training, scoring = experiment.training, experiment.scoring
-    return replace(
-        experiment,
-        pictures=experiment.pictures if pictures is None else pictures,
-        training=replace(
-            training,
-            iterations=training.iterations if iterations is None else iterations,
-            seconds=training.seconds if seconds is None else seconds,
-        ),
-        scoring=replace(
-            scoring,
-            reference=scoring.reference if reference is None else reference,
-            keep_pictures=scoring.keep_pictures if keep_pictures is None else keep_pictures,
-        ),
-    ).located()
+    """Return ``experiment`` with the settings that a resumed run may change, where given."""
+    training = _with_given(experiment.training, iterations=iterations, seconds=seconds)
+    scoring = _with_given(experiment.scoring, reference=reference, keep_pictures=keep_pictures)
+    changed = _with_given(experiment, pictures=pictures, training=training, scoring=scoring)
+    return changed.located()
+
+
+def _with_given(settings: S, **changes: object) -> S:
+    """Return ``settings`` with those ``changes`` that are not None."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(settings, **given)  # type: ignore[type-var]
 
 
 def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float | None) -> None:
-    """Raise RunError if the run was changed, ended by its scores, or is longer than asked for."""
+    """Raise RunError if the run was changed, ended by its scores, or has passed the new end."""
     card = folder.card()
     if folder.settings_sha256() != card.settings_sha256:
         raise RunError(
@@ -144,7 +142,7 @@ def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float |
 
 
 def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
-    """Return tensors that were made before the run; none where it needed none."""
+    """Return the tensors of ``name`` that were made before the run; empty if it needs none."""
     if name not in card.checksums:
         return {}
     file = path / f"{name}.safetensors"
@@ -154,23 +152,22 @@ def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
             raise CheckpointError(f"{file} is damaged: it is not as it was written")
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error}; it holds what was taken from the source before the run, without which the "
-            "run cannot continue: put it back, or start a new run"
+            f"{error}; it holds data from the source, without which the run cannot continue: put "
+            "it back, or start a new run"
         ) from None
     return tensors
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what killed writers left."""
+    """Remove the partial files of killed processes."""
     for place in (path, *(path / name for name in ("checkpoints", SCORED, *_PICTURES))):
         remove_partial(place)
 
 
 def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard | None) -> None:
-    """Drop scores and pictures of iterations that will be done again.
+    """Drop the scores and pictures of iterations that will be done again.
 
-    Those of an iteration at which only an interruption drew pictures go too, and scored pictures
-    whose scores were not written.
+    Sample grids that only an interruption drew, and scored pictures without scores, go too.
     """
     reached, scores = 0 if resumed is None else resumed.iteration, path / "metrics.jsonl"
     forget_after(scores, -1 if resumed is None else reached)
@@ -187,16 +184,16 @@ def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard
 
 
 def damaged_scores(path: Path) -> str:
-    """Return in words which scores of a run are damaged and will be left out; empty: none is."""
+    """Return a sentence about damaged scores, which are left out; empty: there are none."""
     problems = read_scores(path / "metrics.jsonl")[1]
     if not problems:
         return ""
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"damaged scores are left out ({problems[0]}{more}); to have them, restore metrics.jsonl"
+    return f"damaged scores are left out ({problems[0]}{more}); to keep them, restore metrics.jsonl"
 
 
 def newest_state(path: Path) -> SavedState | None:
-    """Return the newest checkpoint of a run; None: it has none yet; CheckpointError: damaged."""
+    """Return the newest checkpoint of a run; None: it has none; CheckpointError: it is damaged."""
     checkpoints = list_checkpoints(path)
     if not checkpoints:
         return None
@@ -205,14 +202,14 @@ def newest_state(path: Path) -> SavedState | None:
 
 
 def restore_state(path: Path, training: Training, state: SavedState) -> None:
-    """Put a training back to the newest checkpoint of its run; CheckpointError: does not fit."""
+    """Restore the newest checkpoint of a run; CheckpointError: it does not fit."""
     with _blaming(list_checkpoints(path)[-1]):
         restore(training, state.files, state.card)
 
 
 @contextmanager
 def _blaming(checkpoint: Path) -> Generator[None]:
-    """Say in an error what to do about a checkpoint that cannot be used."""
+    """Add to an error what to do about an unusable checkpoint."""
     try:
         yield
     except CheckpointError as error:
@@ -224,8 +221,8 @@ def _blaming(checkpoint: Path) -> Generator[None]:
 def vae_of(experiment: Experiment) -> Experiment:
     """Return the run of the auto-encoder that a resolved ``experiment`` begins with.
 
-    It learns the same pictures with the same networks and seed, and neither scores nor averages:
-    its last decoder is what counts.
+    It has the same pictures, networks and seed, but no scores and no average, as only its last
+    decoder is used.
     """
     return replace(
         experiment,
@@ -248,16 +245,15 @@ def vae_of(experiment: Experiment) -> Experiment:
 
 
 def begin_with_decoder(training: Training, vae: RunFolder) -> VAEStart:
-    """Put the decoder of a finished auto-encoder into the generator and its average.
+    """Load the decoder of a finished auto-encoder into the generator and its average.
 
-    Its seconds count as seconds of the run. Return for the run's card what it has cost, and what
-    became of its tensors. CheckpointError: the decoder is not there, or does not fit.
+    Its seconds count as seconds of the run. Return its cost for the run's card. CheckpointError:
+    the decoder is missing or does not fit.
     """
     newest = vae.checkpoint()
     decoder = load_state(newest).files["generator"]
-    generators = [training.pair.generator]
-    if training.average is not None:
-        generators.append(training.average.generator)
+    average = training.average
+    generators = [training.pair.generator, *([average.generator] if average else [])]
     receipts = [copy_matching(generator, decoder) for generator in generators]
     for receipt in receipts:
         receipt.require_complete(what=f"the decoder in {newest}")
@@ -273,7 +269,7 @@ def begin_with_decoder(training: Training, vae: RunFolder) -> VAEStart:
 
 
 def start_in_words(start: VAEStart) -> str:
-    """Return what a run began with, as a sentence for its page."""
+    """Return a remark on ``start`` for the page of a run."""
     return (
         "The generator began as the decoder of a variational auto-encoder "
         f"({start.iterations:,} iterations, {start.images:,} pictures, "

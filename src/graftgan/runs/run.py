@@ -1,9 +1,9 @@
-"""The one place where the rooms meet: an experiment becomes a run folder, and a run goes on."""
+"""Run an experiment into a new folder, or resume a run."""
 
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,37 +55,37 @@ from graftgan.training import (
     keep_freed_memory,
 )
 
-_TO_TAKE_ITS_LOCK_S = 0.5  # a process needs less, from its new folder to the lock of it
+_TO_TAKE_ITS_LOCK_S = 0.5  # a process needs less, from making its folder to locking it
 _LOST_PROCESS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 Place = tuple[Hardware, Processes]
 
 
 class Observer:
-    """What a person sees while a run is prepared and trained. This one shows nothing.
+    """Shows progress while a run is prepared and trained; this one shows nothing.
 
-    ``stopped_by`` is the signal that asked to stop, also when the run then ended as planned; who
-    runs several should not begin another.
+    ``stopped_by`` is the signal that asked to stop, even if the run then ended as planned; a
+    program with several runs should not begin another.
     """
 
     draws_bar = False
     stopped_by = ""
 
     def say(self, line: str) -> None:
-        """Show a line of progress, where no bar is drawn."""
+        """Show a line of progress if no bar is drawn."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` of a work before the first iteration is done."""
+        """Show that ``done`` of ``total`` of a preparing step is done."""
 
     def prepared(self, prepared: Prepared) -> None:
-        """Show what is about to be trained; everything has been checked by now."""
+        """Show what is about to be trained, after all checks."""
 
     def stopping(self, signal: str, folder: Path) -> None:
-        """Answer a signal at once, in a thread of its own; the run in ``folder`` will be saved."""
+        """Confirm a signal at once, in a separate thread; the run in ``folder`` will be saved."""
 
     def scored(self, iteration: int, value: float) -> str:
-        """Take note of the score that decides; return why the run should end here, or nothing.
+        """Take a deciding score; return why the run should end here, or an empty string.
 
-        A run that is ended so is ``pruned``: it keeps its checkpoint and can be gone on with.
+        Such a run becomes ``pruned``: it keeps its checkpoint and can be resumed.
         """
         del iteration, value
         return ""
@@ -98,14 +98,13 @@ def run(
     device: str = "auto",
     observer: Observer | None = None,
 ) -> RunFolder:
-    """Train an experiment into a new run folder.
+    """Train an experiment into a new or empty folder, with a report and an adapter of a transfer.
 
-    The destination must not exist, or be empty. Return it, with its report and, for a transfer, its
-    adapter; also when the person stopped the run early.
+    The folder is returned even if a signal stopped the run early.
 
     Raises:
-        GraftganError: Something does not fit (nothing is written then), or training diverged (the
-            last good checkpoint and the report are there).
+        GraftganError: Something does not fit (then nothing is written), or training diverged (then
+            the last good checkpoint and the report are kept).
     """
     refuse_unwritable_names(destination, experiment.pictures)
     refuse_full(destination)
@@ -124,22 +123,21 @@ def resume(
     device: str = "auto",
     observer: Observer | None = None,
 ) -> RunFolder:
-    """Continue a run exactly where its newest checkpoint stands.
+    """Resume a run from its newest checkpoint, or start it over if there is none.
 
-    Without a checkpoint it starts over; either way the result equals that of a run that was never
-    stopped, bit for bit on the same CPU. A run with a limit in seconds continues exactly too, but
-    where it ends depends on the speed of the machine.
+    The result equals that of a run that was never stopped, bit for bit on the same CPU. Where a
+    limit in seconds ends it depends on the speed of the machine.
 
     Args:
         path: The run folder.
-        iterations: A new end, which makes a finished run longer; what follows the share of the
-            run done, such as the fading of the augmentation, then follows the new length.
+        iterations: A new length, also of a finished run; schedules that depend on the share of the
+            run done, such as the fading of the augmentation, follow it.
         seconds: A new limit of the time in the training loop.
-        pictures: Where its pictures lie now, if they were moved.
-        reference: Where the pictures lie now that it is scored against.
-        keep_pictures: Whether scored pictures are kept from here on; None: as before.
+        pictures: The new place of its pictures, if they were moved.
+        reference: The new place of the pictures that it is scored against.
+        keep_pictures: Whether scored pictures are kept from now on; None: as before.
         device: auto, cpu, cuda, cuda:N or mps.
-        observer: Shows what happens.
+        observer: Shows progress.
 
     Raises:
         RunError: ``path`` is no run folder, another process trains in it, or its pictures have
@@ -163,18 +161,18 @@ def resume(
 
 
 def refuse_full(destination: Path) -> None:
-    """Raise RunError if something is at ``destination`` already."""
+    """Raise RunError if ``destination`` exists, unless it is an empty folder."""
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         refuse_busy(destination)
         raise RunError(
             f"{destination} is not empty; choose another folder with --out, "
-            f"or go on with --resume {destination}"
+            f"or resume it with --resume {destination}"
         )
 
 
 @contextmanager
 def new_folder(destination: Path) -> Generator[Path]:
-    """Yield a place for the files of a new folder; put them at ``destination`` when all is there.
+    """Yield a temporary folder, which becomes ``destination`` when the block ends.
 
     Raises:
         RunError: Another process was quicker, or the folder cannot be written.
@@ -192,7 +190,7 @@ def new_folder(destination: Path) -> Generator[Path]:
 
 @contextmanager
 def _joined(device: str, experiment: Experiment) -> Generator[Place]:
-    """Join the other processes, if there are any, and choose the hardware of this one."""
+    """Join the other processes, if any, and choose the hardware of this one."""
     precision = experiment.training.precision
     kind = choose_hardware(device, precision).device.type
     if kind == "cpu":
@@ -201,17 +199,15 @@ def _joined(device: str, experiment: Experiment) -> Generator[Place]:
         yield choose_hardware(device, precision, rank=processes.rank), processes
 
 
-@contextmanager
-def _alone(folder: RunFolder, place: Place) -> Generator[None]:
-    """Hold the folder, in the process that leads, so that no other run writes there."""
-    with held(folder.path) if place[1].leads else nullcontext():
-        yield
+def _alone(folder: RunFolder, place: Place) -> AbstractContextManager[None]:
+    """Return the lock of the folder, which the leading process holds against other runs."""
+    return held(folder.path) if place[1].leads else nullcontext()
 
 
 def _begin(
     folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
 ) -> RunFolder:
-    """Train an experiment into a new folder, among the processes that have joined."""
+    """Train an experiment into a new folder, in the processes that have joined."""
     hardware, processes = place
     prepared = prepare(experiment, hardware, processes=processes, progress=observer.progress)
     prepared = with_procedure_cache(prepared, observer.progress)
@@ -228,7 +224,7 @@ def _begin(
 def _go_on(
     folder: RunFolder, experiment: Experiment, place: Place, observer: Observer
 ) -> RunFolder:
-    """Continue the run in ``folder``, among the processes that have joined; it is theirs alone."""
+    """Continue the run in ``folder``, in the processes that have joined and hold its lock."""
     hardware, processes = place
     if processes.leads:
         clear_leftovers(folder.path)
@@ -242,6 +238,8 @@ def _go_on(
     resumed = None if state is None else state.card
     if state is not None:
         restore_state(folder.path, training, state)
+    del state  # else all of it stays in memory while training
+    recorder = None
     if processes.leads:
         where = "there is no checkpoint: it starts from the beginning"
         if resumed is not None:
@@ -251,9 +249,6 @@ def _go_on(
         observer.say(where)
         if damaged:
             observer.say(f"note: {damaged}")
-    del state  # else all of it stays in memory while training
-    recorder = None
-    if processes.leads:
         scored = observer.scored
         recorder = Recorder(folder, prepared, training, resumed=resumed, scored=scored)
         forget_what_is_done_again(folder.path, prepared, resumed)
@@ -270,7 +265,7 @@ def _go_on(
 
 
 def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
-    """Write the folder with all that is known before the first iteration, whole."""
+    """Write the folder with all that is known before the first iteration, atomically."""
     made = {REGULARIZERS: prepared.regularizer_state, PROCEDURE: prepared.procedure_cache}
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
@@ -311,7 +306,7 @@ def _train(
     recorder: Recorder | None,
     observer: Observer,
 ) -> RunFolder:
-    """Train to the end what stands in ``folder``, with what it begins with if it needs that."""
+    """Train the run in ``folder`` to its end, after the auto-encoder it begins with, if any."""
     try:
         if _has_its_start(folder, prepared, training, observer):
             _train_to_the_end(folder, prepared, training, recorder, observer)
@@ -325,10 +320,9 @@ def _train(
 def _has_its_start(
     folder: RunFolder, prepared: Prepared, training: Training, observer: Observer
 ) -> bool:
-    """Train the auto-encoder that the run begins with, if it asks for one, and take its decoder.
+    """Train the auto-encoder that the run begins with, if any, and take its decoder.
 
-    Returns:
-        False: the person stopped it, and the card says so.
+    Return False if a signal stopped it, which is then on the card.
     """
     if prepared.experiment.start == "fresh" or training.iteration > 0:
         return True
@@ -343,7 +337,7 @@ def _has_its_start(
         with _alone(vae, place):
             _go_on(vae, known, place, observer)
     ended = vae.card()
-    # A signal may come while the last of it is written: then it is finished, and no more begins.
+    # After a signal during its last writes it is finished, but the run must not begin.
     stops = training.processes.agree(bool(observer.stopped_by), prepared.hardware.device)
     if ended.state == RunState.FINISHED and not stops:
         start = begin_with_decoder(training, vae)
@@ -352,7 +346,7 @@ def _has_its_start(
         return True
     if training.processes.leads:
         why = ended.message or f"stopped by {observer.stopped_by or 'a signal'}"
-        message = f"{why} while what it begins with was trained"
+        message = f"{why} while its auto-encoder was trained"
         folder.update_card(state=RunState.INTERRUPTED, message=message)
     return False
 
@@ -377,7 +371,7 @@ def _train_to_the_end(
         training.run()
     except Exception as error:
         failure = _explained(error, folder.path)
-    except BaseException:  # the second Ctrl-C, or whatever ends the process
+    except BaseException:  # a second Ctrl-C, or another end of the process
         stop.close()
         raise
     finally:
@@ -391,7 +385,7 @@ def _train_to_the_end(
         stop.close()
         observer.stopped_by = stop.stopped_by or ""
     if failure is not None:
-        # Without waiting for the others: what the leader alone sees stops the leader alone.
+        # Without waiting: the other processes may not have failed.
         raise failure
     training.processes.wait()
 
@@ -419,9 +413,9 @@ def _outcome(
 def _write_end(
     folder: RunFolder, prepared: Prepared, training: Training, state: RunState, message: str
 ) -> None:
-    """Write adapter, page and, last of all, the card: a run counts as done when all is there.
+    """Write adapter, page and, last, the card, so that a run with an end state is complete.
 
-    After a failure, as far as the disk allows.
+    After a failure, write as much as the disk allows.
     """
     card = replace(
         folder.card(),
@@ -441,7 +435,7 @@ def _write_end(
 
 
 def _adapter(folder: RunFolder, prepared: Prepared, training: Training) -> Adapter:
-    """Return the adapter of the newest checkpoint, which is read only where it is not at hand."""
+    """Return the adapter of the newest checkpoint, which is read only if it is not in memory."""
     if _newest(folder) != training.iteration:
         return adapter_of(load_run(folder.path), prepared.base)
     run = TrainedRun(
@@ -451,8 +445,7 @@ def _adapter(folder: RunFolder, prepared: Prepared, training: Training) -> Adapt
         iteration=training.iteration,
         images_seen=training.images_seen,
     )
-    average = training.average
-    averaged = None if average is None else average.tensors()
+    averaged = training.average and training.average.tensors()
     return adapter_of(run, prepared.base, averaged=averaged)
 
 
@@ -461,28 +454,27 @@ def _newest(folder: RunFolder) -> int:
 
 
 def _write_cut_off(folder: RunFolder) -> str:
-    """Note on the card that a run continues from its newest checkpoint; return that in words."""
+    """Set the card back to the newest checkpoint; return a sentence about it."""
     kept = _newest(folder)
     lost = f"what came after iteration {kept} is lost"
-    message = f"stopped at once; {lost}"
     with suppress(GraftganError):
-        folder.update_card(state=RunState.INTERRUPTED, message=message, iteration=kept)
+        folder.update_card(
+            state=RunState.INTERRUPTED, message=f"stopped at once; {lost}", iteration=kept
+        )
     return f"{lost}; continue with graftgan transfer --resume {folder.path}"
 
 
 def _explained(error: Exception, path: Path) -> Exception:
-    """Return what the person should read: where the last good state is, what to do about memory."""
+    """Return the error with what to do about it, as far as that is known."""
     if isinstance(error, TrainingDiverged):
         kept = list_checkpoints(path)
         last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
         return TrainingDiverged(f"{error}; {last}")
     if isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST_PROCESS):
         return RunError(
-            "another process of this run has ended; see what it said, then continue with "
+            "another process of this run has ended; see its message, then continue with "
             f"graftgan transfer --resume {path}, started as before ({error})"
         )
     if is_out_of_memory(error):
-        return RunError(
-            f"the machine has not enough memory; lower --batch-size or --width ({error})"
-        )
+        return RunError(f"out of memory; lower --batch-size or --width ({error})")
     return error

@@ -1,6 +1,5 @@
-"""Score the averaged generator while it trains, and decide which checkpoint is the best."""
+"""Score the averaged generator during training, and find the best checkpoint."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
@@ -30,8 +29,8 @@ from graftgan.runs.build import Prepared, ScoringReference
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS
 
-_COMPASS = SlicedWassersteinProtocol()
-_REPLICATES = 200  # a rough interval will do while a run trains
+_SWD = SlicedWassersteinProtocol()
+_REPLICATES = 200  # a rough interval is enough during training
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +38,35 @@ class ScoreOutcome:
     """What a score means for the run."""
 
     best: bool  # whether this is the best checkpoint so far
-    value: float  # the score that decides
-    stop: str = ""  # why the run should end; empty: it should go on
-    warning: str = ""  # what a person should know of the pictures; empty: nothing
+    value: float  # the deciding score
+    stop: str = ""  # why the run should end; empty: it should not
+    warning: str = ""  # about the pictures, for the user
 
 
 Line = dict[str, Any]
 
 
 class SlicedWassersteinScorer:
-    """The sliced Wasserstein distance: free, coarse, and better than choosing blindly."""
+    """The sliced Wasserstein distance: coarse and cheap, for runs without metrics."""
 
-    count = _COMPASS.count
+    count = _SWD.count
 
     def __init__(self, file: Path, images: ImageSet) -> None:
         self._file = file
         held_out = len(images.held_out) > 0
         self._real = images.held_out if held_out else images.pictures
         self._protocol = {
-            **asdict(_COMPASS),
+            **asdict(_SWD),
             "real": "held out" if held_out else "training pictures",
             "real_count": len(self._real),
         }
 
     def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
         """Return one line, and whether it is the best so far."""
-        value = sliced_wasserstein(generated, self._real, _COMPASS)
+        value = sliced_wasserstein(generated, self._real, _SWD)
         line = {
             "iteration": iteration,
-            "name": f"SWD({_COMPASS.side}px)",
+            "name": f"SWD({_SWD.side}px)",
             "value": value,
             "better": "lower",
             "decides": True,
@@ -78,7 +77,7 @@ class SlicedWassersteinScorer:
 
 
 class MetricScorer:
-    """The metrics of the settings, against pictures that the run is not trained on."""
+    """The metrics of the settings, against pictures that are not trained on."""
 
     def __init__(self, file: Path, prepared: Prepared, scoring_reference: ScoringReference) -> None:
         self._file, self._extractor = file, scoring_reference.extractor
@@ -103,7 +102,7 @@ class MetricScorer:
             self._held_out = self._features(honest)
 
     def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
-        """Return a line for each number, and what they mean for the run."""
+        """Return a line for each number, and the outcome."""
         features = self._extractor.extract(generated, device=self._device)
         protocol = protocol_of(
             self._extractor,
@@ -159,49 +158,43 @@ class MetricScorer:
 
 
 Scorer = SlicedWassersteinScorer | MetricScorer
-"""Scores, and judges by the scores so far; writes nothing. ``count``: pictures it needs."""
+"""Scores pictures and judges the run by its scores; writes nothing. ``count``: how many."""
 
 
 def build_scorer(file: Path, prepared: Prepared) -> Scorer:
-    """Return what scores a run: its metrics, or the sliced Wasserstein distance where it has none.
-
-    ``file`` holds the lines of the scores so far.
-    """
+    """Return the scorer of a run, whose scores so far are in ``file``."""
     if prepared.scoring_reference is None:
         return SlicedWassersteinScorer(file, prepared.images)
     return MetricScorer(file, prepared, prepared.scoring_reference)
 
 
 Deciding = list[tuple[float, int, bool]]
-"""Scores of a trained model that decide: cost (less is better), iteration, and who copies."""
-
-
-def deciding_of(scores: Iterable[ScoreRecord]) -> Deciding:
-    """Return ``scores``, all of one name, as they count; those of an untouched source do not."""
-    return [
-        (-value if score.better == "higher" else value, at, score.copying)
-        for score in scores
-        if (at := score.iteration) and (value := score.value) is not None and isfinite(value)
-    ]
+"""Deciding scores of a trained model: cost (less is better), iteration, whether pictures copy."""
 
 
 def best_of(deciding: Deciding) -> int | None:
-    """Return the iteration with the best score; pictures that copy the training ones are none."""
+    """Return the iteration with the best score whose pictures do not copy; None: there is none."""
     return min(((cost, at) for cost, at, copies in deciding if not copies), default=(0, None))[1]
 
 
 def best_iteration(file: Path) -> int | None:
-    """Return the iteration with the best score in ``file`` that decides; None without one."""
+    """Return the iteration with the best deciding score in ``file``; None: there is none."""
     return best_of(_deciding(file))
 
 
 def _deciding(file: Path, *new: Line) -> Deciding:
+    """Return the deciding scores, old and new, of one name; not of the untouched source."""
     known = [score for score in read_scores(file)[0] if score.decides]
-    return deciding_of(known + [parse(ScoreRecord, line, where="a new score") for line in new])
+    known += [parse(ScoreRecord, line, where="a new score") for line in new]
+    return [
+        (-value if score.better == "higher" else value, at, score.copying)
+        for score in known
+        if (at := score.iteration) and (value := score.value) is not None and isfinite(value)
+    ]
 
 
 def score_at(file: Path, iteration: int) -> ScoreOutcome | None:
-    """Return what the score of ``iteration`` meant for the run; None: it has none."""
+    """Return what the score of ``iteration`` meant for the run; None: there is none."""
     for score in read_scores(file)[0]:
         if score.decides and score.iteration == iteration and score.value is not None:
             best = best_iteration(file) == iteration
@@ -210,10 +203,9 @@ def score_at(file: Path, iteration: int) -> ScoreOutcome | None:
 
 
 def begins_with_source(run: RunFolder) -> bool:
-    """Return whether a run draws at iteration 0 what its source draws; RunError: it is damaged.
+    """Return whether iteration 0 of a run is its untouched source; RunError: it is damaged.
 
-    It does not with fresh weights, with reset layers in its generator, or in a procedure that draws
-    otherwise from the first.
+    It is not with fresh weights, reset layers in the generator, or a procedure that changes it.
     """
     experiment = run.experiment()
     actions = read_plan(run.path).actions.get("generator", {}).values()
@@ -222,9 +214,9 @@ def begins_with_source(run: RunFolder) -> bool:
 
 
 def source_scores(run: RunFolder) -> list[Score]:
-    """Return the scores of the untouched source of a run, the one that decides first.
+    """Return the scores of a run's untouched source, the deciding one first.
 
-    They are those of iteration 0; none where the run is not scored, or begins with something else.
+    They are those of iteration 0; none if the run has no scores or begins with something else.
     """
     if run.experiment().scoring.score_every is None or not begins_with_source(run):
         return []
@@ -232,7 +224,7 @@ def source_scores(run: RunFolder) -> list[Score]:
 
 
 def scores_at(file: Path, iteration: int | None, *, decides: bool | None = None) -> list[Score]:
-    """Return what a run scored at ``iteration``, that ``decides`` or not; RunError: damaged."""
+    """Return a run's scores at ``iteration``, filtered by ``decides``; RunError: damaged."""
     known = {field.name for field in fields(Score)}
     return [
         parse(
@@ -243,6 +235,6 @@ def scores_at(file: Path, iteration: int | None, *, decides: bool | None = None)
         )
         for line in read_jsonl(file)
         if line.get("iteration") == iteration
-        and "decides" in line  # evaluate's lines do not say
+        and "decides" in line  # not a line of evaluate
         and decides in (None, bool(line["decides"]))
     ]

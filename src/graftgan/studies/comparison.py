@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, count, product
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +22,45 @@ from graftgan.studies.study_statistics import SOURCE
 from graftgan.transfer import parse_plan
 
 Overrides = Mapping[str, Any]
-"""Plain values by dotted name of a setting."""
+"""Plain values of settings by dotted name."""
 
 _SET_BY_THE_COMPARISON = {
     "seed": "the seeds are given with --seeds",
     "pictures": "all variants learn from the same pictures",
 }
-_LONGEST_NAME = 60
 
 
 def comparison_fingerprint(plain: Mapping[str, Any]) -> str:
-    """Return the sha256 of plain settings: of an object, or of a file as it was written.
+    """Return the sha256 of plain settings, of an object or as a file has them.
 
-    The two differ where the file is older than a setting: the object has that one's default too.
+    The two differ if the file is older than a setting, whose default only the object has.
     """
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprints:
-    """Of the settings that a study's results were made with, whatever else is in their file."""
+    """The fingerprints of a study's settings in its file of results."""
 
     settings_sha256: str = ""
-    extended_sha256: str = ""  # of the settings since, where they were extended
+    extended_sha256: str = ""  # of the settings since they were extended
 
     def know(self, found: Collection[str]) -> bool:
-        """Whether one of the fingerprints ``found`` is among these."""
+        """Whether these contain one of ``found``."""
         return not {self.settings_sha256, self.extended_sha256}.isdisjoint(found)
 
 
 def read_fingerprints(file: Path) -> Fingerprints:
-    """Return those in the results of a study; raise RunError if these are missing or damaged."""
+    """Return the fingerprints in ``file``; raise RunError if it is missing or damaged."""
     remedy = "restore it from a copy of the folder"
     return read_record(Fingerprints, file, error=RunError, remedy=remedy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a comparison; its folder in ``runs/`` has its name."""
+    """One run of a comparison."""
 
-    name: str
+    name: str  # of its folder in ``runs/``
     variant: str
     seed: int
     experiment: Experiment
@@ -72,7 +71,7 @@ class Job:
 class Comparison:
     """Everything that decides the runs of a comparison.
 
-    Each of the ``variants`` differs from ``base`` in some settings and is run once for each seed.
+    Each of the ``variants`` overrides some settings of ``base`` and is run once with each seed.
     """
 
     base: Experiment
@@ -86,30 +85,26 @@ class Comparison:
             raise SettingsError(f"seeds must be one or more different numbers, got {self.seeds}")
 
     def jobs(self) -> list[Job]:
-        """Return the runs: all variants with the first seed, then all with the next."""
+        """Return the runs: all variants with the first seed, then all with the next, and so on."""
         folders = _folder_names(list(self.variants))
+        experiments = {name: overridden(self.base, of) for name, of in self.variants.items()}
         return [
-            Job(
-                name=f"{folders[variant]}-{seed}",
-                variant=variant,
-                seed=seed,
-                experiment=replace(overridden(self.base, overrides), seed=seed),
-            )
+            Job(f"{folders[name]}-{seed}", name, seed, replace(experiment, seed=seed))
             for seed in self.seeds
-            for variant, overrides in self.variants.items()
+            for name, experiment in experiments.items()
         ]
 
     def extended(
         self, variants: Mapping[str, Overrides], seeds: tuple[int, ...] = ()
     ) -> "Comparison":
-        """Return the comparison with further ones; SettingsError: one is there already."""
+        """Return the comparison with further variants and seeds; SettingsError: one is not new."""
         twice = [*(self.variants.keys() & variants.keys()), *map(str, set(self.seeds) & set(seeds))]
         if twice:
             raise SettingsError(f"the comparison has {', '.join(sorted(twice))} already")
         return replace(self, variants={**self.variants, **variants}, seeds=(*self.seeds, *seeds))
 
     def located(self) -> "Comparison":
-        """Return the comparison as it is written: paths absolute, the size of batches known."""
+        """Return the comparison as it is written: with absolute paths and the batch size."""
         variants = {name: dict(overrides) for name, overrides in self.variants.items()}
         for overrides in variants.values():
             if "source" in overrides:
@@ -121,11 +116,7 @@ class Comparison:
         return comparison_fingerprint(to_plain(self))
 
     def check(self) -> None:
-        """Check what makes the runs comparable, and the names in all of them.
-
-        Raises:
-            SettingsError: Something is missing, or would make the comparison an unfair one.
-        """
+        """Raise SettingsError if the runs would not be comparable, or a name is unknown."""
         check_scored(self.base, what="a comparison")
         taken = [name for name in self.variants if name.startswith(SOURCE)]
         if taken:
@@ -143,29 +134,25 @@ class Comparison:
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Varied:
-    """What varies, in the words of the command line; ``[compare]`` in an experiment file."""
+    """What varies, as flags or as the table ``[compare]`` of an experiment file."""
 
     methods: str = ""
     """Named methods, presets or plans, separated by commas."""
     vary: tuple[str, ...] = ()
     """Other settings with their values, such as ``augment=none,light``."""
     seeds: str = "3"
-    """How many seeds each variant is run with; or a list of them, such as ``3,5`` or ``7,``."""
+    """The number of seeds for each variant; or a list of seeds, such as ``3,5`` or ``7,``."""
 
     def around(self, base: Experiment) -> Comparison:
-        """Return the comparison of these variants of ``base``, as ``variants_of`` takes them."""
+        """Return the comparison of these variants of ``base``."""
         vary: dict[str, list[str]] = {}
         for words in self.vary:
-            name, equals, values = words.partition("=")
+            name, _, values = words.partition("=")
             name = name.strip().lstrip("-")
-            if not equals or not split_list(values):
-                raise SettingsError(
-                    f"--vary takes a setting and its values, NAME=a,b; got '{words}'"
-                )
+            if not split_list(values):
+                raise SettingsError(f"--vary takes a setting and its values, NAME=a,b: '{words}'")
             if name in vary:
-                raise SettingsError(
-                    f"--vary {name} is given twice; list its values once, with commas"
-                )
+                raise SettingsError(f"--vary {name} is given twice; list all its values at once")
             vary[name] = split_list(values)
         return Comparison(
             base=replace(base, plan=None) if self.methods else base,
@@ -175,9 +162,9 @@ class Varied:
 
 
 def settled_base(experiment: Experiment) -> Experiment:
-    """Return what runs begin with: every path absolute, that of its source too, batches of a size.
+    """Return ``experiment`` with absolute paths, that of its source too, and a batch size.
 
-    All runs share that size: the one asked for, or the usual one for source or networks.
+    All runs share that size: the one that is set, or the default of the source or the networks.
     """
     located, size = experiment.located(), experiment.training.batch_size
     if located.source is not None:
@@ -189,7 +176,7 @@ def settled_base(experiment: Experiment) -> Experiment:
 
 
 def check_scored(base: Experiment, *, what: str) -> None:
-    """Raise SettingsError if runs from ``base`` are not scored, or ended by their own scores."""
+    """Raise SettingsError if runs of ``base`` have no scores, or may be ended by them."""
     if base.scoring.score_every is None:
         raise SettingsError(
             f"{what} needs scores: add --score-every 100, and --held-out 0.2 or a larger set of "
@@ -205,18 +192,16 @@ def check_scored(base: Experiment, *, what: str) -> None:
 def variants_of(
     base: Experiment, methods: Sequence[str] = (), vary: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return every combination of the methods with the values of the settings that vary.
+    """Return the overrides of every combination of methods and settings, by the variant's name.
 
-    A method is one of ``METHODS``, a preset or a plan. ``vary`` has values as text, by a setting's
-    name, dotted or its last part.
+    A method is one of ``METHODS``, a preset or a plan. ``vary`` has values as text by the name of a
+    setting, dotted or its last part.
 
     Raises:
         SettingsError: A setting or value does not exist or may not vary, or a name comes twice.
         PlanError: A method is no plan.
     """
-    axes: list[list[tuple[str, dict[str, Any]]]] = []
-    if methods:
-        axes.append([(method, _overrides_of(method)) for method in methods])
+    axes = [[(method, _overrides_of(method)) for method in methods]] if methods else []
     for name, texts in (vary or {}).items():
         setting = dotted_setting(name)
         _check_may_vary(setting, where="--vary")
@@ -241,7 +226,7 @@ def variants_of(
 
 
 def _overrides_of(method: str) -> dict[str, Any]:
-    """Return the settings that a method stands for: its row, or the plan that it names or is."""
+    """Return the settings of a named method, or of a preset or plan."""
     if method in METHODS:
         return {"method": method, **METHODS[method].settings}
     parse_plan(method)
@@ -249,10 +234,7 @@ def _overrides_of(method: str) -> dict[str, Any]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split at commas and semicolons, but not inside brackets: a plan is one item.
-
-    ``combined, D(1,2,2) G(1,2,2)`` has two.
-    """
+    """Split at commas and semicolons outside brackets, so ``adafm, D(1,2,2) G(1,2,2)`` is two."""
     items, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")
@@ -270,11 +252,11 @@ LISTED = PrimitiveConstructorSpec[tuple[str, ...]](
     is_instance=lambda items: isinstance(items, tuple),
     str_from_instance=lambda items: [",".join(items) or "none"],
 )
-"""How a flag says several things in one word, as ``split_list`` reads it; ``none``: nothing."""
+"""A flag that takes a list in one word, as ``split_list`` reads it; ``none``: an empty list."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds: ``3`` is 0, 1, 2; ``3,5`` and ``7,`` list them; SettingsError: else."""
+    """Return the seeds: ``3`` is 0, 1, 2; ``3,5`` and ``7,`` list them; SettingsError: neither."""
     try:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -284,19 +266,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if "," in text and numbers and min(numbers) >= 0:
         return numbers
     raise SettingsError(
-        f"'{text}' are no seeds; write how many, such as 3, or list them, such as 3,5,8 or 7,"
+        f"'{text}' are no seeds; give their number, such as 3, or a list, such as 3,5,8 or 7,"
     )
 
 
 def further_seeds(text: str, known: Sequence[int]) -> tuple[int, ...]:
-    """Return seeds to add: ``2`` stands for the next two, ``7,9`` and ``7,`` list them."""
-    seeds = parse_seeds(text)
+    """Return seeds to add: ``2`` is the next two; ``7,9`` and ``7,`` list them."""
     first = 0 if "," in text else max(known) + 1
-    return tuple(first + seed for seed in seeds)
+    return tuple(first + seed for seed in parse_seeds(text))
 
 
 def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
-    """Return ``experiment`` with some settings changed; SettingsError: one is none or unfit."""
+    """Return ``experiment`` with some settings changed; SettingsError: a name or value is wrong."""
     plain = to_plain(experiment)
     for name, value in overrides.items():
         section = plain
@@ -308,7 +289,7 @@ def overridden(experiment: Experiment, overrides: Overrides) -> Experiment:
 
 
 def dotted_setting(name: str) -> str:
-    """Return the full name of a setting that is named in full, with dashes or by its last part."""
+    """Return the dotted name of a setting, given as that, with dashes or as its last part."""
     known = list(dotted_names(Experiment))
     wanted = name.strip().replace("-", "_")
     matching = [k for k in known if wanted in (k, k.rpartition(".")[2])]
@@ -326,7 +307,7 @@ def _check_may_vary(setting: str, *, where: str) -> None:
 
 
 def _typed(base: Experiment, setting: str, text: str) -> Any:
-    """Return the plain value that ``text`` is for ``setting``: a number, a truth value, or text."""
+    """Return ``text`` as a plain value of ``setting``: a number, a boolean or a string."""
     try:
         literal = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -341,15 +322,11 @@ def _typed(base: Experiment, setting: str, text: str) -> Any:
 
 
 def _folder_names(variants: Sequence[str]) -> dict[str, str]:
-    """Return a folder name for each variant, different also where case does not count."""
+    """Return a folder name for each variant; no two differ in case alone."""
     names: dict[str, str] = {}
-    taken: set[str] = set()
     for variant in variants:
-        plain = re.sub(r"[^A-Za-z0-9._]+", "-", variant).strip("-.")[:_LONGEST_NAME] or "variant"
-        name, number = plain, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name.lower())
-        names[variant] = name
+        plain = re.sub(r"[^A-Za-z0-9._]+", "-", variant).strip("-.")[:60] or "variant"
+        taken = {name.lower() for name in names.values()}
+        numbered = (f"{plain}_{number}" for number in count(2))
+        names[variant] = next(n for n in chain([plain], numbered) if n.lower() not in taken)
     return names

@@ -1,29 +1,26 @@
-"""The page of a comparison: the same latents under every variant, then what the scores say."""
+"""The page of a comparison: pictures of the same latents under every variant, then the scores."""
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image
-
 from graftgan.experiments.records import RunRecord, RunState, number, read_run
 from graftgan.experiments.run_page import scores_of
 from graftgan.metrics.score import Score
 from graftgan.reports.drawing import Panel, Point, curve_svg, in_words
-from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, strip_of
+from graftgan.reports.grid import PAGE_WIDTH, EmbeddedPicture, embed, open_grid, strip_of
 from graftgan.reports.page import duration, evenly, plain, render, share, short_name, write_page
 from graftgan.studies.comparison_results import Results, RunResult, read_results
 from graftgan.studies.study_statistics import BEST, VariantStatistics
 
 _GRID_COLUMNS = 8  # of every sample grid
 _MOST_ROWS, _MOST_CELLS = 12, 96
-_PICTURES_A_ROW = 12  # over all variants; at least one for each
-_PAGE_BYTES = 3_000_000  # all exact pictures together; beyond its share a cell is compressed
-
+_PICTURES_A_ROW = 12  # over all variants, each of which has at least one
+_PAGE_BYTES = 3_000_000  # all lossless pictures together; a cell beyond its share is lossy
 
 _HEADINGS = [
     "variant",
@@ -37,20 +34,10 @@ _HEADINGS = [
     "iterations",
     "time a run",
 ]
-_RUN_HEADINGS = [
-    "run",
-    "settings",
-    "state",
-    "iteration",
-    "at the end",
-    "at its best checkpoint",
-    "of iteration",
-    "seconds",
-]
 
 
 def write_comparison_report(folder: Path, destination: Path | None = None) -> Path:
-    """Write one HTML file about a comparison, ``comparison.html`` in its folder; return its place.
+    """Write the page of a comparison, ``comparison.html`` in its folder by default; return it.
 
     Raises:
         RunError: There is no comparison, or the page cannot be written.
@@ -61,7 +48,7 @@ def write_comparison_report(folder: Path, destination: Path | None = None) -> Pa
 
 
 def comparison_rows(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Return headings and a row of text for each variant and source, the best at the end first."""
+    """Return headings, and a row for each variant and source, ordered by the score at the end."""
     at_best = {statistics.variant: statistics for statistics in results.at_best}
     lines: list[list[str]] = []
     for end in results.at_end:
@@ -77,7 +64,7 @@ def comparison_rows(results: Results) -> tuple[list[str], list[list[str]]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One iteration of the picture table; a variant that did not get there has None."""
+    """One iteration of the picture table; None: the variant did not reach it."""
 
     iteration: int
     images: str
@@ -85,18 +72,11 @@ class _Row:
 
 
 def _page(folder: Path, results: Results) -> str:
-    runs, seeds = results.runs, results.seeds
-    records = {
-        run.folder: read_run(folder / "runs" / run.folder)
-        for run in runs
-        if (folder / "runs" / run.folder).is_dir()
-    }
-    variants = list(results.variants)
-    first = {
-        run.variant: records[run.folder]
-        for run in runs
-        if run.seed in seeds[:1] and run.folder in records
-    }
+    runs = results.runs
+    places = {run.folder: folder / "runs" / run.folder for run in runs}
+    records = {name: read_run(place) for name, place in places.items() if place.is_dir()}
+    firsts = [run for run in runs if run.seed in results.seeds[:1] and run.folder in records]
+    first = {run.variant: records[run.folder] for run in firsts}
     headings, lines = comparison_rows(results)
     length = f"{in_words(results.iterations)} iterations"
     if results.seconds_limit is not None:
@@ -105,22 +85,15 @@ def _page(folder: Path, results: Results) -> str:
         "comparison.html",
         name=folder.resolve().name,
         pictures=short_name(results.shared.get("pictures"), default="pictures"),
-        score=results.score,
-        better=results.better,
+        results=results,
         length=length,
-        seeds=", ".join(map(str, seeds)),
-        first_seed=seeds[0] if seeds else 0,
         done=len(_finished(runs)),
-        count=len(runs),
-        variants=variants,
-        picture_rows=_picture_rows(variants, first),
+        picture_rows=_picture_rows(list(results.variants), first),
         panel=_curves(results, records),
         headings=headings,
         table=lines,
-        says=results.says,
-        notes=results.notes,
-        run_headings=_RUN_HEADINGS,
-        run_rows=[_run_row(run) for run in runs],
+        run_headings=list(_RUN_CELLS),
+        run_rows=[[cell(run) for cell in _RUN_CELLS.values()] for run in runs],
         shared={key: plain(value) for key, value in results.shared.items()},
         commands=_commands(folder, results),
         made_by=version("graftgan"),
@@ -128,7 +101,7 @@ def _page(folder: Path, results: Results) -> str:
 
 
 def _picture_rows(variants: Sequence[str], first: Mapping[str, RunRecord]) -> list[_Row]:
-    """Return the papers' table: the same latents of the first seed under every variant."""
+    """Return samples of the same latents and the first seed under every variant."""
     across = max(1, len(variants))
     count = max(1, min(_GRID_COLUMNS, _PICTURES_A_ROW // across))
     iterations = sorted({i for record in first.values() for i in record.samples})
@@ -152,12 +125,8 @@ def _cell(
     path: Path | None, alt: str, count: int, budget: int, width: int
 ) -> EmbeddedPicture | None:
     """Return the first ``count`` pictures of a grid, shown as large as fits into ``width``."""
-    if path is None:
-        return None
-    try:
-        with Image.open(path) as image:
-            grid = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError):  # Pillow raises all three
+    grid = None if path is None else open_grid(path)
+    if grid is None:
         return None
     strip = strip_of(grid, max(1, grid.width // _GRID_COLUMNS), count)
     shown = embed(strip, alt=alt, exact_up_to=budget)
@@ -165,7 +134,7 @@ def _cell(
 
 
 def _curves(results: Results, records: Mapping[str, RunRecord]) -> Panel | None:
-    """Return the score that decides over the iterations, a line for each variant."""
+    """Return the deciding score over the iterations, a line for each variant."""
     lines: dict[str, list[Point]] = {}
     for variant in results.variants:
         own = [run for run in results.runs if run.variant == variant]
@@ -207,7 +176,7 @@ def _verdict(statistics: VariantStatistics) -> str:
 
 
 def _costs(runs: Sequence[RunResult]) -> list[str]:
-    """Return what a variant trains, its adapter's size, and how far and long its runs went."""
+    """Return a variant's trainable parameters, adapter size, iterations and time."""
     sizes = [(run.trainable, run.parameters) for run in runs if run.trainable is not None]
     trains, of = next(((part, of) for part, of in sizes if of), (0, 0))
     adapters = [run.adapter_bytes for run in runs if run.adapter_bytes]
@@ -221,23 +190,22 @@ def _costs(runs: Sequence[RunResult]) -> list[str]:
     ]
 
 
-def _run_row(run: RunResult) -> list[str]:
-    return [
-        run.folder,
-        ", ".join(f"{key} {plain(value)}" for key, value in run.settings.items()),
-        f"{run.state}: {run.message}" if run.message else run.state,
-        in_words(run.iteration),
-        _in_words(run.end),
-        _in_words(run.best),
-        "–" if run.best_iteration is None else in_words(run.best_iteration),
-        in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
-    ]
+_RUN_CELLS: Mapping[str, Callable[[RunResult], str]] = {
+    "run": lambda run: run.folder,
+    "settings": lambda run: ", ".join(f"{k} {plain(v)}" for k, v in run.settings.items()),
+    "state": lambda run: f"{run.state}: {run.message}" if run.message else run.state,
+    "iteration": lambda run: in_words(run.iteration),
+    "at the end": lambda run: _in_words(run.end),
+    "at its best checkpoint": lambda run: _in_words(run.best),
+    "of iteration": lambda run: "–" if run.best_iteration is None else in_words(run.best_iteration),
+    "seconds": lambda run: in_words(run.seconds, digits=3) if run.seconds > 0 else "–",
+}
 
 
 def _commands(folder: Path, results: Results) -> list[tuple[str, str]]:
     place = shlex.quote(str(folder))
     commands = [("Written by", results.command)] if results.command else []
-    commands.append(("Go on, where something is left to do", f"graftgan compare --resume {place}"))
+    commands.append(("Do the runs that are left", f"graftgan compare --resume {place}"))
     for run in results.runs[:1]:
         settings = shlex.quote(str(folder / "runs" / run.folder / "experiment.toml"))
         again = f"graftgan transfer --config {settings} --out runs/again"

@@ -1,4 +1,4 @@
-"""Gather a comparison from its run folders, as ``comparison.json`` is written and read back."""
+"""The results of a comparison, gathered from its runs into ``comparison.json``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,53 +33,53 @@ from graftgan.studies.study_statistics import (
 RESULTS = "comparison.json"
 FORMAT = 1
 ENDED = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.DIVERGED})
-"""States of runs that are done: running them again would end the same way."""
+"""States of runs that would end the same way if they were run again."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """One run of a comparison: how far it came, what it cost, what it scored."""
+    """One run of a comparison: its progress, costs and scores."""
 
     folder: FolderName  # its name in ``runs/``
     variant: str
     seed: Whole
-    settings: Overrides  # in which it differs from the others' base
-    state: str  # as on its card; ``waiting`` before it began
+    settings: Overrides  # in which it differs from the base
+    state: str  # as on its card; ``waiting``: it has not begun
     message: str = ""  # why it ended early
     iteration: Count = 0
     images: Count = 0  # real pictures shown
-    seconds: Seconds = 0.0  # in the loop
-    trainable: Count | None = None  # numbers that the plan lets train, of all parameters
-    parameters: Count | None = None
+    seconds: Seconds = 0.0  # in the training loop
+    trainable: Count | None = None  # parameters that are trained
+    parameters: Count | None = None  # all of them
     adapter_bytes: Count | None = None
-    end: Score | None = None  # its score at the last iteration; None where it did not get there
-    best: Score | None = None  # at its best checkpoint; None before it has ended
+    end: Score | None = None  # its score at the last iteration; None: it did not finish
+    best: Score | None = None  # its score at its best checkpoint; None: it has not ended
     best_iteration: Count | None = None
-    untouched: Score | None = None  # of its source as it comes; None: it began with something else
+    untouched: Score | None = None  # the score of its source; None: it began with something else
     base: Mapping[str, str] | None = None  # fingerprints of its source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """A comparison as far as it is done; one that has not begun has its fingerprint alone."""
+    """A comparison as far as it is done; before it begins, only its fingerprint."""
 
     format: int = FORMAT
     settings_sha256: str
-    command: str = ""  # what wrote this last
-    score: str = ""  # the name of the score that decides, which is better ``lower`` or ``higher``
-    better: str = "lower"
-    iterations: Count = 0  # where runs end at the latest
-    seconds_limit: Seconds | None = None  # how long each trains; None: no limit, or different ones
+    command: str = ""  # that wrote this last
+    score: str = ""  # the name of the deciding score
+    better: str = "lower"  # or ``higher``
+    iterations: Count = 0  # of the longest run
+    seconds_limit: Seconds | None = None  # of each training; None: no limit, or different ones
     seeds: tuple[Whole, ...] = ()
     variants: Mapping[str, Overrides] = field(default_factory=dict[str, Overrides])
     shared: Overrides = field(default_factory=dict[str, Any])  # the same in all runs
     runs: tuple[RunResult, ...] = ()
-    at_end: tuple[VariantStatistics, ...] = ()  # variants and their source, at the last iteration
+    at_end: tuple[VariantStatistics, ...] = ()  # variants and sources, at the last iteration
     at_best: tuple[VariantStatistics, ...] = ()  # the same, each run at its best checkpoint
-    says: tuple[str, ...] = ()  # what can be told from noise, in sentences
-    notes: tuple[str, ...] = ()  # what limits the comparison, in sentences
+    says: tuple[str, ...] = ()  # what can be told from noise, as sentences
+    notes: tuple[str, ...] = ()  # what limits the comparison, as sentences
 
     @property
     def complete(self) -> bool:
@@ -93,12 +93,9 @@ def read_results(folder: Path) -> Results:
 
 
 def read_summary(cls: type[T], file: Path, *, what: str, verb: str) -> T:
-    """Return the dataclass ``cls`` that ``file`` in the folder of a study holds.
+    """Return the dataclass ``cls`` in a study's ``file``; RunError: it is missing or damaged.
 
     The error says ``what`` the folder should hold, and the ``verb`` that writes the file.
-
-    Raises:
-        RunError: It is not there, or damaged.
     """
     remedy = f"`graftgan {verb} --resume {file.parent}` writes {file.name} again"
     try:
@@ -110,7 +107,7 @@ def read_summary(cls: type[T], file: Path, *, what: str, verb: str) -> T:
 
 
 def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> Results:
-    """Read every run folder; ``failures`` are messages of runs that could not go on."""
+    """Read every run folder; ``failures`` has the messages of runs that failed, by name."""
     jobs = comparison.jobs()
     runs = [_run_result(job, comparison, path, failures.get(job.name, "")) for job in jobs]
     own = {name: [run for run in runs if run.variant == name] for name in comparison.variants}
@@ -120,14 +117,13 @@ def gather(comparison: Comparison, path: Path, failures: Mapping[str, str]) -> R
     at_end, at_best = variant_statistics(ends, sources), variant_statistics(bests, sources)
     scores = [score for by_seed in bests.values() for score in by_seed.values()]
     name, better = (scores[0].name, scores[0].better) if scores else ("", "lower")
-    iterations = max(job.experiment.training.iterations for job in jobs)
     limits = {job.experiment.training.seconds for job in jobs}
     return Results(
         settings_sha256=comparison.sha256(),
         command=" ".join(["graftgan", *sys.argv[1:]]),
         score=name,
         better=better,
-        iterations=iterations,
+        iterations=max(job.experiment.training.iterations for job in jobs),
         seconds_limit=limits.pop() if len(limits) == 1 else None,
         seeds=comparison.seeds,
         variants=comparison.variants,
@@ -200,24 +196,23 @@ def _sources(
 
 
 def images_shown(experiment: Experiment, iteration: int) -> int:
-    """Return how many real pictures a run has been shown by ``iteration``."""
+    """Return the number of real pictures that a run is shown by ``iteration``."""
     critic_steps = experiment.optimization.critic_steps or 1
     return iteration * experiment.training.batch * critic_steps
 
 
 def deciding_score(file: Path, iteration: int | None) -> Score | None:
-    """Return the score that decides at ``iteration``; raise RunError if its line is damaged."""
+    """Return the deciding score at ``iteration``; raise RunError if its line is damaged."""
     found = scores_at(file, iteration, decides=True)
     return found[-1] if found else None
 
 
 def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
-    """Return the settings that all runs have alike, with every default of those that began."""
+    """Return the settings that all runs share, with the defaults of those that have begun."""
     folders = [RunFolder(path / "runs" / job.name) for job in jobs]
     begun = [folder.experiment() for folder in folders if folder.experiment_file.is_file()]
     experiments = begun or [job.experiment for job in jobs]
-    all_settings = [flat(to_plain(experiment)) for experiment in experiments]
-    first, *others = all_settings
+    first, *others = [flat(to_plain(experiment)) for experiment in experiments]
     return {
         name: value
         for name, value in first.items()
@@ -226,7 +221,7 @@ def _shared(jobs: Sequence[Job], path: Path) -> dict[str, Any]:
 
 
 def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str) -> list[str]:
-    """Return in sentences which variant is the best, if any, and from which it can be told."""
+    """Return sentences about the best variant, if any, and about which ones it really beats."""
     ranked = [statistics for statistics in found if statistics.verdict != NO_VALUE]
     if not ranked:
         return [f"{where} there is no score yet."]
@@ -258,8 +253,8 @@ def _says(where: str, found: Sequence[VariantStatistics], seeds: int, score: str
         sentences.append(f"Not better than the untouched source beyond noise: {'; '.join(level)}.")
     if len(ranked) > 1 and seeds == 1:
         sentences.append(
-            "With one seed an interval knows only the luck of the pictures drawn, not that of the "
-            "training: another seed may turn what is not within noise."
+            "With one seed an interval covers the noise of the pictures drawn, not that of the "
+            "training: another seed may reverse even a significant difference."
         )
     return sentences
 
@@ -287,35 +282,34 @@ def _notes(comparison: Comparison, runs: Sequence[RunResult], scores: Sequence[S
     if len(limits) == 1 and None not in limits:
         notes.append(
             f"Each run trained for {limits.pop():g} seconds, scoring not counted, so the variants "
-            "saw different numbers of images; the end is each run's last score. What was reached "
-            "depends on the machine, and on what else it did meanwhile."
+            "saw different numbers of images; the end is each run's last score. The results depend "
+            "on the machine and on its other load."
         )
     elif len({run.images for run in ended}) > 1:
         notes.append("The variants saw different numbers of images, so their budgets differ.")
     bases = {str(sorted(run.base.items())) for run in runs if run.base}
     if len(bases) > 1 and not any("source" in v for v in comparison.variants.values()):
-        notes.append(
-            "The source changed between the runs: it is a run that was trained on meanwhile."
-        )
+        notes.append("The source changed between the runs: it is a run that was resumed meanwhile.")
     for state, words in (("diverged", "diverged"), ("stopped", "was stopped by the copy guard")):
         names = [run.folder for run in runs if run.state == state]
         if names:
             notes.append(
                 f"{len(names)} of {len(runs)} runs {words} ({', '.join(names)}) and has no score "
-                "at the end; a mean over the seeds that are left flatters its variant."
+                "at the end; the mean over the remaining seeds flatters its variant."
             )
     left = [run.folder for run in runs if run.state not in ENDED]
     if left:
         notes.append(f"{len(left)} of {len(runs)} runs are not done: {', '.join(left)}.")
     if len({score.protocol.reference_sha256 for score in scores}) > 1:
         notes.append(
-            "Not all runs are scored against the same pictures: a run that holds some out takes "
-            "those, and a --reference goes without those that a run was trained on. The spread "
-            "over seeds contains that, the paired differences within a seed do not."
+            "Not all runs are scored against the same pictures: a run that holds some out uses "
+            "those, and training pictures are left out of a --reference. The spread over seeds "
+            "contains that, the paired differences within a seed do not."
         )
     if len(comparison.variants) > 2:
         notes.append(
-            "Each difference is judged at 95 % by itself: of twenty that are none, one seems real."
+            "Not corrected for multiple comparisons: about 1 in 20 null differences will look "
+            "significant."
         )
     notes += sorted({warning for score in scores for warning in score.warnings})
     return notes

@@ -1,4 +1,4 @@
-"""Choose the action of every layer, and rates, with Optuna's TPE; end trials that fall behind."""
+"""Choose the action of every layer with Optuna's TPE, and end trials that fall behind."""
 
 import importlib
 import math
@@ -21,11 +21,11 @@ from graftgan.transfer import ACTIONS, PRESETS
 STUDY = "study.db"
 _NAME = "plan"
 _RANDOM_TRIALS = 8  # the presets among them, before TPE models anything
-_BEFORE_PRUNING = 4  # trials that have ended before the median says anything
+_BEFORE_PRUNING = 4  # finished trials before the median pruner ends any
 _UNPRUNED_SHARE = 0.2  # of each trial, at its start
-_FIRST_RUNG = 0.4  # share of a trial before halving ends any: what starts badly may end best
-_MODELLED_REPEATS = 10  # samples in a row that are no new plan, before they are drawn at random
-_MOST_REPEATS = 50  # samples in a row that are no new plan, before the space counts as exhausted
+_FIRST_RUNG = 0.4  # share of a trial before halving may end it: a bad start may end best
+_MODELLED_REPEATS = 10  # repeated plans in a row before sampling is random
+_MOST_REPEATS = 50  # repeated plans in a row before the space counts as exhausted
 _MODULATION_RATE = "transfer.modulation_rate"
 
 
@@ -33,14 +33,12 @@ _MODULATION_RATE = "transfer.modulation_rate"
 class OptunaStrategy(Strategy):
     """Sample plans layer by layer with TPE, learning from all trials so far.
 
-    The parameters of the study, which lies in ``study.db`` (SQLite), are an action for each
-    searched layer (``generator.layer1``) and the settings of ``tune`` on a logarithmic scale; the
-    learning-rate multiple of modulations is left out of plans that modulate nothing. The presets
-    come first, as far as the space has them.
+    The parameters of the study in ``study.db`` (SQLite) are an action for each searched layer
+    (``generator.layer1``) and the settings of ``tune`` on a logarithmic scale; ``modulation_rate``
+    is left out of plans that modulate nothing. The presets in the space come first.
 
-    A plan that was tried before is not run again: after ten repeats in a row plans are drawn at
-    random, and after fifty the space counts as exhausted. A trial that diverged or was stopped
-    counts as one that fell behind.
+    No plan is run twice: after ten repeats in a row plans are sampled at random, and after fifty
+    the space counts as exhausted. A trial that diverged or was stopped counts as pruned.
     """
 
     def check(self) -> None:
@@ -56,13 +54,13 @@ class OptunaStrategy(Strategy):
         """Return the presets."""
         usual, found = self._usual(), list[Proposal]()
         for preset, choices in self._presets().items():
-            overrides = {name: usual[name] for name in self._tuned_with(choices)}
-            overrides = {"plan": self.space.plan_of(choices), **overrides}
+            values = {name: usual[name] for name in self._tuned_with(choices)}
+            overrides = {"plan": self.space.plan_of(choices), **values}
             found.append(Proposal(overrides=overrides, why=preset))
         return found
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        """Open the study, and tell it what a killed process could not."""
+        """Open the study, and tell it of trials that a killed process could not."""
         study = self._study
         if "begun" not in study.user_attrs:
             for preset, choices in self._presets().items():
@@ -81,18 +79,18 @@ class OptunaStrategy(Strategy):
     def ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
         """Return a plan that has no trial yet."""
         study = self._study
-        # No two processes draw the same samples, and one that goes on draws what it would have.
+        # No two processes draw the same samples, and a resumed one draws what it would have.
         seed = 1000 * self.search.base.seed + len(trials)
         with _quiet():
             study.sampler = _optuna().samplers.TPESampler(
                 seed=seed,
                 n_startup_trials=_RANDOM_TRIALS,
-                constant_liar=True,  # trials under way count as bad: processes try other things
+                constant_liar=True,  # running trials count as bad, so processes differ
             )
         own = [trial for trial in trials if trial.reference is not None]
         known = [trial.overrides for trial in own]
         for repeats in range(_MOST_REPEATS):
-            if repeats == _MODELLED_REPEATS:  # the model keeps to what it likes best
+            if repeats == _MODELLED_REPEATS:  # the model repeats its favourites
                 study.sampler = _optuna().samplers.RandomSampler(seed=seed)
             sample = self._sample(study, {trial.reference for trial in own})
             choices, values = self._suggested(sample)
@@ -105,7 +103,7 @@ class OptunaStrategy(Strategy):
         return Pause.WAIT if any(trial.is_open for trial in own) else Pause.DONE
 
     def tell(self, trial: Trial) -> None:
-        """Tell the study how a trial ended; not of a failure, since it will be tried again."""
+        """Tell the study how a trial ended, unless it failed and will be tried again."""
         reference, study = trial.reference, self._study
         if reference is None or trial.has_failed:
             return
@@ -113,20 +111,20 @@ class OptunaStrategy(Strategy):
             if trial.state == FINISHED and trial.cost is not None:
                 study.tell(reference, trial.cost, skip_if_finished=True)
                 return
-            # Optuna learns nothing from a divergence, but that a pruned trial was a bad one.
+            # Optuna ignores a failed trial, but learns that a pruned one was bad.
             any_score = bool(study.trials[reference].intermediate_values)
             state = _state("PRUNED" if any_score else "FAIL")
             study.tell(reference, state=state, skip_if_finished=True)
 
     def scored(self, trial: Trial, iteration: int, cost: float) -> str:
-        """Report a score to the study, and ask its pruner."""
+        """Report a score to the study and ask its pruner."""
         if trial.reference is None or self.search.pruner == "none":
             return ""
         study = self._study
         with _quiet():
             frozen = study.trials[trial.reference]
             live = self._live(study, trial.reference)
-            # A resumed trial scores again what it scored before.
+            # A resumed trial repeats scores.
             if iteration not in frozen.intermediate_values:
                 live.report(cost, iteration)
             if not live.should_prune():
@@ -159,7 +157,7 @@ class OptunaStrategy(Strategy):
         with _quiet():
             storage = optuna.storages.RDBStorage(
                 f"sqlite:///{(self.folder / STUDY).resolve()}",
-                engine_kwargs={"connect_args": {"timeout": 60}},  # another process may write
+                engine_kwargs={"connect_args": {"timeout": 60}},  # for locks of other processes
             )
             return optuna.create_study(
                 study_name=_NAME,
@@ -170,7 +168,7 @@ class OptunaStrategy(Strategy):
             )
 
     def _sample(self, study: Any, recorded: set[int | None]) -> Any:
-        """Return the next sample, or one that a process took along when it was killed."""
+        """Return the next sample, or one that a killed process left without a trial."""
         with _quiet():
             for frozen in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
                 if frozen.number not in recorded:
@@ -178,7 +176,7 @@ class OptunaStrategy(Strategy):
             return study.ask()
 
     def _live(self, study: Any, number: int) -> Any:
-        """Return a handle on a sample that an earlier call, or another process, has taken."""
+        """Return a handle on a sample of an earlier call or another process."""
         return _optuna().trial.Trial(study, study.trials[number]._trial_id)
 
     def _suggested(self, sample: Any) -> tuple[dict[str, dict[str, str]], dict[str, float]]:
@@ -191,7 +189,7 @@ class OptunaStrategy(Strategy):
                 for role in self.space.searched
             }
             ranges = self.search.ranges()
-            values = {  # three digits: more mean nothing, and make files hard to read
+            values = {  # three digits are enough, and keep files readable
                 name: float(f"{sample.suggest_float(name, *ranges[name], log=True):.3g}")
                 for name in self._tuned_with(choices)
             }
@@ -211,7 +209,7 @@ class OptunaStrategy(Strategy):
         return {name: choices for name, choices in found.items() if choices is not None}
 
     def _usual(self) -> dict[str, float]:
-        """Return the values of the tuned settings in the base, moved into their ranges."""
+        """Return the values of the tuned settings in the base, clamped to their ranges."""
         base = self.search.base
         assert base.source is not None  # checked
         architecture = open_source(base.source).card.architecture
@@ -247,7 +245,7 @@ def _first_rung(every: int, iterations: int) -> int:
 
 
 def _optuna() -> Any:
-    """Return the package, which is an extra; raise SettingsError if it is not installed."""
+    """Return the optional package; raise SettingsError if it is not installed."""
     try:
         optuna = cast("Any", importlib.import_module("optuna"))
     except ImportError:
@@ -265,7 +263,7 @@ def _state(name: str) -> Any:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Keep Optuna from warning of its experimental parts, which are chosen with care."""
+    """Silence Optuna's warnings of its experimental features."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,15 +1,16 @@
-"""A search for a plan as plain data: what can be tried, how it is judged, what it may cost."""
+"""A search for a plan as plain data: its space, its scores and its budget."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from graftgan.core.errors import PlanError, SettingsError
 from graftgan.core.registry import NamesDoc, Registry
-from graftgan.core.settings import parse, strict, to_plain
+from graftgan.core.settings import parse, require_range, strict, to_plain
 from graftgan.experiments.experiment import DEFAULT_PLAN, Experiment
 from graftgan.metrics.metric import METRICS
 from graftgan.models.sources import open_source
@@ -33,57 +34,54 @@ STRATEGIES: "Registry[type[Strategy]]" = Registry("strategy")
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a search may cost; it begins no trial once one of these is spent."""
+    """The limits of a search, which begins no trial once it has reached one of them."""
 
     trials: int | None = None
-    """Begin at most so many trials, those of before a --resume included."""
+    """Begin at most this many trials, with those before a --resume."""
     seconds: Annotated[float | None, arg(name="budget-seconds")] = None
-    """Begin no trial after so many seconds, of all trials together and all that is in them."""
+    """Begin no trial once all trials together took this many seconds."""
     images: Annotated[int | None, arg(name="budget-images")] = None
-    """Begin no trial after so many images shown, in all trials together."""
+    """Begin no trial once all trials together were shown this many images."""
 
     def __post_init__(self) -> None:
-        for name in ("trials", "seconds", "images"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"a budget of {name} must be positive, got {value}")
+        require_range(self, "finite and positive", "trials", "seconds", "images")
 
     @property
     def unlimited(self) -> bool:
-        """Whether nothing limits the search but its strategy."""
+        """Whether only its strategy limits the search."""
         return self == Budget()
 
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSearch:
-    """Everything that decides the trials of a search; ``base`` is what they share."""
+    """Everything that decides the trials of a search, which all start from ``base``."""
 
     base: Annotated[Experiment, arg(name="")]
     strategy: Annotated[str, NamesDoc("{}.", STRATEGIES)] = "gradual"
     budget: Budget = field(default_factory=Budget)
     networks: Literal["both", "discriminator", "generator"] = "both"
-    """Whose layers are searched; the other network keeps its part of --plan."""
+    """The networks whose layers are searched; the other one keeps its part of --plan."""
     actions: Annotated[
         tuple[str, ...],
         LISTED,
         NamesDoc(
-            "What a layer may be given, separated by commas: {}; optuna takes any of them.", ACTIONS
+            "The actions a layer may have, separated by commas: {}; optuna takes any.", ACTIONS
         ),
     ] = ("freeze", "adafm", "fine_tune")
     step: Annotated[int, arg(name="grid-step")] = 1
-    """The grid cuts a network at every so many layers only."""
+    """The grid cuts a network at every this many layers."""
     tune: Annotated[tuple[str, ...], LISTED] = ("modulation_rate=0.3:30",)
-    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: no setting."""
+    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
     pruner: Literal["median", "halving", "hyperband", "none"] = "median"
     """How optuna ends trials early."""
     judge: Literal["end", "best"] = "end"
-    """A trial counts by its score at its end, or at its best checkpoint."""
+    """Compare trials by their score at the end, or at the best checkpoint."""
     confirm_seeds: int = 0
-    """Run the best trials again with so many new seeds, beyond the budget; their means choose the
-    winner."""
+    """Run the best trials again with this many new seeds, beyond the budget; their means choose
+    the winner."""
     confirm_top: int = 3
-    """How many trials are run again."""
+    """The number of trials that are run again."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.actions if name not in ACTIONS]
@@ -92,10 +90,8 @@ class PlanSearch:
                 f"actions must be two or more different ones of {', '.join(ACTIONS)}; got "
                 f"{', '.join(self.actions)}"
             )
-        if self.step < 1:
-            raise SettingsError(f"step must be at least 1, got {self.step}")
-        if self.confirm_seeds < 0 or self.confirm_top < 1:
-            raise SettingsError("confirm_seeds must not be negative, confirm_top at least 1")
+        require_range(self, "at least 1", "step", "confirm_top")
+        require_range(self, "finite and not negative", "confirm_seeds")
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -104,15 +100,15 @@ class PlanSearch:
 
     @property
     def better(self) -> str:
-        """Which way the score that decides is better, ``lower`` or ``higher``."""
+        """Which values of the deciding score are better, ``lower`` or ``higher``."""
         return next(iter(METRICS[self.base.scoring.metrics[0]].better.values()))
 
     def cost(self, value: float) -> float:
-        """Return a score as a number of which less is better."""
+        """Return a score as a cost, or a cost as a score; a lower cost is better."""
         return -value if self.better == "higher" else value
 
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Return the lowest and the highest value of each setting in ``tune``, by dotted name."""
+        """Return the range of each setting in ``tune``, by dotted name."""
         found: dict[str, tuple[float, float]] = {}
         for text in self.tune:
             name, _, ends = text.partition("=")
@@ -140,16 +136,16 @@ class PlanSearch:
 
     @classmethod
     def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> "PlanSearch":
-        """Return the search that the table ``[search]`` of an experiment file asks for."""
+        """Return the search that the table ``[search]`` of an experiment file describes."""
         asked = parse(cls, {"base": {"pictures": ""}, **table}, where=where)
         return replace(asked, base=base)
 
     def located(self) -> "PlanSearch":
-        """Return the search as it is written: paths absolute, the size of batches known."""
+        """Return the search as it is written: with absolute paths and the batch size."""
         return replace(self, base=settled_base(self.base))
 
     def sha256(self) -> str:
-        """Return a fingerprint of all settings but the budget, which may grow."""
+        """Return a fingerprint of all settings but the budget, which may change."""
         return comparison_fingerprint(to_plain(replace(self, budget=Budget())))
 
 
@@ -159,15 +155,11 @@ Choices = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What may be searched."""
+    """The plans that a search may try."""
 
-    layers: Mapping[str, Mapping[str, Sequence[str]]]  # actions asked for that it can take
-    searched: tuple[str, ...]  # another network keeps its part of base
+    layers: Mapping[str, Mapping[str, Sequence[str]]]  # of each network; each with its actions
+    searched: tuple[str, ...]  # networks; another one keeps its part of ``base``
     base: Plan
-
-    def depth(self, network: str) -> int:
-        """Return the number of layers of a network."""
-        return len(self.layers[network])
 
     def plan(self, parts: Mapping[str, NetworkPlan]) -> str:
         """Return the plan of these parts; a network without one keeps that of the base."""
@@ -180,20 +172,19 @@ class Space:
         return self.plan({role: describe(role, actions) for role, actions in choices.items()})
 
     def actions(self, network: str, choices: Choices) -> Mapping[str, str]:
-        """Return the action of each layer of a network, that of the base where none is chosen."""
+        """Return the action of each layer of a network, chosen or as in the base."""
         if network in choices:
             return choices[network]
-        layers = list(self.layers[network])
-        return self.base.for_network(network).actions(layers, network=network)
+        return self._actions_of(network, self.base.for_network(network))
 
     def choices_of(self, plan: str) -> dict[str, dict[str, str]] | None:
-        """Return the action of each searched layer; None where the space does not have the plan."""
+        """Return the action of each searched layer; None: the plan is not in the space."""
         parsed = parse_plan(plan)
         found: dict[str, dict[str, str]] = {}
         for role in self.searched:
             try:
-                actions = parsed.for_network(role).actions(list(self.layers[role]), network=role)
-            except PlanError:  # the network has too few layers for it
+                actions = self._actions_of(role, parsed.for_network(role))
+            except PlanError:  # the network has too few layers
                 return None
             if not self._has(role, actions):
                 return None
@@ -201,27 +192,28 @@ class Space:
         return found
 
     def splits(self, network: str, *, step: int = 1) -> list[Split]:
-        """Return every (i,j,k) of a network with something to train and only actions asked for.
+        """Return every (i,j,k) of a network in the space that trains something.
 
-        It is cut at every ``step`` layers from the picture's side, and at the ends.
+        The network is cut at every ``step`` layers from the picture's side, and at the ends.
         """
-        depth = self.depth(network)
+        depth = len(self.layers[network])
         cuts = sorted({*range(0, depth, step), depth})
         every = [
             Split(first, second - first, depth - second)
-            for first in cuts
-            for second in cuts
-            if first <= second and first < depth
+            for first, second in combinations_with_replacement(cuts, 2)
+            if first < depth
         ]
-        layers = list(self.layers[network])
-        return [s for s in every if self._has(network, s.actions(layers, network=network))]
+        return [split for split in every if self._has(network, self._actions_of(network, split))]
+
+    def _actions_of(self, network: str, part: NetworkPlan) -> dict[str, str]:
+        return part.actions(list(self.layers[network]), network=network)
 
     def _has(self, network: str, actions: Mapping[str, str]) -> bool:
         return all(action in self.layers[network][layer] for layer, action in actions.items())
 
 
 def space_of(search: PlanSearch) -> Space:
-    """Return what a search may try on its source."""
+    """Return the space of a search on its source."""
     assert search.base.source is not None  # checked
     pair = open_source(search.base.source).pair
     layers = {

@@ -1,6 +1,6 @@
-"""Do the runs of a study that are not done yet: the jobs of a comparison, the trials of a search.
+"""Run a study: the jobs of a comparison or the trials of a search.
 
-Both go on where they stopped. What goes wrong in one run is recorded, and the others go on.
+Both can be resumed. A failure of one run is recorded, and the others continue.
 """
 
 import os
@@ -48,9 +48,9 @@ from graftgan.training import Hardware, choose_hardware
 
 WAITING, WINNER = "waiting", "winner.toml"
 _EXTENDED = "extended_sha256"  # in comparison.json, until it is written again
-# The precision auto becomes what the machine computes in; the other changes no result.
+# Precision ``auto`` is resolved by the machine; keeping pictures changes no result.
 _MAY_DIFFER = {"training.precision", "scoring.keep_pictures"}
-_FAILURES_IN_A_ROW = 3  # then the fault lies in what all trials share, such as a full disk
+_FAILURES_IN_A_ROW = 3  # then all trials share the cause, such as a full disk
 _POLL_SECONDS = 0.5
 
 S = TypeVar("S", Comparison, PlanSearch)
@@ -58,7 +58,7 @@ S = TypeVar("S", Comparison, PlanSearch)
 
 @dataclass(frozen=True, slots=True)
 class _Kind(Generic[S]):
-    """What a comparison and a search call their things."""
+    """A kind of study, comparison or search, with the names of its files."""
 
     cls: type[S]
     what: str
@@ -77,7 +77,7 @@ class _Kind(Generic[S]):
         return parse(self.cls, read_toml(file), where=str(file))
 
     def unchanged(self, path: Path) -> S:
-        """Return the study in a folder, which must be as it began or as it was extended."""
+        """Return the study in a folder; RunError: it was changed since it began."""
         study = self.read(path)
         written = {k: v for k, v in read_toml(path / self.settings).items() if k != "budget"}
         found = {study.sha256(), comparison_fingerprint(written)}
@@ -89,19 +89,19 @@ class _Kind(Generic[S]):
         return study
 
     def is_in(self, destination: Path, study: S) -> bool:
-        """Whether ``destination`` holds this very study; refuse it if it holds something else."""
+        """Whether ``destination`` holds this study; RunError: it holds something else."""
         if not (destination / self.settings).is_file():
             refuse_full(destination)
             return False
         if self.read(destination).sha256() != study.sha256():
             raise RunError(
-                f"{destination} holds another {self.what}; choose another folder with --out, or go "
-                f"on with that one: graftgan {self.verb} --resume {destination}"
+                f"{destination} holds another {self.what}; choose another folder with --out, or "
+                f"resume that one: graftgan {self.verb} --resume {destination}"
             )
         return True
 
     def begin(self, destination: Path, study: S, results: object, *folders: str) -> None:
-        """Write the folder of a study of which nothing is done."""
+        """Write the folder of a new study."""
         with new_folder(destination) as partial:
             for folder in folders:
                 (partial / folder).mkdir()
@@ -120,7 +120,7 @@ _SEARCH = _Kind(
 
 
 def job_state(folder: RunFolder) -> tuple[str, str]:
-    """Return how a run stands, and its message; ``waiting`` before it has a folder."""
+    """Return the state of a run and its message; ``waiting`` before it has a folder."""
     if not folder.experiment_file.is_file():
         return WAITING, ""
     try:
@@ -133,23 +133,23 @@ def job_state(folder: RunFolder) -> tuple[str, str]:
 def _do(
     experiment: Callable[[], Experiment], folder: RunFolder, device: str, observer: Observer
 ) -> str:
-    """Start a run or go on with it; return what went wrong, or nothing."""
+    """Start or resume a run; return what went wrong, or an empty string."""
     try:
         if folder.experiment_file.is_file():
             resume(folder.path, device=device, observer=observer)
         else:
             remove_partial(folder.path.parent, folder.path.name)
             run(experiment(), folder.path, device=device, observer=observer)
-    except Exception as error:  # recorded: one run must not cost the others
+    except Exception as error:  # is recorded; the other runs continue
         return str(error) or type(error).__name__
     return ""
 
 
 def _check(experiment: Experiment, hardware: Hardware, *, scores: bool = True) -> None:
-    """Build a run and draw nothing, so that a mistake is found before hours of work."""
+    """Build a run without training it, to find mistakes before hours of work."""
     prepared = prepare(experiment, hardware, only_check=True)
     if scores:
-        build_scorer(Path(os.devnull), prepared)  # measures the floor, which is kept
+        build_scorer(Path(os.devnull), prepared)  # measures the floor, which is cached
 
 
 def _is_shared() -> bool:
@@ -157,10 +157,10 @@ def _is_shared() -> bool:
 
 
 class ComparisonObserver(Observer):
-    """What a person sees while a comparison runs. This one shows nothing."""
+    """Shows progress while a comparison runs; this one shows nothing."""
 
     def run_starts(self, job: Job, *, number: int, count: int, seconds_left: float | None) -> None:
-        """Show which run begins, and how long all that are left may take."""
+        """Show which run begins, and how long all remaining runs may take."""
 
     def run_ended(self, job: Job, *, state: str, message: str) -> None:
         """Show how a run ended."""
@@ -173,9 +173,9 @@ def run_comparison(
     device: str = "auto",
     observer: ComparisonObserver | None = None,
 ) -> Results:
-    """Run every variant with every seed; write table and page into ``destination``.
+    """Run every variant with every seed; write results and page into ``destination``.
 
-    That is a new or empty folder, or that of this very comparison, which is then gone on with.
+    That is a new or empty folder, or one of the same comparison, which is resumed.
 
     Raises:
         GraftganError: Something does not fit, and nothing is written.
@@ -191,10 +191,10 @@ def run_comparison(
 def resume_comparison(
     path: Path, *, device: str = "auto", observer: ComparisonObserver | None = None
 ) -> Results:
-    """Go on with a comparison: skip what is done, go on with what was interrupted, run the rest.
+    """Resume a comparison: skip finished runs, resume interrupted ones, start the others.
 
     Raises:
-        RunError: ``path`` holds no comparison, or its settings or runs are not those it began with.
+        RunError: ``path`` holds no comparison, or its settings or runs were changed.
     """
     comparison = _COMPARISON.unchanged(path)
     with held(path):
@@ -213,13 +213,13 @@ def extend_comparison(
     Variants are as ``variants_of`` returns them; every one, old and new, is run with every seed.
 
     Raises:
-        GraftganError: Something is there already or does not fit, and nothing is changed.
+        GraftganError: Something is not new or does not fit, and nothing is changed.
     """
     with held(path):
         comparison = _COMPARISON.unchanged(path).extended(variants, seeds).located()
         if variants:
             check_comparison(replace(comparison, variants=dict(variants)), device=device)
-        # A kill may leave the first of these writes: either comparison then counts as unchanged.
+        # After a kill between these writes, both comparisons count as unchanged.
         known = read_json(path / RESULTS, error=RunError)
         write_json(path / RESULTS, {**known, _EXTENDED: comparison.sha256()})
         write_text(path / _COMPARISON.settings, to_toml(comparison))
@@ -227,7 +227,7 @@ def extend_comparison(
 
 
 def check_comparison(comparison: Comparison, *, device: str = "auto") -> None:
-    """Build every variant once, and raise GraftganError if something is missing or does not fit."""
+    """Build every variant once; raise GraftganError if something is missing or does not fit."""
     if _is_shared():
         raise RunError("a comparison runs in one process; start it without torchrun")
     comparison.check()
@@ -245,7 +245,7 @@ def read_comparison(path: Path) -> Comparison:
 
 
 def _work(comparison: Comparison, path: Path, device: str, observer: ComparisonObserver) -> Results:
-    """Do every run that is not done; write the results after each."""
+    """Do the remaining runs; write the results after each."""
     jobs = comparison.jobs()
     folders = {job.name: RunFolder(path / "runs" / job.name) for job in jobs}
     for job in jobs:
@@ -253,7 +253,7 @@ def _work(comparison: Comparison, path: Path, device: str, observer: ComparisonO
     remove_partial(path)
     remove_partial(path / "runs")
     done = [name for name, folder in folders.items() if job_state(folder)[0] in ENDED]
-    # Runs of this session are measured whole; of earlier ones the seconds in the loop are known.
+    # Runs of this session are timed as a whole; earlier ones have their seconds in the loop.
     earlier, measured = [folders[name].card().seconds for name in done], list[float]()
     failures, results = dict[str, str](), None
     for number, job in enumerate(jobs, start=1):
@@ -284,7 +284,7 @@ def _write_results(comparison: Comparison, path: Path, failures: dict[str, str])
 
 
 def _refuse_foreign(job: Job, folder: RunFolder) -> None:
-    """Raise RunError if a folder that is there holds another run than the comparison asks for."""
+    """Raise RunError if an existing folder holds a run with other settings."""
     if not folder.experiment_file.is_file():
         return
     found, asked = flat(to_plain(folder.experiment())), flat(to_plain(job.experiment))
@@ -302,7 +302,7 @@ def _refuse_foreign(job: Job, folder: RunFolder) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What is left at most, for one process, by what trials have cost; None: nothing to go by."""
+    """The most that is left, for one process, estimated from the trials so far; None: unknown."""
 
     trials: int | None = None
     seconds: float | None = None
@@ -310,7 +310,7 @@ class Forecast:
 
 
 class SearchObserver(Observer):
-    """What a person sees while a search runs. This one shows nothing."""
+    """Shows progress while a search runs; this one shows nothing."""
 
     judge: Callable[[int, float], str] | None = None  # set by the search
 
@@ -319,13 +319,13 @@ class SearchObserver(Observer):
         return "" if self.judge is None else self.judge(iteration, value)
 
     def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
-        """Show which trial begins, and what all that are left may cost, itself included."""
+        """Show which trial begins, and the cost of all remaining trials, itself included."""
 
     def trial_ended(self, trial: Trial, value: float | None) -> None:
         """Show how a trial ended, and its score."""
 
     def waits(self) -> None:
-        """Show that the trials of other processes are waited for."""
+        """Show that the search waits for trials of other processes."""
 
 
 def run_search(
@@ -335,9 +335,9 @@ def run_search(
     device: str = "auto",
     observer: SearchObserver | None = None,
 ) -> SearchResult:
-    """Search for the plan; write trials, table, page and winner into ``destination``.
+    """Search for the best plan; write trials, results, page and winner into ``destination``.
 
-    That is a new or empty folder, or that of this very search, which is then gone on with.
+    That is a new or empty folder, or one of the same search, which is resumed.
 
     Raises:
         GraftganError: Something does not fit (nothing is written), or three trials in a row failed.
@@ -357,10 +357,10 @@ def resume_search(
     device: str = "auto",
     observer: SearchObserver | None = None,
 ) -> SearchResult:
-    """Go on with a search, or help another process with it: no trial is run twice.
+    """Resume a search, or join another process in it; no trial is run twice.
 
-    What was interrupted is gone on with, what failed is tried again, then new trials follow.
-    ``budget`` is what all trials together may cost from now on; None: as before.
+    Interrupted trials are resumed and failed ones run again before new ones begin. ``budget`` is a
+    new limit for all trials together; None: as before.
 
     Raises:
         RunError: ``path`` holds no unchanged search, or three trials in a row failed.
@@ -374,7 +374,7 @@ def resume_search(
 
 
 def check_search(search: PlanSearch, *, device: str = "auto") -> list[Proposal]:
-    """Check everything before a trial; return those that are known beforehand.
+    """Check everything before a trial; return the proposals that depend on no score.
 
     Raises:
         GraftganError: Something is missing or does not fit.
@@ -394,7 +394,7 @@ def check_search(search: PlanSearch, *, device: str = "auto") -> list[Proposal]:
 
 
 class _Worker:
-    """One process at work on a search; there may be others."""
+    """One of the processes that work on a search."""
 
     def __init__(
         self, search: PlanSearch, path: Path, device: str, observer: SearchObserver
@@ -406,7 +406,7 @@ class _Worker:
         self._store = TrialStore(path)
 
     def work(self) -> SearchResult:
-        """Run trials until there are none left, one is interrupted, or too many fail."""
+        """Run trials until none are left, one is interrupted, or too many fail."""
         with self._store.locked():
             self._store.tidy()
             self._store.reopen_failed()
@@ -434,7 +434,7 @@ class _Worker:
             if failures == _FAILURES_IN_A_ROW:
                 raise RunError(
                     f"{failures} trials in a row failed, the last with: {ended.message}; when that "
-                    f"is mended, go on with graftgan search --resume {self._path}"
+                    f"is fixed, resume with graftgan search --resume {self._path}"
                 )
 
     def _ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
@@ -445,7 +445,7 @@ class _Worker:
         return ask_to_confirm(self._search, trials) if asked is Pause.DONE else asked
 
     def _run(self, trial: Trial, lock: FileLock) -> Trial:
-        """Run a trial or go on with it, and record how it ended; still open: interrupted."""
+        """Run or resume a trial, and record how it ended; it is still open if interrupted."""
 
         def judge(iteration: int, value: float) -> str:
             if trial.stage == "confirm":
@@ -458,11 +458,9 @@ class _Worker:
             folder, failure = RunFolder(self._path / "runs" / trial.name), ""
             begin = time.perf_counter()
             if job_state(folder)[0] not in ENDED | {PRUNED}:  # else killed before its record
+                base, changes = self._search.base, trial.overrides
                 failure = _do(
-                    lambda: overridden(self._search.base, trial.overrides),
-                    folder,
-                    self._device,
-                    self._observer,
+                    lambda: overridden(base, changes), folder, self._device, self._observer
                 )
             ended = replace(trial, wall=trial.wall + time.perf_counter() - begin)
             state = folder.card().state if folder.card_file.is_file() else ""
@@ -481,7 +479,7 @@ class _Worker:
             lock.release()
 
     def _forecast(self) -> Forecast:
-        """Return what is left; the trial that begins is counted as left."""
+        """Return what is left, with the trial that begins."""
         trials, budget, base = self._store.trials(), self._search.budget, self._search.base
         ended = [trial for trial in trials if not trial.is_open]
         seconds = sum(trial.wall for trial in ended) / len(ended) if ended else None
@@ -516,7 +514,7 @@ class _Worker:
             if result.winner is not None:
                 text = winner_toml(self._search, result.trials[result.winner], score=result.score)
                 write_text(self._path / WINNER, text)
-            else:  # a trial may have won until new seeds were there
+            else:  # there may have been one before the reruns
                 (self._path / WINNER).unlink(missing_ok=True)
             write_search_report(self._path)
         return result

@@ -1,12 +1,10 @@
-"""The page of a search: what was tried, what it found, and what that is worth."""
+"""The page of a search: its trials, its result, and the limits of that."""
 
 import math
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-
-from PIL import Image
 
 from graftgan.experiments.records import number, read_scores
 from graftgan.reports.drawing import (
@@ -18,7 +16,7 @@ from graftgan.reports.drawing import (
     in_words,
     scatter_svg,
 )
-from graftgan.reports.grid import EmbeddedPicture, embed
+from graftgan.reports.grid import EmbeddedPicture, embed, open_grid
 from graftgan.reports.page import duration, plain, render, share, short_name, write_page
 from graftgan.studies.search_result import SearchResult, Surfaces, read_search_result
 from graftgan.studies.trials import FINISHED, PRUNED, Trial
@@ -45,7 +43,7 @@ TRIAL_HEADINGS = [
 
 
 def write_search_report(folder: Path, destination: Path | None = None) -> Path:
-    """Write one HTML file about a search, ``search.html`` in its folder, and return its place.
+    """Write the page of a search, by default ``search.html`` in its folder; return its path.
 
     Raises:
         RunError: There is no search, or the page cannot be written.
@@ -56,10 +54,7 @@ def write_search_report(folder: Path, destination: Path | None = None) -> Path:
 
 
 def trial_rows(result: SearchResult) -> list[list[str]]:
-    """Return a row of text under ``TRIAL_HEADINGS`` for each trial, the best first.
-
-    The untouched source stands among those with a score.
-    """
+    """Return a row under ``TRIAL_HEADINGS`` for each trial and the untouched source, best first."""
     trials = _by_number(result)
     order = [n for n in result.ranking if n in trials]
     lines = [_row(trials[n], result) for n in [*order, *(n for n in trials if n not in order)]]
@@ -78,11 +73,8 @@ def _page(folder: Path, result: SearchResult) -> str:
         "search.html",
         name=folder.resolve().name,
         pictures=short_name(result.shared.get("pictures"), default="pictures"),
-        strategy=result.strategy,
-        score=result.score,
-        better=result.better,
+        result=result,
         judged="at the end" if result.judge == "end" else "at the best checkpoint",
-        complete=result.complete,
         facts={
             "trials": f"{sum(not t.is_open for t in own)} of {len(own)} ended",
             "finished": str(sum(t.state == FINISHED for t in own)),
@@ -91,8 +83,6 @@ def _page(folder: Path, result: SearchResult) -> str:
             "images shown": in_words(sum(t.images for t in trials)),
             "time": duration(sum(t.wall for t in trials)),
         },
-        says=result.says,
-        notes=result.notes,
         grid=_grid(folder, result),
         surfaces=_surfaces(result, result.surface, {"best score": "best", "mean score": "mean"}),
         early=_surfaces(result, result.early, {"best score there": "best"}),
@@ -114,9 +104,8 @@ def _page(folder: Path, result: SearchResult) -> str:
 
 
 def _value(result: SearchResult, cost: float | None) -> float:
-    """Return the score that a cost stands for, and the other way round."""
-    sign = -1 if result.better == "higher" else 1
-    return sign * number(cost)
+    """Return the score of a cost, or the cost of a score."""
+    return -number(cost) if result.better == "higher" else number(cost)
 
 
 def _shown(value: float) -> str:
@@ -150,17 +139,15 @@ def _grid(folder: Path, result: SearchResult) -> EmbeddedPicture | None:
     if winner is None:
         return None
     grids = sorted((folder / "runs" / winner.name / "samples").glob("*.png"))
-    try:
-        with Image.open(grids[-1]) as image:
-            grid = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, IndexError):  # Pillow raises the first three
+    grid = open_grid(grids[-1]) if grids else None
+    if grid is None:
         return None
     alt = f"{int(grids[-1].stem):,} iterations: generated pictures of trial {winner.number}"
     return embed(grid, alt=alt, exact_up_to=_GRID_BYTES)
 
 
 def _surfaces(result: SearchResult, surfaces: Surfaces, shown: Mapping[str, str]) -> list[Panel]:
-    """Return heat maps for each network, of the fields ``shown`` of each cell of a surface."""
+    """Return heat maps for each network, one for each field of the cells that is ``shown``."""
     found: list[Panel] = []
     for role, cells in surfaces.items():
         size = len(result.layers.get(role, ()))
@@ -173,7 +160,7 @@ def _surfaces(result: SearchResult, surfaces: Surfaces, shown: Mapping[str, str]
                 y_label="i, layers frozen",
                 lower_is_better=result.better != "higher",
             )
-            caption = f"j = {size} − i − k layers are modulated. Small: how many trials."
+            caption = f"j = {size} − i − k layers are modulated. Small numbers: count of trials."
             found.append(Panel(svg=svg, caption=caption))
     return found
 
@@ -212,7 +199,7 @@ def _front_rows(result: SearchResult) -> list[list[str]]:
 
 
 def _curves(folder: Path, result: SearchResult) -> Panel | None:
-    """Return the score over the iterations of every trial, those ended early too."""
+    """Return the score over the iterations of every trial, with those that were ended early."""
     lines: list[tuple[str, LineStyle, list[Point]]] = []
     for trial in result.trials:
         style = _WINNER if trial.number == result.winner else _LOOKS.get(trial.state)
@@ -257,7 +244,7 @@ def _confirmed(result: SearchResult) -> list[list[str]]:
 def _commands(folder: Path, result: SearchResult) -> list[tuple[str, str]]:
     go_on = f"graftgan search --resume {shlex.quote(str(folder))}"
     commands = [("Written by", result.command)] if result.command else []
-    commands.append(("Go on, or help another process with it", go_on))
+    commands.append(("Resume, or join another process that is searching", go_on))
     if result.winner is not None:
         settings = shlex.quote(str(folder / "winner.toml"))
         commands.append(("Train the winner", f"graftgan transfer PICTURES --config {settings}"))

@@ -1,4 +1,4 @@
-"""What a search has found, as ``search.json`` is written and read back; the winner."""
+"""The results of a search, as in ``search.json``, and its winner."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,10 +34,9 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The trials with as many layers of a network of each kind, whatever they did to the other.
+    """The trials with the same (i, j, k) in one network, whatever they did to the other.
 
-    ``count`` trials froze i layers, modulated j, and trained k in full; ``best`` is their lowest
-    cost, ``mean`` that of all.
+    They froze i layers, modulated j and fine-tuned k; ``best`` and ``mean`` are costs.
     """
 
     freeze: Count
@@ -54,7 +53,7 @@ Surfaces = Mapping[str, tuple[Cell, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """Where a trial, or (None) the untouched source, stands by new seeds alone."""
+    """The statistics of a trial, or the untouched source (None), over new seeds alone."""
 
     trial: Count | None = None
     statistics: VariantStatistics
@@ -62,38 +61,38 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A search as far as it is done; one that has not begun has its fingerprint alone."""
+    """A search as far as it is done; before it begins, only its fingerprint."""
 
     format: int = FORMAT
     settings_sha256: str  # of ``search.toml`` without its budget
-    command: str = ""  # what wrote this last
+    command: str = ""  # that wrote this last
     strategy: str = ""
     judge: str = ""
-    score: str = ""  # the name of the score that decides, which is better ``lower`` or ``higher``
-    better: str = "lower"
+    score: str = ""  # the name of the deciding score
+    better: str = "lower"  # or ``higher``
     iterations: Count = 0
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     searched: tuple[str, ...] = ()
     budget: Budget = field(default_factory=Budget)
-    spent: Budget = field(default_factory=Budget)  # what it has cost, without the reruns
-    trials: tuple[Trial, ...] = ()  # all, the reruns too
-    surface: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i,k), by network
-    early_iteration: Count | None = None  # where all still compare; None: all reached the end
-    early: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i,k) there
-    front: tuple[Count, ...] = ()  # of score against trained numbers
+    spent: Budget = field(default_factory=Budget)  # its cost so far, without the reruns
+    trials: tuple[Trial, ...] = ()  # with the reruns
+    surface: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i, k)
+    early_iteration: Count | None = None  # the last that all reached; None: all reached the end
+    early: Surfaces = field(default_factory=dict[str, tuple[Cell, ...]])  # over (i, k) there
+    front: tuple[Count, ...] = ()  # the Pareto front of score and trainable parameters
     importances: Mapping[str, float] = field(default_factory=dict[str, float])  # shares of 1
     ranking: tuple[Count, ...] = ()  # numbers of the trials with a score, the best first
-    source: VariantStatistics | None = None  # where it stands, if its score is known
+    source: VariantStatistics | None = None  # of the untouched source, if its score is known
     confirmed: tuple[Confirmed, ...] = ()  # the best trials by new seeds, the best first
-    winner: Count | None = None  # the trial whose settings are winner.toml, if one beats the source
-    shared: Overrides = field(default_factory=dict[str, Any])  # settings that all trials have alike
-    says: tuple[str, ...] = ()  # what was found, in sentences
-    notes: tuple[str, ...] = ()  # what limits it, in sentences
+    winner: Count | None = None  # the trial in winner.toml, if one beats the source
+    shared: Overrides = field(default_factory=dict[str, Any])  # settings that all trials share
+    says: tuple[str, ...] = ()  # the findings, as sentences
+    notes: tuple[str, ...] = ()  # their limits, as sentences
     complete: bool = False  # whether nothing is left to do
 
 
 def read_search_result(folder: Path) -> SearchResult:
-    """Return what a search has found; raise RunError if it is not there, or damaged."""
+    """Return the results of a search; raise RunError if they are missing or damaged."""
     return read_summary(SearchResult, folder / FOUND, what="search", verb="search")
 
 
@@ -105,7 +104,7 @@ def gather_result(
     importances: Mapping[str, float],
     complete: bool,
 ) -> SearchResult:
-    """Return what the trials say."""
+    """Return the results of the trials."""
     order = ranked(trials)
     found, again = places(search, trials), confirmed(search, trials)
     winner = _winner(order, found, again)
@@ -156,7 +155,7 @@ def winner_toml(search: PlanSearch, trial: Trial, *, score: str) -> str:
 
 
 def _winner(order: Sequence[Trial], found: Places, again: Places) -> Trial | None:
-    """Return the best that beats the source, by new seeds, or where there are none by one score."""
+    """Return the best trial that beats the source, by new seeds if there are any."""
     decides = again if _is_measured(again) else found
     numbers = [
         number for number, s in decides if s.mean is not None and s.beats_source is not False
@@ -224,8 +223,8 @@ def _notes(
     if not _is_measured(again) and winner is not None and len(order) > 1:
         notes.append(
             f"The winner is the best of {len(order)} scores of one run each. The best of many "
-            "noisy numbers is partly luck, so its own score is too good: expect a worse one when "
-            "it is run again. --confirm-seeds 3 runs the best again with new seeds."
+            "noisy scores is partly luck, so expect a worse score when it is run again. "
+            "--confirm-seeds 3 runs the best again with new seeds."
         )
     if again:
         wanted = len(new_seeds(search))
@@ -235,14 +234,14 @@ def _notes(
         if winner is not None and len(candidates(search, trials)) < len(order):
             notes.append(
                 "The winner is chosen by the new seeds alone, among the best trials; its interval "
-                "does not know that it was chosen among those."
+                "is not corrected for that choice."
             )
     own = [trial for trial in trials if trial.stage == "search"]
     pruned = sum(trial.state == PRUNED for trial in own)
     if pruned:
         notes.append(
             f"{pruned} of {len(own)} trials were ended early because they fell behind; they have "
-            "no score here, though a slow starter may be among them."
+            "no score here, though some may only have started slowly."
         )
     bad = [t for t in own if not t.is_open and t.state not in {FINISHED, PRUNED}]
     if bad:
@@ -251,17 +250,17 @@ def _notes(
         notes.append(f"{len(bad)} of {len(own)} trials did not reach their end: {told}{more}")
     if search.strategy == "gradual":
         notes.append(
-            "The gradual search takes one path and believes one score at each step; a plan that "
-            "it passes by may be better."
+            "The gradual search follows one path and relies on one score at each step; it may "
+            "miss a better plan."
         )
     return notes
 
 
 def surface(trials: Sequence[Trial], network: str) -> list[Cell]:
-    """Return a cell for each (i,k) of a network that has a trial with a score.
+    """Return a cell for each (i, k) of a network that has a trial with a score.
 
-    Layers are counted, wherever they lie: a plan that is no split falls into the cell of the split
-    with as many layers of each kind.
+    Layers are only counted, so a plan that is no split falls into the cell of the split with the
+    same counts.
     """
     costs: dict[tuple[int, int, int], list[float]] = {}
     for trial in trials:
@@ -271,11 +270,10 @@ def surface(trials: Sequence[Trial], network: str) -> list[Cell]:
 
 
 def early_trials(trials: Sequence[Trial], sign: int) -> tuple[int, list[Trial]]:
-    """Return the last iteration that every scored trial has reached, and the trials as they stood.
+    """Return the last scored iteration that all trials have reached, and the trials at it.
 
-    Where trials were ended early, this is where all of them can be compared. Iteration 0, which is
-    the untouched source, does not count; 0 is returned where there is no other. A score times
-    ``sign`` is a cost.
+    There they can all be compared, even if some were ended early. 0 means that there is none after
+    the untouched source. A score times ``sign`` is a cost.
     """
     curves = [(trial, dict(trial.curve)) for trial in trials if len(trial.curve) > 1]
     reached = [set(curve) - {0} for _, curve in curves]
@@ -285,16 +283,15 @@ def early_trials(trials: Sequence[Trial], sign: int) -> tuple[int, list[Trial]]:
 
 
 def counts_of(actions: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return how many layers are frozen, modulated, and trained in full."""
+    """Return how many layers are frozen, modulated and fine-tuned."""
     frozen = sum(action == "freeze" for action in actions.values())
     modulated = sum(ACTIONS[action].modulates for action in actions.values())
     return frozen, modulated, len(actions) - frozen - modulated
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that no other beats in both, fewer trained numbers first.
+    """Return the Pareto front of cost and trainable parameters, fewest parameters first.
 
-    One trial beats another if it trains no more numbers and scores no worse, and is better in one.
     Of trials that are equal in both, the first is kept.
     """
     measured = [trial for trial in trials if trial.trainable is not None]

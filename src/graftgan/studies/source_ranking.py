@@ -1,4 +1,4 @@
-"""Which source for these pictures? Looked at before any training, and learnt from finished runs."""
+"""Rank sources for a target before any training, with expectations from finished runs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,19 +23,19 @@ from graftgan.pictures import DataSettings, load_image_set
 from graftgan.pictures.set_statistics import recall_of
 from graftgan.studies.study_statistics import t_quantile
 
-_LEAST_RUNS, _LEAST_STARTS = 10, 3  # before anything is expected of a new one
+_LEAST_RUNS, _LEAST_STARTS = 10, 3  # that an expectation needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedSource:
-    """What is known of one source for a target."""
+    """A source and its scores for a target."""
 
     name: str
-    recall: Estimate  # share of the target's pictures that lie within the source's samples
-    kid: Estimate  # kernel distance between the source's samples and the target
-    vendi: Estimate  # effective number of different pictures among the source's samples
+    recall: Estimate  # share of the target's pictures within the manifold of the samples
+    kid: Estimate  # kernel distance between samples and target
+    vendi: Estimate  # effective number of different pictures among the samples
     expected: Estimate | None = None  # KID after a transfer, with its 95 % prediction interval
-    reason: str = ""  # why it stands where it stands, in one line
+    reason: str = ""  # for its rank, in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +48,13 @@ class _RecordedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Sources for a target, the most promising first, by so many samples and pictures.
-
-    ``unusable`` says of other sources why they could not be looked at, ``learnt_from`` how many
-    finished runs the expectations come from.
-    """
+    """Sources for a target, the most promising first."""
 
     candidates: tuple[RankedSource, ...]
-    unusable: Mapping[str, str]
-    learnt_from: int
-    samples: int
-    pictures: int
+    unusable: Mapping[str, str]  # other sources, and why they could not be used
+    learnt_from: int  # finished runs behind the expectations
+    samples: int  # of each source
+    pictures: int  # of the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +79,14 @@ def rank_sources(
 ) -> Ranking:
     """Rank sources for a target without training.
 
-    The nearest by KID comes first; where intervals do not tell sources apart, the one with the
-    larger recall of the target. Grigoryev et al. 2022 (arXiv:2202.08937) take the largest recall
-    between whole training sets, k = 5. Differs, because a source's few samples stand for its set
-    here: few and varied samples have balls so wide that they recall a target they look nothing
-    like.
+    The nearest by KID comes first; among those within its interval, the one with the largest recall
+    of the target. Differs from Grigoryev et al. 2022 (arXiv:2202.08937), who take the largest
+    recall between whole training sets, k = 5: few and varied samples of a source have such wide
+    balls that they recall a target they do not resemble.
 
-    Of the target, a folder, zip or npz, at most ``most_pictures`` are looked at, and as many
-    ``samples`` of each source; without ``names`` all local ones. Expectations are learnt from run
-    folders, folders of them, or recorded results.
+    At most ``most_pictures`` of the target (a folder, zip or npz) are used, and ``samples`` of each
+    source; without ``names``, of all local ones. Expectations are learnt from run folders, folders
+    of them, or files of recorded runs.
 
     Raises:
         GraftganError: The target cannot be read, or no source can be used.
@@ -107,7 +102,7 @@ def rank_sources(
         return features_of(images, extractor, device=device, progress=partial(progress, what))
 
     def target_for(resolution: int, channels: int) -> Features:
-        """Return the features of the pictures at the size and with the colours of a source."""
+        """Return the features of the target at the size and with the channels of a source."""
         key = (resolution, channels)
         if key not in targets:
             settings = DataSettings(channels=channels)
@@ -149,7 +144,7 @@ def _ranked_source(
     resampling: Resampling,
     experience: Sequence[Experience],
 ) -> RankedSource:
-    """Return what is known of a source by its samples, before it has a place."""
+    """Return the scores of a source by its samples, without a reason for its rank."""
     (kid,) = METRICS["kid"].measure(features, target, resampling).values()
     recall = recall_of(target, features, resampling)
     (vendi,) = METRICS["vendi"].measure(features, target, resampling).values()
@@ -158,10 +153,10 @@ def _ranked_source(
 
 
 def experience_in(places: Iterable[Path], *, score: str) -> list[Experience]:
-    """Return what the finished transfers in ``places`` say, as far as they have that ``score``.
+    """Return the finished transfers in ``places`` that have this ``score``.
 
     A place is a run folder, a folder of run folders at any depth, or a ``.jsonl`` file of recorded
-    runs. What cannot be read says nothing.
+    runs. Unreadable files are skipped.
     """
     found: list[Experience] = []
     for place in places:
@@ -177,7 +172,7 @@ def experience_in(places: Iterable[Path], *, score: str) -> list[Experience]:
 
 
 def _of_lines(lines: Iterable[ScoreRecord], score: str) -> list[Experience]:
-    """Return what a run went through, if it has the ``score`` of its source and of its end."""
+    """Return the experience of a run, if it has the ``score`` of its source and its end."""
     curve = {
         line.iteration: line.value
         for line in lines
@@ -190,11 +185,11 @@ def _of_lines(lines: Iterable[ScoreRecord], score: str) -> list[Experience]:
 
 
 def expected_after(before: float, experience: Sequence[Experience]) -> Estimate | None:
-    """Return the score that a transfer is expected to end with, from the score of its source.
+    """Return the expected score after a transfer, from the score of its source.
 
-    A straight line through finished runs by least squares, with the 95 % interval of prediction
-    for one more run (Student's t). None where fewer than ten runs or three different starts are
-    known, or where the line would be drawn beyond the starts it knows.
+    It is a least-squares line through finished runs, with the 95 % prediction interval of one more
+    run (Student's t). None: there are fewer than ten runs or three different starts, or ``before``
+    is out of their range.
     """
     starts = sorted({round(run.before, 3) for run in experience})
     if len(experience) < _LEAST_RUNS or len(starts) < _LEAST_STARTS:

@@ -1,4 +1,4 @@
-"""How a search decides what to try: one small interface, strategies by name."""
+"""Search strategies by name: what to try next."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from graftgan.studies.plan_search import STRATEGIES, PlanSearch, Space
 from graftgan.studies.trials import Pause, Proposal, Trial, finished_costs
 from graftgan.transfer import Split
 
-MOST_UNASKED = 200  # trials that are run without a budget that says so
+MOST_UNASKED = 200  # trials that are run without a budget
 Splits = Mapping[str, Split]
 """(i,j,k) of each searched network."""
 
@@ -18,29 +18,29 @@ Splits = Mapping[str, Split]
 class Strategy:
     """Decides what to try next from the trials so far.
 
-    Everything it needs to remember is in the trials or in ``folder``, so that it can be made anew
-    after a kill, or in a second process that shares the search. All methods but ``scored`` are
-    called while the search is locked: by one process at a time.
+    Its whole state is in the trials or in ``folder``, so that it can be created again after a kill
+    or in another process that shares the search. All methods but ``scored`` are called under the
+    lock of the search.
     """
 
     def __init__(self, search: PlanSearch, space: Space, folder: Path) -> None:
         self.search, self.space, self.folder = search, space, folder
 
     def check(self) -> None:
-        """Raise SettingsError, before anything is written, if the settings do not suit it."""
+        """Raise SettingsError if the settings do not suit it, before anything is written."""
 
     def begin(self, trials: Sequence[Trial]) -> None:
-        """Prepare for this session."""
+        """Begin a session."""
 
     def end(self) -> None:
-        """Give back what this session took."""
+        """Release the resources of the session."""
 
     def known(self) -> list[Proposal]:
-        """Return what is known to be tried before any score is there, for a dry run."""
+        """Return the proposals that depend on no score, for a dry run."""
         return []
 
     def most(self) -> int | None:
-        """Return the largest number of trials that it asks for; None: as many as it may."""
+        """Return the largest number of trials that it asks for; None: there is no limit."""
         return None
 
     def ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
@@ -49,28 +49,27 @@ class Strategy:
         return Pause.DONE
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial that has ended."""
+        """Take a trial that has ended."""
 
     def scored(self, trial: Trial, iteration: int, cost: float) -> str:
-        """Take note of a score under way; return why the trial should end here, or nothing."""
+        """Take a score of a running trial; return why it should end here, or an empty string."""
         del trial, iteration, cost
         return ""
 
     def importances(self) -> Mapping[str, float]:
-        """Return how much each choice matters, where the strategy can tell; shares of 1."""
+        """Return the importance of each choice, as shares of 1; empty: not known."""
         return {}
 
 
 @STRATEGIES.register("grid")
 class Grid(Strategy):
-    """Try every ``D(i,j,k) G(i,j,k)``, in an order that covers the grid evenly.
+    """Try every ``D(i,j,k) G(i,j,k)``, shuffled by the seed of the base.
 
-    The order is a shuffle by the seed of the base, so that a search that ends early has seen a
-    fair part of the whole.
+    So a search that ends early has tried a fair sample of the grid.
     """
 
     def check(self) -> None:
-        """Refuse a grid that no one would wait for, unless a budget caps it."""
+        """Refuse actions that do not fit, and a large grid without a budget."""
         foreign = set(self.search.actions) - {"freeze", "adafm", "fine_tune"}
         if foreign:
             raise SettingsError(
@@ -88,7 +87,7 @@ class Grid(Strategy):
             )
 
     def known(self) -> list[Proposal]:
-        """Return all of them, in the order in which they are tried."""
+        """Return all plans, in the order in which they are tried."""
         roles = self.space.searched
         splits = [self.space.splits(role, step=self.search.step) for role in roles]
         plans = [self.space.plan(dict(zip(roles, part, strict=True))) for part in product(*splits)]
@@ -96,11 +95,11 @@ class Grid(Strategy):
         return [Proposal(overrides={"plan": plan}, why="grid") for plan in plans]
 
     def most(self) -> int:
-        """Return how many there are."""
+        """Return the number of plans."""
         return len(self.known())
 
     def ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
-        """Return the first that has no trial."""
+        """Return the first plan that has no trial."""
         begun = {trial.overrides["plan"] for trial in trials}
         left = (p for p in self.known() if p.overrides["plan"] not in begun)
         return next(left, Pause.DONE)
@@ -108,25 +107,23 @@ class Grid(Strategy):
 
 @STRATEGIES.register("gradual")
 class Gradual(Strategy):
-    """Start with everything frozen but the abstract ends, and release layers while that helps.
+    """Start with all layers frozen but the most abstract ones, and release more while that helps.
 
-    1. The first plan fine-tunes one layer of each searched network, its most abstract one (the
-       generator's input layer, the discriminator's output layer), and freezes all others:
+    1. The first plan fine-tunes the most abstract layer of each searched network (the generator's
+       input layer, the discriminator's output layer) and freezes all others:
        ``D(n-1,0,1) G(n-1,0,1)``.
-    2. *Release.* Try each network with one more layer fine-tuned: the frozen one next to the tuned
-       ones. Keep the better of the two if its score is better than the plan so far, and repeat.
-       Stop when neither is better.
-    3. *Modulate.* From there, try each network with its innermost frozen layer under AdaFM
-       instead, in the same way, and stop when that does not help either. Left out if ``adafm`` is
-       not among the actions.
+    2. *Release.* For each network, try fine-tuning one more layer: the frozen one next to the
+       fine-tuned ones. Keep the better of the two if it improves the score, and repeat.
+    3. *Modulate.* In the same way, try AdaFM on the innermost frozen layer. This step is left out
+       if ``adafm`` is not among the actions.
 
-    Frozen layers stay on the picture's side throughout, so every plan is a ``D(i,j,k) G(i,j,k)``.
-    It is greedy: it takes one path, a step that would help only together with the next is not
-    found, and every step is believed by the score of a single run.
+    Frozen layers stay on the picture's side, so every plan is a ``D(i,j,k) G(i,j,k)``. The search
+    is greedy: it misses a step that helps only together with the next, and each decision relies on
+    the score of a single run.
     """
 
     def check(self) -> None:
-        """Refuse a space without the two actions that it cannot do without."""
+        """Refuse a space without the two actions that it needs."""
         missing = {"freeze", "fine_tune"} - set(self.search.actions)
         if missing:
             raise SettingsError(
@@ -140,12 +137,12 @@ class Gradual(Strategy):
         return [Proposal(overrides={"plan": self.space.plan(s)}, why=why) for s, why in steps]
 
     def most(self) -> int:
-        """Return the trials of the longest path: one layer released in each round."""
+        """Return the number of trials on the longest path: one layer released in each round."""
         frozen = sum(split.freeze or 0 for split in self._first().values())
         return 1 + len(self.space.searched) * (frozen + 1)
 
     def ask(self, trials: Sequence[Trial]) -> Proposal | Pause:
-        """Walk the path again by the scores that are known; return the first step without one."""
+        """Follow the path by the known scores; return the first step without a score."""
         costs = finished_costs(trials)
         under_way = {str(trial.overrides["plan"]) for trial in trials if trial.is_open}
         here = self._first()
@@ -168,7 +165,7 @@ class Gradual(Strategy):
     def _missing(
         self, steps: Sequence[tuple[Splits, str]], costs: Mapping[str, float], under_way: set[str]
     ) -> Proposal | Pause | None:
-        """Return a step without a score, or that one is under way; None: all are known."""
+        """Return a step without a score, or WAIT if all such steps run; None: all are scored."""
         plans = {self.space.plan(step): why for step, why in steps}
         unknown = {plan: why for plan, why in plans.items() if plan not in costs}
         for plan, why in unknown.items():
@@ -177,10 +174,11 @@ class Gradual(Strategy):
         return Pause.WAIT if unknown else None
 
     def _first(self) -> Splits:
-        return {role: Split(self.space.depth(role) - 1, 0, 1) for role in self.space.searched}
+        layers = self.space.layers
+        return {role: Split(len(layers[role]) - 1, 0, 1) for role in self.space.searched}
 
     def _steps(self, here: Splits, word: str) -> list[tuple[Splits, str]]:
-        """Return the plans with one more layer released, or modulated, in either network."""
+        """Return the plans with one more layer released or modulated, in each network."""
         steps: list[tuple[Splits, str]] = []
         for role, split in here.items():
             freeze, modulate, tune = (n or 0 for n in (split.freeze, split.modulate, split.tune))

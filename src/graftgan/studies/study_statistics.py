@@ -1,4 +1,4 @@
-"""What the scores of several runs say: means with intervals, and what is within noise."""
+"""Statistics of scores over seeds: means with intervals, and which differences are noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,45 +19,41 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceScores:
-    """The untouched source of a variant: its row beside the variants, which several may share.
+    """The untouched source of a variant, as its runs scored it."""
 
-    The scores are those by seed that the runs of the variant have.
-    """
-
-    row: str = SOURCE
-    scores: Mapping[int, Score]
+    row: str = SOURCE  # its row in the table, which variants may share
+    scores: Mapping[int, Score]  # by seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantStatistics:
-    """Where one variant stands, or an untouched source among them.
+    """The statistics of a variant or an untouched source.
 
     The interval is that of the mean over seeds (Student's t), or with one seed of the pictures
-    drawn from that one run (bootstrap). The verdict is ``best``; ``within noise``, ``worse`` or
-    ``better`` than the best; ``cannot be compared``; ``no score``; of the best, ``first, but no
-    winner`` where no variant beats its source.
+    drawn (bootstrap). The verdict is ``best``; ``within noise``, ``worse`` or ``better`` than the
+    best; ``cannot be compared``; ``no score``; or, for the best, ``first, but no winner`` if no
+    variant beats its source.
     """
 
     variant: str
-    seeds: tuple[Whole, ...] = ()  # those whose runs have a value
+    seeds: tuple[Whole, ...] = ()  # with a score
     mean: float | None = None  # over the seeds
     low: float | None = None
     high: float | None = None
-    difference: Difference | None = None  # the variant less the best, over the seeds that both have
-    paired: Count = 0  # seeds that both have; one: two independent runs
+    difference: Difference | None = None  # from the best, over the seeds that both have
+    paired: Count = 0  # seeds that both have
     verdict: str = NO_VALUE
-    why: str = ""  # what keeps it from being compared
-    is_source: bool = False  # whether it is a source, which is no variant
-    beats_source: bool | None = None  # beyond noise; None: no score of the source is known
+    why: str = ""  # why it cannot be compared
+    is_source: bool = False  # whether it is a source, not a variant
+    beats_source: bool | None = None  # beyond noise; None: the source has no score
 
 
 def variant_statistics(
     scores: Mapping[str, Mapping[int, Score]], sources: Mapping[str, SourceScores] | None = None
 ) -> list[VariantStatistics]:
-    """Rank variants and their sources by the mean of their scores; compare each with the best.
+    """Rank variants and sources by their mean score, the best first; compare each with the best.
 
-    Scores are by variant and seed, sources by variant. The best comes first; variants without any
-    score are last.
+    Scores are by variant and seed, sources by variant. Variants without a score come last.
     """
     found = {name: _finite(by_seed) for name, by_seed in scores.items()}
     measured = {name: by_seed for name, by_seed in found.items() if by_seed}
@@ -70,7 +66,7 @@ def variant_statistics(
     for source in (sources or {}).values():
         by_seed = _finite(source.scores) | untouched.get(source.row, {})
         untouched |= {source.row: by_seed} if by_seed else {}
-    everything = {**untouched, **measured}  # a source comes before what is only as good
+    everything = {**untouched, **measured}  # so a source comes before an equal variant
     means = {name: fmean(s.value for s in by_seed.values()) for name, by_seed in everything.items()}
     order = sorted(everything, key=lambda name: sign * means[name])
     ranked = [
@@ -80,7 +76,7 @@ def variant_statistics(
     for place, statistics in enumerate(ranked):
         source = (sources or {}).get(statistics.variant)
         if source is not None:
-            # What its own runs began with; else what those of another variant did with the seed.
+            # The scores that its own runs began with; else those of another variant's runs.
             began = {**untouched.get(source.row, {}), **_finite(source.scores)}
             beats = _beats(measured[statistics.variant], began, sign)
             ranked[place] = replace(statistics, beats_source=beats)
@@ -90,13 +86,13 @@ def variant_statistics(
 
 
 def nothing_wins(found: Sequence[VariantStatistics]) -> bool:
-    """Return whether there are variants with a score, and none of them beats its source."""
+    """Return whether there are variants with a score, but none beats its source."""
     beat = [s.beats_source for s in found if s.mean is not None and not s.is_source]
     return bool(beat) and all(beats is False for beats in beat)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean of two or more values and the ends of its 95 % t interval."""
+    """Return the mean of two or more values and its 95 % t interval."""
     mean = fmean(values)
     half = t_quantile(len(values) - 1) * stdev(values) / sqrt(len(values))
     return mean, mean - half, mean + half
@@ -112,9 +108,9 @@ def t_quantile(freedom: int) -> float:
 
 
 def _inside(angle: float, freedom: int) -> float:
-    """Return the share of Student's t within +-t, for t = sqrt(freedom) tan(angle).
+    """Return the probability that |T| is below sqrt(freedom) tan(angle), T of Student's t.
 
-    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4: exact for whole degrees of freedom.
+    Abramowitz and Stegun 1964, 26.7.3 and 26.7.4, exact for whole degrees of freedom.
     """
     odd = freedom % 2
     term = cos(angle) if odd else 1.0
@@ -164,7 +160,7 @@ def _statistics(
 def _difference(
     one: Mapping[int, Score], best: Mapping[int, Score], shared: Sequence[int]
 ) -> Difference:
-    """Return the first less the second, paired by seed; ScoreError: they do not compare."""
+    """Return ``one`` less ``best``, paired by seed; ScoreError: they cannot be compared."""
     if not shared:
         raise ScoreError("no seed has a score of both")
     pairs = [compare(one[seed], best[seed]) for seed in shared]  # refuses unlike protocols

@@ -1,7 +1,7 @@
-"""The runs of a search: their records on disk, who does which, and the best of them run again.
+"""The trials of a search: their records on disk, their locks, and the reruns of the best.
 
-Several processes may share a search, and any may be killed. The best of many noisy scores is a
-lucky one, so the best trials are run again with new seeds.
+Several processes may share a search, and any may be killed. The best of many noisy scores is
+partly luck, so the best trials are run again with new seeds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,16 +43,16 @@ class Pause(Enum):
 class Proposal:
     """What to try next."""
 
-    overrides: Overrides  # the settings in which it differs from the base
+    overrides: Overrides  # of the base
     why: str  # in a few words, for the table
-    reference: int | None = None  # what the strategy itself calls it
-    stage: Stage = "search"  # what it is for
+    reference: int | None = None  # its number in the strategy
+    stage: Stage = "search"
     of: int | None = None  # the trial that it repeats with another seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One run of a search: what was proposed, and what came of it."""
+    """One run of a search: its proposal and its outcome."""
 
     number: Count  # counts up from 0; names its folder in ``runs/``
     overrides: Overrides
@@ -60,36 +60,36 @@ class Trial:
     reference: Count | None = None
     stage: Stage = "search"
     of: Count | None = None
-    state: str = OPEN  # ``open`` until it has ended; then as on the card of its run, or ``failed``
+    state: str = OPEN  # ``open`` until it has ended; then as on its run's card, or ``failed``
     message: str = ""  # why it ended early
     plan: str = ""  # in the notation, every layer spelled out
     actions: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    cost: float | None = None  # the score it counts by, less is better; None where it has none
-    end: Score | None = None  # its score at the end; None where it did not get there
-    best: Score | None = None  # its score at its best checkpoint, ``best_iteration``
+    cost: float | None = None  # by which it is ranked, lower is better; None: it has no score
+    end: Score | None = None  # its score at the end; None: it did not finish
+    best: Score | None = None  # its score at its best checkpoint
     best_iteration: Count | None = None
-    untouched: Score | None = None  # of its source as it comes; None: it began with something else
-    curve: tuple[tuple[Count, float], ...] = ()  # scores that decide
+    untouched: Score | None = None  # the score of its source; None: it began with something else
+    curve: tuple[tuple[Count, float], ...] = ()  # deciding scores by iteration
     iteration: Count = 0  # reached
     images: Count = 0  # real pictures shown
     seconds: Seconds = 0.0  # in the training loop
-    wall: Seconds = 0.0  # in all that it took, over the sessions that ended orderly
-    trainable: Count | None = None  # numbers that the plan lets train, of all parameters
-    parameters: Count | None = None
+    wall: Seconds = 0.0  # in total, over the sessions that were not killed
+    trainable: Count | None = None  # parameters that are trained
+    parameters: Count | None = None  # all of them
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return f"{self.number:04d}"
 
     @property
     def has_failed(self) -> bool:
-        """Whether it could not be run to an end."""
+        """Whether an error ended it."""
         return self.state == FAILED
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to be run, or under way."""
+        """Whether it is running or still to be run."""
         return self.state == OPEN
 
 
@@ -104,7 +104,7 @@ class TrialStore:
         self._path, self._trials = path, path / "trials"
 
     def locked(self) -> FileLock:
-        """Return the lock of the whole search, to be held for moments only."""
+        """Return the lock of the whole search, to be held only briefly."""
         return FileLock(self._path / "search.lock")
 
     def trials(self) -> list[Trial]:
@@ -114,13 +114,13 @@ class TrialStore:
         return [read_record(Trial, file, error=RunError, remedy=remedy) for file in files]
 
     def write(self, trial: Trial) -> None:
-        """Write a record, whole."""
+        """Write a record, atomically."""
         write_json(self._trials / f"{trial.name}.json", to_plain(trial))
 
     def claim(
         self, ask: Callable[[Sequence[Trial]], Proposal | Pause]
     ) -> tuple[Trial, FileLock] | Pause:
-        """Return a trial that was left, or the next one; its lock is held."""
+        """Return an abandoned trial, or the next one, with its lock held."""
         trials = self.trials()
         for trial in trials:
             lock = FileLock(self._trials / f"{trial.name}.lock")
@@ -137,19 +137,19 @@ class TrialStore:
         return trial, lock
 
     def reopen_failed(self) -> None:
-        """Let trials that failed be tried again."""
+        """Open failed trials, so that they are run again."""
         for trial in self.trials():
             if trial.has_failed:
                 self.write(replace(trial, state=OPEN, message=""))
 
     def tidy(self) -> None:
-        """Remove what killed writers left."""
+        """Remove the partial files of killed processes."""
         remove_partial(self._path)
         remove_partial(self._trials)
 
 
 def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: str) -> Trial:
-    """Return the trial with what its run folder says, and the ``failure``, if there was one."""
+    """Return the trial with the outcome in its run folder, and the ``failure`` if there was one."""
     if not run.experiment_file.is_file():
         return replace(trial, state=FAILED, message=failure)
     card, plan = run.card(), read_plan(run.path)
@@ -184,7 +184,7 @@ def with_outcome(trial: Trial, search: PlanSearch, run: RunFolder, *, failure: s
 
 
 def spent(trials: Sequence[Trial]) -> Budget:
-    """Return what the trials of the search have cost; those under way count as begun."""
+    """Return the cost of the search's trials, with those that are running."""
     own = [trial for trial in trials if trial.stage == "search"]
     return Budget(
         trials=len(own) or None,
@@ -201,7 +201,7 @@ def is_spent(budget: Budget, trials: Sequence[Trial]) -> bool:
 
 
 def finished_costs(trials: Sequence[Trial]) -> dict[str, float]:
-    """Return what each plan that has ended costs; infinite where it has no score."""
+    """Return the cost of each plan that has ended; infinite if it has no score."""
     ended = [t for t in trials if t.stage == "search" and not t.is_open]
     return {str(t.overrides["plan"]): float("inf") if t.cost is None else t.cost for t in ended}
 
@@ -213,13 +213,13 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 
 Places = list[tuple[int | None, VariantStatistics]]
-"""Numbers of trials, None for their untouched source, and where they stand; the best first."""
+"""Statistics with the number of their trial (None: the untouched source), the best first."""
 
 
 def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pause:
     """Return the next rerun; those of all candidates with the first seed come first."""
     if any(trial.is_open and trial.stage == "search" for trial in trials):
-        return Pause.WAIT  # its score may change which are the best
+        return Pause.WAIT  # its score may change the ranking
     begun = {(t.of, t.overrides["seed"]) for t in trials if t.stage == "confirm"}
     for seed in new_seeds(search):
         for trial in candidates(search, trials):
@@ -234,31 +234,31 @@ def ask_to_confirm(search: PlanSearch, trials: Sequence[Trial]) -> Proposal | Pa
 
 
 def new_seeds(search: PlanSearch) -> range:
-    """Return the seeds of the reruns; the trials were chosen by another."""
+    """Return the seeds of the reruns, which differ from that of the trials."""
     first = search.base.seed + 1
     return range(first, first + search.confirm_seeds)
 
 
 def candidates(search: PlanSearch, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that are, or would be, run again; none where none beats the source."""
+    """Return the trials to run again; none if none beats the source."""
     if not search.confirm_seeds or nothing_wins([s for _, s in places(search, trials)]):
         return []
     return ranked(trials)[: search.confirm_top]
 
 
 def places(search: PlanSearch, trials: Sequence[Trial]) -> Places:
-    """Return where the trials of the search stand by their one score."""
+    """Return the statistics of the search's trials by their single score."""
     return _places(search, {trial.number: [trial] for trial in ranked(trials)})
 
 
 def confirmed(search: PlanSearch, trials: Sequence[Trial]) -> Places:
-    """Return where the candidates stand by their new seeds alone."""
+    """Return the statistics of the candidates by their new seeds alone."""
     numbers = [trial.number for trial in candidates(search, trials)]
     return _places(search, {n: [trial for trial in trials if trial.of == n] for n in numbers})
 
 
 def _places(search: PlanSearch, runs: Mapping[int, Sequence[Trial]]) -> Places:
-    """Return where trials stand by the scores of their ``runs``, one for each seed."""
+    """Return the statistics of trials by their ``runs``, one for each seed."""
     scores: dict[str, dict[int, Score]] = {}
     sources: dict[str, SourceScores] = {}
     for number, of in runs.items():

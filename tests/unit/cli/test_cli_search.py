@@ -18,7 +18,7 @@ SCORED = ["--held-out", "0.3", "--score-every", "3"]
         ([*SCORED, "--strategy", "optuna"], "say what the search may cost"),
         ([*SCORED, "--strategy", "grid", "--actions", "freeze,lora"], "no place for lora"),
         ([*SCORED, "--actions", "freeze,tune"], "actions must be"),
-        ([*SCORED, "--trials", "0"], "must be positive"),
+        ([*SCORED, "--trials", "0"], "trials must be finite and positive"),
         ([*SCORED, "--patience", "3"], "different numbers of images"),
         ([*SCORED, "--strategy", "optuna", "--trials", "9", "--tune", "rate"], "NAME=LOW:HIGH"),
         ([*SCORED, "--networks", "neither"], "--networks"),

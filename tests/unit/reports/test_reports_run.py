@@ -350,7 +350,7 @@ def test_a_resumed_run_counts_each_iteration_once(run: Path) -> None:
     [
         ("interrupted", "The run stopped at iteration 420 of 900: the disk was full"),
         ("diverged", "The run diverged at iteration 420 of 900: the disk was full"),
-        ("running", "the run was going or had been killed, at iteration 900 of 900: the"),
+        ("running", "the run was active or had been killed, at iteration 900 of 900: the"),
         ("failed", "The run failed at iteration 420 of 900: the disk was full"),
     ],
 )

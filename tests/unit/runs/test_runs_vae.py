@@ -117,7 +117,7 @@ def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     card = folder.card()
     assert card.state == "interrupted"
     if stopped.endswith("6"):
-        assert "while what it begins with was trained" in card.message
+        assert "while its auto-encoder was trained" in card.message
         assert card.iteration == 0
     resume(folder.path, device="cpu")
     assert folder.card().state == "finished"
@@ -163,7 +163,7 @@ def test_a_warm_up_lets_only_the_discriminator_learn(experiment: Experiment, tmp
             {"procedure": "vae", "start": "fresh", "augment": "light"},
             "changes what a discriminator",
         ),
-        ({"procedure": "codes", "start": "fresh"}, "trains no pair from fresh weights"),
+        ({"procedure": "codes", "start": "fresh"}, "cannot start from fresh weights"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -190,7 +190,7 @@ def test_a_signal_while_the_end_of_the_auto_encoder_is_written_stops_the_run_too
         folder = run(experiment, tmp_path / "stopped", device="cpu")
     card = folder.card()
     assert (card.state, card.iteration) == ("interrupted", 0)
-    assert card.message == "stopped by SIGTERM while what it begins with was trained"
+    assert card.message == "stopped by SIGTERM while its auto-encoder was trained"
     assert RunFolder(folder.path / START).card().state == "finished"
     resume(folder.path, device="cpu")
     for name in ("generator", "discriminator", "average"):

@@ -93,7 +93,7 @@ def test_a_budget_is_spent_by_trials_of_the_search_only():
         assert is_spent(Budget(**{limit: over}), trials)
         assert not is_spent(Budget(**{limit: over + 1}), trials)
     assert not is_spent(Budget(), trials)
-    with pytest.raises(SettingsError, match="must be positive"):
+    with pytest.raises(SettingsError, match="must be finite and positive"):
         Budget(trials=0)
 
 
