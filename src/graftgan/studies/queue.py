@@ -91,8 +91,12 @@ class _Kind(Generic[S]):
     def is_in(self, destination: Path, study: S) -> bool:
         """Whether ``destination`` holds this study; RunError: it holds something else."""
         if not (destination / self.settings).is_file():
-            refuse_full(destination)
-            return False
+            try:
+                refuse_full(destination)
+                return False
+            except RunError:
+                if not (destination / self.settings).is_file():
+                    raise  # else another process began it between the two checks
         if self.read(destination).sha256() != study.sha256():
             raise RunError(
                 f"{destination} holds another {self.what}; choose another folder with --out, or "
@@ -346,7 +350,11 @@ def run_search(
     if not _SEARCH.is_in(destination, search):
         check_search(search, device=device)
         begun = SearchResult(settings_sha256=search.sha256())
-        _SEARCH.begin(destination, search, begun, "runs", "trials")
+        try:
+            _SEARCH.begin(destination, search, begun, "runs", "trials")
+        except RunError:  # also where another process was quicker: it may be the same search
+            if not _SEARCH.is_in(destination, search):
+                raise
     return resume_search(destination, budget=search.budget, device=device, observer=observer)
 
 

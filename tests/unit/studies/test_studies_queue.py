@@ -20,7 +20,9 @@ from graftgan.runs.run import resume, run
 from graftgan.studies import queue as room
 from graftgan.studies.comparison import Comparison, Job, comparison_fingerprint, further_seeds
 from graftgan.studies.comparison_results import gather
+from graftgan.studies.plan_search import PlanSearch
 from graftgan.studies.queue import extend_comparison, resume_comparison, run_comparison
+from graftgan.studies.search_result import SearchResult
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, tiny_home
 
@@ -256,3 +258,30 @@ def test_equal_time_instead_of_equal_iterations(
     assert any("trained for 1.5 seconds" in note for note in results.notes)
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert "2 s of training each, 50 iterations at most" in page
+
+
+@pytest.mark.parametrize("moment", ["refuse_full", "check_search"])
+def test_a_search_that_another_process_begins_meanwhile_is_joined(
+    moment: str, comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    search = PlanSearch(base=comparison.base).located()
+    another = replace(search, networks="generator")
+    as_it_is = {"refuse_full": room.refuse_full, "check_search": lambda *_, **__: []}
+    joined: list[Path] = []
+    monkeypatch.setattr(room, "resume_search", lambda path, **_: joined.append(path))
+
+    def tries(theirs: PlanSearch, out: Path) -> None:
+        def begins_first(*arguments: object, **options: object) -> object:
+            if not out.exists():
+                begun = SearchResult(settings_sha256=theirs.sha256())
+                room._SEARCH.begin(out, theirs, begun, "runs", "trials")
+            return as_it_is[moment](*arguments, **options)
+
+        monkeypatch.setattr(room, "check_search", as_it_is["check_search"])
+        monkeypatch.setattr(room, moment, begins_first)
+        room.run_search(search, out, device="cpu")
+
+    tries(search, tmp_path / "same")
+    assert joined == [tmp_path / "same"]
+    with pytest.raises(RunError, match="holds another search"):
+        tries(another, tmp_path / "other")
