@@ -13,7 +13,7 @@ from typing import Any
 
 from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
-from eye_tables import agreement_table
+from eye_tables import agreement_table, sheet_table
 from filter_tables import filter_tables
 from graftgan.core.files import read_jsonl, write_text
 from graftgan.studies.study_statistics import SOURCE, mean_interval
@@ -242,6 +242,7 @@ def tables() -> dict[Path, str]:
         "curation_filters": filter_tables(read_jsonl(results / "curation_filters.jsonl")),
         "visibility_ladder": f"{ladder_table(read_jsonl(results / 'visibility_ladder.jsonl'))}\n",
         "eye_agreement": f"{agreement_table()}\n",
+        "eye_sheets": f"{sheet_table()}\n",
     }
     for name, against in COMPARISONS.items():
         parts = []
