@@ -6,7 +6,6 @@ n: generated pictures, k: training pictures, d: features.
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 import torch
 from torch import Tensor
@@ -29,11 +28,6 @@ _BY_CHANCE = 0.35
 _STANDARD_ERRORS = 1.960  # one-sided 95 % for two criteria: 2.5 % each (Bonferroni)
 _EQUAL = 1e-4  # of the median distance to the mean: closer features are of equal pictures
 _ROWS = 512  # pictures compared at a time, to bound the memory
-_DIMENSIONS = 64  # principal components in which the cells are cut
-_PER_CELL = 50  # training and held-out pictures that a cell should have
-_MOST_CELLS = 10
-_LEAST_IN_CELL = 10  # generated and held-out pictures; a cell with fewer is left out
-_ROUNDS = 25  # of k-means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +51,6 @@ class CopyReport:
     singled_out_share: Estimate
     singled_out_share_held_out: Estimate
     singled_out_training: int  # different training pictures that generated pictures single out
-    # Share of pictures that are farther from their nearest training picture than that is from its
-    # nearest neighbour (AuthPct of Alaa et al. 2022, arXiv:2102.08921, section 4). Differs: ties
-    # are not authentic.
-    authentic_share: Estimate
-    authentic_share_held_out: Estimate
-    c_t: float  # see ``data_copying_test``
 
     @property
     def copying(self) -> bool:
@@ -74,9 +62,7 @@ class CopyReport:
         pictures.
 
         Tuned on real faces, cats, rooms and drawings of 64 px: near copies alone miss blurred,
-        shifted or compressed training pictures, which singling out finds. C_T and the authentic
-        share are not used: they also reject a generator that collapsed to one ordinary new picture
-        or to the mean.
+        shifted or compressed training pictures, which singling out finds.
         """
         near = self._clearly_more(self.near_copy_share, self.near_copy_share_held_out)
         singled = self._clearly_more(self.singled_out_share, self.singled_out_share_held_out)
@@ -133,7 +119,6 @@ def copy_report(
     held_out: Features,
     *,
     mirrored: Features | None = None,
-    seed: int = 0,
     resampling: Resampling | None = None,
 ) -> CopyReport:
     """Compare generated and held-out pictures by their distances to the training pictures.
@@ -142,9 +127,8 @@ def copy_report(
     needed; from 25 held-out ones the verdict detects a small share of copies. Held-out pictures
     with the features of a training picture are left out. ``mirrored`` are the mirrored training
     pictures in the same order; give them if mirroring was used, since a mirrored copy is a copy
-    too. A picture and its mirror image count as one. ``seed`` is for the cells of C_T,
-    ``resampling`` for the intervals. Raises ScoreError: too few pictures, or features of different
-    networks.
+    too. A picture and its mirror image count as one. ``resampling`` is for the intervals. Raises
+    ScoreError: too few pictures, or features of different networks.
     """
     _check(generated, training, held_out, mirrored)
     resampling = resampling or Resampling()
@@ -165,14 +149,6 @@ def copy_report(
         singled_out_share=share(singled, "generated"),
         singled_out_share_held_out=share(theirs.ratio < _SINGLED_OUT, "held-out"),
         singled_out_training=len(ours.nearest[singled].unique()),
-        authentic_share=share(ours.distance > ours.between, "generated"),
-        authentic_share_held_out=share(theirs.distance > theirs.between, "held-out"),
-        c_t=data_copying_test(
-            (generated.values, ours.distance),
-            (held_out.values, theirs.distance),
-            training.values,
-            seed=seed,
-        ),
     )
 
 
@@ -281,88 +257,3 @@ def _check(
     if len({features.dimension for features in everything}) > 1:
         sizes = ", ".join(str(features.dimension) for features in everything)
         raise ScoreError(f"the pictures have {sizes} features; use one feature network for all")
-
-
-def mann_whitney_z(generated: Tensor, held_out: Tensor) -> float:
-    """Return the z-score of the Mann-Whitney U of ``generated`` (n,) over ``held_out`` (m,).
-
-    Standard normal if both come from one distribution; far below 0 if the generated values are
-    smaller. Ties share their rank, and the variance is corrected for them; 0 if all values are
-    equal.
-    """
-    n, m = len(generated), len(held_out)
-    _, group, sizes = torch.unique(
-        torch.cat([generated, held_out]).double(), return_inverse=True, return_counts=True
-    )
-    sizes = sizes.double()
-    ranks = (sizes.cumsum(0) - (sizes - 1) / 2)[group]
-    excess = float(ranks[:n].sum()) - n * (n + 1) / 2 - n * m / 2
-    ties = float((sizes**3 - sizes).sum()) / ((n + m) * (n + m - 1))
-    variance = n * m / 12 * (n + m + 1 - ties)
-    return excess / sqrt(variance) if variance > 0 else 0.0
-
-
-def data_copying_test(
-    generated: tuple[Tensor, Tensor],
-    held_out: tuple[Tensor, Tensor],
-    training: Tensor,
-    *,
-    seed: int,
-) -> float:
-    """Return C_T: ``mann_whitney_z`` in each cell of the data, averaged by held-out share.
-
-    Source: Meehan, Chaudhuri and Dasgupta 2020 (arXiv:2004.05675, section 3): are generated
-    pictures closer to the training pictures than new real ones? Far below 0 means copying, far
-    above 0 underfitting. Differs: distances are given and may use all features, while the cells
-    come from k-means in 64 principal components; there is one cell for every 50 training and
-    held-out pictures, at least one and at most 10; if no cell holds 10 of both kinds, all pictures
-    are one cell.
-
-    ``generated`` and ``held_out`` are features (n, d) and distances (n,) to the nearest training
-    picture, ``training`` features (k, d). ``seed`` is for k-means.
-    """
-    cells = min(_MOST_CELLS, min(len(training), len(held_out[0])) // _PER_CELL)
-    if cells < 2:
-        return mann_whitney_z(generated[1], held_out[1])
-    training, generated_points, held_out_points = _principal(training, generated[0], held_out[0])
-    centres = k_means(training, cells, Randomness(seed).generator("copying/cells"))
-    generated_cell, held_out_cell = (
-        torch.cdist(points, centres).argmin(dim=1) for points in (generated_points, held_out_points)
-    )
-    total, weight = 0.0, 0
-    for cell in range(cells):
-        ours = generated[1][generated_cell == cell]
-        theirs = held_out[1][held_out_cell == cell]
-        if min(len(ours), len(theirs)) >= _LEAST_IN_CELL:
-            total += mann_whitney_z(ours, theirs) * len(theirs)
-            weight += len(theirs)
-    return total / weight if weight else mann_whitney_z(generated[1], held_out[1])
-
-
-def k_means(points: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Return ``count`` centres (count, d) of ``points`` (n, d), float64, after 25 rounds.
-
-    Source: Lloyd 1982, initialised by k-means++ (Arthur and Vassilvitskii 2007). A centre without
-    points stays where it is.
-    """
-    first = torch.randint(len(points), (1,), generator=rng)
-    centres = points[first]
-    while len(centres) < count:
-        squared = torch.cdist(points, centres).amin(dim=1) ** 2
-        weights = squared if bool(squared.sum() > 0) else torch.ones_like(squared)
-        centres = torch.cat([centres, points[torch.multinomial(weights, 1, generator=rng)]])
-    for _ in range(_ROUNDS):
-        nearest = torch.cdist(points, centres).argmin(dim=1)
-        members = torch.nn.functional.one_hot(nearest, count).double()
-        sizes = members.sum(dim=0)[:, None]
-        centres = torch.where(sizes > 0, members.T @ points / sizes.clamp(min=1), centres)
-    return centres
-
-
-def _principal(training: Tensor, *others: Tensor) -> list[Tensor]:
-    """Return all (., d) in the at most 64 principal components of ``training``, float64."""
-    centre = training.double().mean(dim=0)
-    centred = training.double() - centre
-    _, axes = torch.linalg.eigh(centred.T @ centred)  # by growing variance
-    axes = axes[:, -min(_DIMENSIONS, axes.shape[1]) :]
-    return [(points.double() - centre) @ axes for points in (training, *others)]

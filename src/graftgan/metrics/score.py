@@ -185,13 +185,9 @@ def copy_scores(report: CopyReport, protocol: ScoreProtocol) -> list[Score]:
         )
         return _score(label, share, better, floor, protocol)
 
-    z = 1.959964  # C_T is a z-score: its own standard error is 1
-    c_t = Estimate(report.c_t, report.c_t - z, report.c_t + z)
     return [
         scored("near copies", report.near_copy_share, report.near_copy_share_held_out, "lower"),
         scored("singled out", report.singled_out_share, report.singled_out_share_held_out, "lower"),
-        scored("AuthPct", report.authentic_share, report.authentic_share_held_out, "higher"),
-        _score("C_T", c_t, "zero", None, protocol),
     ]
 
 

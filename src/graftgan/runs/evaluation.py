@@ -417,7 +417,7 @@ def _look_for_copies(
         honest = others
     training = look.at(guarded, "training pictures")
     mirrored = look.at(guarded.flip(3), "training pictures, mirrored")
-    report = copy_report(generated, training, honest, mirrored=mirrored, seed=settings.seed)
+    report = copy_report(generated, training, honest, mirrored=mirrored)
     rows, nearest = copy_gallery_indices(generated, training, _GALLERY_ROWS, mirrored=mirrored)
     return report, neighbour_gallery(candidate.pictures[rows], guarded[nearest])
 

@@ -123,9 +123,7 @@ class MetricScorer:
         )
         copies = None
         if self._training is not None:
-            copies = copy_report(
-                features, self._training, self._held_out, mirrored=self._mirrored, seed=self._seed
-            )
+            copies = copy_report(features, self._training, self._held_out, mirrored=self._mirrored)
             scores += copy_scores(copies, protocol)
         copying = copies is not None and copies.copying
         lines = [

@@ -12,10 +12,7 @@ from graftgan.metrics.copying import (
     CopyReport,
     copy_gallery_indices,
     copy_report,
-    data_copying_test,
     guarded_pictures,
-    k_means,
-    mann_whitney_z,
 )
 from graftgan.metrics.metric import Estimate, Features, Resampling
 
@@ -51,63 +48,8 @@ def report_on(
         as_features(training),
         as_features(held_out),
         mirrored=None if mirrored is None else as_features(mirrored),
-        seed=0,
         resampling=FEW_RESAMPLES,
     )
-
-
-def brute_force_u(first: Tensor, second: Tensor) -> float:
-    wins = (first[:, None] > second[None, :]).double() + 0.5 * (first[:, None] == second[None, :])
-    return float(wins.sum())
-
-
-@pytest.mark.parametrize(("n", "m", "shift"), [(40, 25, 0.0), (7, 60, 0.8), (200, 100, -0.5)])
-@pytest.mark.parametrize("decimals", [12, 1], ids=["no ties", "ties"])
-def test_the_z_score_is_that_of_scipy(n: int, m: int, shift: float, decimals: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    rng = torch.Generator().manual_seed(n)
-    first = (torch.randn(n, generator=rng, dtype=torch.float64) + shift).round(decimals=decimals)
-    second = torch.randn(m, generator=rng, dtype=torch.float64).round(decimals=decimals)
-    outside = stats.mannwhitneyu(
-        first.numpy(), second.numpy(), alternative="less", method="asymptotic", use_continuity=False
-    )
-    z = mann_whitney_z(first, second)
-    assert stats.norm.cdf(z) == pytest.approx(outside.pvalue, rel=1e-9)
-    assert outside.statistic == brute_force_u(first, second)
-
-
-def test_the_z_score_of_a_case_by_hand() -> None:
-    """U = 1 of 6 pairs, mean 3, variance 2 * 3 * 6 / 12 = 3; equal values have no z-score."""
-    first, second = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0, 5.0])
-    assert mann_whitney_z(first, second) == pytest.approx(-2 / 3**0.5)
-    assert mann_whitney_z(second, first) == pytest.approx(2 / 3**0.5)
-    assert mann_whitney_z(torch.ones(4), torch.ones(9)) == 0.0
-
-
-def test_cells_are_tested_apart_and_averaged_by_held_out_share() -> None:
-    rng = torch.Generator().manual_seed(3)
-    training, held_out, generated = (torch.randn(n, 6, generator=rng) for n in (200, 100, 90))
-    training[:120, 2] += 100  # two far blobs
-    held_out[:70, 2] += 100
-    generated[:50, 2] += 100
-    ours, theirs = torch.rand(90, generator=rng), torch.rand(100, generator=rng) + 0.2
-    near, far = mann_whitney_z(ours[:50], theirs[:70]), mann_whitney_z(ours[50:], theirs[70:])
-    assert abs(near - far) > 0.2  # so that the weights matter
-    both = data_copying_test((generated, ours), (held_out, theirs), training, seed=0)
-    assert both == pytest.approx(0.7 * near + 0.3 * far)
-    first = data_copying_test((generated[:55], ours[:55]), (held_out, theirs), training, seed=0)
-    assert first == pytest.approx(near)  # 5 generated pictures are no second cell
-    few = data_copying_test((generated, ours), (held_out[20:], theirs[20:]), training, seed=0)
-    assert few == pytest.approx(mann_whitney_z(ours, theirs[20:]))  # too few for two cells
-
-
-def test_the_centres_of_far_blobs_are_their_means() -> None:
-    for seed in SEEDS:
-        rng = torch.Generator().manual_seed(seed)
-        blobs = [torch.randn(30, 2, generator=rng).double() + 50 * i for i in range(3)]
-        centres = k_means(torch.cat(blobs), 3, rng)
-        expected = torch.stack([blob.mean(dim=0) for blob in blobs])
-        assert torch.allclose(centres[centres[:, 0].argsort()], expected)
 
 
 def test_a_case_on_a_line_by_hand() -> None:
@@ -118,15 +60,8 @@ def test_a_case_on_a_line_by_hand() -> None:
     assert (report.generated_count, report.training_count, report.held_out_count) == (6, 4, 5)
     assert report.generated_distance == pytest.approx(1.0)  # 0.04 0.4 [1] 1.5 2 2.5: the lower one
     assert report.held_out_distance == pytest.approx(2.0)
-    assert report.authentic_share.value == pytest.approx(2 / 6)  # 5.5 and -1.5; -1 is a tie
-    assert report.authentic_share_held_out.value == pytest.approx(3 / 5)
     assert report.near_copy_share.value == pytest.approx(1 / 6)  # 3.04: below half of 0.1
     assert report.near_copy_share_held_out.value == 0.0
-    assert report.c_t == pytest.approx(
-        mann_whitney_z(
-            torch.tensor([0.4, 2.5, 2, 1.5, 1, 0.04]), torch.tensor([2, 3, 10, 0.1, 0.25])
-        )
-    )
 
 
 def test_singled_out_is_a_matter_of_the_next_picture_that_is_no_double() -> None:
@@ -220,7 +155,7 @@ def test_fresh_pictures_rarely_raise_an_alarm(training_count: int, held_out_coun
 
 
 def test_a_collapsed_generator_is_no_copying_one() -> None:
-    """Neither onto a new picture, nor onto the mean, which C_T and AuthPct alone condemn."""
+    """Neither onto a new picture, nor onto the mean."""
     for seed in SEEDS:
         rng = torch.Generator().manual_seed(seed)
         training, held_out = real_pictures(100, rng), real_pictures(25, rng)
@@ -228,10 +163,7 @@ def test_a_collapsed_generator_is_no_copying_one() -> None:
         fresh += 0.05 * torch.randn(fresh.shape, generator=rng)
         assert not report_on(fresh, training, held_out).copying
         mean = training.mean(dim=0) + 0.05 * torch.randn(300, 40, generator=rng)
-        report = report_on(mean, training, held_out)
-        assert report.c_t < -3
-        assert report.authentic_share.high < report.authentic_share_held_out.low
-        assert not report.copying
+        assert not report_on(mean, training, held_out).copying
 
 
 def test_a_collapse_onto_one_new_picture_that_resembles_one_is_no_copying() -> None:
@@ -254,7 +186,6 @@ def test_the_report_depends_on_nothing_but_its_arguments() -> None:
     assert all(isinstance(getattr(first, f.name), int | float | Estimate) for f in fields(first))
     scaled = report_on(*[1000 * points for points in sets])
     assert scaled.near_copy_share == first.near_copy_share
-    assert scaled.c_t == pytest.approx(first.c_t)
 
 
 def test_the_gallery_shows_the_copies_first_with_their_originals() -> None:
