@@ -2,8 +2,8 @@
 
     python scripts/draw_visibility.py RUNS
 
-RUNS holds lorelei.avatars-64.combined, made as scripts/eye_study.py says. The numbers come from
-experiments/results/visibility_ladder.jsonl and experiments/eyes/scores.jsonl; all pictures are CC0.
+RUNS holds lorelei.avatars-64.combined, made as scripts/eye_study.py says. Shares come from
+experiments/results/visibility_ladder.jsonl; all pictures are CC0.
 """
 
 import argparse
@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from calibrate_scores import Rung, pictures_of, rungs, source_pictures
-from eye_study import Model
-from eye_tables import EYES
+from calibrate_scores import VIEWS, Rung, pictures_of, rungs, source_pictures
+from eye_study import GENERATED, Model
 from graftgan.core.files import read_jsonl
 from graftgan.core.network_types import PictureBytes
+from graftgan.metrics.extractors import build_extractor
+from graftgan.metrics.settings import ExtractorSettings
 from ladder_tables import EVERY_PIXEL, HEADLINE, share_of, where
+from plain_numbers import numbers_of
 
 ROOT = Path(__file__).resolve().parent.parent
 LADDER = ROOT / "experiments" / "results" / "visibility_ladder.jsonl"
@@ -63,27 +65,26 @@ def main() -> None:
             for key, words in wanted.items()
         ]
         _draw(rows, ROOT / "docs" / "pictures" / f"score_{name}.webp")
-    _draw(_learnt(runs), ROOT / "docs" / "pictures" / "score_learnt.webp")
+    _draw(_learnt(runs, real), ROOT / "docs" / "pictures" / "score_learnt.webp")
 
 
 Row = tuple[PictureBytes, str, str, str]
 
 
-def _learnt(runs: Path) -> list[Row]:
-    """Return the same latents as a transfer goes on, with the scores of each moment."""
-    values = {
-        (line["model"]["method"], line["model"]["iteration"]): line["values"]
-        for line in read_jsonl(EYES / "scores.jsonl")
-        if (line["model"]["target"], line["model"]["source"]) == ("lorelei", "avatars-64")
-    }
+def _learnt(runs: Path, real: PictureBytes) -> list[Row]:
+    """Return the same latents as a transfer goes on, with the KIDs of each moment."""
+    views = [build_extractor(ExtractorSettings(extractor_view=view)) for view in VIEWS]
+    references = [view.extract(real, device="cpu") for view in views]
     rows: list[Row] = []
     for iteration in LEARNT:
-        method = "combined" if iteration else ""
-        model = Model("lorelei", "avatars-64", method, iteration)
-        found = values[method, iteration]
+        model = Model("lorelei", "avatars-64", "combined" if iteration else "", iteration)
+        pictures = model.pictures(runs, GENERATED)
+        values = [
+            numbers_of(["kid"], view.extract(pictures, device="cpu"), reference)["KID"]
+            for view, reference in zip(views, references, strict=True)
+        ]
         words = f"{iteration} iterations" if iteration else "the untouched source"
-        told = (f"{found[HEADLINE]:.2f}", f"{found[EVERY_PIXEL]:.2f}")
-        rows.append((model.pictures(runs, SHOWN), words, *told))
+        rows.append((pictures[:SHOWN], words, f"{values[0]:.2f}", f"{values[1]:.2f}"))
     return rows
 
 
