@@ -88,7 +88,7 @@ def test_scores_against_the_training_pictures_themselves_say_so(
     assert found.scores[0].protocol.reference_count == 12
     assert all("rewards copying" in score.warnings[0] for score in found.scores)
     assert found.copies is None
-    assert "no picture is known that was not trained on" in found.notes[-1]
+    assert "a copy report needs pictures that were not trained on" in found.notes[-1]
 
 
 def test_a_reference_with_too_few_new_pictures_is_refused(
@@ -122,7 +122,7 @@ def test_what_stands_in_the_way_of_looking_for_copies_is_noted(
     assert moved.copies is None
     assert "trained on" in moved.notes[0]
     unknown = evaluate(str(others), others, settings)
-    assert "--training says" in unknown.notes[0]
+    assert "trained on with --training" in unknown.notes[0]
     with pytest.raises(ImageSetError, match="nowhere"):
         evaluate(str(others), others, replace(settings, training=tmp_path / "nowhere"))
 
@@ -138,7 +138,8 @@ def test_pictures_that_changed_after_the_training_are_not_taken_for_those_of_it(
     assert found.copies is None
     assert len(found.notes) == 2
     for note in found.notes:
-        assert "are not those that run was trained on; put them back, or say with --train" in note
+        assert "are not those that run was trained on; put them back, or give" in note
+        assert "their new place with --train" in note
     (pictures / "later.png").unlink()
     found = evaluate(str(path), everything, settings=replace(settings, resolution=None))
     assert found.copies is not None
