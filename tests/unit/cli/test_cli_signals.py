@@ -43,7 +43,7 @@ def stopped(number: int, tmp_path: Path, body: str = SLOW) -> tuple[int, str]:
         assert running.stdout.readline() == "begun\n"
         assert list(tmp_path.iterdir()), "else nothing could be left behind"
         running.send_signal(number)
-        _, complained = running.communicate(timeout=30)
+        _, complained = running.communicate(timeout=120)
     return running.returncode, complained
 
 
@@ -92,7 +92,7 @@ def test_a_closed_terminal_is_no_trouble(tmp_path: Path):
         assert os.read(controller, 5) == b"begun"
         os.close(controller)
         running.send_signal(signal.SIGHUP)
-        running.wait(timeout=30)
+        running.wait(timeout=120)
     assert running.returncode == 128 + signal.SIGHUP
     assert list(tmp_path.iterdir()) == []
 

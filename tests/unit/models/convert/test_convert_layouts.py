@@ -309,7 +309,7 @@ def with_value(name: str, value: Any) -> Callable[[dict[str, Any]], object]:
         (with_value("conv1.conv.weight", torch.zeros(2, 2)), r"is of shape \(2, 2\), where 5"),
         (with_value("conv1.conv.weight", torch.zeros(2, 12, 12, 3, 3)), r"\(2, 12, 12, 3, 3\)"),
         (with_value("conv1.noise.weight", torch.zeros(0)), r"\(0,\) in the file, \(\) expected"),
-        (with_value("input.input", "text"), r"no ordinary tensor: input\.input"),
+        (with_value("input.input", "text"), r"no ordinary tensors: input\.input"),
         (with_value("input.input", torch.zeros(1).expand(10**12)), "no ordinary tensor"),
         (with_value("input.input", torch.zeros(2, 2).to_sparse()), "no ordinary tensor"),
         (with_value("input.input", torch.zeros(2, 2, dtype=torch.complex64)), "no ordinary"),
@@ -317,7 +317,7 @@ def with_value(name: str, value: Any) -> Callable[[dict[str, Any]], object]:
         (lambda content: content.update(d=3), "holds no discriminator"),
         (lambda content: content.pop("d"), "give the file that holds it with --discriminator"),
         (lambda content: content.pop("g_ema"), "name the file of the generator first"),
-        (lambda content: content.update(latent_avg="mean"), "no ordinary tensor: latent_avg"),
+        (lambda content: content.update(latent_avg="mean"), "no ordinary tensors: latent_avg"),
         (lambda content: content.update(d=rosinality_discriminator(32)), "does not fit the net"),
     ],
 )
