@@ -14,7 +14,8 @@ Key = tuple[str, float]
 def ladder_table(lines: Sequence[Line]) -> str:
     """Return each change with its share of the way to another set: mean, least and most."""
     rungs = dict.fromkeys((line["change"], line["amount"]) for line in lines)
-    ladders = dict.fromkeys((line["set"], line["size"]) for line in lines)
+    own = [line for line in lines if line["name"] == HEADLINE]  # sets measured in this view
+    ladders = dict.fromkeys((line["set"], line["size"]) for line in own)
     values = {where(line): line["value"] for line in lines}
     header = (HEADLINE, EVERY_PIXEL, *(name.partition("(")[0] for name in OTHERS))
     rows = [
