@@ -109,8 +109,8 @@ SCENARIOS = {
         ),
         _run(
             "patience",
-            f"{_TRANSFER} --extractor-view pixels --generator-learning-rate 0.2 --score-every 2 --patience 2 "
-            "--iterations 40 --checkpoint-every 2",
+            f"{_TRANSFER} --extractor-view pixels --generator-learning-rate 0.2 --score-every 2 "
+            "--patience 2 --iterations 40 --checkpoint-every 2",
         ),
         _run(
             "vae",
