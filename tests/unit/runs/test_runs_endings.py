@@ -314,6 +314,13 @@ def test_a_place_taken_meanwhile_is_left_alone(experiment: Experiment, tmp_path:
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine"]
 
 
+def test_a_file_is_no_place_for_a_run(experiment: Experiment, tmp_path: Path):
+    (tmp_path / "thesis").write_text("years of work")
+    with pytest.raises(RunError, match="thesis is a file, expected a folder"):
+        run(experiment, tmp_path / "thesis", device="cpu")
+    assert (tmp_path / "thesis").read_text() == "years of work"
+
+
 class SignalAt(Observer):
     """Sends a signal while an iteration is scored, or after one."""
 
