@@ -193,15 +193,19 @@ def _measure_sheets(targets: Path) -> None:
     They need no trained model, so a new score can be held against the judges at any time.
     """
     destination = EYES / "sheet_scores.jsonl"
-    there = {(line["pair"], line["side"]) for line in read_jsonl(destination)}
+    there = {line["pair"] for line in read_jsonl(destination)}
     for pair in read_jsonl(EYES / "pairs.jsonl"):
         sheet = EYES / "sheets" / f"{pair['pair']}.webp"
-        if (pair["pair"], "a") in there or not sheet.exists():
+        if pair["pair"] in there or not sheet.exists():
             continue
         real = _target(targets, pair["a"]["target"], REAL)
-        for side, pictures in zip("ab", _cut(Image.open(sheet).convert("RGB")), strict=True):
-            line = {"pair": pair["pair"], "side": side, "values": dict(_values(pictures, real))}
-            append_jsonl(destination, line)
+        lines = [
+            {"pair": pair["pair"], "side": side, "values": dict(_values(pictures, real))}
+            for side, pictures in zip("ab", _cut(Image.open(sheet).convert("RGB")), strict=True)
+        ]
+        append_jsonl(
+            destination, *lines
+        )  # both or none: a pair that is there is not measured again
         console.print(pair["pair"])
 
 

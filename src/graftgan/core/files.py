@@ -13,11 +13,12 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from io import FileIO
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, cast
 
@@ -312,6 +313,12 @@ def file_sha256(path: Path) -> str:
 def without_archive_ending(name: str) -> str:
     """Return the name of a set of pictures without ``.zip`` or ``.npz``."""
     return name.removesuffix(".zip").removesuffix(".npz")
+
+
+def distinct_name(plain: str, is_taken: Callable[[str], bool]) -> str:
+    """Return ``plain``, or ``plain_2``, ``plain_3`` and so on: the first that is not taken."""
+    numbered = (f"{plain}_{number}" for number in count(2))
+    return next(name for name in chain([plain], numbered) if not is_taken(name))
 
 
 def remove_whole(path: Path) -> None:

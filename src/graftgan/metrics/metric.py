@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -141,12 +140,26 @@ METRICS: Registry[Metric] = Registry("metric")
 
 
 def register_metric(
-    name: str, better: Mapping[str, str], **facts: Any
+    name: str,
+    better: Mapping[str, str],
+    *,
+    settings: Mapping[str, int | float | str] | None = None,
+    least: int = 2,
+    needs_logits: bool = False,
+    of_pixels: bool = False,
 ) -> Callable[[Measure], Measure]:
-    """Return a decorator that registers a measure as a :class:`Metric` with these ``facts``."""
+    """Return a decorator that registers a measure as a :class:`Metric`, whose fields these are."""
 
     def register(measure: Measure) -> Measure:
-        METRICS.register(name)(Metric(measure=measure, better=better, **facts))
+        metric = Metric(
+            measure=measure,
+            better=better,
+            settings=settings or {},
+            least=least,
+            needs_logits=needs_logits,
+            of_pixels=of_pixels,
+        )
+        METRICS.register(name)(metric)
         return measure
 
     return register

@@ -1,6 +1,5 @@
 """Mix sets into one with known proportions: a zip of the pictures as they were."""
 
-import itertools
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from graftgan.core.errors import CountProgress, ImageSetError, SettingsError
-from graftgan.core.files import without_archive_ending, written_whole
+from graftgan.core.files import distinct_name, without_archive_ending, written_whole
 from graftgan.core.randomness import Randomness
 from graftgan.pictures.containers import find_container
 from graftgan.pictures.decode import Shape, decode_all, file_of
@@ -144,8 +143,7 @@ def _names(parts: Sequence[Part]) -> list[str]:
     names: list[str] = []
     for part in parts:
         plain = without_archive_ending(part.path.resolve().name)
-        more = (f"{plain}_{number}" for number in itertools.count(2))
-        names.append(next(name for name in itertools.chain([plain], more) if name not in names))
+        names.append(distinct_name(plain, names.__contains__))
     return names
 
 

@@ -4,14 +4,13 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
 import torch
 
 from graftgan.core.errors import ImageSetError, Progress, RunError, ScoreError, silent
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import read_scores
+from graftgan.experiments.records import ScoreRecord, read_scores
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.experiments.scored_pictures import SCORED, list_scored, read_scored, scored_file
@@ -33,7 +32,7 @@ from graftgan.runs.evaluation import (
     pictures_of,
     reference_for,
 )
-from graftgan.runs.scorer import begins_with_source, best_iteration, best_of
+from graftgan.runs.scorer import begins_with_source, best_iteration, best_of, deciding_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +61,17 @@ class Rescoring:
     @property
     def best(self) -> int | None:
         """The best iteration by the first score, as runs choose theirs; None: there is none."""
-        return best_of(
-            [
-                (-score.value if score.better == "higher" else score.value, at, at in self.copying)
-                for at, score in self.firsts.items()
-                if at and isfinite(score.value)
-            ]
+        scores = (
+            ScoreRecord(
+                iteration=iteration,
+                name=score.name,
+                value=score.value,
+                better=score.better,
+                copying=iteration in self.copying,
+            )
+            for iteration, score in self.firsts.items()
         )
+        return best_of(deciding_of(scores))
 
     def verdict(self) -> str:
         """Return how the best iteration compares with the source and with the run's own choice."""

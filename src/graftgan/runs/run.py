@@ -162,9 +162,11 @@ def resume(
 
 def refuse_full(destination: Path) -> None:
     """Raise RunError if ``destination`` exists, unless it is an empty folder."""
-    if destination.exists() and not destination.is_dir():
+    if not destination.exists():
+        return
+    if not destination.is_dir():
         raise RunError(f"{destination} is a file, expected a folder; choose another with --out")
-    if destination.exists() and any(destination.iterdir()):
+    if any(destination.iterdir()):
         refuse_busy(destination)
         raise RunError(
             f"{destination} is not empty; choose another folder with --out, "

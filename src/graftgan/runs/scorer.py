@@ -1,5 +1,6 @@
 """Score the averaged generator during training, and find the best checkpoint."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
@@ -170,6 +171,15 @@ Deciding = list[tuple[float, int, bool]]
 """Deciding scores of a trained model: cost (less is better), iteration, whether pictures copy."""
 
 
+def deciding_of(scores: Iterable[ScoreRecord]) -> Deciding:
+    """Return ``scores``, all of one name, as they count; the untouched source's do not."""
+    return [
+        (-value if score.better == "higher" else value, at, score.copying)
+        for score in scores
+        if (at := score.iteration) and (value := score.value) is not None and isfinite(value)
+    ]
+
+
 def best_of(deciding: Deciding) -> int | None:
     """Return the iteration with the best score whose pictures do not copy; None: there is none."""
     return min(((cost, at) for cost, at, copies in deciding if not copies), default=(0, None))[1]
@@ -183,12 +193,7 @@ def best_iteration(file: Path) -> int | None:
 def _deciding(file: Path, *new: Line) -> Deciding:
     """Return the deciding scores, old and new, of one name; not of the untouched source."""
     known = [score for score in read_scores(file)[0] if score.decides]
-    known += [parse(ScoreRecord, line, where="a new score") for line in new]
-    return [
-        (-value if score.better == "higher" else value, at, score.copying)
-        for score in known
-        if (at := score.iteration) and (value := score.value) is not None and isfinite(value)
-    ]
+    return deciding_of(known + [parse(ScoreRecord, line, where="a new score") for line in new])
 
 
 def score_at(file: Path, iteration: int) -> ScoreOutcome | None:

@@ -6,13 +6,14 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
 from graftgan.core.errors import RunError, SettingsError, shown
+from graftgan.core.files import distinct_name
 from graftgan.core.registry import suggest
 from graftgan.core.settings import dotted_names, parse, read_record, strict, to_plain
 from graftgan.experiments.experiment import Experiment, flat, usual_batch_size
@@ -324,9 +325,11 @@ def _typed(base: Experiment, setting: str, text: str) -> Any:
 def _folder_names(variants: Sequence[str]) -> dict[str, str]:
     """Return a folder name for each variant; no two differ in case alone."""
     names: dict[str, str] = {}
+
+    def is_taken(name: str) -> bool:
+        return name.lower() in {known.lower() for known in names.values()}
+
     for variant in variants:
         plain = re.sub(r"[^A-Za-z0-9._]+", "-", variant).strip("-.")[:60] or "variant"
-        taken = {name.lower() for name in names.values()}
-        numbered = (f"{plain}_{number}" for number in count(2))
-        names[variant] = next(n for n in chain([plain], numbered) if n.lower() not in taken)
+        names[variant] = distinct_name(plain, is_taken)
     return names

@@ -198,14 +198,14 @@ class Periodically(Callback):
     def ended(self, training: Training) -> None:
         """Act on the last state."""
         if self._done_at != training.iteration:
-            self._do(training, last=True)
+            self._do(training)
 
-    def _do(self, training: Training, *, last: bool = False) -> None:
+    def _do(self, training: Training) -> None:
         self._act(training)
         self._done_at = training.iteration
 
 
-class Snapshots(Periodically):
+class Snapshots(Callback):
     """Draws pictures of fixed latents at the start, every ``every`` iterations and at the end.
 
     ``attempt`` draws, or gives up and returns None because the run must end at once; what was given
@@ -221,20 +221,29 @@ class Snapshots(Periodically):
         show: Callable[[int, PictureBytes], None],
         attempt: Callable[[Callable[[], PictureBytes]], PictureBytes | None] = lambda draw: draw(),
     ) -> None:
-        super().__init__(
-            every=every,
-            act=lambda training: show(training.iteration, sample(latents)),
-            at_start=True,
-            is_done=lambda iteration: False,
-        )
-        self._draw, self._show, self._attempt = partial(sample, latents), show, attempt
+        self._every, self._show, self._attempt = every, show, attempt
+        self._draw = partial(sample, latents)
+        self._drawn_at = -1
 
-    def _do(self, training: Training, *, last: bool = False) -> None:
-        if last:
-            super()._do(training, last=last)
-        elif (pictures := self._attempt(self._draw)) is not None:
-            self._show(training.iteration, pictures)
-            self._done_at = training.iteration
+    def started(self, training: Training) -> None:
+        """Draw the start, and what is due when a run is resumed."""
+        self.iterated(training, {})
+
+    def iterated(self, training: Training, terms: Terms) -> None:
+        """Draw if it is due."""
+        if training.iteration % self._every == 0:
+            pictures = self._attempt(self._draw)
+            if pictures is not None:
+                self._take(training.iteration, pictures)
+
+    def ended(self, training: Training) -> None:
+        """Draw the end if it was not drawn yet."""
+        if self._drawn_at != training.iteration:
+            self._take(training.iteration, self._draw())
+
+    def _take(self, iteration: int, pictures: PictureBytes) -> None:
+        self._show(iteration, pictures)
+        self._drawn_at = iteration
 
 
 def forget_after(path: Path, iteration: int) -> None:

@@ -73,8 +73,9 @@ def choose_hardware(device: str = "auto", precision: str = "auto", *, rank: int 
         if place.index is None:  # pyright: ignore[reportUnnecessaryComparison]
             place = torch.device("cuda", rank % found)
         if place.index >= found:
-            what = f"cuda:{place.index}: this machine has {found} CUDA devices"
-            raise SettingsError(f"there is no {what}")
+            raise SettingsError(
+                f"there is no cuda:{place.index}: this machine has {found} CUDA devices"
+            )
     fast = precision == "bfloat16" or (precision == "auto" and _computes_bfloat16(place))
     return Hardware(place, fast)
 

@@ -61,8 +61,7 @@ def rules_of(
     modes: dict[Mode, Iterable[str]] = {"reject": reject, "keep_only": keep_only, "off": off}
     for mode, names in modes.items():
         for name in names:
-            FILTERS[name]  # raises with the nearest names
-            if said.setdefault(name, mode) != mode:
+            if said.setdefault(_known(name), mode) != mode:
                 raise SettingsError(f"the filter '{name}' can be {said[name]} or {mode}, not both")
             rules[name] = replace(rules[name], mode=mode)
     for text in thresholds:
@@ -73,10 +72,15 @@ def rules_of(
             threshold = float("nan")
         if not equals or not isfinite(threshold):
             raise SettingsError(f"'{text}' is not a threshold; write NAME=NUMBER, as blurred=40")
-        name = name.strip()
-        FILTERS[name]
+        name = _known(name.strip())
         rules[name] = replace(rules[name], threshold=threshold)
     return rules
+
+
+def _known(name: str) -> str:
+    """Return ``name``; UnknownName, with the nearest names, if no filter has it."""
+    FILTERS[name]
+    return name
 
 
 @strict
@@ -170,8 +174,10 @@ def decide(records: Sequence[PictureReadings], rules: Rules, overrides: Override
     drafts = [_first_look(record, rules) for record in records]
     for name, rule in rules.items():
         compare = FILTERS[name].compare
+        if compare is None or rule.mode == "off":
+            continue
         left = [d for d in drafts if not d.reasons and name in d.record.readings]
-        if compare is not None and rule.mode != "off" and left:
+        if left:
             for draft, one in zip(left, compare([d.record for d in left]), strict=True):
                 draft.judge(name, rule, one)
     return [

@@ -244,17 +244,26 @@ def leak_report(real: PictureBytes, generated: PictureBytes) -> LeakReport:
         if len(pictures) == 0:
             raise ImageSetError(f"a leak report needs pictures, but there are no {name} ones")
 
-    def sign(name: str, clause: str, advice: str, *marked: Tensor) -> LeakSign:
-        counted = (Marked(int(truths.sum()), len(truths)) for truths in marked)
-        return LeakSign(name, clause, advice, *counted)
-
-    advice = "look for borders in the source's samples"
     borders = (has_dark_border(real), has_dark_border(generated))
-    borders = sign("dark borders", "have a dark border", advice, *borders)
-    advice = "see whether these are the source's colours, which more training removes"
-    strange = has_strange_colours(real, generated)
-    colours = sign("strange colours", "have colours strange to the set", advice, *strange)
-    advice = "look for turned pictures in the source's samples"
-    turned = is_turned(real, generated)
-    turns = sign("turned pictures", "resemble a real one more once turned", advice, *turned)
-    return LeakReport(borders, colours, turns)
+    advice = "look for borders in the source's samples"
+    return LeakReport(
+        _sign("dark borders", "have a dark border", advice, borders),
+        _sign(
+            "strange colours",
+            "have colours strange to the set",
+            "see whether these are the source's colours, which more training removes",
+            has_strange_colours(real, generated),
+        ),
+        _sign(
+            "turned pictures",
+            "resemble a real one more once turned",
+            "look for turned pictures in the source's samples",
+            is_turned(real, generated),
+        ),
+    )
+
+
+def _sign(name: str, clause: str, advice: str, marked: tuple[Tensor, Tensor]) -> LeakSign:
+    """Count ``marked``, one truth value for each real and for each generated picture."""
+    counted = (Marked(int(truths.sum()), len(truths)) for truths in marked)
+    return LeakSign(name, clause, advice, *counted)

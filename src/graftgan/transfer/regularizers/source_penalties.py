@@ -65,11 +65,11 @@ def _remember_weights(setup: RegularizerSetup[L2SPSettings]) -> dict[str, Tensor
 def _build_l2_sp(
     setup: RegularizerSetup[L2SPSettings], state: RegularizerState
 ) -> list[RegularizerTerm]:
-    return [
-        HeldWeights("l2_sp", role, weight, held, laid_out_as(held, state, f"{role}."))
-        for role, weight in _l2_weights(setup.settings).items()
-        for held in [held_tensors(setup, role)]
-    ]
+    terms: list[RegularizerTerm] = []
+    for role, weight in _l2_weights(setup.settings).items():
+        held = held_tensors(setup, role)
+        terms.append(HeldWeights("l2_sp", role, weight, held, laid_out_as(held, state, f"{role}.")))
+    return terms
 
 
 @dataclass(frozen=True, kw_only=True)
