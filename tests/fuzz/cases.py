@@ -1,5 +1,6 @@
 """A case: damaged files over a folder of valid ones, made again from (kind, seed, number)."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .seeds import Seeds
 BATCH = 50
 """Hypothesis draws so many cases at once: it is slow to begin, and reproducible as a whole."""
 _BOTH = 8  # one structured case in so many has its bytes damaged too
+_ODD = 25  # in one case in so many, a file is no ordinary file
+_SPARSE = 3 << 30  # bytes: beyond the memory that a case may take
 _EVERY_COMMAND = 20  # one case in so many also goes through the command line
 
 Files = Mapping[str, bytes | None]
@@ -54,6 +57,7 @@ class Case:
     """One input.
 
     Attributes:
+        odd: What stands in the place of one file, and its relative name; None: nothing does.
         through_command: Whether it also goes through the command line.
     """
 
@@ -61,6 +65,7 @@ class Case:
     seed: int
     number: int
     files: Files
+    odd: tuple[str, str] | None = None
     through_command: bool = False
 
     @property
@@ -75,8 +80,11 @@ def cases_of(kind: Kind, seeds: Seeds, seed: int, batch: int) -> list[Case]:
     found: list[Case] = []
     for place in range(BATCH):
         number = batch * BATCH + place
-        rng = Random(f"{kind.name}/{seed}/{number}")
-        if structured and place % 4:  # three in four
+        rng, odd = Random(f"{kind.name}/{seed}/{number}"), None
+        if number % _ODD == seed % _ODD:
+            name = rng.choice(kind.targets(seeds))
+            files, odd = {}, (rng.choice(list(_ODDITIES)), kind.subject or name)
+        elif structured and place % 4:  # three in four
             files = structured[place % len(structured)]
             if rng.randrange(_BOTH) == 0:
                 whole = {n: c for n, c in files.items() if c is not None and n != EXPECTED}
@@ -86,7 +94,7 @@ def cases_of(kind: Kind, seeds: Seeds, seed: int, batch: int) -> list[Case]:
             files = {kind.subject or name: damaged(seeds.bytes_of(kind.name, name), rng)}
         # All places of a batch come to the command line, but seldom.
         through = number % _EVERY_COMMAND == batch % _EVERY_COMMAND
-        found.append(Case(kind.name, seed, number, files, through_command=through))
+        found.append(Case(kind.name, seed, number, files, odd, through_command=through))
     return found
 
 
@@ -132,7 +140,22 @@ def _drawn(kind: Kind, seeds: Seeds, seed: int, batch: int) -> list[Files]:
     return found
 
 
-def write_case(files: Files, template: Path, folder: Path) -> None:
+def _make_sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(_SPARSE)
+
+
+_ODDITIES: Mapping[str, Callable[[Path], None]] = {
+    "a pipe": os.mkfifo,  # whoever opens it waits
+    "a device": lambda path: path.symlink_to("/dev/zero"),  # it never ends
+    "a sparse file": _make_sparse,  # it takes no space on the disk
+    "a folder": Path.mkdir,
+}
+
+
+def write_case(
+    files: Files, template: Path, folder: Path, odd: tuple[str, str] | None = None
+) -> None:
     """Write a copy of ``template`` with the files of a case in place of its own."""
     shutil.copytree(template, folder)
     for name, content in files.items():
@@ -142,3 +165,7 @@ def write_case(files: Files, template: Path, folder: Path) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    if odd:
+        what, name = odd
+        (folder / name).unlink(missing_ok=True)
+        _ODDITIES[what](folder / name)

@@ -116,13 +116,14 @@ def keep(finding: Finding, seeds: Seeds, destination: Path) -> Path:
         if not folder.exists():
             break
         folder = destination / f"{case.kind}-{case.seed}-{case.number}-{number}"
-    write_case(case.files, seeds.folder(case.kind), folder / "input")
+    write_case(case.files, seeds.folder(case.kind), folder / "input", case.odd)
     told = {
         "kind": case.kind,
         "seed": case.seed,
         "number": case.number,
         "others": finding.numbers[1:],
         "damaged": {name: len(content or b"") for name, content in case.files.items()},
+        "odd": case.odd,
         "signature": finding.outcome.signature,
     }
     (folder / "finding.json").write_text(json.dumps(told, indent=1) + "\n")

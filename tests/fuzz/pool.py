@@ -1,5 +1,6 @@
 """Hand out cases to forked processes; tell which case crashed or hung."""
 
+import gc
 import json
 import os
 import selectors
@@ -71,6 +72,7 @@ class Pool:
         """Yield kind, number and outcome of every case, as they come."""
         children: list[_Child] = []
         waiting: list[Task] = []
+        gc.collect()  # a process that frees our garbage would hide as much that its cases take
         try:
             while True:
                 self._refill(children, waiting, tasks)

@@ -25,6 +25,7 @@ _CHANGES = {
     "os.chown": (0,), "os.utime": (0,), "os.rename": (0, 1), "os.link": (0, 1), "os.symlink": (1,),
     "shutil.rmtree": (0,), "shutil.move": (0, 1),
 }  # fmt: skip
+_FOLLOW_LINKS = {"os.truncate", "os.chmod", "os.chown", "os.utime"}  # the others change the link
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Who may turn text into code: the import system, and libraries that build classes and templates.
 _BUILDERS = (
@@ -110,13 +111,16 @@ class Sentinel:
                 return ""
         if event == "os.mkdir" and Path(os.fsdecode(arguments[0])).is_dir():
             return ""  # which makes nothing
-        wrong = [arguments[n] for n in _CHANGES[event] if not self._is_writable(arguments[n])]
+        follows = event in _FOLLOW_LINKS
+        paths = [arguments[n] for n in _CHANGES[event]]
+        wrong = [path for path in paths if not self._is_writable(path, follows=follows)]
         return f"{event} {_shown(wrong)}" if wrong else ""
 
-    def _is_writable(self, path: Any) -> bool:
+    def _is_writable(self, path: Any, *, follows: bool = True) -> bool:
         if isinstance(path, int):
             return True
-        place = os.path.realpath(os.fsdecode(path))
+        name = Path(os.fsdecode(path)).absolute()
+        place = str(name.resolve() if follows else name.parent.resolve() / name.name)
         allowed = any((place + os.sep).startswith(root) for root in self._writable)
         return allowed or place in (os.devnull, "/proc/self/clear_refs")
 

@@ -115,7 +115,7 @@ class Runner:
         ``begins`` is called before each call that is timed.
         """
         folder = self._place.work / f"case-{case.number}"
-        write_case(case.files, self._place.template, folder)
+        write_case(case.files, self._place.template, folder, case.odd)
         steps = dict(self._kind.steps)
         if case.through_command and self._kind.commands:
             commands = self._kind.commands

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import CheckpointError, shown
+from graftgan.core.files import require_file
 
 MOST_STEPS = 1_000_000  # instructions in one file; the largest known networks have 60,000
 _SLACK = 1 << 20  # bytes that any file may take on top of its own size
@@ -52,6 +53,7 @@ class RefusedError(UnreadableError):
 def reading(path: Path, *, what: str, advice: str = "") -> Generator[None]:
     """Raise CheckpointError where reading ``path``, which should be a ``what``, fails within."""
     try:
+        require_file(path)
         yield
     except RefusedError as error:
         raise CheckpointError(f"{path} {error}; nothing in it was run{advice}") from None

@@ -1,5 +1,6 @@
 """Named tensors: save and load as safetensors, fingerprint, copy into a module."""
 
+import errno
 import hashlib
 import json
 import struct
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from graftgan.core.errors import CheckpointError, shown
-from graftgan.core.files import parse_json
+from graftgan.core.files import parse_json, require_file
 
 Tensors = Mapping[str, Tensor]
 
@@ -65,12 +66,22 @@ def save_tensors(path: Path, tensors: Tensors, *, note: Mapping[str, object] | N
 @contextmanager
 def _reading(path: Path) -> Generator[None]:
     try:
+        require_file(path)
+        _require_header(path)
         yield
     except FileNotFoundError:
         raise CheckpointError(f"there is no weight file {path}") from None
     except (OSError, SafetensorError) as error:
-        what = shown(error, 200)
+        what = shown(getattr(error, "strerror", None) or error, 200)
         raise CheckpointError(f"{path} is not a whole safetensors file: {what}") from None
+
+
+def _require_header(path: Path) -> None:
+    """Raise OSError if the size of the header is impossible; the library maps the file first."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if not 0 < size <= path.stat().st_size - 8:
+        raise OSError(errno.EINVAL, "it has no whole header")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

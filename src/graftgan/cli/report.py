@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from graftgan.cli.terminal import console, verb
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.run_page import write_run_report
-from graftgan.runs.resume import damaged_scores
+from graftgan.runs.resume import damaged_lines
 
 
 @verb
@@ -22,6 +22,6 @@ def main(run: Positional[Path]) -> None:
         run: The run folder.
     """
     RunFolder(run).experiment()  # a clear error where this is no run
-    if damaged := damaged_scores(run):
+    if damaged := damaged_lines(run):
         console.print(f"note: {damaged}")
     console.print(f"look at {write_run_report(run)}")

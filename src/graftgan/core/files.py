@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import sys
 import time
 from collections import Counter
@@ -39,11 +40,15 @@ _ADVICE = {
     **dict.fromkeys(
         (errno.EEXIST, errno.ENOTDIR), "a part of the path is a file; choose another folder"
     ),
+    **dict.fromkeys((errno.ELOOP, errno.EINVAL), "remove it"),
+    errno.EISDIR: "choose another name",
     errno.EFBIG: "the limit on the size of a file is reached; raise it or choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOENT: "the folder was moved or deleted meanwhile, or never existed",
     errno.ENOTEMPTY: "another process has put something there meanwhile; choose another folder",
 }
+LARGEST_TEXT = 128 << 20
+"""Bytes in a file of JSON, JSON lines, TOML or addresses; more than any of ours."""
 LOCK = ".lock"
 """The lock file of a folder that only one process at a time may write."""
 
@@ -103,7 +108,7 @@ def append_text(path: Path, text: str) -> None:
 
 def append_bytes(path: Path, content: bytes) -> None:
     """Append all of ``content`` to ``path`` in one system call, or nothing."""
-    with _explained(path), path.open("ab", buffering=0) as handle:
+    with _explained(path), _opened_to_append(path) as handle:
         before = os.fstat(handle.fileno()).st_size
         try:
             if handle.write(content) != len(content):
@@ -112,6 +117,35 @@ def append_bytes(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 handle.truncate(before)
             raise
+
+
+def _opened_to_append(path: Path) -> FileIO:
+    """Open our own file, or make it; OSError: it is a link, a pipe or a device."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, which may lead anywhere")
+    if path.exists():
+        require_file(path)
+    return path.open("ab+", buffering=0)
+
+
+def require_file(path: Path, *, largest: int | None = None) -> None:
+    """Raise OSError if ``path`` is no regular file, or one of more than ``largest`` bytes.
+
+    A pipe makes its reader wait for ever, and a device may never end.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+    if largest is not None and status.st_size > largest:
+        raise OSError(errno.EFBIG, f"it is larger than {largest >> 20} MB, as no such file is")
+
+
+def content_of(path: Path, *, largest: int = LARGEST_TEXT) -> bytes:
+    """Return what a file holds; OSError: it cannot be read, or :func:`require_file` refuses it."""
+    require_file(path, largest=largest)
+    return path.read_bytes()
 
 
 def append_jsonl(path: Path, *lines: Mapping[str, Any]) -> None:
@@ -145,14 +179,16 @@ def read_numbered_jsonl(path: Path) -> tuple[dict[int, dict[str, Any]], list[str
     """Return the objects of a JSON-lines file by line number, and a message for each damaged line.
 
     A line is damaged if it is no JSON object or does not match its checksum. The last line of a
-    killed run may be cut short. A missing file counts as empty.
+    killed run may be cut short. A missing file counts as empty. RunError: it cannot be read.
     """
     whole: dict[int, dict[str, Any]] = {}
     problems: list[str] = []
     try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError:
+        text = content_of(path).decode("utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
         return whole, problems
+    except OSError as problem:
+        raise RunError(f"cannot read {path}: {problem.strerror or problem}; restore it") from None
     for number, fields in _lines_of(text):
         if fields is None:
             problems.append(f"line {number} of {path.name}: it is cut short, or no JSON object")
@@ -188,7 +224,7 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path, *, error: type[GraftganError]) -> Any:
     """Return the data of a JSON file; raise ``error`` with a clear message if that fails."""
     try:
-        return parse_json(path.read_bytes())
+        return parse_json(content_of(path))
     except FileNotFoundError:
         raise error(f"there is no file {path}") from None
     except OSError as problem:
@@ -407,6 +443,8 @@ def _machine() -> str:
 
 
 def _put_in_place(partial: Path, path: Path, *, replace: bool) -> None:
+    if path.is_dir() and not partial.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "there is a folder of this name")
     if not path.is_dir():
         partial.replace(path)
         return
@@ -434,7 +472,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):  # it or its folder does not exist
@@ -448,12 +486,12 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: FileIO | None = None
 
     def acquire(self, *, wait: bool) -> bool:
         """Take the lock, waiting for it if ``wait``; return whether it was taken."""
-        file = self._path.open("ab+", buffering=0)
+        file = _opened_to_append(self.path)
         try:
             _lock(file, wait=wait)
         except OSError as error:
@@ -481,7 +519,7 @@ class FileLock:
     def holder(self) -> str:
         """Return which process holds the lock, in words for a message."""
         try:
-            found = parse_json(self._path.read_bytes())
+            found = parse_json(content_of(self.path))
             words = f"process {int(found['pid'])} on {found['machine']}, since {found['since']}"
             return f"{words}: {found['command']}"
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
@@ -502,7 +540,7 @@ def held(folder: Path) -> Generator[None]:
     try:
         free = lock.acquire(wait=False)
     except OSError as error:
-        raise RunError(f"cannot write in {folder}: {error.strerror or error}") from None
+        raise RunError(f"cannot lock {lock.path}: {error.strerror or error}") from None
     if not free:
         raise RunError(
             f"{folder} is in use by {lock.holder()}; wait until that process has ended, or stop it"

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from graftgan.core.errors import GraftganError, SettingsError, shown
-from graftgan.core.files import read_json, read_numbered_jsonl, refuse_deep
+from graftgan.core.files import content_of, read_json, read_numbered_jsonl, refuse_deep
 from graftgan.core.registry import suggest
 
 S = TypeVar("S")
@@ -118,7 +118,7 @@ def require_range(settings: object, wanted: str, *names: str) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the data of a TOML file; raise SettingsError if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content_of(path).decode("utf-8-sig")
         _refuse_slow(text)
         data = tomllib.loads(text)
         refuse_deep(data)
@@ -130,7 +130,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"cannot read the settings file {path}: it is not UTF-8; save it again as UTF-8 text"
         ) from None
     except OSError as error:
-        raise SettingsError(f"cannot read the settings file {path}: {error}") from None
+        reason = error.strerror or error
+        raise SettingsError(f"cannot read the settings file {path}: {reason}") from None
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
         raise SettingsError(f"{path} is not valid TOML: {reason}") from None

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import Field
 
 from graftgan.core.errors import RunError, SettingsError
-from graftgan.core.files import parse_json, sealed, unsealed
+from graftgan.core.files import parse_json, require_file, sealed, unsealed
 from graftgan.core.network_types import PictureBytes
 from graftgan.core.provenance import unpacked
 from graftgan.core.settings import Count, parse, strict
@@ -65,8 +65,9 @@ def scored_file(run: Path, iteration: int) -> Path:
 
 def list_scored(run: Path) -> dict[int, Path]:
     """Return the files of a run's kept pictures by iteration, ascending."""
-    found = (path for path in (run / SCORED).glob("*.zip") if path.stem.isdecimal())
-    return dict(sorted((int(path.stem), path) for path in found))
+    found = [path for path in (run / SCORED).glob("*.zip") if path.stem.isdecimal()]
+    numbered = ((int(path.stem), path) for path in found)
+    return dict(sorted((at, path) for at, path in numbered if path == scored_file(run, at)))
 
 
 def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
@@ -90,6 +91,7 @@ def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
 def read_scored(path: Path) -> ScoredPictures:
     """Return the pictures of a file that :func:`packed` made; RunError: damaged or unreadable."""
     try:
+        require_file(path)
         size = path.stat().st_size
         with path.open("rb") as file, reasons_for_failure(), zipfile.ZipFile(file) as archive:
             card = _card_in(archive, path)

@@ -1,5 +1,6 @@
 """Resume a run: check it, restore its state, drop what will be done again; start from a VAE."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +18,8 @@ from graftgan.checkpoints import (
     load_state,
     load_tensors,
 )
-from graftgan.core.errors import CheckpointError, Progress, RunError
-from graftgan.core.files import remove_partial
+from graftgan.core.errors import CheckpointError, Progress, RunError, shown
+from graftgan.core.files import read_numbered_jsonl, remove_partial
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import RunCard, RunState, VAEStart, read_scores
 from graftgan.experiments.run_folder import RunFolder, filters_of
@@ -119,7 +120,8 @@ def _with_given(settings: S, **changes: object) -> S:
 
 
 def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float | None) -> None:
-    """Raise RunError if the run was changed, ended by its scores, or has passed the new end."""
+    """Raise RunError if the run holds links, was changed, has ended, or has passed the new end."""
+    refuse_links(folder.path)
     card = folder.card()
     if folder.settings_sha256() != card.settings_sha256:
         raise RunError(
@@ -158,6 +160,20 @@ def _remembered(path: Path, card: RunCard, name: str) -> dict[str, Tensor]:
     return tensors
 
 
+def refuse_links(path: Path) -> None:
+    """Raise RunError for links in a run folder: what is written or removed there may lie outside.
+
+    A folder from elsewhere may hold them.
+    """
+    for place, folders, files in os.walk(path):
+        links = [Path(place, name) for name in (*folders, *files) if Path(place, name).is_symlink()]
+        if links:
+            raise RunError(
+                f"{shown(links[0], 300)} is a link, and a run goes on only in files and folders of "
+                "its own; put there what it leads to, or remove it"
+            )
+
+
 def clear_leftovers(path: Path) -> None:
     """Remove the partial files of killed processes."""
     for place in (path, *(path / name for name in ("checkpoints", SCORED, *_PICTURES))):
@@ -179,17 +195,21 @@ def forget_what_is_done_again(path: Path, prepared: Prepared, resumed: StateCard
         for grid in (path / name).glob("*.png"):
             iteration = int(grid.stem) if grid.stem.isdecimal() else 0
             is_off = iteration == reached and iteration % prepared.experiment.training.grid_every
-            if iteration > reached or is_off:
+            is_ours = grid.name == f"{iteration:06d}.png"
+            if is_ours and (iteration > reached or is_off):
                 grid.unlink()
 
 
-def damaged_scores(path: Path) -> str:
-    """Return a sentence about damaged scores, which are left out; empty: there are none."""
-    problems = read_scores(path / "metrics.jsonl")[1]
+def damaged_lines(path: Path) -> str:
+    """Return a sentence about damaged lines, which are left out; empty: there are none."""
+    scores, log = read_scores(path / "metrics.jsonl")[1], read_numbered_jsonl(path / "log.jsonl")[1]
+    problems = [*scores, *log]
     if not problems:
         return ""
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"damaged scores are left out ({problems[0]}{more}); to keep them, restore metrics.jsonl"
+    what = "damaged scores" if scores else "damaged lines"
+    files = " and ".join([*["metrics.jsonl"] * bool(scores), *["log.jsonl"] * bool(log)])
+    return f"{what} are left out ({problems[0]}{more}); to keep them, restore {files}"
 
 
 def newest_state(path: Path) -> SavedState | None:

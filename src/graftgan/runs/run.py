@@ -33,7 +33,7 @@ from graftgan.runs.resume import (
     begin_with_decoder,
     check_may_resume,
     clear_leftovers,
-    damaged_scores,
+    damaged_lines,
     forget_what_is_done_again,
     newest_state,
     prepared_to_resume,
@@ -238,7 +238,7 @@ def _go_on(
         folder, experiment, hardware, processes, state, progress=observer.progress
     )
     training = build_training(prepared, processes)
-    damaged = damaged_scores(folder.path)
+    notes = [note for note in (damaged_lines(folder.path), _elsewhere(folder, place)) if note]
     resumed = None if state is None else state.card
     if state is not None:
         restore_state(folder.path, training, state)
@@ -251,8 +251,8 @@ def _go_on(
             where = "it was finished at" if is_finished else "it continues from"
             where += f" iteration {resumed.iteration}"
         observer.say(where)
-        if damaged:
-            observer.say(f"note: {damaged}")
+        for note in notes:
+            observer.say(f"note: {note}")
         scored = observer.scored
         recorder = Recorder(folder, prepared, training, resumed=resumed, scored=scored)
         forget_what_is_done_again(folder.path, prepared, resumed)
@@ -260,9 +260,9 @@ def _go_on(
         folder.update_card(
             state=RunState.RUNNING,
             message="",
-            remarks=folder.card().remarks + ((damaged,) if damaged else ()),
+            remarks=(*folder.card().remarks, *notes),
             settings_sha256=folder.settings_sha256(),
-            session=_session(prepared, processes),
+            session=_session(*place),
         )
     processes.wait()
     return _train(folder, prepared, training, recorder, observer)
@@ -288,19 +288,37 @@ def _write_start(destination: Path, prepared: Prepared, processes: Processes) ->
             settings_sha256=folder.settings_sha256(),
             checksums={name: checksum(t) for name, t in made.items() if t},
             remarks=tuple(remarks_on(prepared)),
-            session=_session(prepared, processes),
+            session=_session(prepared.hardware, processes),
         )
         write_run_card(folder.card_file, card)
 
 
-def _session(prepared: Prepared, processes: Processes) -> Session:
+def _session(hardware: Hardware, processes: Processes) -> Session:
     return Session(
         command=" ".join(["graftgan", *sys.argv[1:]]),
         versions=versions(),
-        device=str(prepared.hardware.device),
-        hardware=prepared.hardware.describe(),
+        device=str(hardware.device),
+        hardware=hardware.describe(),
         processes=processes.count,
     )
+
+
+def _elsewhere(folder: RunFolder, place: Place) -> str:
+    """Return a note on what differs from the session before; empty: its numbers go on exactly."""
+    before, now = folder.card().session, _session(*place)
+    pairs = [
+        (f"{name} {version}", f"{name} {now.versions.get(name)}")
+        for name, version in before.versions.items()
+        if version != now.versions.get(name)
+    ]
+    if before.hardware != now.hardware:
+        pairs.append((before.hardware, now.hardware))
+    if before.processes != now.processes:
+        pairs.append((f"{before.processes} processes", f"{now.processes}"))
+    if not pairs:
+        return ""
+    changes = "; ".join(f"{old}, now {new}" for old, new in pairs)
+    return f"it goes on elsewhere ({changes}): an unbroken run could differ in the last digits"
 
 
 def _train(

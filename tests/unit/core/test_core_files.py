@@ -7,13 +7,15 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from graftgan.core import files
-from graftgan.core.errors import RunError, SourceError
+from graftgan.core.errors import RunError, SettingsError, SourceError
 from graftgan.core.files import (
+    FileLock,
     append_jsonl,
     append_text,
     parse_json,
@@ -27,6 +29,7 @@ from graftgan.core.files import (
     write_text,
     written_whole,
 )
+from graftgan.core.settings import read_toml
 from hostile_json import RAW
 
 
@@ -83,6 +86,63 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path: Path):
     with pytest.raises(ZeroDivisionError):
         write(tmp_path / "d", "folder", "half", ZeroDivisionError())
     assert names(tmp_path) == ["d", "new"]
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path: Path):
+    write(tmp_path / "x", "folder", "precious")
+    with pytest.raises(RunError, match=r"cannot write .*x: there is a folder of this name"):
+        write(tmp_path / "x", "file", "new")
+    assert names(tmp_path) == ["precious", "x"]
+
+
+def make_endless(path: Path, what: str) -> None:
+    """Put something there whose reader would wait for ever or fill the memory."""
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(3 << 30)
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "sparse"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: read_json(path, error=RunError),
+        read_jsonl,
+        read_toml,
+        lambda path: read_sealed(path, error=RunError, advice="restore it"),
+    ],
+)
+def test_what_is_endless_is_not_read(tmp_path: Path, read: Callable[[Path], object], what: str):
+    make_endless(tmp_path / "x", what)
+    says = "it is larger than 128 MB" if what == "sparse" else "it is a pipe or a device"
+    with pytest.raises((RunError, SettingsError), match=rf"cannot read .*x: {says}"):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "link"])
+def test_nothing_is_appended_elsewhere(tmp_path: Path, what: str):
+    target = tmp_path / "target"
+    target.write_text("precious")
+    if what == "link":
+        (tmp_path / "x").symlink_to(target)
+    else:
+        make_endless(tmp_path / "x", what)
+    with pytest.raises(RunError, match=r"cannot write .*x: it is a .*; remove it"):
+        append_text(tmp_path / "x", "more")
+    with pytest.raises(OSError, match="it is a "):
+        FileLock(tmp_path / "x").acquire(wait=False)
+    assert target.read_text() == "precious"
+
+
+def test_what_a_link_leads_to_outlives_the_link(tmp_path: Path):
+    write(tmp_path / "elsewhere", "folder", "precious")
+    (tmp_path / "x").symlink_to(tmp_path / "elsewhere")
+    remove_whole(tmp_path / "x")
+    assert names(tmp_path) == ["elsewhere", "precious"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -67,5 +67,5 @@ def test_a_holder_that_says_nothing_is_another_process(tmp_path: Path):
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path):
-    with pytest.raises(RunError, match="cannot write in"), held(tmp_path / "nowhere"):
+    with pytest.raises(RunError, match="cannot lock"), held(tmp_path / "nowhere"):
         pass

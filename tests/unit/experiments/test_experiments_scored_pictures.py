@@ -228,7 +228,7 @@ def test_a_file_that_cannot_be_opened_is_said_to_be_so(tmp_path: Path):
         read_scored(scored_file(tmp_path, 100))
     folder = scored_file(tmp_path, 200)
     folder.mkdir(parents=True)
-    with pytest.raises(RunError, match=r"cannot read .*000200\.zip: Is a directory"):
+    with pytest.raises(RunError, match=r"cannot read .*000200\.zip: it is a folder"):
         read_scored(folder)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from graftgan.checkpoints import load_state, save_state
-from graftgan.core.errors import CheckpointError, GraftganError
+from graftgan.core.errors import CheckpointError, GraftganError, RunError
 from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder, load_run
+from graftgan.runs.resume import damaged_lines
 from graftgan.runs.run import resume, run
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, tiny_home
@@ -56,6 +58,71 @@ def one_line(error: GraftganError) -> str:
     assert said.isprintable()
     assert len(said) < 2_000
     return said
+
+
+@pytest.mark.parametrize(
+    "name", ["samples", "scored", "checkpoints", "log.jsonl", "card.json", "report.html"]
+)
+def test_a_run_goes_on_only_in_its_own_folder(folder: RunFolder, tmp_path: Path, name: str):
+    """A run folder from elsewhere could lead to files of its reader, which would be removed."""
+    own, elsewhere = folder.path / name, tmp_path / "elsewhere"
+    if own.exists():
+        own.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    if elsewhere.is_dir():
+        for other in ("000007.png", "000007.zip", ".2024.partial-here-1"):
+            (elsewhere / other).write_text("precious")
+    before = {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))}
+    own.symlink_to(elsewhere)
+    with pytest.raises(RunError, match=f"{name} is a link, and a run goes on only in files"):
+        resume(folder.path)
+    assert {p: p.stat().st_mtime_ns for p in (elsewhere, *elsewhere.rglob("*"))} == before
+
+
+def test_a_link_in_the_place_of_the_lock_is_left_alone(folder: RunFolder, tmp_path: Path):
+    (tmp_path / "elsewhere").write_text("precious")
+    (folder.path / ".lock").unlink(missing_ok=True)
+    (folder.path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"cannot lock .*\.lock: it is a link"):
+        resume(folder.path)
+    assert (tmp_path / "elsewhere").read_text() == "precious"
+
+
+def test_pictures_of_others_in_a_run_are_kept(folder: RunFolder):
+    others = [folder.path / "samples" / name for name in ("2024.png", "best.png", "000009b.png")]
+    scored = folder.path / "scored"
+    scored.mkdir(exist_ok=True)
+    for other in (*others, scored / "2024.zip"):
+        other.write_bytes(b"precious")
+    (folder.path / "samples" / "000009.png").write_bytes(b"of an iteration that is done again")
+    resume(folder.path, iterations=2)
+    assert all(other.read_bytes() == b"precious" for other in (*others, scored / "2024.zip"))
+    assert not (folder.path / "samples" / "000009.png").exists()
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(folder: RunFolder):
+    session = folder.card().session
+    other = replace(session, hardware="cpu of another kind, 64 threads, float32", processes=2)
+    folder.update_card(session=replace(other, versions={**session.versions, "torch": "2.0.0"}))
+    resume(folder.path, iterations=2)
+    (said,) = [line for line in folder.card().remarks if "goes on elsewhere" in line]
+    for part in (
+        "torch 2.0.0, now torch 2.",
+        "64 threads, float32, now cpu ",
+        "2 processes, now 1",
+    ):
+        assert part in said
+    resume(folder.path, iterations=3)
+    assert sum("goes on elsewhere" in line for line in folder.card().remarks) == 1
+
+
+def test_damaged_lines_of_the_log_are_told(folder: RunFolder):
+    log = folder.path / "log.jsonl"
+    log.write_text("{damaged\n" + log.read_text())
+    assert "damaged lines are left out (line 1 of log.jsonl" in damaged_lines(folder.path)
+    resume(folder.path, iterations=2)
+    assert any("to keep them, restore log.jsonl" in line for line in folder.card().remarks)
 
 
 @pytest.mark.parametrize("name", ["batch_size = 4", "objective = ", "resolution = ", "plan = "])

@@ -20,7 +20,7 @@ from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings, contents_of, load_image_set
 from graftgan.runs.build import Prepared, ScoringReference, prepare
 from graftgan.runs.evaluation import pictures_of
-from graftgan.runs.resume import damaged_scores
+from graftgan.runs.resume import damaged_lines
 from graftgan.runs.run import Observer, resume, run
 from graftgan.runs.scorer import (
     MetricScorer,
@@ -407,7 +407,7 @@ def test_a_resumed_run_says_which_scores_are_damaged(experiment: Experiment, tmp
     resume(folder.path, iterations=6, observer=heard)
     (said,) = [line for line in heard.lines if "damaged scores are left out" in line]
     assert "line 1 of metrics.jsonl" in said
-    assert damaged_scores(folder.path) == ""  # it was dropped, and the card keeps that it was
+    assert damaged_lines(folder.path) == ""  # it was dropped, and the card keeps that it was
     assert said.removeprefix("note: ") in folder.card().remarks
     assert "line 1 of metrics.jsonl" in (folder.path / "report.html").read_text()
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftgan.core.errors import CollectError, ImageSetError
-from graftgan.core.files import parse_json
+from graftgan.core.files import content_of, parse_json
 from graftgan.core.provenance import Origin, origin_of, origins_of
 from graftgan.pictures.collecting.addresses import private_home
 from graftgan.pictures.collecting.candidates import (
@@ -81,7 +81,7 @@ def open_list(what: str, _settings: CollectSettings) -> Listing:
         return lambda _web: iter([_of_row({"url": what})])
     path = Path(what)
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = content_of(path).decode("utf-8-sig", errors="replace").splitlines()
     except FileNotFoundError:
         raise CollectError(f"there is no list {path}") from None
     except OSError as error:

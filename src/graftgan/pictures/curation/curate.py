@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from graftgan.core.errors import ImageSetError, Progress, RunError, SettingsError, silent
-from graftgan.core.files import FileLock
+from graftgan.core.files import FileLock, content_of
 from graftgan.core.provenance import Origin, origins_of
 from graftgan.core.settings import require_range
 from graftgan.pictures.containers import find_container
@@ -159,7 +159,7 @@ def _made_by(tools: Tools) -> dict[str, str]:
     """Return what a reading depends on besides the picture."""
     detector = tools.face_detector
     try:
-        face = "" if detector is None else sha256(detector.read_bytes()).hexdigest()
+        face = "" if detector is None else sha256(content_of(detector)).hexdigest()
     except OSError as error:
         raise SettingsError(f"cannot read the face detector {detector}: {error.strerror}") from None
     return {"graftgan": version("graftgan"), "face_detector": face}
