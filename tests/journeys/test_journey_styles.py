@@ -53,6 +53,8 @@ def test_from_folders_of_classes_to_a_picture_of_ones_own(cli, tmp_path: Path) -
     assert "has styles for layers 0 to 5" in wrong.stderr
     again = cli("styles", "project", run, picture, "--out", tmp_path / "found", code=2)
     assert "exists already" in again.stderr
+    many = cli("sample", run, "--seeds", "0-200000000", "--out", tmp_path / "no.png", code=2)
+    assert "--seeds takes at most 1,000,000 numbers" in many.stderr
     typo = cli("sample", run, "--seeds", "1;2", "--out", tmp_path / "no.png", code=2)
     assert "--seeds takes numbers such as 1,5,8-10" in typo.stderr
     assert not (tmp_path / "no.png").exists()

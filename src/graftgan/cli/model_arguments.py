@@ -10,6 +10,8 @@ from graftgan.core.network_types import Generator
 from graftgan.models.adapters.bank import AdapterBank, mixed_model
 from graftgan.models.sources import open_source
 
+_MOST_NUMBERS = 1_000_000  # in a list of seeds or classes
+
 
 def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]) -> Generator:
     """Return the generator of a run or source, with adapters put on.
@@ -60,7 +62,10 @@ def whole_numbers(words: str, *, flag: str) -> list[int]:
         ends = [first, last or first]
         if not all(end.isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
             raise SettingsError(f"{flag} takes numbers such as 1,5,8-10, got '{words}'")
-        found += range(int(ends[0]), int(ends[1]) + 1)
+        numbers = range(int(ends[0]), int(ends[1]) + 1)
+        if len(found) + len(numbers) > _MOST_NUMBERS:
+            raise SettingsError(f"{flag} takes at most {_MOST_NUMBERS:,} numbers, got '{words}'")
+        found += numbers
     return found
 
 

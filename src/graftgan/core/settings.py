@@ -34,6 +34,7 @@ _RANGES: Mapping[str, Callable[[float], bool]] = {
     "finite and positive": lambda value: 0 < value < math.inf,
     "finite and not negative": lambda value: 0 <= value < math.inf,
     "at least 1": lambda value: value >= 1,
+    "from 1 to 1,000,000": lambda value: 1 <= value <= 1_000_000,
     "at most 1": lambda value: value <= 1,
     "below 1": lambda value: value < 1,
     "in [0, 1)": lambda value: 0 <= value < 1,

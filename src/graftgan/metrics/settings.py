@@ -73,7 +73,8 @@ class ScoringSettings:
     network: ExtractorSettings = field(default_factory=ExtractorSettings)
 
     def __post_init__(self) -> None:
-        require_range(self, "at least 1", "score_every", "score_count", "patience")
+        require_range(self, "at least 1", "score_every", "patience")
+        require_range(self, "from 1 to 1,000,000", "score_count")
         if not self.metrics:
             raise SettingsError("metrics must name at least one score, such as kid")
         if self.score_every is None and self.patience is not None:

@@ -23,6 +23,7 @@ from graftgan.core.network_types import (
 from graftgan.core.randomness import Randomness
 from graftgan.networks.blocks import evaluation_mode, layers_on_batch_statistics
 
+_MOST = 1_000_000  # pictures at once
 CHUNK = 64  # pictures generated at once; padded to this size if a layer uses batch statistics
 
 
@@ -82,10 +83,15 @@ def evaluating(generator: Generator) -> AbcGenerator[None]:
             module.training = training
 
 
+def require_pictures(count: int) -> None:
+    """Raise SettingsError unless ``count`` pictures can be drawn at once: 1 to a million."""
+    if not 1 <= count <= _MOST:
+        raise SettingsError(f"the number of pictures must be from 1 to {_MOST:,}, got {count:,}")
+
+
 def random_latents(count: int, size: int, *, seed: int) -> Latents:
-    """Return latents (count, size) from N(0, I); SettingsError if ``count`` is below 1."""
-    if count < 1:
-        raise SettingsError(f"the number of pictures must be at least 1, got {count}")
+    """Return latents (count, size) from N(0, I); SettingsError: not from 1 to a million."""
+    require_pictures(count)
     return draw_latents(count, size, Randomness(seed).generator("samples"))
 
 
@@ -108,6 +114,7 @@ def latents_of_seeds(
     """Return one random latent for each seed; SettingsError: there is no such class, or no seed."""
     if not seeds:
         raise SettingsError("at least one seed is needed")
+    require_pictures(len(seeds))
     plain = [random_latents(1, architecture.latent_size, seed=seed) for seed in seeds]
     return _labelled(architecture, torch.cat(plain), of_class)
 
@@ -142,6 +149,7 @@ def interpolation_latents(stops: int, frames_between: int, size: int, *, seed: i
         raise SettingsError(f"an interpolation needs at least 2 stops, got {stops}")
     if frames_between < 1:
         raise SettingsError(f"a stop needs at least 1 frame to the next, got {frames_between}")
+    require_pictures(stops * frames_between)
     anchors = random_latents(stops, size, seed=seed)
     shares = torch.arange(frames_between) / frames_between
     legs = zip(anchors, anchors.roll(-1, dims=0), strict=True)

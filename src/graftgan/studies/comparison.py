@@ -22,6 +22,7 @@ from graftgan.models.sources import open_source, settled_name
 from graftgan.studies.study_statistics import SOURCE
 from graftgan.transfer import parse_plan
 
+_MOST_SEEDS = 1_000
 Overrides = Mapping[str, Any]
 """Plain values of settings by dotted name."""
 
@@ -262,12 +263,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         numbers = ()
-    if "," not in text and numbers and numbers[0] > 0:
+    if "," not in text and numbers and 0 < numbers[0] <= _MOST_SEEDS:
         return tuple(range(numbers[0]))
     if "," in text and numbers and min(numbers) >= 0:
         return numbers
     raise SettingsError(
-        f"'{text}' are no seeds; give their number, such as 3, or a list, such as 3,5,8 or 7,"
+        f"'{text}' are no seeds; give their number, such as 3 ({_MOST_SEEDS:,} at most), or a "
+        "list, such as 3,5,8 or 7,"
     )
 
 

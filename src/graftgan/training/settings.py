@@ -46,7 +46,8 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         require_range(self, "at least 1", "iterations", "keep_checkpoints", "log_every")
-        require_range(self, "at least 1", "batch_size", "kimg", "snap")
+        require_range(self, "at least 1", "kimg", "snap")
+        require_range(self, "from 1 to 1,000,000", "batch_size")
         require_range(self, "at least 1", "sample_every", "checkpoint_every", "keep_every")
         if (self.keep_every or 0) % (self.checkpoint_every or 1):
             raise SettingsError(

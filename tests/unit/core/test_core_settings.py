@@ -104,6 +104,8 @@ def test_a_table_where_a_value_belongs_and_the_other_way_round():
 def test_a_value_out_of_range_raises_also_without_a_file():
     with pytest.raises(SettingsError, match="batch_size must be at least 2"):
         TrainingSettings(batch_size=1)
+    with pytest.raises(SettingsError, match="batch_size must be from 1 to 1,000,000, got 10000000"):
+        TrainingSettings(batch_size=10_000_000)
     with pytest.raises(SettingsError, match="iterations must be at least 1"):
         TrainingSettings(iterations=0)
     with pytest.raises(SettingsError, match="average_ramp_up"):

@@ -40,8 +40,11 @@ def test_a_layer_that_follows_the_batch_always_gets_a_whole_chunk():
 
 def test_latents_are_standard_normal():
     assert float(random_latents(500, 8, seed=1).std()) == pytest.approx(1.0, abs=0.05)
-    with pytest.raises(SettingsError, match="at least 1"):
-        random_latents(0, 8, seed=0)
+    for count in (0, 1_000_000_000):
+        with pytest.raises(SettingsError, match="from 1 to 1,000,000, got"):
+            random_latents(count, 8, seed=0)
+    with pytest.raises(SettingsError, match="got 1,000,000,000"):
+        interpolation_latents(10, 100_000_000, 8, seed=0)
 
 
 def test_truncation_scales_the_latents_and_leaves_the_classes():
