@@ -10,6 +10,7 @@ The second is recognised only to refuse it: its networks are called StyleGAN2 bu
 architecture, so that no StyleGAN2 weights draw the same pictures.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ _NETWORKS = {"S", "G", "D", "SE", "GE"}  # of lucidrains; the last two are avera
 _GENERATOR, _CRITIC = "input.input", "final_conv.0.weight"  # names that only one network has
 _LONGEST = 8192  # of a latent and a style; theirs have 512
 _DRAWS = 4096  # of latents, as in their program, for the mean style if the file lacks it
+_SPREAD = (30.0, 300.0)  # of the mapping's weights, for which 0.01 is the likeliest power of ten
 _UP_GAIN = 4.0
 _GROUP = 4  # size of their minibatch groups
 _CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
@@ -66,6 +68,7 @@ def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
 def pair_of_rosinality(generator: NamedTensors, discriminator: NamedTensors) -> Found:
     """Return the pair under our names; CheckpointError: the file does not determine its size."""
     architecture = _architecture_of(generator)
+    _refuse_another_rate(generator)
     sides = sides_of(architecture)
     drawing = renamed(
         {name: _changed(name, tensor) for name, tensor in generator.items()},
@@ -125,6 +128,21 @@ def _architecture_of(generator: NamedTensors) -> Architecture:
             minibatch_group=_GROUP,
         ),
     )
+
+
+def _refuse_another_rate(generator: NamedTensors) -> None:
+    """Refuse a mapping of another ``lr_mlp`` than 0.01, which no file states.
+
+    Its weights begin with a standard deviation of 1 / ``lr_mlp`` and hardly move from that.
+    """
+    weights = [t for name, t in generator.items() if re.fullmatch(r"style\.\d+\.weight", name)]
+    spread = float(torch.stack([weight.float().std() for weight in weights]).median())
+    if math.isfinite(spread) and not _SPREAD[0] < spread < _SPREAD[1]:
+        raise CheckpointError(
+            f"the weights of style.*.weight have a standard deviation of {spread:.3g}, where about "
+            "100 is expected: the network was trained with another lr_mlp than 0.01, or not in "
+            "this layout; multiply weights and biases of style.* by lr_mlp / 0.01 and save it again"
+        )
 
 
 def _generator_names(sides: list[int], mapping_layers: int) -> dict[str, str]:

@@ -154,6 +154,19 @@ WRAPPERS: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] 
 }
 
 
+@pytest.mark.parametrize("rate", [0.001, 0.1, 1.0])
+def test_another_rate_of_the_mapping_is_refused(tmp_path: Path, rate: float):
+    """Their programs write 0.01 into the code, and no rate into the file."""
+    generator = {
+        name: tensor * 0.01 / rate if name.startswith("style.") else tensor
+        for name, tensor in rosinality_generator(16).items()
+    }
+    content = {"g_ema": generator, "d": rosinality_discriminator(16)}
+    with pytest.raises(CheckpointError, match=r"deviation of \S+, where about 100"):
+        import_source(saved(tmp_path / "x.pt", content), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("program", ["dcgan", "rosinality"])
 def test_what_others_put_around_networks_is_taken_off(tmp_path: Path, wrapper: str, program: str):
