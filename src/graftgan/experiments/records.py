@@ -75,6 +75,7 @@ class PictureRecord(Origin):
 
     name: str  # its path inside the folder or zip
     split: str = ""  # ``training``, ``held_out`` or ``unused``; empty: unknown
+    sha256: str = ""  # of its file; empty: unknown
 
     @property
     def origin(self) -> Origin:
