@@ -104,6 +104,11 @@ class ManifestRecord:
         return [picture for picture in self.pictures if picture.split == "training"]
 
     @property
+    def held_out(self) -> list[PictureRecord]:
+        """The pictures that were held out of the training."""
+        return [picture for picture in self.pictures if picture.split == "held_out"]
+
+    @property
     def splits(self) -> dict[str, str]:
         """The split of each picture, by name."""
         return {picture.name: picture.split for picture in self.pictures}

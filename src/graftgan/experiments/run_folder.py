@@ -64,7 +64,12 @@ class RunFolder:
             what = "holds no experiment.toml" if self.path.is_dir() else "does not exist"
             raise RunError(f"{self.path} is not a run folder: it {what}")
         where = str(self.experiment_file)
-        experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
+        plain = read_toml(self.experiment_file)
+        if not plain:
+            raise RunError(
+                f"{where} is damaged: it is empty; restore it from a copy, or start a new run"
+            )
+        experiment = parse(Experiment, plain, where=where)
         whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
         left_open = sorted(flat(to_plain(whole)).keys() - flat(to_plain(experiment)).keys())
         if left_open:

@@ -250,6 +250,8 @@ def _go_on(
             is_finished = folder.card().state == RunState.FINISHED
             where = "it was finished at" if is_finished else "it continues from"
             where += f" iteration {resumed.iteration}"
+            if is_finished and resumed.iteration >= experiment.training.iterations:
+                where += f"; to train on, add --iterations {2 * resumed.iteration}"
         observer.say(where)
         for note in notes:
             observer.say(f"note: {note}")

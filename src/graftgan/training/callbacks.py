@@ -160,8 +160,14 @@ class ProgressLines(Callback):
                 left = min(left, (training.seconds_limit - training.seconds) / 60)
             self._say(
                 f"iteration {training.iteration}/{training.iterations}, "
-                f"{pace:.2f} s each, {left:.0f} minutes left"
+                f"{pace:.2f} s each, {_minutes(left)} left"
             )
+
+
+def _minutes(count: float) -> str:
+    if count < 1:
+        return "less than a minute"
+    return f"{count:.0f} minute{'s' * (round(count) != 1)}"
 
 
 class Periodically(Callback):
