@@ -162,6 +162,10 @@ def resume(
 
 def refuse_full(destination: Path) -> None:
     """Raise RunError if ``destination`` exists, unless it is an empty folder."""
+    if destination.is_symlink():
+        raise RunError(
+            f"{destination} is a link; give another place, or the folder itself, as --out"
+        )
     if not destination.exists():
         return
     if not destination.is_dir():
