@@ -27,7 +27,7 @@ _EXAMPLE = "write a schedule like 'combined > fine_tune@0.4' or 'adafm >> fine_t
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """A plan, and the share of the run from which it holds.
 
     Attributes:
@@ -49,14 +49,14 @@ class Schedule:
     """The plan that a run begins with, and its steps."""
 
     first: Plan
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
 
     def __str__(self) -> str:
         return str(self.first) + "".join(map(str, self.steps))
 
     def in_full(self, pair: NetworkPair) -> "Schedule":
         """Return the schedule without gradual steps; PlanError: a plan does not fit ``pair``."""
-        steps: list[Step] = []
+        steps: list[PlanStep] = []
         before = self.first
         for step in self.steps:
             _refuse_late(before, step.plan, pair)
@@ -91,12 +91,14 @@ def parse_schedule(text: str) -> Schedule:
     return Schedule(parse_plan(first), steps)
 
 
-def _step(match: re.Match[str], text: str) -> Step:
+def _step(match: re.Match[str], text: str) -> PlanStep:
     arrow, plan, at, until = match.groups()
     if (arrow == ">>") != (until is not None):
         raise PlanError(f"in '{text}', '>>' takes two shares of the run and '>' one; {_EXAMPLE}")
     try:
-        return Step(parse_plan(plan.strip()), float(at), None if until is None else float(until))
+        return PlanStep(
+            parse_plan(plan.strip()), float(at), None if until is None else float(until)
+        )
     except ValueError:
         raise PlanError(f"in '{text}', '{at}' is no share of the run; {_EXAMPLE}") from None
 
@@ -113,7 +115,7 @@ def _refuse_late(before: Plan, after: Plan, pair: NetworkPair) -> None:
                 )
 
 
-def _one_by_one(before: Plan, step: Step, pair: NetworkPair) -> list[Step]:
+def _one_by_one(before: Plan, step: PlanStep, pair: NetworkPair) -> list[PlanStep]:
     """Return the steps from ``before`` to a gradual one, a layer of each network at a time."""
     assert step.until is not None
     old, new = resolve(before, pair), resolve(step.plan, pair)
@@ -122,7 +124,7 @@ def _one_by_one(before: Plan, step: Step, pair: NetworkPair) -> list[Step]:
         for network, layers in old.items()
     }
     count = max(len(order) for order in orders.values())
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     for number in range(1, count + 1):
         plans = {
             network: describe(
@@ -132,7 +134,7 @@ def _one_by_one(before: Plan, step: Step, pair: NetworkPair) -> list[Step]:
         }
         share = (number - 1) / max(1, count - 1)
         at = step.at + share * (step.until - step.at)
-        steps.append(Step(Plan(**plans), round(at, 6)))
+        steps.append(PlanStep(Plan(**plans), round(at, 6)))
     return steps
 
 

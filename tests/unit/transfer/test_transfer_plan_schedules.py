@@ -22,7 +22,7 @@ from graftgan.transfer import (
     parse_schedule,
     replanned,
 )
-from graftgan.transfer.schedule import Step
+from graftgan.transfer.schedule import PlanStep
 from tiny_networks import tiny_architecture, tiny_pair
 
 numbers = st.integers(0, 4)
@@ -37,7 +37,7 @@ shares = st.lists(st.integers(1, 99), min_size=6, max_size=6, unique=True).map(s
 @given(plans, st.lists(st.tuples(plans, st.booleans()), max_size=3), shares)
 def test_a_printed_schedule_reads_back(first: Plan, later: list[tuple[Plan, bool]], at: list[int]):
     steps = tuple(
-        Step(plan, at[2 * number] / 100, at[2 * number + 1] / 100 if gradual else None)
+        PlanStep(plan, at[2 * number] / 100, at[2 * number + 1] / 100 if gradual else None)
         for number, (plan, gradual) in enumerate(later)
     )
     schedule = Schedule(first, steps)
