@@ -82,9 +82,14 @@ def prepared_to_resume(
                 "start a new run"
             )
     else:
-        base, filters = dict(card.base), filters_of(state)
         prepared = prepare_again(
-            experiment, hardware, base, filters=filters, begun=begun, progress=progress
+            experiment,
+            hardware,
+            dict(card.base),
+            filters=filters_of(state),
+            step=state.card.step,
+            begun=begun,
+            progress=progress,
         )
     if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
