@@ -33,7 +33,7 @@ VERBS = {
     "mix": "mix sets into one with known proportions",
     "data": "how diverse sets are, and how much of one another they cover",
     "preview": "see your pictures as the discriminator would",
-    "rank": "which source for these pictures, without training",
+    "rank": "which source for these pictures: short transfers from all of them tell",
     "sources": "list, show and pack sources",
     "import": "an official StyleGAN file as a source, without running anything in it",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",

@@ -1,22 +1,33 @@
-"""Which source for these pictures? Ranks the local sources without training.
+"""Which source for these pictures? Short transfers from all local ones tell.
 
-First by KID, the distance between your pictures and what a source draws; where that does not tell
-sources apart, by recall, the share of your pictures that lie within what it draws. Beside them
-stands how diverse a source is: more diverse pre-training pictures often transfer better.
+They race: every source trains for the same few iterations, the better half by score goes on to
+twice as many, and so on, until one is ahead. What that will take is said first: a quarter of full
+transfers from all of them, or --minutes. The transfers are ordinary runs; the same command goes on
+after a stop.
 
+Beside that stands what can be known without training: KID, the distance between your pictures and
+what a source draws; recall, the share of your pictures that lie within it; and how diverse it is.
 With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
-it also says what KID to expect at the end, with an interval.
+also the KID to expect at the end. --no-race shows this alone, which is a poor guide.
 
 examples:
   graftgan rank my_pictures/
-  graftgan rank my_pictures/ --sources avatars-64 runs/faces runs/rooms@4000
+  graftgan rank my_pictures/ --sources avatars-64 runs/faces runs/rooms@4000 --minutes 10
+  graftgan rank my_pictures/ --no-race
 """
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+from tyro.conf import arg
+
+from graftgan.cli.racing import run_race
 from graftgan.cli.terminal import Device, PicturesPath, console, table_of, verb, with_bars
+from graftgan.cli.transfer import DEFAULTS, folder_named_after
 from graftgan.metrics.metric import Estimate
+from graftgan.studies.source_race import SourceRace
 from graftgan.studies.source_ranking import Ranking, rank_sources
 from graftgan.training import choose_hardware
 
@@ -29,6 +40,10 @@ def main(
     sources: tuple[str, ...] = (),
     learn_from: tuple[Path, ...] = LEARN_FROM,
     samples: int = 250,
+    races: Annotated[bool, arg(name="race")] = True,
+    minutes: float | None = None,
+    iterations: int = DEFAULTS.training.iterations,
+    out: Path | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> None:
@@ -38,7 +53,11 @@ def main(
         sources: Names or folders; without it, all local ones (`graftgan sources list`).
         learn_from: Folders of finished runs, or recorded results, that expectations come from.
         samples: Pictures drawn from each source.
-        seed: Of latents, choice and resamples.
+        races: Let the sources race, or show the statistics alone.
+        minutes: How long the race may take; without it, a quarter of full transfers from all.
+        iterations: The length of a full transfer.
+        out: The folder of the race; without it, races/<name of the pictures>.
+        seed: Of latents, choice, resamples and transfers.
     """
     with with_bars() as progress:
         ranking = rank_sources(
@@ -52,6 +71,13 @@ def main(
         )
     show(ranking)
     first = ranking.candidates[0].name
+    if races and len(ranking.candidates) > 1:
+        training = replace(DEFAULTS.training, iterations=iterations)
+        base = replace(DEFAULTS, pictures=pictures, source=None, training=training, seed=seed)
+        names = tuple(one.name for one in ranking.candidates)
+        race = SourceRace(base=base, names=names, minutes=minutes)
+        folder = out or folder_named_after(pictures, home="races")
+        first = run_race(race, folder, device=device)
     words = shlex.join(["graftgan", "transfer", str(pictures), "--source", str(first)])
     console.print(f"go on with: {words}")
 
