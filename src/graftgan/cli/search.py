@@ -37,7 +37,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
+from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from graftgan.cli.ending import stopped_code
 from graftgan.cli.terminal import (
@@ -52,21 +53,64 @@ from graftgan.cli.terminal import (
     table_of,
 )
 from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.core.registry import NamesDoc
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration, in_words
 from graftgan.runs.build import Prepared
+from graftgan.studies.comparison import split_list
 from graftgan.studies.plan_search import Budget, PlanSearch
 from graftgan.studies.queue import Forecast, SearchObserver, check_search, resume_search, run_search
 from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
 from graftgan.studies.search_result import SearchResult
 from graftgan.studies.trials import Proposal, Trial
+from graftgan.transfer import ACTIONS
+
+Listed = Annotated[
+    tuple[str, ...],
+    PrimitiveConstructorSpec[tuple[str, ...]](
+        nargs=1,
+        metavar="STR",
+        instance_from_str=lambda words: tuple(split_list(words[0])) if words[0] != "none" else (),
+        is_instance=lambda items: isinstance(items, tuple),
+        str_from_instance=lambda items: [",".join(items) or "none"],
+    ),
+]
+"""A list that is given in one word, as ``split_list`` reads it; ``none``: an empty list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetFlags(Budget):
+    """The limits of a search, which begins no trial once it has reached one of them."""
+
+    seconds: Annotated[float | None, arg(name="budget-seconds")] = None
+    """Begin no trial once all trials together took this many seconds."""
+    images: Annotated[int | None, arg(name="budget-images")] = None
+    """Begin no trial once all trials together were shown this many images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFlags(PlanSearch):
+    """The settings of a search, with other flags where their names or lists ask for them."""
+
+    base: Annotated[Experiment, arg(name="")]
+    budget: BudgetFlags = field(default_factory=BudgetFlags)
+    actions: Annotated[
+        Listed,
+        NamesDoc(
+            "The actions a layer may have, separated by commas: {}; optuna takes any.", ACTIONS
+        ),
+    ] = PlanSearch.actions
+    step: Annotated[int, arg(name="grid-step")] = PlanSearch.step
+    """The grid cuts a network at every this many layers."""
+    tune: Listed = PlanSearch.tune
+    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
 
 
 @dataclass(frozen=True)
 class StartSearch:
     """A new search."""
 
-    search: Annotated[PlanSearch, tyro.conf.arg(name="")]
+    search: Annotated[SearchFlags, arg(name="")]
     out: Path | None = None
     """The folder; without it, searches/<name of the pictures>."""
     config: Path | None = None
@@ -82,7 +126,7 @@ class ResumeSearch:
 
     resume: Path
     """Its folder."""
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = field(default_factory=Budget)
+    budget: Annotated[BudgetFlags, arg(name="")] = field(default_factory=BudgetFlags)
     device: Device = "auto"
 
 
@@ -138,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _start_of(experiment: Experiment, table: Any, where: str) -> StartSearch:
-    return StartSearch(PlanSearch.around(experiment, table, where=where))
+    return StartSearch(SearchFlags.around(experiment, table, where=where))
 
 
 def _left(forecast: Forecast) -> str:
