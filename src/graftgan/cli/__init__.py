@@ -17,14 +17,14 @@ from graftgan.core.errors import GraftganError, shown
 from graftgan.core.files import refuse_unwritable_names
 
 VERBS = {
-    "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
+    "collect": "gather pictures by hashtag, words, addresses or from videos, with licences",
     "curate": "from raw pictures to a clean set: every decision to see and to overrule",
     "transfer": "graft a source onto your pictures",
     "compare": "run methods or settings side by side, over seeds, and say what is noise",
     "search": "find the plan: which layers to freeze, to modulate, to fine-tune",
     "pretrain": "train a source from fresh weights",
     "sample": "pictures from a run or a source, as a grid or single files",
-    "interpolate": "a film that walks between random pictures",
+    "interpolate": "a video that walks between random pictures",
     "styles": "mix the styles of a StyleGAN's pictures, or find those of yours",
     "export": "a generator as safetensors, ONNX or PyTorch program, or a folder for the Hub",
     "evaluate": "score a run, a source or pictures against real ones",

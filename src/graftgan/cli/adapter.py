@@ -30,7 +30,7 @@ from graftgan.core.network_types import PictureBytes
 from graftgan.models.adapters.adapter import FILE_NAME, save_adapter_of_run
 from graftgan.models.adapters.bank import fold_adapter, mix_adapters, open_bank, slide
 from graftgan.models.adapters.listing import ListedAdapter, list_adapters
-from graftgan.models.video import FILM_KINDS, write_film
+from graftgan.models.video import VIDEO_KINDS, write_video
 from graftgan.networks.sampling import latents_for
 from graftgan.reports import labelled_strip, save_png
 
@@ -41,9 +41,9 @@ _BASE_STATES = {
     "not found": "not found here",
     "another": "another is here now",
 }
-_FILM_FRAMES = 24  # from one end to the other
-_FILM_SPEED = 15  # frames per second
-_FILM_SIDE = 384  # pixels
+_VIDEO_FRAMES = 24  # from one end to the other
+_VIDEO_SPEED = 15  # frames per second
+_VIDEO_SIDE = 384  # pixels
 
 
 def show_adapters(places: Positional[tuple[Path, ...]] = ()) -> None:
@@ -166,7 +166,7 @@ def draw_slide(
         seed: Of the latents.
         truncation: Below 1 pictures lie nearer to the average one.
         out: The .png file.
-        video: Also a film of the way there and back: a .gif file, or .mp4 (needs the extra
+        video: Also a video of the way there and back: a .gif file, or .mp4 (needs the extra
             `video`).
     """
     if len(adapters) not in {1, 2}:
@@ -177,8 +177,8 @@ def draw_slide(
         raise SettingsError(f"--start and --to must be finite, got {start} and {to}")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
-    if video is not None and video.suffix.lower() not in FILM_KINDS:
-        raise SettingsError(f"'{video}' is no film: its name must end in .gif or .mp4")
+    if video is not None and video.suffix.lower() not in VIDEO_KINDS:
+        raise SettingsError(f"'{video}' is no video: its name must end in .gif or .mp4")
     bank = open_bank(adapters, base=source)
     *others, last = [{str(path): 1.0} for path in adapters]
     first: dict[str, float] = others[0] if others else {}
@@ -195,9 +195,9 @@ def draw_slide(
     console.print(f"{rows} latents at {steps} positions in {out}")
     if video is not None:
         side = math.ceil(rows**0.5)
-        there = _grids(pictures(_line(start, to, _FILM_FRAMES), side**2), side)
+        there = _grids(pictures(_line(start, to, _VIDEO_FRAMES), side**2), side)
         both_ways = torch.cat([there, there.flip(0)])
-        write_film(both_ways, video, frames_per_second=_FILM_SPEED, size=_FILM_SIDE)
+        write_video(both_ways, video, frames_per_second=_VIDEO_SPEED, size=_VIDEO_SIDE)
         console.print(f"{len(both_ways)} frames in {video}")
 
 

@@ -6,7 +6,7 @@ sources:
   openverse:WORDS      openly licensed pictures, with author and licence
   commons:WORDS        Wikimedia Commons, with author and licence; also commons:Category:NAME
   urls:FILE            the addresses in a text, CSV or JSON-lines file
-  video:FILE           frames of a film
+  video:FILE           frames of a video
   PATH                 a folder, zip or npz, copied without what it holds twice
 
 The same command again goes on where it stopped. Nothing is fetched twice.
@@ -107,19 +107,15 @@ def _shown() -> Generator[Callable[[collecting.CollectionProgress], None]]:
     with bars_of(*columns) as bar:
         tasks = {"": bar.add_task("listing", total=None, refused=0)}
 
-        def show(standing: collecting.CollectionProgress) -> None:
+        def show(now: collecting.CollectionProgress) -> None:
             nonlocal last
-            if standing.source not in tasks:
-                tasks[standing.source] = bar.add_task(
-                    shown(standing.source), total=standing.wanted, refused=0
-                )
+            if now.source not in tasks:
+                tasks[now.source] = bar.add_task(shown(now.source), total=now.wanted, refused=0)
                 bar.update(tasks[""], visible=False)
-            bar.update(tasks[standing.source], completed=standing.have, refused=standing.refused)
+            bar.update(tasks[now.source], completed=now.have, refused=now.refused)
             if bar.disable and time.monotonic() - last > _LINE_S:
                 last = time.monotonic()
-                of = f" of {standing.wanted:,}" if standing.wanted else ""
-                console.print(
-                    f"{standing.source}: {standing.have:,}{of}, {standing.refused:,} refused"
-                )
+                of = f" of {now.wanted:,}" if now.wanted else ""
+                console.print(f"{now.source}: {now.have:,}{of}, {now.refused:,} refused")
 
         yield show

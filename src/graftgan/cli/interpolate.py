@@ -1,4 +1,4 @@
-"""Make a film that walks between random pictures and ends where it began.
+"""Make a video that walks between random pictures and ends where it began.
 
 examples:
   graftgan interpolate runs/my_pictures                       walk.gif
@@ -14,7 +14,7 @@ from tyro.conf import arg
 
 from graftgan.cli.model_arguments import open_generator
 from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb
-from graftgan.models.video import write_film
+from graftgan.models.video import write_video
 from graftgan.networks.sampling import (
     generate,
     interpolation_latents,
@@ -36,14 +36,14 @@ def main(
     truncation: float = 1.0,
     out: Path = Path("walk.gif"),
 ) -> None:
-    """Make a film.
+    """Make a video.
 
     Args:
         of_class: Walk within this class of a model with classes; without it, from class to class.
         stops: Random pictures on the way.
         frames: Frames from one stop to the next.
-        frames_per_second: Speed of the film; a GIF has 50 at most.
-        size: Height and width of the film in pixels; pictures are enlarged to it.
+        frames_per_second: Speed of the video; a GIF has 50 at most.
+        size: Height and width of the video in pixels; pictures are enlarged to it.
         seed: The seed of the stops.
         truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
         out: A .gif file, or a .mp4 file (needs the extra `video`).
@@ -54,8 +54,8 @@ def main(
     latents = interpolation_through_classes(
         architecture, walk, frames_between=frames, of_class=of_class
     )
-    film = generate(generator, latents, truncation=truncation)
-    speed = write_film(film, out, frames_per_second=frames_per_second, size=size)
+    video = generate(generator, latents, truncation=truncation)
+    speed = write_video(video, out, frames_per_second=frames_per_second, size=size)
     console.print(f"{len(latents)} frames in {out}")
     if speed != frames_per_second:
         console.print(

@@ -23,11 +23,11 @@ from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb, wit
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import written_whole
 from graftgan.core.network_types import PictureBytes
-from graftgan.models.video import FILM_KINDS
+from graftgan.models.video import VIDEO_KINDS
 from graftgan.networks.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
 from graftgan.reports import picture_grid, save_png
 
-_NO_FOLDERS = FILM_KINDS | {".zip", ".npz", ".html", ".svg"}
+_NO_FOLDERS = VIDEO_KINDS | {".zip", ".npz", ".html", ".svg"}
 
 
 @verb
@@ -78,7 +78,7 @@ def is_png(path: Path) -> bool:
     """Return whether ``path`` names a .png file; else it names a folder, such as ``trunc0.7``.
 
     Raises:
-        SettingsError: It names a picture, film or page of another kind.
+        SettingsError: It names a picture, video or page of another kind.
     """
     ending = path.suffix.lower()
     if ending != ".png" and (ending in Image.registered_extensions() or ending in _NO_FOLDERS):
