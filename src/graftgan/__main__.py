@@ -1,9 +1,18 @@
-"""``python -m graftgan``, and what ``torchrun -m graftgan`` starts."""
+"""The command ``graftgan``, ``python -m graftgan``, and what ``torchrun -m graftgan`` starts."""
 
 import os
+import signal
 import sys
 
-from graftgan.cli import main
+
+def main() -> int:
+    """Run the command line; while it loads, Ctrl-C ends it at once, without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from graftgan.cli import main as answer
+
+    return answer()
+
 
 if __name__ == "__main__":
     code = main()

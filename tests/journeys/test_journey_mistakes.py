@@ -32,8 +32,10 @@ def test_wrong_plan_resolution_and_settings(cli, source: Path, pictures: Path, t
     mistake(cli, *ask, "--objective", "wgan_gp", says="without batch normalisation")
     mistake(cli, *ask, "--training.iteratoins", 5, says="training.iterations")
     mistake(cli, *ask, "--plan", "D(4,0,0) G(4,0,0)", says="nothing to train")
-    mistake(cli, *ask, "--iterations", "abc", says="invalid literal for int() with base 10: 'abc'")
-    mistake(cli, *ask, "--iteratoins", 5, says="Unrecognized options: --iteratoins")
+    mistake(cli, *ask, "--iterations", "abc", says="--iterations takes a whole number, got 'abc'")
+    mistake(
+        cli, *ask, "--iteratoins", 5, says="no option --iteratoins; did you mean '--iterations'?"
+    )
     mistake(cli, *ask, "--backbone", "mlp", says="backbone is dcgan in the source")
     mistake(cli, *ask, "--objective", "wgan", "--beta1", "0.9", says="mean nothing for rmsprop")
     assert not out.exists()
@@ -96,3 +98,17 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert "Traceback" not in done.stderr
     assert not list(out.rglob(".*partial*"))
     assert not list((out / "checkpoints").glob("0*"))
+
+
+def test_flags_of_a_new_run_are_not_for_an_old_one(cli, source: Path) -> None:
+    says = "--dry-run is for a new run; --resume keeps the settings"
+    mistake(cli, "pretrain", "--resume", source, "--dry-run", says=says)
+    mistake(cli, "pretrain", "--resume", source, "--beta1", 0.5, says="--beta1 is for a new run")
+
+
+def test_pictures_that_were_drawn_stay(cli, source: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("samples.png", "samples_2.png", "samples_3.png")):
+        assert f"4 pictures in {name}" in cli("sample", source, "--count", 4, "--seed", seed).stdout
+    drawn = [(tmp_path / f"samples{end}.png").read_bytes() for end in ("", "_2", "_3")]
+    assert len({*drawn}) == 3

@@ -48,6 +48,7 @@ class StateCard:
         seconds: Time in the training loop, over all sessions.
         terms: The last value of each loss term, for the log.
         varied: Whether the samples have varied; before that they cannot collapse.
+        step: Number of the plan in force, of a schedule; 0 is the first.
         checksums: Of the tensors in each file, by its name without suffix.
     """
 
@@ -56,10 +57,12 @@ class StateCard:
     seconds: float
     terms: Mapping[str, float] = field(default_factory=dict[str, float])
     varied: bool = False
+    step: int = 0
     checksums: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
-        require_counts(iteration=self.iteration, images_seen=self.images_seen, seconds=self.seconds)
+        require_counts(iteration=self.iteration, images_seen=self.images_seen)
+        require_counts(seconds=self.seconds, step=self.step)
 
 
 @dataclass(frozen=True, slots=True)

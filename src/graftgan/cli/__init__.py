@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _answer(given: Sequence[str], signals: Raiser, *, shows_traceback: bool) -> int:
     """Run the verb, and say in one line what ended it early."""
     try:
-        return _run(given)
+        return _run(given, signals)
     except KeyboardInterrupt as stop:
         _complain(str(stop) or "stopped")
         return exit_code(stop)
@@ -105,7 +105,7 @@ def _answer(given: Sequence[str], signals: Raiser, *, shows_traceback: bool) -> 
     return 2
 
 
-def _run(given: Sequence[str]) -> int:
+def _run(given: Sequence[str], signals: Raiser) -> int:
     if not given or given[0] in {"-h", "--help", "help"}:
         print(usage())
         return 0
@@ -125,7 +125,9 @@ def _run(given: Sequence[str]) -> int:
         raise GraftganError("the current folder was deleted; change to another one") from None
     if verb not in _TAKE_ANY_NAME:  # libraries would stumble over a name much later
         refuse_unwritable_names(here, *map(Path, rest))
-    return import_module(f"graftgan.cli.{verb}").main(rest)
+    module = import_module(f"graftgan.cli.{verb}")
+    signals.raise_if_heard()
+    return module.main(rest)
 
 
 def _complain(line: str) -> None:

@@ -23,7 +23,7 @@ import torch
 from typing_extensions import Doc
 from tyro.conf import Positional
 
-from graftgan.cli.model_arguments import note_weights, numbers_in
+from graftgan.cli.model_arguments import free_place, note_weights, numbers_in
 from graftgan.cli.terminal import Half, Iteration, console, subverbs, table_of
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.core.network_types import PictureBytes
@@ -152,7 +152,7 @@ def draw_slide(
     seed: int = 0,
     truncation: float = 1.0,
     source: Base = None,
-    out: Path = Path("slide.png"),
+    out: Path | None = None,
     video: Path | None = None,
 ) -> None:
     """Draw the way from the source to an adapter, or from one adapter to another.
@@ -165,10 +165,11 @@ def draw_slide(
         to: Where the last column lies: 1 is the adapter, or the second of two; 1.3 goes further.
         seed: Of the latents.
         truncation: Below 1 pictures lie nearer to the average one.
-        out: The .png file.
+        out: The .png file; without it, slide.png, or slide_2.png where that exists.
         video: Also a video of the way there and back: a .gif file, or .mp4 (needs the extra
             `video`).
     """
+    out = out or free_place("slide.png")
     if len(adapters) not in {1, 2}:
         raise SettingsError(f"slide takes one adapter or two, got {len(adapters)}")
     if steps < 2:

@@ -99,6 +99,11 @@ class Raiser:
             self._last = now
             raise Interrupted(number)
 
+    def raise_if_heard(self) -> None:
+        """Raise the exception of a signal again that a library has swallowed, as in an import."""
+        if self.heard is not None:
+            raise KeyboardInterrupt if self.heard == signal.SIGINT else Interrupted(self.heard)
+
     def send_again(self, otherwise: Callable[[Any], None], lost: Any) -> None:
         """Send a signal again whose exception a library in C has swallowed.
 

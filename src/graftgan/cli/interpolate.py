@@ -12,7 +12,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import open_generator
+from graftgan.cli.model_arguments import free_place, open_generator
 from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb
 from graftgan.models.video import write_video
 from graftgan.networks.sampling import (
@@ -34,7 +34,7 @@ def main(
     size: int = 256,
     seed: int = 0,
     truncation: float = 1.0,
-    out: Path = Path("walk.gif"),
+    out: Path | None = None,
 ) -> None:
     """Make a video.
 
@@ -46,8 +46,10 @@ def main(
         size: Height and width of the video in pixels; pictures are enlarged to it.
         seed: The seed of the stops.
         truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
-        out: A .gif file, or a .mp4 file (needs the extra `video`).
+        out: A .gif file, or a .mp4 file (needs the extra `video`); without it, walk.gif, or
+            walk_2.gif where that exists.
     """
+    out = out or free_place("walk.gif")
     generator = open_generator(model, iteration=iteration, adapters=adapter)
     architecture = generator.architecture
     walk = interpolation_latents(stops, frames, architecture.latent_size, seed=seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 from graftgan.checkpoints import SourceModel
 from graftgan.cli.terminal import console
 from graftgan.core.errors import SettingsError
+from graftgan.core.files import distinct_name
 from graftgan.core.network_types import Generator
 from graftgan.models.adapters.bank import AdapterBank, mixed_model
 from graftgan.models.sources import open_source
@@ -52,6 +53,13 @@ def numbers_in(words: str, *, flag: str) -> list[float]:
         return [float(word) for word in words.split(",")]
     except ValueError:
         raise SettingsError(f"{flag} takes numbers separated by commas, got '{words}'") from None
+
+
+def free_place(usual: str) -> Path:
+    """Return the place for pictures where a person names none: ``x.png``, else ``x_2.png``."""
+    place = Path(usual)
+    name = distinct_name(place.stem, lambda stem: place.with_stem(stem).exists())
+    return place.with_stem(name)
 
 
 def whole_numbers(words: str, *, flag: str) -> list[int]:

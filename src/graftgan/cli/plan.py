@@ -4,12 +4,17 @@ D(i,j,k) counts from the discriminator's input: freeze the first i layers, AdaFM
 fine-tune the last k. G(i,j,k) counts from the generator's input: fine-tune the first k, AdaFM on
 the next j, freeze the last i. Or give rules: D[layer1=freeze, layer2-4=adafm, *=fine_tune].
 
+A schedule is a plan that changes while a run goes on: "combined > fine_tune@0.4" after 40 % of it,
+"adafm >> fine_tune@0.2-0.6" layer by layer, those far from the picture first.
+
 examples:
   graftgan plan                                        every preset, action, method and procedure
   graftgan plan combined
   graftgan plan "D(2,1,2) G(1,2,2)" --source runs/faces
+  graftgan plan "combined > fine_tune@0.4"
 """
 
+import copy
 from functools import partial
 
 from tyro.conf import Positional
@@ -20,7 +25,7 @@ from graftgan.models.sources import DEFAULT_SOURCE, open_source
 from graftgan.networks.backbone import build_pair
 from graftgan.networks.blocks import Statistics
 from graftgan.training.procedures import PROCEDURES
-from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_plan
+from graftgan.transfer import ACTIONS, PRESETS, apply_plan, needs_probe, parse_schedule
 
 
 @verb
@@ -40,15 +45,19 @@ def main(
     if not plan:
         _list_choices()
         return
-    parsed = parse_plan(plan)
-    pair = open_source(source).pair
-    fresh = partial(build_pair, pair.architecture)
-    applied = apply_plan(parsed, pair, fresh=fresh, statistics=frozen_statistics)
-    console.print(plan_table(applied.report))
-    if needs_probe(applied):
-        console.print(
-            "by_importance is shown with every filter modulated; a run probes, then decides"
-        )
+    untouched = open_source(source).pair
+    schedule = parse_schedule(plan).in_full(untouched)
+    fresh = partial(build_pair, untouched.architecture)
+    for number, parsed in enumerate(schedule.plans):
+        if number:
+            console.print(f"from {schedule.steps[number - 1].at:.0%} of the run on:")
+        pair = copy.deepcopy(untouched)
+        applied = apply_plan(parsed, pair, fresh=fresh, statistics=frozen_statistics)
+        console.print(plan_table(applied.report))
+        if needs_probe(applied):
+            console.print(
+                "by_importance is shown with every filter modulated; a run probes, then decides"
+            )
 
 
 def _list_choices() -> None:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import open_generator, whole_numbers
+from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
 from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb, with_bars
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import written_whole
@@ -40,7 +40,7 @@ def main(
     seed: int = 0,
     seeds: str | None = None,
     truncation: float = 1.0,
-    out: Path = Path("samples.png"),
+    out: Path | None = None,
 ) -> None:
     """Draw pictures.
 
@@ -50,8 +50,10 @@ def main(
         seed: The seed; the same seed gives the same pictures.
         seeds: One picture for each of these, such as 3,7,20-29, instead of --count and --seed.
         truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
-        out: A .png file for one grid, or a folder for single files.
+        out: A .png file for one grid, or a folder for single files; without it, samples.png, or
+            samples_2.png where that exists.
     """
+    out = out or free_place("samples.png")
     as_grid = is_png(out)
     generator = open_generator(model, iteration=iteration, adapters=adapter)
     architecture = generator.architecture

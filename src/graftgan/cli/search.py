@@ -102,6 +102,10 @@ class SearchFlags(PlanSearch):
     ] = PlanSearch.actions
     step: Annotated[int, arg(name="grid-step")] = PlanSearch.step
     """The grid cuts a network at every this many layers."""
+    then: Listed = PlanSearch.then
+    """Steps of a schedule, separated by commas, such as fine_tune@0.4: grid and optuna try every
+    plan without a step and with each of these after it. A schedule as --plan keeps its own steps
+    after every plan."""
     tune: Listed = PlanSearch.tune
     """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
 

@@ -14,7 +14,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from graftgan.checkpoints import save_tensors
-from graftgan.cli.model_arguments import open_generator, whole_numbers
+from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
 from graftgan.cli.terminal import Adapters, Iteration, Model, console, subverbs, with_bars
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import write_json, written_whole
@@ -35,7 +35,7 @@ def mix(
     truncation: float = 1.0,
     iteration: Iteration = None,
     adapter: Adapters = (),
-    out: Path = Path("mixed.png"),
+    out: Path | None = None,
 ) -> None:
     """Draw a grid of pictures with some layers' styles from above and the rest from the left.
 
@@ -44,8 +44,9 @@ def mix(
         columns: Seeds of the pictures above.
         layers: Which layers take the style from above, such as 0-3; without it, the coarse half.
         truncation: Below 1 pictures lie nearer to the average one.
-        out: The .png file.
+        out: The .png file; without it, mixed.png, or mixed_2.png where that exists.
     """
+    out = out or free_place("mixed.png")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
     generator = open_generator(model, iteration=iteration, adapters=adapter)

@@ -3,12 +3,13 @@
 import functools
 import io
 import os
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from itertools import dropwhile, takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -29,6 +30,7 @@ from rich.text import Text
 from typing_extensions import Doc
 
 from graftgan.core.errors import SettingsError, escaped, shown
+from graftgan.core.registry import suggest
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.runs.build import Prepared, remarks_on
 from graftgan.runs.resume import START
@@ -115,15 +117,50 @@ def _parsed(parse: Callable[..., Any], what: object, **options: Any) -> Any:
         if not stop.code:
             raise  # --help was asked for and printed
         command = " ".join(options["prog"].split()[:2])
-        raise SettingsError(f"{_essence(said.getvalue())}; see {command} --help") from None
+        raise SettingsError(f"{_in_plain_words(said.getvalue())}; see {command} --help") from None
 
 
-def _essence(box: str) -> str:
-    """Return the paragraph under the title of tyro's box."""
+_WORDINGS = (
+    (r"Error parsing (\S+): .*invalid literal for int.*: (.*)", r"\1 takes a whole number, got \2"),
+    (r"Error parsing (\S+): .*could not convert string.*: (.*)", r"\1 takes a number, got \2"),
+    (r"invalid choice (.*) for argument '(\S+)'\..*\((.*)\)", r"\2 takes one of \3, got \1"),
+    (r"Missing value for argument '(\S+)'\..*", r"\1 needs a value"),
+    (r"Missing from [^:]*: (--\S+) \S+ (.*)\. \(required\)", r"\1 is missing: \2"),
+    (r"Missing from [^:]*: [A-Z]+ (.*)\. \(required\)", r"an argument is missing: \1"),
+)
+"""What tyro says, and what we say."""
+
+
+def _in_plain_words(box: str) -> str:
+    """Return what tyro's box says of a mistake, in one line."""
+    said, *hints = _paragraphs(box)
+    unknown = re.match(r"Unrecognized options: ([^,]+)", said)
+    if unknown:
+        return _unknown(unknown[1], " ".join(hints))
+    for pattern, words in _WORDINGS:
+        if match := re.fullmatch(pattern, said.removesuffix(".")):
+            return match.expand(words)
+    return said.removesuffix(".")
+
+
+def _unknown(word: str, hints: str) -> str:
+    """Return what to say of a word that tyro does not know, by its ``hints``."""
+    if not word.startswith("--"):
+        known = re.search(r"Available subcommands: (.*?) (?:For full|$)", f"{hints} ")
+        if known is None:
+            return f"'{word}' is one word too many"
+        return f"no '{word}'; {suggest(word, known[1].split(', '))}"
+    flags = list(dict.fromkeys(re.findall(r"(?<!\S)--[a-z0-9-]+(?= )", hints)))
+    near = [flag for flag in flags if flag != "--help"]
+    return f"no option {word}" + (f"; {suggest(word, near)}" if near else "")
+
+
+def _paragraphs(box: str) -> list[str]:
+    """Return the paragraphs under the title of tyro's box."""
     lines = [line.strip("╭╮╰╯│ ") for line in box.splitlines()]
     _, *rest = [line for line in lines if line] or [""]
-    under_rules = dropwhile(_is_rule, rest)
-    return " ".join(takewhile(lambda line: not _is_rule(line), under_rules))
+    parts = [" ".join(part) for is_rule, part in groupby(rest, _is_rule) if not is_rule]
+    return parts or [""]
 
 
 def _is_rule(line: str) -> bool:

@@ -16,7 +16,7 @@ examples:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -136,6 +136,7 @@ def train(
     prog = f"graftgan {verb} PICTURES"
     observer = ScreenObserver()
     if goes_on(arguments):
+        _refuse_flags_of_a_start(arguments)
         options = parse_flags(ResumeRun, arguments, prog=prog, description=description)
         changes = {name: value for name, value in vars(options).items() if name != "resume"}
         if not given_of(["keep-pictures", "no-keep-pictures"], arguments):
@@ -159,6 +160,20 @@ def train(
     console.print(to_toml(prepared.experiment))
     observer.prepared(prepared)
     return 0
+
+
+def _refuse_flags_of_a_start(arguments: Sequence[str]) -> None:
+    """Say which flags a resumed run takes, where one of a new run is given."""
+    known = [field.name.replace("_", "-") for field in fields(ResumeRun)]
+    settings = (name.rpartition(".")[2] for name in dotted_names(Experiment))
+    starts = {name.replace("_", "-") for name in (*settings, "out", "config", "dry_run")}
+    given = given_of(sorted(starts - {*known}), arguments)
+    if given:
+        takes = ", ".join(f"--{name}" for name in known[1:])
+        raise SettingsError(
+            f"--{given[0]} is for a new run; --resume keeps the settings that a run began with, "
+            f"and takes {takes}"
+        )
 
 
 def _start_of(experiment: Experiment, table: Any, where: str) -> StartRun:

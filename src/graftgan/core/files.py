@@ -120,11 +120,11 @@ def append_bytes(path: Path, content: bytes) -> None:
 
 
 def _opened_to_append(path: Path) -> FileIO:
-    """Open our own file, or make it; OSError: it is a link, a pipe or a device."""
+    """Open our own file, or make it; OSError: it is a link or a pipe."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, which may lead anywhere")
-    if path.exists():
-        require_file(path)
+    if path.is_fifo():
+        raise OSError(errno.EINVAL, "it is a pipe, not a file")
     return path.open("ab+", buffering=0)
 
 

@@ -275,6 +275,13 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
 
 
+def tensors_of_pair(pair: NetworkPair) -> dict[str, Tensor]:
+    """Return the same of both networks, as ``<role>.<name>``."""
+    return {
+        f"{role}.{n}": t for role, network in pair.items() for n, t in tensors_of(network).items()
+    }
+
+
 def class_weights(labels: Tensor, count: int) -> ClassWeights:
     """Return labels (b,) in [0, count) as one-hot class weights (b, count)."""
     return F.one_hot(labels, count).float()

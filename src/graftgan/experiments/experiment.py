@@ -25,7 +25,7 @@ from graftgan.transfer import (
     RegularizerSettings,
     TransferSettings,
     is_regularized,
-    parse_plan,
+    parse_schedule,
 )
 
 DEFAULT_BACKBONE = "dcgan"
@@ -125,7 +125,17 @@ class Experiment:
                 "scores need pictures that the run is not trained on: keep some out with "
                 "--held-out 0.2, or give a larger set of the same kind as --reference"
             )
-        parse_plan(self.plan or DEFAULT_PLAN)
+        schedule = parse_schedule(self.plan or DEFAULT_PLAN)
+        if schedule.steps and self.procedure != DEFAULT_PROCEDURE:
+            raise SettingsError(
+                f"the procedure {self.procedure} takes one plan, not a schedule; give {self.plan} "
+                f"without its steps, or take --procedure {DEFAULT_PROCEDURE}"
+            )
+        if schedule.steps and is_regularized(self.regularizers):
+            raise SettingsError(
+                "a regularizer holds what trains from the start, and a schedule changes that; "
+                "leave one of them out"
+            )
 
     def _check_alone(self) -> None:
         fresh_plan = PROCEDURES[self.procedure].fresh_plan

@@ -75,6 +75,7 @@ class PictureRecord(Origin):
 
     name: str  # its path inside the folder or zip
     split: str = ""  # ``training``, ``held_out`` or ``unused``; empty: unknown
+    sha256: str = ""  # of its file; empty: unknown
 
     @property
     def origin(self) -> Origin:
@@ -101,6 +102,11 @@ class ManifestRecord:
     def training(self) -> list[PictureRecord]:
         """The training pictures."""
         return [picture for picture in self.pictures if picture.split == "training"]
+
+    @property
+    def held_out(self) -> list[PictureRecord]:
+        """The pictures that were held out of the training."""
+        return [picture for picture in self.pictures if picture.split == "held_out"]
 
     @property
     def splits(self) -> dict[str, str]:

@@ -24,7 +24,14 @@ from graftgan.experiments.records import RunCard, read_manifest, read_run_card, 
 from graftgan.networks.backbone import BACKBONES, build_pair, own_fields
 from graftgan.networks.settings import OWN_SETTINGS
 from graftgan.training.procedures import PROCEDURES
-from graftgan.transfer import AppliedPlan, Filters, apply_plan, filters_in, parse_plan
+from graftgan.transfer import (
+    AppliedPlan,
+    Filters,
+    Schedule,
+    apply_plan,
+    filters_in,
+    parse_schedule,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,12 @@ class RunFolder:
             what = "holds no experiment.toml" if self.path.is_dir() else "does not exist"
             raise RunError(f"{self.path} is not a run folder: it {what}")
         where = str(self.experiment_file)
-        experiment = parse(Experiment, read_toml(self.experiment_file), where=where)
+        plain = read_toml(self.experiment_file)
+        if not plain:
+            raise RunError(
+                f"{where} is damaged: it is empty; restore it from a copy, or start a new run"
+            )
+        experiment = parse(Experiment, plain, where=where)
         whole = experiment.resolved(architecture_of(experiment), bfloat16=False)
         left_open = sorted(flat(to_plain(whole)).keys() - flat(to_plain(experiment)).keys())
         if left_open:
@@ -130,6 +142,7 @@ class TrainedRun:
     applied: AppliedPlan  # the plan, applied to ``pair``
     iteration: int  # of the checkpoint
     images_seen: int  # real pictures shown by then
+    step: int = 0  # number of the plan in force, of a schedule
     licences: str = ""  # of the training pictures, in words; empty: unknown
 
 
@@ -155,29 +168,42 @@ def architecture_of(experiment: Experiment) -> Architecture:
     )
 
 
+def schedule_of(experiment: Experiment, pair: NetworkPair) -> Schedule:
+    """Return the schedule of a resolved experiment, without gradual steps."""
+    return parse_schedule(experiment.plan or DEFAULT_PLAN).in_full(pair)
+
+
 def put_in_force(
     experiment: Experiment,
     pair: NetworkPair,
     fresh: Callable[[], NetworkPair],
     *,
     filters: Filters | None = None,
+    step: int = 0,
 ) -> AppliedPlan:
     """Apply the plan of a resolved experiment.
 
-    ``filters`` are those that ``by_importance`` modulates; None: all.
+    ``filters`` are those that ``by_importance`` modulates; None: all. ``step`` is the number of the
+    plan in a schedule.
 
     Raises:
         PlanError: The plan, or what it leaves trainable, does not fit networks or procedure.
     """
     procedure, transfer = PROCEDURES[experiment.procedure], experiment.transfer
+    schedule = schedule_of(experiment, pair)
+    if not step < len(schedule.plans):
+        raise PlanError(f"the schedule {schedule} has no step {step}")
     applied = apply_plan(
-        parse_plan(experiment.plan or DEFAULT_PLAN),
+        schedule.plans[step],
         pair,
         fresh=fresh,
         statistics=transfer.frozen_statistics,
         low_rank=transfer.low_rank(experiment.seed),
         filters=filters,
     )
+    if schedule.steps:
+        in_full = replace(applied.report, schedule=str(schedule))
+        applied = replace(applied, report=in_full)
     notation = applied.report.notation
     for network, layers in applied.trainable.items():
         if network not in procedure.trained:
@@ -219,7 +245,8 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
     _refuse_larger(architecture, state, where=path)
     fresh = partial(build_pair, architecture)
     pair = fresh()
-    applied = put_in_force(experiment, pair, fresh, filters=filters_of(state))
+    step = state.card.step
+    applied = put_in_force(experiment, pair, fresh, filters=filters_of(state), step=step)
     averaged = "average" in state.files
     for role, network in pair.items():
         try:
@@ -240,6 +267,7 @@ def load_run(path: Path, *, iteration: int | None = None) -> TrainedRun:
         applied=applied,
         iteration=state.card.iteration,
         images_seen=state.card.images_seen,
+        step=step,
         licences=licences_in_words(used) if known else "",
     )
 

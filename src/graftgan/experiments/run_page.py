@@ -180,7 +180,8 @@ def _facts(record: RunRecord, scores: list[ScoreCurve]) -> dict[str, str]:
     if not seconds > 0:  # a killed session has not written them
         logged = [entry.seconds for entry in record.log if math.isfinite(entry.seconds)]
         seconds = max(logged, default=math.nan)
-    plan, count = record.plan, len(record.manifest.pictures) if record.manifest else 0
+    plan, manifest = record.plan, record.manifest
+    count = 0 if manifest is None else len(manifest.training) or len(manifest.pictures)
     settings = record.settings or SettingsRecord(sections={})
     is_adversarial = settings.procedure in (None, "", "adversarial")
     facts = {

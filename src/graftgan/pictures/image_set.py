@@ -22,6 +22,8 @@ from graftgan.pictures.members import Skipped
 from graftgan.pictures.near_doubles import near_doubles
 from graftgan.pictures.split import DataSettings, SplitName, joined, split, split_again
 
+_NAMED = 3  # skipped files in a summary
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageSet:
@@ -69,7 +71,9 @@ class ImageSet:
         if self.skipped:
             counts = Counter(s.reason for s in self.skipped).most_common()
             reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
-            line += f"; {len(self.skipped)} skipped: {reasons}, see manifest.json"
+            first = ", ".join(shown(s.name) for s in self.skipped[:_NAMED])
+            more = ", ..." if len(self.skipped) > _NAMED else ""
+            line += f"; {len(self.skipped)} skipped: {reasons} ({first}{more})"
         return "; ".join((line, *self.notes))
 
     def manifest(self) -> dict[str, Any]:

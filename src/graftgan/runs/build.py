@@ -10,10 +10,17 @@ import torch
 from torch import Tensor
 
 from graftgan.core.errors import Progress, SettingsError, silent
-from graftgan.core.network_types import Architecture, NetworkPair, draw_latents, to_images
+from graftgan.core.network_types import (
+    Architecture,
+    NetworkPair,
+    draw_latents,
+    tensors_of,
+    tensors_of_pair,
+    to_images,
+)
 from graftgan.core.randomness import Randomness
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.run_folder import Begun, architecture_of, put_in_force
+from graftgan.experiments.run_folder import Begun, architecture_of, put_in_force, schedule_of
 from graftgan.metrics.copying import LEAST_HELD_OUT
 from graftgan.metrics.extractors import build_extractor
 from graftgan.metrics.extractors.extractor import Extractor
@@ -34,6 +41,7 @@ from graftgan.training import (
     Processes,
     Terms,
     Training,
+    keep_optimizer_states,
 )
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import (
@@ -41,12 +49,16 @@ from graftgan.transfer import (
     Filters,
     RegularizerSettings,
     RegularizerSetup,
+    Schedule,
     filter_importance,
+    filters_in,
     is_regularized,
+    kept_names,
     most_important,
     needs_probe,
     refuse_mixed_samples,
     remember_source,
+    replanned,
 )
 
 HELD_OUT = "held out"
@@ -79,6 +91,12 @@ class Prepared:
     scoring_reference: ScoringReference | None = None  # None: the run has no scores
     regularizer_state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     procedure_cache: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    step: int = 0  # number of the plan in force, of a schedule
+
+    @property
+    def schedule(self) -> Schedule:
+        """The plans and when they change; gradual steps are written out."""
+        return schedule_of(self.experiment, self.pair)
 
     @property
     def reference_checksum(self) -> str | None:
@@ -140,6 +158,8 @@ def prepare(
     base = {} if source is None else dict(source.card.fingerprints)
     untouched = copy.deepcopy(pair)
     plan = put_in_force(experiment, pair, fresh)
+    for step in range(1, len(schedule_of(experiment, pair).plans)):
+        put_in_force(experiment, fresh(), fresh, step=step)  # so that none fails later
     images, scoring_reference = _pictures(experiment, progress, begun)
     if scoring_reference is not None:
         scoring_reference.extractor.refuse_inside(pair.discriminator)
@@ -162,20 +182,23 @@ def prepare_again(
     base: dict[str, str],
     *,
     filters: Filters,
+    step: int,
     begun: Begun,
     progress: Progress,
 ) -> Prepared:
     """Build what a resolved ``experiment`` needs to continue from a checkpoint; needs no source.
 
-    Raises:
+    ``step`` is the number of the plan in force. Raises:
         GraftganError: Something does not fit.
     """
     fresh = partial(_fresh_pair, architecture_of(experiment), experiment.seed)
     pair = fresh()
-    plan = put_in_force(experiment, pair, fresh, filters=filters)
+    plan = put_in_force(experiment, pair, fresh, filters=filters, step=step)
     images, scoring_reference = _pictures(experiment, progress, begun)
     taken = begun.regularizer_state, begun.procedure_cache
-    return Prepared(experiment, pair, plan, images, hardware, base, scoring_reference, *taken)
+    return Prepared(
+        experiment, pair, plan, images, hardware, base, scoring_reference, *taken, step=step
+    )
 
 
 def with_procedure_cache(prepared: Prepared, progress: Progress = silent) -> Prepared:
@@ -271,6 +294,7 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
             half_life_images=settings.average_half_life_images,
             ramp_up=settings.average_ramp_up,
             settled=parts.settled,
+            everything=prepared.step > 0,
         )
     return Training(
         pair=pair,
@@ -285,7 +309,42 @@ def build_training(prepared: Prepared, processes: Processes) -> Training:
         extra_modules=parts.extra_modules,
         reconstruction_grid=parts.reconstruction_grid,
         seconds=parts.seconds,
+        pause_at=prepared.schedule.end_of(prepared.step),
     )
+
+
+def next_step(prepared: Prepared, training: Training) -> tuple[Prepared, Training]:
+    """Return the run under the next plan of its schedule, with all that can go on.
+
+    Weights and average go on as they are. So does the optimizer state of parameters that train
+    under both plans, but for modulations that end.
+    """
+    experiment, step = prepared.experiment, prepared.step + 1
+    fresh = partial(_fresh_pair, prepared.pair.architecture, experiment.seed)
+    before = prepared.plan.decisions
+
+    def put(pair: NetworkPair) -> AppliedPlan:
+        known = filters_in(tensors_of_pair(training.pair))
+        return put_in_force(experiment, pair, fresh, filters=known, step=step)
+
+    pair, plan = replanned(training.pair, before, fresh, put)
+    after = replace(prepared, pair=pair, plan=plan, step=step)
+    renewed = build_training(after, training.processes)
+    if training.average is not None and renewed.average is not None:
+        averaged = replace(training.pair, generator=training.average.generator)
+        moved = replanned(averaged, before, fresh, put)[0].generator
+        renewed.average.generator.load_state_dict(tensors_of(moved))
+    kept = {
+        f"{role}.{name}"
+        for role, network in training.pair.items()
+        for name in kept_names(network, before[role], plan.decisions[role])
+    }
+    keep_optimizer_states(training, renewed, kept)
+    for name, module in renewed.extra_modules.items():
+        module.load_state_dict(training.extra_modules[name].state_dict())
+    renewed.iteration, renewed.images_seen = training.iteration, training.images_seen
+    renewed.seconds = training.seconds
+    return after, renewed
 
 
 def _fresh_pair(architecture: Architecture, seed: int) -> NetworkPair:

@@ -23,6 +23,7 @@ from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import Randomness, some_of
 from graftgan.core.registry import NamesDoc
 from graftgan.core.settings import strict, to_plain
+from graftgan.experiments.records import read_manifest
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.metrics.copying import (
@@ -384,12 +385,33 @@ def reference_for(
     except GraftganError as error:
         if settings.training is not None:
             raise
-        reference = reference_among(real.pictures, None, name=against.name, training_is_fine=True)
-        if candidate.run is None:
+        training, are_all = _trained_on_by_file(candidate, real)
+        reference = reference_among(
+            real.pictures, training, name=against.name, training_is_fine=True
+        )
+        if candidate.run is None or are_all:
             return reference
-        note = f"training pictures could not be left out of {against.name}: {error}"
-        return replace(reference, notes=(*reference.notes, note))
+        which = "training pictures" if training is None else "training pictures in other files"
+        note = f"{which} could not be left out of {against.name}: {error}"
+        return replace(reference, notes=(note, *reference.notes))
     return reference_among(real.pictures, training, name=against.name, training_is_fine=True)
+
+
+def _trained_on_by_file(
+    candidate: EvaluatedPictures, real: ImageSet
+) -> tuple[PictureBytes | None, bool]:
+    """Return the pictures of ``real`` whose files a run was trained on, and whether they are all.
+
+    The run wrote down the sha256 of each; its pictures themselves may be gone. None: there are
+    none, or they are not known.
+    """
+    known: set[str] = set()
+    if candidate.run is not None:
+        with suppress(GraftganError):  # a damaged manifest
+            known = {picture.sha256 for picture in read_manifest(candidate.run.path).training}
+    is_known = torch.tensor([record.sha256 in known for record in real.records])
+    found = {record.sha256 for record in real.records} & known
+    return (real.pictures[is_known] if found else None), bool(found) and found == known
 
 
 def _look_for_copies(

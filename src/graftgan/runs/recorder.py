@@ -110,6 +110,17 @@ class Recorder:
             Periodically(every=settings.save_every, act=self._save),
         ]
 
+    def state_card(self) -> StateCard:
+        """Return the card of a checkpoint made now."""
+        return StateCard(
+            iteration=self._training.iteration,
+            images_seen=self._training.images_seen,
+            seconds=self._training.seconds,
+            terms=self._log.terms,
+            varied=self._guard.has_varied,
+            step=self._prepared.step,
+        )
+
     def roll_back(self) -> str:
         """Remove the checkpoints after the best one; return a sentence about it."""
         best = best_iteration(self._scores)
@@ -195,15 +206,9 @@ class Recorder:
     def _save(self, training: Training) -> None:
         path, settings = self._folder.path, self._prepared.experiment.training
         if self._saved_at != training.iteration:
-            files, counters = state_of(training)
-            card = StateCard(
-                iteration=counters.iteration,
-                images_seen=counters.images_seen,
-                seconds=counters.seconds,
-                terms=self._log.terms,
-                varied=self._guard.has_varied,
-            )
-            save_state(path / "checkpoints" / f"{training.iteration:06d}", files, card)
+            files, _ = state_of(training)
+            place = path / "checkpoints" / f"{training.iteration:06d}"
+            save_state(place, files, self.state_card())
             self._saved_at = training.iteration
         best = best_iteration(self._scores)
         prune_checkpoints(

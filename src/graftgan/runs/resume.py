@@ -21,10 +21,17 @@ from graftgan.checkpoints import (
 from graftgan.core.errors import CheckpointError, Progress, RunError, shown
 from graftgan.core.files import read_numbered_jsonl, remove_partial
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import RunCard, RunState, VAEStart, read_scores
+from graftgan.experiments.records import (
+    RunCard,
+    RunState,
+    VAEStart,
+    read_manifest,
+    read_scores,
+)
 from graftgan.experiments.run_folder import RunFolder, filters_of
 from graftgan.experiments.scored_pictures import SCORED, list_scored
 from graftgan.metrics.settings import ScoringSettings
+from graftgan.pictures import ImageSet
 from graftgan.runs.build import Prepared, prepare, prepare_again
 from graftgan.training import Hardware, Processes, Training, forget_after, restore
 from graftgan.training.objectives import OptimizationSettings
@@ -35,6 +42,7 @@ REGULARIZER_STATE, PROCEDURE_CACHE = "regularizers", "procedure"
 START = "start"
 """The folder of the auto-encoder's run, inside that of the run which begins with it."""
 _PICTURES = ("samples", "reconstructions")
+_NAMED = 3  # pictures in a message
 
 S = TypeVar("S")
 
@@ -74,15 +82,20 @@ def prepared_to_resume(
                 "start a new run"
             )
     else:
-        base, filters = dict(card.base), filters_of(state)
         prepared = prepare_again(
-            experiment, hardware, base, filters=filters, begun=begun, progress=progress
+            experiment,
+            hardware,
+            dict(card.base),
+            filters=filters_of(state),
+            step=state.card.step,
+            begun=begun,
+            progress=progress,
         )
     if prepared.images.sha256 != card.pictures_sha256:
         raise RunError(
-            f"the pictures in {experiment.pictures} are not those this run was started with: some "
-            "were changed, added or removed; put them back (manifest.json lists them), give their "
-            "new place with --pictures, or start a new run"
+            f"the pictures in {experiment.pictures} are not those this run was started with"
+            f"{_what_changed(folder.path, prepared.images)}; put them back, give the place of the "
+            "old ones with --pictures, or start a new run"
         )
     if prepared.reference_checksum != card.reference_checksum:
         if experiment.scoring.reference is None:
@@ -95,6 +108,22 @@ def prepared_to_resume(
             "against; put them back, or give their new place with --reference"
         )
     return prepared
+
+
+def _what_changed(run: Path, images: ImageSet) -> str:
+    """Return which pictures of a run were changed, removed or added; empty: that is not known."""
+    try:
+        before = {picture.name: picture.sha256 for picture in read_manifest(run).pictures}
+    except RunError:
+        return ""
+    now = {record.name: record.sha256 for record in images.records}
+    changes = [
+        *(f"{name} was changed" for name in before if name in now and before[name] != now[name]),
+        *(f"{name} is missing" for name in before if name not in now),
+        *(f"{name} was added" for name in now if name not in before),
+    ]
+    more = f" and {len(changes) - _NAMED:,} more" if len(changes) > _NAMED else ""
+    return f": {', '.join(map(shown, changes[:_NAMED]))}{more}" if changes else ""
 
 
 def with_changes(
@@ -135,7 +164,8 @@ def check_may_resume(folder: RunFolder, iterations: int | None, seconds: float |
         )
     if iterations is not None and iterations < card.iteration:
         raise RunError(
-            f"{folder.path} has done {card.iteration} iterations, more than {iterations}"
+            f"{folder.path} has done {card.iteration} iterations, more than {iterations}; to train "
+            f"on, give more, such as --iterations {2 * card.iteration}"
         )
     if seconds is not None and seconds < card.seconds:
         raise RunError(

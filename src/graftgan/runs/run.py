@@ -24,7 +24,14 @@ from graftgan.experiments.records import RunCard, RunState, Session, write_run_c
 from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run, versions
 from graftgan.experiments.run_page import write_run_report
 from graftgan.models.adapters.adapter import FILE_NAME, Adapter, adapter_of, save_adapter
-from graftgan.runs.build import Prepared, build_training, prepare, remarks_on, with_procedure_cache
+from graftgan.runs.build import (
+    Prepared,
+    build_training,
+    next_step,
+    prepare,
+    remarks_on,
+    with_procedure_cache,
+)
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
     PROCEDURE_CACHE,
@@ -162,6 +169,10 @@ def resume(
 
 def refuse_full(destination: Path) -> None:
     """Raise RunError if ``destination`` exists, unless it is an empty folder."""
+    if destination.is_symlink():
+        raise RunError(
+            f"{destination} is a link; give another place, or the folder itself, as --out"
+        )
     if not destination.exists():
         return
     if not destination.is_dir():
@@ -250,6 +261,8 @@ def _go_on(
             is_finished = folder.card().state == RunState.FINISHED
             where = "it was finished at" if is_finished else "it continues from"
             where += f" iteration {resumed.iteration}"
+            if is_finished and resumed.iteration >= experiment.training.iterations:
+                where += f"; to train on, add --iterations {2 * resumed.iteration}"
         observer.say(where)
         for note in notes:
             observer.say(f"note: {note}")
@@ -386,14 +399,23 @@ def _train_to_the_end(
     observer.prepared(prepared)
     stop = StopOnSignal(lambda signal: observer.stopping(signal, folder.path))
     bar = ProgressBar(str(folder.path)) if observer.draws_bar else None
-    training.callbacks = [stop, DivergenceGuard(every=prepared.experiment.training.log_every)]
-    if recorder is not None:
-        training.callbacks += recorder.callbacks(stop)
-        lines = ProgressLines(every=prepared.experiment.training.grid_every, say=observer.say)
-        training.callbacks.append(lines if bar is None else bar)
+    lines = ProgressLines(every=prepared.experiment.training.grid_every, say=observer.say)
     failure: Exception | None = None
-    try:
+
+    def run() -> None:
+        guard = DivergenceGuard(every=prepared.experiment.training.log_every)
+        training.callbacks = [stop, guard]
+        if recorder is not None:
+            training.callbacks += [*recorder.callbacks(stop), lines if bar is None else bar]
         training.run()
+
+    try:
+        run()
+        while training.is_paused:
+            recorder, prepared, training = _with_next_plan(
+                folder, recorder, prepared, training, observer
+            )
+            run()
     except Exception as error:
         failure = _explained(error, folder.path)
     except BaseException:  # a second Ctrl-C, or another end of the process
@@ -413,6 +435,24 @@ def _train_to_the_end(
         # Without waiting: the other processes may not have failed.
         raise failure
     training.processes.wait()
+
+
+def _with_next_plan(
+    folder: RunFolder,
+    recorder: Recorder | None,
+    prepared: Prepared,
+    training: Training,
+    observer: Observer,
+) -> tuple[Recorder | None, Prepared, Training]:
+    """Return the run under the next plan of its schedule, as if it was resumed there."""
+    reached = training.iteration
+    prepared, training = next_step(prepared, training)
+    if recorder is not None:
+        resumed = recorder.state_card()
+        recorder = Recorder(folder, prepared, training, resumed=resumed, scored=observer.scored)
+        forget_what_is_done_again(folder.path, prepared, resumed)
+        observer.say(f"iteration {reached}: the plan is now {prepared.plan.report.notation}")
+    return recorder, prepared, training
 
 
 def _outcome(
@@ -461,7 +501,7 @@ def _write_end(
 
 def _adapter(folder: RunFolder, prepared: Prepared, training: Training) -> Adapter:
     """Return the adapter of the newest checkpoint, which is read only if it is not in memory."""
-    if _newest(folder) != training.iteration:
+    if _newest(folder) != training.iteration or prepared.step:
         return adapter_of(load_run(folder.path), prepared.base)
     run = TrainedRun(
         experiment=prepared.experiment,

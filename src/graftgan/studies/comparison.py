@@ -18,7 +18,7 @@ from graftgan.experiments.experiment import Experiment, flat, usual_batch_size
 from graftgan.experiments.methods import METHODS
 from graftgan.models.sources import open_source, settled_name
 from graftgan.studies.study_statistics import SOURCE
-from graftgan.transfer import parse_plan
+from graftgan.transfer import parse_schedule
 
 _MOST_SEEDS = 1_000
 Overrides = Mapping[str, Any]
@@ -229,7 +229,7 @@ def _overrides_of(method: str) -> dict[str, Any]:
     """Return the settings of a named method, or of a preset or plan."""
     if method in METHODS:
         return {"method": method, **METHODS[method].settings}
-    parse_plan(method)
+    parse_schedule(method)
     return {"plan": method}
 
 

@@ -26,6 +26,7 @@ _UNPRUNED_SHARE = 0.2  # of each trial, at its start
 _FIRST_RUNG = 0.4  # share of a trial before halving may end it: a bad start may end best
 _MODELLED_REPEATS = 10  # repeated plans in a row before sampling is random
 _MOST_REPEATS = 50  # repeated plans in a row before the space counts as exhausted
+_STEPS = "steps"  # of a schedule, after each plan
 _MODULATION_RATE = "transfer.modulation_rate"
 
 
@@ -69,6 +70,8 @@ class OptunaStrategy(Strategy):
                     for role, actions in choices.items()
                     for layer, action in actions.items()
                 }
+                if len(self.space.endings) > 1:
+                    fixed[_STEPS] = self.space.endings[0]
                 values = {**fixed, **self._usual()}
                 study.enqueue_trial(values, user_attrs={"why": preset}, skip_if_exists=True)
             study.set_user_attr("begun", True)
@@ -93,8 +96,8 @@ class OptunaStrategy(Strategy):
             if repeats == _MODELLED_REPEATS:  # the model repeats its favourites
                 study.sampler = _optuna().samplers.RandomSampler(seed=seed)
             sample = self._sample(study, {trial.reference for trial in own})
-            choices, values = self._suggested(sample)
-            overrides = {"plan": self.space.plan_of(choices), **values}
+            choices, ending, values = self._suggested(sample)
+            overrides = {"plan": self.space.plan_of(choices, ending), **values}
             trains = all(set(actions.values()) != {"freeze"} for actions in choices.values())
             if trains and overrides not in known:
                 why = str(sample.user_attrs.get("why", "sampled"))
@@ -179,7 +182,8 @@ class OptunaStrategy(Strategy):
         """Return a handle on a sample of an earlier call or another process."""
         return _optuna().trial.Trial(study, study.trials[number]._trial_id)
 
-    def _suggested(self, sample: Any) -> tuple[dict[str, dict[str, str]], dict[str, float]]:
+    def _suggested(self, sample: Any) -> tuple[dict[str, dict[str, str]], str, dict[str, float]]:
+        """Return the action of each layer, the steps that follow, and the tuned settings."""
         with _quiet():
             choices = {
                 role: {
@@ -188,12 +192,16 @@ class OptunaStrategy(Strategy):
                 }
                 for role in self.space.searched
             }
+            endings = self.space.endings
+            ending = endings[0]
+            if len(endings) > 1:
+                ending = str(sample.suggest_categorical(_STEPS, list(endings)))
             ranges = self.search.ranges()
             values = {  # three digits are enough, and keep files readable
                 name: float(f"{sample.suggest_float(name, *ranges[name], log=True):.3g}")
                 for name in self._tuned_with(choices)
             }
-        return choices, values
+        return choices, ending, values
 
     def _tuned_with(self, choices: Choices) -> list[str]:
         modulates = any(

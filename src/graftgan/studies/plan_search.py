@@ -19,7 +19,7 @@ from graftgan.studies.comparison import (
     overridden,
     settled_base,
 )
-from graftgan.transfer import ACTIONS, Plan, Split, parse_plan
+from graftgan.transfer import ACTIONS, Plan, Split, parse_schedule
 from graftgan.transfer.plan import NetworkPlan, describe
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ class PlanSearch:
     """The actions a layer may have; optuna takes any."""
     step: int = 1
     """The grid cuts a network at every this many layers."""
+    then: tuple[str, ...] = ()
+    """Steps of a schedule, such as fine_tune@0.4: grid and optuna try every plan without a step and
+    with each of these after it. A schedule as --plan keeps its own steps after every plan."""
     tune: tuple[str, ...] = ("modulation_rate=0.3:30",)
     """Settings that optuna also chooses, each NAME=LOW:HIGH."""
     pruner: Literal["median", "halving", "hyperband", "none"] = "median"
@@ -83,6 +86,8 @@ class PlanSearch:
                 f"{', '.join(self.actions)}"
             )
         require_range(self, "at least 1", "step", "confirm_top")
+        for step in self.then:
+            parse_schedule(f"{DEFAULT_PLAN} {_as_step(step)}")
         require_range(self, "finite and not negative", "confirm_seeds")
 
     @property
@@ -125,6 +130,8 @@ class PlanSearch:
         check_scored(self.base, what="a search")
         self.base.check_names()
         self.ranges()
+        if self.then and parse_schedule(self.base.plan or DEFAULT_PLAN).steps:
+            raise SettingsError("--plan has steps already; leave them out, or leave --then out")
 
     @classmethod
     def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> Self:
@@ -141,6 +148,14 @@ class PlanSearch:
         return comparison_fingerprint(to_plain(replace(self, budget=Budget())))
 
 
+def _as_step(text: str) -> str:
+    """Return a step with its arrow, which may be left out."""
+    step = text.strip()
+    if step.startswith(">"):
+        return step
+    return f">> {step}" if "-" in step.rpartition("@")[2] else f"> {step}"
+
+
 Choices = Mapping[str, Mapping[str, str]]
 """An action for each layer of each network."""
 
@@ -152,16 +167,20 @@ class Space:
     layers: Mapping[str, Mapping[str, Sequence[str]]]  # of each network; each with its actions
     searched: tuple[str, ...]  # networks; another one keeps its part of ``base``
     base: Plan
+    endings: tuple[str, ...] = ("",)  # steps that may follow a plan, of a schedule
 
-    def plan(self, parts: Mapping[str, NetworkPlan]) -> str:
-        """Return the plan of these parts; a network without one keeps that of the base."""
-        return str(
-            Plan(**{role: parts.get(role, self.base.for_network(role)) for role in self.layers})
-        )
+    def plan(self, parts: Mapping[str, NetworkPlan], ending: str | None = None) -> str:
+        """Return the plan of these parts; a network without one keeps that of the base.
 
-    def plan_of(self, choices: Choices) -> str:
-        """Return the plan that gives every searched layer its action."""
-        return self.plan({role: describe(role, actions) for role, actions in choices.items()})
+        ``ending`` is one of ``endings``; None: the first.
+        """
+        of_roles = {role: parts.get(role, self.base.for_network(role)) for role in self.layers}
+        return f"{Plan(**of_roles)}{self.endings[0] if ending is None else ending}"
+
+    def plan_of(self, choices: Choices, ending: str | None = None) -> str:
+        """Return the plan that gives every searched layer its action, with an ending."""
+        parts = {role: describe(role, actions) for role, actions in choices.items()}
+        return self.plan(parts, ending)
 
     def actions(self, network: str, choices: Choices) -> Mapping[str, str]:
         """Return the action of each layer of a network, chosen or as in the base."""
@@ -171,7 +190,7 @@ class Space:
 
     def choices_of(self, plan: str) -> dict[str, dict[str, str]] | None:
         """Return the action of each searched layer; None: the plan is not in the space."""
-        parsed = parse_plan(plan)
+        parsed = parse_schedule(plan).first
         found: dict[str, dict[str, str]] = {}
         for role in self.searched:
             try:
@@ -222,4 +241,6 @@ def space_of(search: PlanSearch) -> Space:
                 f"{', '.join(stuck)} of the {role} can take none of {', '.join(search.actions)}; "
                 "add one to --actions"
             )
-    return Space(layers, search.roles, parse_plan(search.base.plan or DEFAULT_PLAN))
+    base = parse_schedule(search.base.plan or DEFAULT_PLAN)
+    endings = tuple(f" {_as_step(step)}" for step in search.then)
+    return Space(layers, search.roles, base.first, ("".join(map(str, base.steps)), *endings))

@@ -90,7 +90,11 @@ class Grid(Strategy):
         """Return all plans, in the order in which they are tried."""
         roles = self.space.searched
         splits = [self.space.splits(role, step=self.search.step) for role in roles]
-        plans = [self.space.plan(dict(zip(roles, part, strict=True))) for part in product(*splits)]
+        plans = [
+            self.space.plan(dict(zip(roles, part, strict=True)), ending)
+            for part in product(*splits)
+            for ending in self.space.endings
+        ]
         random.Random(self.search.base.seed).shuffle(plans)
         return [Proposal(overrides={"plan": plan}, why="grid") for plan in plans]
 
@@ -123,7 +127,12 @@ class Gradual(Strategy):
     """
 
     def check(self) -> None:
-        """Refuse a space without the two actions that it needs."""
+        """Refuse a space without the two actions that it needs, and steps to choose from."""
+        if self.search.then:
+            raise SettingsError(
+                "the gradual strategy chooses no steps; give one schedule as --plan, or take "
+                "--strategy grid or optuna with --then"
+            )
         missing = {"freeze", "fine_tune"} - set(self.search.actions)
         if missing:
             raise SettingsError(

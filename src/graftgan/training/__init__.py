@@ -21,6 +21,7 @@ from graftgan.training.loop import Terms as Terms
 from graftgan.training.loop import Training as Training
 from graftgan.training.loop import Update as Update
 from graftgan.training.loop import gradients_only_for as gradients_only_for
+from graftgan.training.loop import keep_optimizer_states as keep_optimizer_states
 from graftgan.training.loop import restore as restore
 from graftgan.training.loop import state_of as state_of
 from graftgan.training.settings import CodeSettings as CodeSettings

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from graftgan.core.errors import TrainingDiverged
@@ -115,17 +115,20 @@ class ProgressBar(Callback):
             TimeRemainingColumn(),
         )
         self._description = description
+        self._task: TaskID | None = None
         self._begin, self._images = 0.0, 0
 
     def started(self, training: Training) -> None:
         """Show the bar."""
         end, done = training.iterations, training.iteration
-        self._task = self._bar.add_task(self._description, total=end, completed=done, speed="")
+        if self._task is None:
+            self._task = self._bar.add_task(self._description, total=end, completed=done, speed="")
         self._begin, self._images = time.perf_counter(), training.images_seen
         self._bar.start()
 
     def iterated(self, training: Training, terms: Terms) -> None:
         """Move the bar."""
+        assert self._task is not None
         elapsed = time.perf_counter() - self._begin
         speed = (training.images_seen - self._images) / max(elapsed, 1e-9)
         self._bar.update(self._task, completed=training.iteration, speed=f"{speed:.0f} images/s")
@@ -160,8 +163,14 @@ class ProgressLines(Callback):
                 left = min(left, (training.seconds_limit - training.seconds) / 60)
             self._say(
                 f"iteration {training.iteration}/{training.iterations}, "
-                f"{pace:.2f} s each, {left:.0f} minutes left"
+                f"{pace:.2f} s each, {_minutes(left)} left"
             )
+
+
+def _minutes(count: float) -> str:
+    if count < 1:
+        return "less than a minute"
+    return f"{count:.0f} minute{'s' * (round(count) != 1)}"
 
 
 class Periodically(Callback):
@@ -319,10 +328,13 @@ class StopOnSignal(Callback):
     def started(self, training: Training) -> None:
         """Watch for signals."""
         self._training = training
+        training.stop_requested |= self.stopped_by is not None
         if threading.current_thread() is not threading.main_thread():
             return  # Python lets only the main thread handle signals
         if training.processes.count == 1 and training.hardware.device.type == "cpu":
             training.attempt = self._attempt_iteration
+        if self._before:
+            return  # it watches already, and the training goes on under another plan
         self._ear.open()
         for number in STOPPING:
             # under nohup a closed terminal is ignored

@@ -4,6 +4,7 @@ The loop knows no method. A GAN is two updates.
 """
 
 import copy
+import math
 import time
 from collections import abc
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -122,6 +123,43 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{i}.{name}": t for i, entry in state.items() for name, t in entry.items()}
 
 
+def keep_optimizer_states(before: "Training", after: "Training", kept: Collection[str]) -> None:
+    """Copy the optimizer state of parameters that train in both, as if they had not been parted.
+
+    They are known by ``<role>.<name>``. Those of modulations must be among ``kept``: under another
+    plan the same name is another quantity.
+    """
+    for old, new in zip(before.updates, after.updates, strict=True):
+        states = {
+            name: old.optimizer.state[parameter]
+            for name, parameter in _named_parameters(before.pair)
+            if parameter in old.optimizer.state
+            and (name in kept or "parametrizations" not in name.split("."))
+        }
+        moving = {id(parameter) for parameter in new.parameters}
+        for name, parameter in _named_parameters(after.pair):
+            if id(parameter) in moving and name in states:
+                new.optimizer.state[parameter] = {
+                    quantity: _laid_out_as(parameter, tensor)
+                    for quantity, tensor in states[name].items()
+                }
+
+
+def _named_parameters(pair: NetworkPair) -> list[tuple[str, Parameter]]:
+    return [(f"{role}.{n}", p) for role, net in pair.items() for n, p in net.named_parameters()]
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a copy of an optimizer's tensor in the memory layout of its parameter.
+
+    Fused optimizers match elements by their position in memory, which in channels-last weights is
+    not the logical order.
+    """
+    if tensor.shape != parameter.shape:  # the number of steps
+        return tensor.clone()
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Restore what :func:`optimizer_tensors` returned; learning rates stay those of ``optimizer``.
 
@@ -142,11 +180,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
                 f"the checkpoint's optimizer state {shown(key)} is {tuple(tensor.shape)}, its "
                 f"parameter {tuple(like.shape)}; the run was saved under another plan"
             )
-        if tensor.shape == like.shape:
-            # Files store tensors in logical order, but fused optimizers match elements by their
-            # position in memory: the state needs the layout of its (channels-last) weight.
-            tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
-        state.setdefault(int(index), {})[name] = tensor
+        # Files store tensors in logical order.
+        state.setdefault(int(index), {})[name] = _laid_out_as(like, tensor)
     one = Parameter(torch.zeros(1))  # a probe for the quantities that this optimizer keeps
     one.grad = torch.zeros(1)
     like = type(optimizer)([one], **optimizer.defaults)
@@ -168,7 +203,8 @@ class GeneratorAverage:
     Source: Karras et al. 2018 (arXiv:1710.10196, section 6); half-life in images with a ramp-up as
     Karras et al. 2020 (arXiv:2006.06676): beta = 0.5 ^ (batch / half-life), half-life at most
     ``ramp_up`` times the images seen. A fixed decay of 0.999 lags behind in a short transfer. The
-    ``settled`` buffers of ``live`` are copied.
+    ``settled`` buffers of ``live`` are copied. Frozen weights are left alone, as they equal those
+    of ``live``; with ``everything`` they may differ, and are averaged too.
     """
 
     def __init__(
@@ -178,11 +214,13 @@ class GeneratorAverage:
         half_life_images: int,
         ramp_up: float,
         settled: Collection[Tensor] = (),
+        everything: bool = False,
     ) -> None:
         self.generator = copy.deepcopy(live).requires_grad_(False)
         self._half_life_images = half_life_images
         self._ramp_up = ramp_up
-        frozen = {name for name, p in live.named_parameters() if not p.requires_grad}
+        named = live.named_parameters()
+        frozen = set[str]() if everything else {name for name, p in named if not p.requires_grad}
         new, old = tensors_of(live), tensors_of(self.generator)
         moving = [name for name in new if name not in frozen]
         chosen = {id(buffer) for buffer in settled}
@@ -238,6 +276,8 @@ class Training:
         reconstruction_grid: Draws the training pictures beside a generator's reconstructions of
             them, if there are any.
         stop_requested: Set by a callback to end after this iteration.
+        pause_at: The share of the run at which the loop ends, for the next plan of a schedule.
+        is_paused: Whether it has ended for that.
         attempt: Set by a callback that may cut an iteration short: runs it, or undoes it and
             returns None.
     """
@@ -257,6 +297,8 @@ class Training:
     extra_modules: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     reconstruction_grid: Callable[[Generator], PictureBytes] | None = None
     stop_requested: bool = False
+    pause_at: float = math.inf
+    is_paused: bool = False
     attempt: Callable[[Callable[[], Terms]], Terms | None] = field(default=lambda work: work())
     callbacks: list[Callback] = field(default_factory=list[Callback])
 
@@ -279,7 +321,7 @@ class Training:
         return min(1.0, max(shares))
 
     def run(self) -> None:
-        """Train up to ``iterations`` or ``seconds_limit``, or until a callback asks to stop."""
+        """Train up to ``iterations``, ``seconds_limit`` or ``pause_at``, or until asked to stop."""
         for callback in self.callbacks:
             callback.started(self)
         iterate = partial(self._iterate, self.trainable)
@@ -291,6 +333,7 @@ class Training:
             self.seconds += time.perf_counter() - begin
             for callback in self.callbacks:
                 callback.iterated(self, terms)
+        self.is_paused = self.iteration < self.iterations and not self._should_stop(for_good=True)
         for callback in self.callbacks:
             callback.ended(self)
 
@@ -312,8 +355,10 @@ class Training:
             self.average.update(batch_size=self.batch_size, images_seen=generated)
         return report
 
-    def _should_stop(self) -> bool:  # the leader's clock decides for all processes
-        wanted = self.stop_requested or (self.processes.leads and self.time_is_up)
+    def _should_stop(self, *, for_good: bool = False) -> bool:
+        # The leader's clock decides for all processes.
+        due = self.time_is_up or (not for_good and self.progress >= self.pause_at)
+        wanted = self.stop_requested or (self.processes.leads and due)
         return self.processes.agree(wanted, self.hardware.device)
 
 

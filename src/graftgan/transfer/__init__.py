@@ -32,5 +32,10 @@ from graftgan.transfer.regularizers.regularizer import RegularizerTerm as Regula
 from graftgan.transfer.regularizers.regularizer import build_regularizers as build_regularizers
 from graftgan.transfer.regularizers.regularizer import is_regularized as is_regularized
 from graftgan.transfer.regularizers.regularizer import remember_source as remember_source
+from graftgan.transfer.schedule import Schedule as Schedule
+from graftgan.transfer.schedule import kept_names as kept_names
+from graftgan.transfer.schedule import lasting as lasting
+from graftgan.transfer.schedule import parse_schedule as parse_schedule
+from graftgan.transfer.schedule import replanned as replanned
 from graftgan.transfer.settings import RegularizerSettings as RegularizerSettings
 from graftgan.transfer.settings import TransferSettings as TransferSettings

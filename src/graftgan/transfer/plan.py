@@ -237,6 +237,7 @@ class PlanReport:
     notation: str
     statistics: Statistics
     networks: Mapping[str, tuple[LayerReport, ...]]
+    schedule: str = ""  # in full, if the plan changes with time
 
     @property
     def parameters(self) -> int:
@@ -251,7 +252,7 @@ class PlanReport:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for ``plan.json``."""
         return {
-            "notation": self.notation,
+            "notation": self.schedule or self.notation,
             "frozen_statistics": self.statistics,
             "parameters": self.parameters,
             "trainable": self.trainable,

@@ -126,7 +126,7 @@ def test_a_colon_in_a_path_is_no_weight(home: Path):
         ("adapter slide runs/a runs/stranger --out out.png", "belongs to another base"),
         ("adapter slide runs/a runs/b runs/a --out out.png", "one adapter or two, got 3"),
         ("adapter slide runs/a --steps 1 --out out.png", "at least 2 steps"),
-        ("adapter slide runs/a --rows 0 --out out.png", "at least 1"),
+        ("adapter slide runs/a --rows 0 --out out.png", "from 1 to"),
         ("adapter slide runs/a --to nan --out out.png", "must be finite"),
         ("adapter slide runs/a --out out.jpg", "must end in .png"),
         ("adapter slide runs/a --out out.png --video out.avi", "must end in .gif or .mp4"),

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -14,7 +15,10 @@ class Options:
     """Some flags."""
 
     pictures: str
+    """Where they lie."""
     count: int = 3
+    share: float | None = None
+    kind: Literal["a", "b"] = "a"
 
 
 def fold(adapter: str) -> None:
@@ -25,9 +29,14 @@ def fold(adapter: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--pictures", "p", "--count", "many"], "invalid literal for int() with base 10: 'many'"),
-        (["--pictures", "p", "--cuont", "3"], "--cuont"),
-        ([], "--pictures"),
+        (["--pictures", "p", "--count", "many"], "--count takes a whole number, got 'many'"),
+        (["--pictures", "p", "--share", "much"], "--share takes a number, got 'much'"),
+        (["--pictures", "p", "--cuont", "3"], "no option --cuont; did you mean '--count'?"),
+        (["--pictures", "p", "--qqq"], "no option --qqq; see"),
+        (["--pictures", "p", "--kind", "x"], "--kind takes one of 'a', 'b', got 'x'"),
+        (["--pictures", "p", "--count"], "--count needs a value"),
+        (["--pictures", "p", "q"], "'q' is one word too many"),
+        ([], "--pictures is missing: Where they lie; see"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(arguments, says, columns, monkeypatch, capsys):
@@ -49,7 +58,7 @@ def test_help_is_printed_and_ends_well(capsys):
 
 
 def test_an_unknown_subcommand_is_named():
-    with pytest.raises(SettingsError, match="fodl"):
+    with pytest.raises(SettingsError, match="no 'fodl'; did you mean 'fold'"):
         subverbs(__name__, fold=fold)(["fodl", "x"])
 
 

@@ -3,13 +3,17 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made_up_verb import words
 
+import graftgan.cli
 from graftgan.cli.ending import Interrupted, exit_code, raised_as_exceptions
 
 SLOW = """
@@ -167,3 +171,42 @@ def test_a_signal_that_a_library_makes_an_error_of_is_no_error(tmp_path: Path):
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         assert stopped(number, tmp_path, body) == (128 + number, "graftgan: stopped\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_an_import_swallows_ends_the_command_after_it(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def swallow(name: str) -> object:
+        with suppress(BaseException):
+            os.kill(os.getpid(), number)
+            time.sleep(20)
+        return SimpleNamespace(main=lambda rest: pytest.fail("it went on"))
+
+    monkeypatch.setattr(graftgan.cli, "import_module", swallow)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert graftgan.cli.main(["plan"]) == 128 + number
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("after", [0.02, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0])
+def test_ctrl_c_while_the_program_loads_leaves_no_traceback(after: float):
+    """Before that Python itself complains, for some hundredths of a second."""
+    code = "from graftgan.__main__ import main; print(flush=True); sys.exit(main())"
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", f"import sys; sys.argv = ['graftgan', 'plan']; {code}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()  # Python has begun
+    time.sleep(after)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert child.returncode in {130, -signal.SIGINT, 0}

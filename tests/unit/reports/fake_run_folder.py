@@ -85,7 +85,8 @@ def write_run(folder: Path) -> Path:
     write_run_card(folder / "card.json", CARD)
     (folder / ".card.json").unlink()  # its copy, which would stand in for a damaged one
     skipped = [{"name": "broken.heic", "reason": "not a picture"}]
-    pictures = [{"name": f"{i}.png"} for i in range(37)]
+    sides = ["training"] * 30 + ["held_out"] * 7
+    pictures = [{"name": f"{i}.png", "split": side} for i, side in enumerate(sides)]
     write_json(folder / "manifest.json", {"pictures": pictures, "skipped": skipped})
     write_lines(folder / "log.jsonl", [log_entry(i) for i in range(10, 901, 10)])
     score = {"name": "SWD(32px)", "value": 0.125, "protocol": {"fake": 1000, "resize": "area"}}

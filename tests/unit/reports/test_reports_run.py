@@ -176,7 +176,7 @@ def test_an_action_of_another_package_is_shown_in_a_neutral_tone(run: Path) -> N
 
 def test_data_commands_and_machine_are_told(run: Path) -> None:
     text = Page(write_run_report(run)).text
-    assert "37 pictures used, 1 skipped" in text
+    assert "30 pictures trained on, 7 held out, 1 skipped" in text
     assert "broken.heic" in text
     quoted = f"'{run}'"  # the folder's name holds a space
     for line in (

@@ -321,6 +321,15 @@ def test_a_file_is_no_place_for_a_run(experiment: Experiment, tmp_path: Path):
     assert (tmp_path / "thesis").read_text() == "years of work"
 
 
+def test_a_link_is_no_place_for_a_run(experiment: Experiment, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("link", "nowhere"):
+        with pytest.raises(RunError, match=f"{name} is a link; give another place"):
+            run(experiment, tmp_path / name, device="cpu")
+
+
 class SignalAt(Observer):
     """Sends a signal while an iteration is scored, or after one."""
 

@@ -145,6 +145,22 @@ def test_pictures_that_changed_after_the_training_are_not_taken_for_those_of_it(
     assert found.copies is not None
 
 
+def test_training_pictures_that_were_moved_are_known_by_their_files(
+    settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
+):
+    path, pictures = trained
+    moved = pictures.rename(tmp_path / "moved")
+    settings = replace(settings, resolution=None)
+    assert evaluate(str(path), moved, settings).rewards_copying
+    everything = draw_pictures(tmp_path / "everything", count=9, hue=1)
+    for picture in sorted(moved.iterdir())[:5]:
+        shutil.copy(picture, everything / f"old {picture.name}")
+    found = evaluate(str(path), everything, settings)
+    assert found.scores[0].protocol.reference_count == 9
+    assert "training pictures in other files could not be left out" in found.notes[0]
+    assert "5 of 14 pictures of everything were trained on and are left out" in found.notes[1]
+
+
 def test_an_evaluation_of_a_run_is_kept_and_decides_nothing(
     settings: EvaluationSettings, trained: tuple[Path, Path], tmp_path: Path
 ):

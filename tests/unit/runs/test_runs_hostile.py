@@ -15,7 +15,7 @@ from graftgan.experiments.experiment import Experiment
 from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder, load_run
 from graftgan.runs.resume import damaged_lines
-from graftgan.runs.run import resume, run
+from graftgan.runs.run import Observer, resume, run
 from graftgan.training import TrainingSettings
 from tiny_networks import draw_pictures, tiny_home
 
@@ -115,6 +115,43 @@ def test_a_run_that_goes_on_elsewhere_says_so(folder: RunFolder):
         assert part in said
     resume(folder.path, iterations=3)
     assert sum("goes on elsewhere" in line for line in folder.card().remarks) == 1
+
+
+def test_settings_that_were_emptied_are_said_to_be_damaged(folder: RunFolder):
+    folder.experiment_file.write_text("")
+    for read in (load_run, resume):
+        with pytest.raises(RunError, match=r"experiment\.toml is damaged: it is empty; restore it"):
+            read(folder.path)
+
+
+def test_pictures_that_changed_are_named(folder: RunFolder):
+    pictures = folder.experiment().pictures
+    names = sorted(path.name for path in pictures.iterdir())
+    before = (pictures / names[0]).read_bytes()
+    (pictures / names[0]).write_bytes((pictures / names[1]).read_bytes())
+    with pytest.raises(RunError, match=rf"was started with: {names[0]} was changed; put them back"):
+        resume(folder.path, iterations=2)
+    (pictures / names[0]).write_bytes(before)
+    (pictures / names[1]).rename(pictures / "other.png")
+    changes = f"{names[1]} is missing, other.png was added"
+    with pytest.raises(RunError, match=f"started with: {changes}; put them back"):
+        resume(folder.path, iterations=2)
+    (pictures / "other.png").rename(pictures / names[1])
+
+
+def test_a_finished_run_says_how_to_train_on(folder: RunFolder):
+    folder.update_card(state=RunState.FINISHED)
+    heard: list[str] = []
+
+    class Listener(Observer):
+        def say(self, line: str) -> None:
+            heard.append(line)
+
+    resume(folder.path, observer=Listener())
+    assert "it was finished at iteration 1; to train on, add --iterations 2" in heard
+    resume(folder.path, iterations=3)
+    with pytest.raises(RunError, match="more than 2; to train on, give more, such as --iterations"):
+        resume(folder.path, iterations=2)
 
 
 def test_damaged_lines_of_the_log_are_told(folder: RunFolder):

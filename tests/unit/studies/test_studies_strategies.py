@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graftgan.core.errors import SettingsError
+from graftgan.core.errors import PlanError, SettingsError
 from graftgan.experiments.experiment import Experiment
 from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings
@@ -16,7 +16,7 @@ from graftgan.studies.plan_search import STRATEGIES, Budget, PlanSearch, Space
 from graftgan.studies.search_result import counts_of
 from graftgan.studies.strategies import MOST_UNASKED, Strategy
 from graftgan.studies.trials import Pause, Trial
-from graftgan.transfer import parse_plan
+from graftgan.transfer import parse_plan, parse_schedule
 
 BASE = Experiment(
     pictures=Path("pictures"),
@@ -46,7 +46,7 @@ def strategy(name: str, folder: Path, *, where: Space | None = None, **changes: 
 
 def choices(plan: str, where: Space) -> dict[str, dict[str, str]]:
     return {
-        role: dict(parse_plan(plan).for_network(role).actions(list(layers), network=role))
+        role: dict(parse_schedule(plan).first.for_network(role).actions(list(layers), network=role))
         for role, layers in where.layers.items()
     }
 
@@ -174,6 +174,53 @@ def test_the_grid_can_be_restricted(tmp_path: Path):
     frozen_or_tuned = space(5, actions=("freeze", "fine_tune"), searched=("generator",))
     few = strategy("grid", tmp_path, where=frozen_or_tuned, actions=("freeze", "fine_tune"))
     assert few.most() == 5
+
+
+def small_space_with_a_step() -> Space:
+    endings = ("", " > fine_tune@0.4")
+    small = space(2, searched=("generator",))
+    return replace(small, base=parse_plan("fine_tune"), endings=endings)
+
+
+def test_the_grid_tries_every_plan_with_every_step(tmp_path: Path):
+    where = small_space_with_a_step()
+    plans = [t.overrides["plan"] for t in searched_by(
+        strategy("grid", tmp_path, where=where, then=("fine_tune@0.4",)), lambda *_: 0.0
+    )]  # fmt: skip
+    plain = {plan for plan in plans if ">" not in plan}
+    assert len(plans) == len(set(plans)) == 2 * len(plain) > 4
+    assert {plan.removesuffix(" > fine_tune@0.4") for plan in plans} == plain
+
+
+def test_optuna_learns_which_step_helps(tmp_path: Path):
+    pytest.importorskip("optuna")
+    where = small_space_with_a_step()
+    asking = strategy(
+        "optuna", tmp_path, where=where, then=("fine_tune@0.4",), budget=Budget(trials=12)
+    )
+    trials = searched_by(asking, lambda _, overrides: float(">" not in overrides["plan"]))
+    assert [">" in trial.overrides["plan"] for trial in trials[:2]] == [False] * 2, "presets"
+    assert sum(">" in trial.overrides["plan"] for trial in trials) >= 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"strategy": "gradual", "then": ("fine_tune@0.4",)}, "chooses no steps"),
+        ({"then": ("fine_tune",)}, "is not a schedule"),
+        ({"then": ("fine_tune@0.4",), "base": replace(BASE, plan="freeze > adafm@0.2")}, "already"),
+    ],
+)
+def test_steps_that_no_search_can_take_are_refused(
+    tmp_path: Path, changes: dict[str, Any], says: str
+):
+    def check() -> None:
+        search = PlanSearch(**{"base": BASE, "strategy": "grid", "tune": (), **changes})
+        search.check()
+        STRATEGIES[search.strategy](search, space(), tmp_path).check()
+
+    with pytest.raises((SettingsError, PlanError), match=says):
+        check()
 
 
 def test_a_grid_without_end_is_refused_unless_capped(tmp_path: Path):

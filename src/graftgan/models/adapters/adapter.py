@@ -13,9 +13,9 @@ from torch import Tensor
 from graftgan.checkpoints import as_stored, checksum, load_note, load_tensors, save_tensors
 from graftgan.core.errors import CheckpointError, RunError, SettingsError, shown
 from graftgan.core.files import refuse_existing, written_whole
-from graftgan.core.network_types import Architecture, NetworkPair
+from graftgan.core.network_types import Architecture, NetworkPair, tensors_of_pair
 from graftgan.core.settings import parse, strict, to_plain
-from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run
+from graftgan.experiments.run_folder import RunFolder, TrainedRun, load_run, schedule_of
 from graftgan.networks.backbone import build_pair, surrounded
 from graftgan.networks.blocks import Statistics
 from graftgan.transfer import (
@@ -25,7 +25,9 @@ from graftgan.transfer import (
     apply_plan,
     filters_in,
     fold,
+    lasting,
     parse_plan,
+    replanned,
 )
 
 FORMAT = 1
@@ -82,12 +84,15 @@ def adapter_of(
 ) -> Adapter:
     """Return the adapter of a run whose source has those fingerprints.
 
-    ``averaged`` are the tensors of the averaged generator by name, if ``run`` holds the live one.
-    Raises RunError: the run started from fresh weights, so it has no base.
+    ``averaged`` are the tensors of the averaged generator by name, if ``run`` holds the live one
+    under the first plan of its schedule. Raises RunError: the run started from fresh weights, so it
+    has no base.
     """
     if run.experiment.source is None:
         raise RunError("a run from fresh weights changed everything: pack it as a source instead")
-    experiment, report = run.experiment, run.applied.report
+    experiment = run.experiment
+    pair, applied = (run.pair, run.applied) if run.step == 0 else _as_one_plan(run)
+    report = applied.report
     note = AdapterNote(
         base=run.experiment.source,
         base_fingerprints=dict(base_fingerprints),
@@ -101,10 +106,28 @@ def adapter_of(
         lora_rank=experiment.transfer.lora_rank,
         lora_scale=experiment.transfer.lora_scale,
     )
-    tensors = changed_tensors(run.pair, run.applied)
+    tensors = changed_tensors(pair, applied)
     if averaged is not None:
         tensors |= {n: averaged[n[len(_OF_G) :]] for n in tensors if n.startswith(_OF_G)}
     return Adapter(note, tensors)
+
+
+def _as_one_plan(run: TrainedRun) -> tuple[NetworkPair, AppliedPlan]:
+    """Return the networks of a later step of a schedule under what its plans did in all."""
+    schedule, fresh = (
+        schedule_of(run.experiment, run.pair),
+        partial(build_pair, run.pair.architecture),
+    )
+    plan = lasting(schedule, run.step, run.pair)
+    under = partial(
+        apply_plan,
+        plan,
+        fresh=fresh,
+        statistics=run.applied.report.statistics,
+        low_rank=run.experiment.transfer.low_rank(run.experiment.seed),
+        filters=filters_in(tensors_of_pair(run.pair)),
+    )
+    return replanned(run.pair, run.applied.decisions, fresh, under)
 
 
 def put_on(
