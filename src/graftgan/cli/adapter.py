@@ -1,7 +1,7 @@
 """Work with adapters: the small file of tensors that a plan changed.
 
-Each transfer leaves adapter.safetensors in its run folder. It is bound by hash to the source it was
-made on, and refuses any other. So one source serves many domains.
+Each transfer writes adapter.safetensors into its run folder. It is bound by hash to the source it
+was made on, and fits no other. So one source serves many domains.
 
 examples:
   graftgan adapter list                                 every adapter below this folder
@@ -24,7 +24,7 @@ from typing_extensions import Doc
 from tyro.conf import Positional
 
 from graftgan.cli.model_arguments import free_place, note_weights, numbers_in
-from graftgan.cli.terminal import Half, Iteration, console, subverbs, table_of
+from graftgan.cli.terminal import Half, Iteration, Truncation, console, subverbs, table_of
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.core.network_types import PictureBytes
 from graftgan.models.adapters.adapter import FILE_NAME, save_adapter_of_run
@@ -47,7 +47,7 @@ _VIDEO_SIDE = 384  # pixels
 
 
 def show_adapters(places: Positional[tuple[Path, ...]] = ()) -> None:
-    """Show every adapter with its base, plan and size; below them what is unusable, and why.
+    """List adapters with base, plan and size, then the unusable ones with the reason.
 
     Args:
         places: Adapter files, run folders, or folders of runs; without any, the current folder.
@@ -84,7 +84,7 @@ def save(
     iteration: Iteration = None,
     half: Half = False,
 ) -> None:
-    """Write the adapter of a run's checkpoint, or an adapter file once more, as a file of its own.
+    """Write the adapter of a run's checkpoint, or a copy of an adapter file, to a new file.
 
     Args:
         run: The run folder, or an adapter file.
@@ -101,7 +101,7 @@ def fold(
     source: Base = None,
     half: Half = False,
 ) -> None:
-    """Work an adapter into its base and write the result as a source folder.
+    """Fold an adapter into its base and write the result as a source folder.
 
     Args:
         adapter: The adapter file, or its run folder.
@@ -123,7 +123,7 @@ def mix(
     Args:
         adapters: Adapter files or run folders; their plans may differ.
         out: The new source folder.
-        weights: One number for each, such as 0.7,0.3; without, equal shares. Where they add up to
+        weights: One number for each, such as 0.7,0.3; equal shares by default. If they add up to
             less than 1, the base has the rest.
     """
     if not adapters:
@@ -150,23 +150,22 @@ def draw_slide(
     start: float = 0.0,
     to: float = 1.0,
     seed: int = 0,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     source: Base = None,
     out: Path | None = None,
     video: Path | None = None,
 ) -> None:
-    """Draw the way from the source to an adapter, or from one adapter to another.
+    """Draw the steps from the source to an adapter, or from one adapter to another.
 
     Args:
         adapters: One adapter file or run folder, or two.
-        steps: Columns.
-        rows: Latents, a row for each.
-        start: Where the first column lies: 0 is the source, or the first of two adapters.
-        to: Where the last column lies: 1 is the adapter, or the second of two; 1.3 goes further.
-        seed: Of the latents.
-        truncation: Below 1 pictures lie nearer to the average one.
+        steps: The number of columns.
+        rows: The number of latents, one row for each.
+        start: Position of the first column: 0 is the source, or the first of two adapters.
+        to: Position of the last column: 1 is the adapter, or the second of two; 1.3 goes further.
+        seed: The seed of the latents.
         out: The .png file; without it, slide.png, or slide_2.png where that exists.
-        video: Also a video of the way there and back: a .gif file, or .mp4 (needs the extra
+        video: Also write a video of the way there and back: a .gif file, or .mp4 (needs the extra
             `video`).
     """
     out = out or free_place("slide.png")

@@ -12,8 +12,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import free_place, open_generator
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb
+from graftgan.cli.model_arguments import Version, free_place
+from graftgan.cli.terminal import Model, Truncation, console, verb
 from graftgan.models.video import write_video
 from graftgan.networks.sampling import (
     generate,
@@ -25,15 +25,14 @@ from graftgan.networks.sampling import (
 @verb
 def main(
     model: Model,
-    iteration: Iteration = None,
+    version: Version,
     of_class: Annotated[str | None, arg(name="class")] = None,
-    adapter: Adapters = (),
     stops: int = 8,
     frames: int = 20,
     frames_per_second: int = 20,
     size: int = 256,
     seed: int = 0,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     out: Path | None = None,
 ) -> None:
     """Make a video.
@@ -45,12 +44,11 @@ def main(
         frames_per_second: Speed of the video; a GIF has 50 at most.
         size: Height and width of the video in pixels; pictures are enlarged to it.
         seed: The seed of the stops.
-        truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
         out: A .gif file, or a .mp4 file (needs the extra `video`); without it, walk.gif, or
             walk_2.gif where that exists.
     """
     out = out or free_place("walk.gif")
-    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    generator = version.open_generator(model)
     architecture = generator.architecture
     walk = interpolation_latents(stops, frames, architecture.latent_size, seed=seed)
     latents = interpolation_through_classes(

@@ -1,11 +1,12 @@
-"""Which source for these pictures? Ranks the local sources without training.
+"""Rank the local sources for your pictures, without training.
 
-First by KID, the distance between your pictures and what a source draws; where that does not tell
-sources apart, by recall, the share of your pictures that lie within what it draws. Beside them
-stands how diverse a source is: more diverse pre-training pictures often transfer better.
+Sources are ranked by KID, the distance between your pictures and those that a source draws; if KID
+cannot tell two sources apart, by recall, the share of your pictures that lie within what it draws.
+The table also has the diversity of each source: more diverse pre-training pictures often transfer
+better.
 
 With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
-it also says what KID to expect at the end, with an interval.
+it also predicts the KID at the end of a transfer, with an interval.
 
 examples:
   graftgan rank my_pictures/
@@ -35,10 +36,10 @@ def main(
     """Rank sources.
 
     Args:
-        sources: Names or folders; without it, all local ones (`graftgan sources list`).
-        learn_from: Folders of finished runs, or recorded results, that expectations come from.
-        samples: Pictures drawn from each source.
-        seed: Of latents, choice and resamples.
+        sources: Names or folders; by default all local ones (`graftgan sources list`).
+        learn_from: Folders of finished runs, or recorded results, to predict from.
+        samples: The number of pictures drawn from each source.
+        seed: The seed of latents, choice and resamples.
     """
     with with_bars() as progress:
         ranking = rank_sources(

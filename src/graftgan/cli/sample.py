@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb, with_bars
+from graftgan.cli.model_arguments import Version, free_place, whole_numbers
+from graftgan.cli.terminal import Model, Truncation, console, verb, with_bars
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import written_whole
 from graftgan.core.network_types import PictureBytes
@@ -33,13 +33,12 @@ _NO_FOLDERS = VIDEO_KINDS | {".zip", ".npz", ".html", ".svg"}
 @verb
 def main(
     model: Model,
-    iteration: Iteration = None,
+    version: Version,
     of_class: Annotated[str | None, arg(name="class")] = None,
-    adapter: Adapters = (),
     count: int = 64,
     seed: int = 0,
     seeds: str | None = None,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     out: Path | None = None,
 ) -> None:
     """Draw pictures.
@@ -49,13 +48,12 @@ def main(
         count: How many pictures.
         seed: The seed; the same seed gives the same pictures.
         seeds: One picture for each of these, such as 3,7,20-29, instead of --count and --seed.
-        truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
         out: A .png file for one grid, or a folder for single files; without it, samples.png, or
             samples_2.png where that exists.
     """
     out = out or free_place("samples.png")
     as_grid = is_png(out)
-    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    generator = version.open_generator(model)
     architecture = generator.architecture
     if seeds is None:
         latents = latents_for(architecture, count, seed=seed, of_class=of_class)

@@ -1,4 +1,4 @@
-r"""Find the plan: which layers to freeze, to modulate, to fine-tune.
+r"""Search for a plan: which layers to freeze, to modulate and to fine-tune.
 
 Every trial is a transfer under another plan, scored against pictures that it is not trained on.
 
@@ -12,12 +12,12 @@ Every trial is a transfer under another plan, scored against pictures that it is
 
 The cost is bounded by --trials, --budget-seconds or --budget-images (--seconds and --iterations
 are the length of one trial), and is estimated after the first trial. The result is a page with
-all trials, the score over (i,j,k) and the best for each number of trained numbers, and
-winner.toml for `graftgan transfer --config`; where no trial beats the untouched source there is
-no winner. The best of many noisy scores is partly luck: --confirm-seeds 3 runs the best three
+all trials, the score over (i,j,k) and the best for each number of trainable parameters, and
+winner.toml for `graftgan transfer --config`; if no trial beats the untouched source there is no
+winner. The best of many noisy scores is partly luck: --confirm-seeds 3 runs the best three
 again with new seeds and lets their means decide.
 
-Stop whenever you like, also with kill -9: --resume goes on and repeats no finished trial. Several
+Stop at any time, also with kill -9: --resume continues and repeats no finished trial. Several
 processes can share one search: start --resume in each.
 
 examples:
@@ -121,12 +121,12 @@ class StartSearch:
     """An experiment file (TOML) for what all trials share; flags given beside it win."""
     device: Device = "auto"
     dry_run: bool = False
-    """Check everything and list the trials that are known beforehand, but train nothing."""
+    """Check everything and list the trials that are known in advance, but train nothing."""
 
 
 @dataclass(frozen=True)
 class ResumeSearch:
-    """A search to go on with, or to help with."""
+    """A search to resume or to join."""
 
     resume: Path
     """Its folder."""
@@ -135,15 +135,15 @@ class ResumeSearch:
 
 
 class SearchScreen(ScreenObserver, SearchObserver):
-    """Shows which trial is under way, and what all of them will about cost."""
+    """Prints the current trial and an estimate of what is left."""
 
     _waiting = False
 
     def prepared(self, prepared: Prepared) -> None:
-        """Say nothing: the parts that all trials share were checked before the first."""
+        """Print nothing: the settings of all trials were checked before the first."""
 
     def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
-        """Print which trial begins, and what is left."""
+        """Print which trial begins, and an estimate of what is left."""
         self._waiting = False
         plan = trial.overrides["plan"]
         console.print(f"trial {trial.number} ({trial.why}): {plan}{_left(forecast)}")
@@ -190,7 +190,7 @@ def _start_of(experiment: Experiment, table: Any, where: str) -> StartSearch:
 
 
 def _left(forecast: Forecast) -> str:
-    """Return what is left in words; empty where that is unknown."""
+    """Return what is left in words; empty if that is unknown."""
     parts: list[str] = []
     if forecast.trials is not None:
         count = f"{forecast.trials} trial{'' if forecast.trials == 1 else 's'}"
@@ -221,7 +221,7 @@ def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> i
 
 
 def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> int:
-    chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
+    chosen = ("trial", "plan", "state", "score", "time")  # the page has all columns
     cells = columns_of(TRIAL_HEADINGS, trial_rows(result), chosen)
     lines = [[cell.split(":")[0] for cell in row] for row in cells]
     where = "at the end" if result.judge == "end" else "at the best checkpoint"
