@@ -28,7 +28,7 @@ from rich.table import Table
 
 from graftgan.pictures import decode_whole
 from graftgan.pictures.curation import FILTERS, CurationSettings, Tools, curate, rules_of
-from graftgan.pictures.curation.filters.filter import LONGEST, PictureView, picture_view
+from graftgan.pictures.curation.filters.filter import LONGEST_SIDE, PictureView, picture_view
 
 SIZE = (600, 400)
 QUALITY = 90
@@ -49,7 +49,7 @@ def draw(folder: Path, count: int) -> None:
 
 def view_in(path: Path) -> PictureView:
     """Return the view of a file's picture."""
-    whole = decode_whole(path.read_bytes(), least=LONGEST)
+    whole = decode_whole(path.read_bytes(), least=LONGEST_SIDE)
     return picture_view(whole.image, whole.size)
 
 

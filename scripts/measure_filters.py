@@ -30,7 +30,7 @@ from graftgan.experiments.run_folder import versions
 from graftgan.pictures import decode_whole
 from graftgan.pictures.containers import find_container
 from graftgan.pictures.curation.filters import FILTERS, FilterFunction, Tools
-from graftgan.pictures.curation.filters.filter import LONGEST, PictureView, picture_view
+from graftgan.pictures.curation.filters.filter import LONGEST_SIDE, PictureView, picture_view
 
 console = Console(highlight=False, soft_wrap=True)
 LABELLED = ("gray", "blurred", "text", "face")
@@ -122,7 +122,7 @@ def views(
     with find_container(pictures).open() as contents:
         members = {member.name: member for member in contents.members}
         for name in labels:
-            whole = decode_whole(members[name].read(), least=LONGEST)
+            whole = decode_whole(members[name].read(), least=LONGEST_SIDE)
             yield name, picture_view(spoil(whole.image), whole.size)
 
 

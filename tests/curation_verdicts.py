@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from graftgan.pictures.curation.decisions import Overrides, Rule, Rules, Verdict, decide
+from graftgan.pictures.curation.decisions import (
+    FilterRules,
+    PictureOverrides,
+    Rule,
+    Verdict,
+    decide,
+)
 from graftgan.pictures.curation.filters import FILTERS, Mode, PictureReadings, Reading
 
 Readings = Mapping[str, Mapping[str, Reading] | str]
@@ -31,9 +37,9 @@ def records_of(readings: Readings) -> list[PictureReadings]:
 
 
 def verdicts_on(
-    readings: Readings, rules: Rules, *, keep: Sequence[str] = (), drop: Sequence[str] = ()
+    readings: Readings, rules: FilterRules, *, keep: Sequence[str] = (), drop: Sequence[str] = ()
 ) -> list[Verdict]:
-    return decide(records_of(readings), rules, Overrides(keep=tuple(keep), drop=tuple(drop)))
+    return decide(records_of(readings), rules, PictureOverrides(keep=tuple(keep), drop=tuple(drop)))
 
 
 def picture_bytes(seed: int, *, size: tuple[int, int] = (40, 30)) -> bytes:

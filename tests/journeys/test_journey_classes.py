@@ -51,8 +51,8 @@ def test_from_two_labelled_folders_to_pictures_of_either_class(
     assert drawn.labelling.notes[0] == "classes: grass 5, sea 5"
     cli("adapter", "fold", run, folded)
     cli("interpolate", folded, "--stops", 2, "--frames", 3, "--out", tmp_path / "walk.gif")
-    with Image.open(tmp_path / "walk.gif") as film:
-        assert film.n_frames == 6
+    with Image.open(tmp_path / "walk.gif") as video:
+        assert video.n_frames == 6
 
     wrong = cli("sample", folded, "--class", "see", "--out", tmp_path / "no.png", code=2)
     assert "no class is named 'see'; did you mean 'sea'?" in wrong.stderr

@@ -1,4 +1,4 @@
-"""From words, addresses and films to a folder of pictures, with the real command line."""
+"""From words, addresses and videos to a folder of pictures, with the real command line."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ import torch
 from journey_tools import command
 
 from fake_sites import FakeSite, as_json, picture, serve, slow_drip, status
-from graftgan.models.video import write_film
+from graftgan.models.video import write_video
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -51,7 +51,7 @@ def test_from_many_places_into_one_folder(cli: Cli, site: FakeSite, pictures: Pa
     addresses.write_text(addresses.read_text() + f"\n{gone}\n")
     colours = (0, 120, 240)
     frames = torch.stack([torch.full((3, 32, 32), c, dtype=torch.uint8) for c in colours])
-    write_film(frames, tmp_path / "tank.mp4", frames_per_second=1, size=32)
+    write_video(frames, tmp_path / "tank.mp4", frames_per_second=1, size=32)
     raw = tmp_path / "raw"
     words = [
         *("collect", "openverse:betta fish", f"urls:{addresses}", f"video:{tmp_path / 'tank.mp4'}"),

@@ -48,8 +48,8 @@ def test_from_pictures_to_a_source_of_ones_own(
     cli("sample", folded, "--count", 3, "--out", tmp_path / "files")
     assert len(list((tmp_path / "files").glob("*.png"))) == 3
     cli("interpolate", folded, "--stops", 2, "--frames", 3, "--out", tmp_path / "walk.gif")
-    with Image.open(tmp_path / "walk.gif") as film:
-        assert film.n_frames == 6
+    with Image.open(tmp_path / "walk.gif") as video:
+        assert video.n_frames == 6
     cli("preview", other_pictures, "--rows", 2, "--out", tmp_path / "preview.png")
     assert pixels_of(tmp_path / "preview.png").shape[1] > 3 * 32
 

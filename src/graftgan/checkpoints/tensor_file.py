@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from graftgan.core.errors import CheckpointError, shown
 from graftgan.core.files import parse_json, require_file
-
-Tensors = Mapping[str, Tensor]
+from graftgan.core.network_types import Tensors
 
 _MOST_BAD, _MOST_PROBLEMS = 3, 6  # in one message
 _TYPES = {

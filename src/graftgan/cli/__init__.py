@@ -1,4 +1,4 @@
-"""The command line: words in, one function call out; one file per verb."""
+"""The command line: one file per verb."""
 
 import sys
 import traceback
@@ -17,27 +17,27 @@ from graftgan.core.errors import GraftganError, shown
 from graftgan.core.files import refuse_unwritable_names
 
 VERBS = {
-    "collect": "gather pictures by hashtag, words, addresses or from films, with licences",
-    "curate": "from raw pictures to a clean set: every decision to see and to overrule",
+    "collect": "gather pictures by hashtag, words, addresses or from videos, with licences",
+    "curate": "make a clean set of raw pictures; every decision can be overruled",
     "transfer": "graft a source onto your pictures",
-    "compare": "run methods or settings side by side, over seeds, and say what is noise",
+    "compare": "compare methods or settings over several seeds, with a test for noise",
     "search": "find the plan: which layers to freeze, to modulate, to fine-tune",
     "pretrain": "train a source from fresh weights",
-    "sample": "pictures from a run or a source, as a grid or single files",
-    "interpolate": "a film that walks between random pictures",
-    "styles": "mix the styles of a StyleGAN's pictures, or find those of yours",
-    "export": "a generator as safetensors, ONNX or PyTorch program, or a folder for the Hub",
+    "sample": "draw pictures from a run or a source, as a grid or as single files",
+    "interpolate": "make a video that walks between random pictures",
+    "styles": "mix the styles of a StyleGAN, or find those of your pictures",
+    "export": "write a generator as safetensors, ONNX, PyTorch program or Hub folder",
     "evaluate": "score a run, a source or pictures against real ones",
-    "floor": "what real pictures score against each other",
-    "plan": "show what a plan would do to a source, layer by layer",
+    "floor": "score real pictures against each other",
+    "plan": "show what a plan does to each layer of a source",
     "mix": "mix sets into one with known proportions",
-    "data": "how diverse sets are, and how much of one another they cover",
+    "data": "measure how diverse sets are, and how much of each other they cover",
     "preview": "see your pictures as the discriminator would",
-    "rank": "which source for these pictures: short transfers from all of them tell",
+    "rank": "rank sources for your pictures by short transfers from all of them",
     "sources": "list, show and pack sources",
-    "import": "an official StyleGAN file as a source, without running anything in it",
+    "import": "make a source of another program's file, without running anything in it",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",
-    "converge": "say when runs converged: stable losses, a score reached",
+    "converge": "show when losses became stable, and when a score was reached",
     "report": "write a run's page again",
     "demo": "draw 100 CC0 pictures and transfer the bundled source to them",
 }
@@ -56,19 +56,19 @@ usage: graftgan VERB ...        graftgan VERB --help explains a verb
 start here:
   graftgan transfer my_pictures/                     fine-tune the most promising source
   graftgan transfer my_pictures/ --plan "D(2,1,2) G(1,2,2)" --iterations 2000
-  graftgan transfer --resume runs/my_pictures        go on where it stopped
+  graftgan transfer --resume runs/my_pictures        continue a run that stopped
   graftgan sample runs/my_pictures --count 64        pictures from the result
 
---traceback shows where something broke that nobody foresaw
+--traceback shows where an unexpected error came from
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code.
 
-    0: done. 2: a mistake that the one line on standard error explains, or something nobody
-    foresaw, whose line names a file with the whole report; ``--traceback`` shows it instead.
-    128 and the number of a signal: stopped by it, 130 by Ctrl-C.
+    0: success. 2: an error, explained in one line on standard error; if it was unexpected, the line
+    names a file with the full report, and ``--traceback`` prints the traceback instead. 128 plus
+    the number of a signal: stopped by that signal, such as 130 by Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     shows_traceback = _TRACEBACK in given
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(given: Sequence[str], signals: Raiser, *, shows_traceback: bool) -> int:
-    """Run the verb, and say in one line what ended it early."""
+    """Run the verb; print an error as one line."""
     try:
         return _run(given, signals)
     except KeyboardInterrupt as stop:
@@ -131,7 +131,7 @@ def _run(given: Sequence[str], signals: Raiser) -> int:
 
 
 def _complain(line: str) -> None:
-    """Print why a command ends, without anything that a terminal would obey."""
+    """Print an error, with control characters escaped."""
     print(f"graftgan: {shown(line, _LONGEST_LINE)}", file=sys.stderr)
 
 

@@ -1,7 +1,7 @@
 """Work with adapters: the small file of tensors that a plan changed.
 
-Each transfer leaves adapter.safetensors in its run folder. It is bound by hash to the source it was
-made on, and refuses any other. So one source serves many domains.
+Each transfer writes adapter.safetensors into its run folder. It is bound by hash to the source it
+was made on, and fits no other. So one source serves many domains.
 
 examples:
   graftgan adapter list                                 every adapter below this folder
@@ -24,13 +24,13 @@ from typing_extensions import Doc
 from tyro.conf import Positional
 
 from graftgan.cli.model_arguments import free_place, note_weights, numbers_in
-from graftgan.cli.terminal import Half, Iteration, console, subverbs, table_of
+from graftgan.cli.terminal import Half, Iteration, Truncation, console, subverbs, table_of
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.core.network_types import PictureBytes
 from graftgan.models.adapters.adapter import FILE_NAME, save_adapter_of_run
 from graftgan.models.adapters.bank import fold_adapter, mix_adapters, open_bank, slide
 from graftgan.models.adapters.listing import ListedAdapter, list_adapters
-from graftgan.models.video import FILM_KINDS, write_film
+from graftgan.models.video import VIDEO_KINDS, write_video
 from graftgan.networks.sampling import latents_for
 from graftgan.reports import labelled_strip, save_png
 
@@ -41,13 +41,13 @@ _BASE_STATES = {
     "not found": "not found here",
     "another": "another is here now",
 }
-_FILM_FRAMES = 24  # from one end to the other
-_FILM_SPEED = 15  # frames per second
-_FILM_SIDE = 384  # pixels
+_VIDEO_FRAMES = 24  # from one end to the other
+_VIDEO_SPEED = 15  # frames per second
+_VIDEO_SIDE = 384  # pixels
 
 
 def show_adapters(places: Positional[tuple[Path, ...]] = ()) -> None:
-    """Show every adapter with its base, plan and size; below them what is unusable, and why.
+    """List adapters with base, plan and size, then the unusable ones with the reason.
 
     Args:
         places: Adapter files, run folders, or folders of runs; without any, the current folder.
@@ -84,7 +84,7 @@ def save(
     iteration: Iteration = None,
     half: Half = False,
 ) -> None:
-    """Write the adapter of a run's checkpoint, or an adapter file once more, as a file of its own.
+    """Write the adapter of a run's checkpoint, or a copy of an adapter file, to a new file.
 
     Args:
         run: The run folder, or an adapter file.
@@ -101,7 +101,7 @@ def fold(
     source: Base = None,
     half: Half = False,
 ) -> None:
-    """Work an adapter into its base and write the result as a source folder.
+    """Fold an adapter into its base and write the result as a source folder.
 
     Args:
         adapter: The adapter file, or its run folder.
@@ -123,7 +123,7 @@ def mix(
     Args:
         adapters: Adapter files or run folders; their plans may differ.
         out: The new source folder.
-        weights: One number for each, such as 0.7,0.3; without, equal shares. Where they add up to
+        weights: One number for each, such as 0.7,0.3; equal shares by default. If they add up to
             less than 1, the base has the rest.
     """
     if not adapters:
@@ -150,23 +150,22 @@ def draw_slide(
     start: float = 0.0,
     to: float = 1.0,
     seed: int = 0,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     source: Base = None,
     out: Path | None = None,
     video: Path | None = None,
 ) -> None:
-    """Draw the way from the source to an adapter, or from one adapter to another.
+    """Draw the steps from the source to an adapter, or from one adapter to another.
 
     Args:
         adapters: One adapter file or run folder, or two.
-        steps: Columns.
-        rows: Latents, a row for each.
-        start: Where the first column lies: 0 is the source, or the first of two adapters.
-        to: Where the last column lies: 1 is the adapter, or the second of two; 1.3 goes further.
-        seed: Of the latents.
-        truncation: Below 1 pictures lie nearer to the average one.
+        steps: The number of columns.
+        rows: The number of latents, one row for each.
+        start: Position of the first column: 0 is the source, or the first of two adapters.
+        to: Position of the last column: 1 is the adapter, or the second of two; 1.3 goes further.
+        seed: The seed of the latents.
         out: The .png file; without it, slide.png, or slide_2.png where that exists.
-        video: Also a film of the way there and back: a .gif file, or .mp4 (needs the extra
+        video: Also write a video of the way there and back: a .gif file, or .mp4 (needs the extra
             `video`).
     """
     out = out or free_place("slide.png")
@@ -178,8 +177,8 @@ def draw_slide(
         raise SettingsError(f"--start and --to must be finite, got {start} and {to}")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
-    if video is not None and video.suffix.lower() not in FILM_KINDS:
-        raise SettingsError(f"'{video}' is no film: its name must end in .gif or .mp4")
+    if video is not None and video.suffix.lower() not in VIDEO_KINDS:
+        raise SettingsError(f"'{video}' is no video: its name must end in .gif or .mp4")
     bank = open_bank(adapters, base=source)
     *others, last = [{str(path): 1.0} for path in adapters]
     first: dict[str, float] = others[0] if others else {}
@@ -196,9 +195,9 @@ def draw_slide(
     console.print(f"{rows} latents at {steps} positions in {out}")
     if video is not None:
         side = math.ceil(rows**0.5)
-        there = _grids(pictures(_line(start, to, _FILM_FRAMES), side**2), side)
+        there = _grids(pictures(_line(start, to, _VIDEO_FRAMES), side**2), side)
         both_ways = torch.cat([there, there.flip(0)])
-        write_film(both_ways, video, frames_per_second=_FILM_SPEED, size=_FILM_SIDE)
+        write_video(both_ways, video, frames_per_second=_VIDEO_SPEED, size=_VIDEO_SIDE)
         console.print(f"{len(both_ways)} frames in {video}")
 
 

@@ -1,4 +1,4 @@
-"""Gather pictures into a folder, and write down where each comes from.
+"""Gather pictures into a folder, and record where each comes from.
 
 sources:
   instagram:#TAG       public posts with a hashtag, through gallery-dl or Instaloader
@@ -6,16 +6,16 @@ sources:
   openverse:WORDS      openly licensed pictures, with author and licence
   commons:WORDS        Wikimedia Commons, with author and licence; also commons:Category:NAME
   urls:FILE            the addresses in a text, CSV or JSON-lines file
-  video:FILE           frames of a film
-  PATH                 a folder, zip or npz, copied without what it holds twice
+  video:FILE           frames of a video
+  PATH                 a folder, zip or npz, copied without duplicates
 
-The same command again goes on where it stopped. Nothing is fetched twice.
+Run the same command again to continue after a stop. Nothing is fetched twice.
 
 examples:
   graftgan collect "openverse:betta fish" "commons:Betta splendens" --count 200 --out raw/
   graftgan collect "instagram:#bettafish" --cookies cookies.txt --count 300
   graftgan collect urls:list.csv video:tank.mp4 --every 2
-  graftgan collect urls:list.csv --retry-refused             once more what may work by now
+  graftgan collect urls:list.csv --retry-refused             try again what may work by now
 """
 
 import shlex
@@ -46,9 +46,9 @@ def main(
     """Collect pictures.
 
     Args:
-        sources: Where from, see above; one after another.
-        out: The folder, new or of an earlier collection.
-        settings: What to gather, and how.
+        sources: The sources, see above; they are read one after another.
+        out: A new folder, or that of an earlier collection.
+        settings: What to collect, and how.
     """
     if not sources:
         raise CollectError(
@@ -95,7 +95,7 @@ def _say(collected: collecting.Collected, out: Path) -> None:
 
 @contextmanager
 def _shown() -> Generator[Callable[[collecting.CollectionProgress], None]]:
-    """Yield a function that shows how far it is: a bar on a terminal, a line now and then else."""
+    """Yield a function that shows progress: a bar on a terminal, elsewhere a line now and then."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -107,19 +107,15 @@ def _shown() -> Generator[Callable[[collecting.CollectionProgress], None]]:
     with bars_of(*columns) as bar:
         tasks = {"": bar.add_task("listing", total=None, refused=0)}
 
-        def show(standing: collecting.CollectionProgress) -> None:
+        def show(now: collecting.CollectionProgress) -> None:
             nonlocal last
-            if standing.source not in tasks:
-                tasks[standing.source] = bar.add_task(
-                    shown(standing.source), total=standing.wanted, refused=0
-                )
+            if now.source not in tasks:
+                tasks[now.source] = bar.add_task(shown(now.source), total=now.wanted, refused=0)
                 bar.update(tasks[""], visible=False)
-            bar.update(tasks[standing.source], completed=standing.have, refused=standing.refused)
+            bar.update(tasks[now.source], completed=now.have, refused=now.refused)
             if bar.disable and time.monotonic() - last > _LINE_S:
                 last = time.monotonic()
-                of = f" of {standing.wanted:,}" if standing.wanted else ""
-                console.print(
-                    f"{standing.source}: {standing.have:,}{of}, {standing.refused:,} refused"
-                )
+                of = f" of {now.wanted:,}" if now.wanted else ""
+                console.print(f"{now.source}: {now.have:,}{of}, {now.refused:,} refused")
 
         yield show

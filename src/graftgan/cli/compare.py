@@ -1,20 +1,20 @@
-r"""Run methods or settings side by side, over several seeds, and say what is noise.
+r"""Compare methods or settings over several seeds, and say which differences are noise.
 
 Every run has the same pictures, source and number of iterations; runs of one seed also have the
 same order of pictures and the same latents. All are scored in one way, against pictures that they
 are not trained on. The table has each variant's score at the end and at its best checkpoint, with
 an interval over the seeds, and says which differences are within noise. The untouched source has
-a row too: where no method beats it, there is no winner. A page shows the same latents under every
+a row too: if no method beats it, there is no winner. A page shows the same latents under every
 variant.
 
 --methods takes plans: presets or notation, separated by commas; commas inside brackets belong to
 the plan. --vary takes any other setting and its values, and may be given several times; all
 combinations are run. --seeds 3 stands for 0, 1 and 2; list others as 3,5 or 7,.
 
-With --seconds 600 every run trains for as long instead of for as many iterations, which then only
-limit it: a method with cheap iterations may do more of them.
+With --seconds 600 every run trains for 600 seconds; --iterations is then only an upper limit. A
+method with cheap iterations may do more of them.
 
-Stop whenever you like, also with kill -9: --resume, or the same command again, goes on where it
+Stop at any time, also with kill -9: --resume, or the same command again, continues where it
 stopped and repeats no finished run. A run that diverges is recorded, and the others go on. With
 --add-methods and --add-seeds a comparison grows; what is finished stays.
 
@@ -97,7 +97,7 @@ class StartComparison:
 
 @dataclass(frozen=True)
 class ResumeComparison:
-    """A comparison to go on with."""
+    """A comparison to resume."""
 
     resume: Path
     """Its folder."""
@@ -112,15 +112,15 @@ class ComparisonScreen(ScreenObserver, ComparisonObserver):
     """Shows which run is under way, instead of the plan of each."""
 
     def prepared(self, prepared: Prepared) -> None:
-        """Say nothing: the parts of all runs were checked before the first."""
+        """Print nothing: all runs were checked before the first."""
 
     def run_starts(self, job: Job, *, number: int, count: int, seconds_left: float | None) -> None:
-        """Print which run begins, and how long all that are left may take."""
+        """Print which run begins, and an estimate of the time that is left."""
         left = "" if seconds_left is None else f"; about {duration(seconds_left)} left"
         console.print(f"run {number} of {count}: {job.variant}, seed {job.seed}{left}")
 
     def run_ended(self, job: Job, *, state: str, message: str) -> None:
-        """Print how a run ended, where it was not as planned."""
+        """Print how a run ended, unless it finished."""
         if state != "finished":
             console.print(f"{job.name} {state}{f': {message}' if message else ''}")
 
@@ -156,7 +156,7 @@ def _start_of(experiment: Experiment, table: Any, where: str) -> StartComparison
 
 
 def _extend(options: ResumeComparison) -> None:
-    """Add to the comparison what the flags say, before it is gone on with."""
+    """Add the methods and seeds of the flags to the comparison, before it is resumed."""
     methods = split_list(options.add_methods)
     if not methods and not options.add_seeds:
         return
@@ -191,7 +191,7 @@ def _show(comparison: Comparison, destination: Path) -> int:
 def _finish(results: Results, destination: Path, screen: ComparisonScreen) -> int:
     headings, rows = comparison_rows(results)
     chosen = ("variant", "runs", "at the end", "to the best", "trains", "adapter", "time a run")
-    lines = columns_of(headings, rows, chosen)  # the page has them all
+    lines = columns_of(headings, rows, chosen)  # the page has all columns
     title = f"{results.score}, {results.better} is better; [95 % interval]" if results.score else ""
     console.print(table_of(chosen, lines, title=title, overflow="fold"))
     if results.score:

@@ -1,4 +1,4 @@
-"""Say when runs converged: when their losses became stable, when a score was reached.
+"""Show when the losses of runs became stable, and when a score was reached.
 
 Losses are stable from the first iteration after which they never leave a narrow band around the
 level of the run's last quarter; a run that still moves there has not converged. For a run that
@@ -20,11 +20,11 @@ from graftgan.experiments.convergence import Convergence, Reached, convergence_o
 
 @verb
 def main(runs: Positional[tuple[Path, ...]], score: float | None = None) -> None:
-    """Say when runs converged.
+    """Show when runs converged.
 
     Args:
         runs: Run folders.
-        score: Also say when the score that decides, such as KID, was first as good as this.
+        score: Also show when the deciding score, such as KID, first reached this value.
     """
     found = {run: convergence_of(run, threshold=score) for run in runs}
     headings = ["run", "losses stable after", "ended after", "began with"]

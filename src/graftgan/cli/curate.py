@@ -1,9 +1,9 @@
 """Turn a folder of raw pictures into a clean set to train on.
 
-Filters look at every picture, all cores at once; curation.html shows what each of them found, which
-pictures it cost, and what other thresholds would do. What you write into overrides.toml wins over
-every filter. Run the same command again to go on after a stop, or another one to decide anew:
-nothing is read twice.
+Filters look at every picture, on all cores; curation.html shows what each of them found, which
+pictures it rejects, and the effect of other thresholds. overrides.toml, which you write, wins over
+every filter. Run the same command again to continue after a stop, or with other flags to decide
+anew: no picture is read twice.
 
 examples:
   graftgan curate raw/ clean/
@@ -27,24 +27,24 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.provenance import licences_in_words
 from graftgan.pictures import curation
 
-# Each flag may come several times, with one word or more: what is added at the end adds to it.
+# Each flag may be repeated, with one word or more each time.
 Names = Annotated[tuple[tuple[str, ...], ...], UseAppendAction, arg(metavar="NAME ...")]
 
 
 @dataclass(frozen=True)
 class Curate:
-    """Where from, where to, and what is looked for."""
+    """The raw pictures, the clean set and the filters."""
 
     raw: Annotated[Path, Positional, arg(metavar="RAW")]
     """A folder, zip or npz of pictures."""
     out: Annotated[Path, Positional, arg(metavar="OUT")]
     """The folder of the clean set."""
     reject: Names = ()
-    """Filters whose findings are rejected."""
+    """Filters that reject the pictures in which they find something."""
     keep_only: Names = ()
-    """Filters without whose findings a picture is rejected."""
+    """Filters that reject the pictures in which they find nothing."""
     off: Names = ()
-    """Filters that do not look."""
+    """Filters to switch off."""
     threshold: Names = ()
     """NAME=NUMBER: another threshold of a filter."""
     crop: bool = False
@@ -55,13 +55,13 @@ class Curate:
     face_detector: Path | None = None
     """A file of the face detector YuNet (ONNX), instead of dlib's."""
     processes: int | None = None
-    """On this machine; without it, as many as there are cores and work for."""
+    """Processes on this machine; by default as many as there are cores and work for."""
     cluster: str | None = None
     """The address of a dask scheduler, such as tcp://head:8786; its workers see the same files."""
     thorough: bool = False
-    """Let dear filters also look at what cheaper ones reject: complete histograms."""
+    """Run slow filters also on pictures that fast ones reject, for complete histograms."""
     advise: bool = False
-    """Say which filters cost the most pictures and what would bring them back."""
+    """List the filters that cost the most pictures, and what would bring them back."""
 
 
 def main(arguments: Sequence[str]) -> int:

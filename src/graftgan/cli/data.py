@@ -1,4 +1,4 @@
-"""How diverse sets of pictures are, and how much of one another they cover.
+"""Measure how diverse sets of pictures are, and how much of each other they cover.
 
 examples:
   graftgan data stats my_pictures/
@@ -35,9 +35,9 @@ def stats(
     Args:
         sets: Folders, zips or npz files of pictures.
         out: The page to write.
-        count: At most so many pictures of each set; all are measured with the same number.
+        count: The most pictures of each set; all sets are measured with the same number.
         resolution: Height and width at which pictures are compared, in pixels.
-        seed: Of the choice of pictures and of the resamples.
+        seed: The seed of the choice of pictures and of the resamples.
     """
     where = str(choose_hardware(device, "float32").device)
     with with_bars() as progress:

@@ -1,6 +1,6 @@
-"""Draw 100 CC0 pictures of a style the bundled source never saw; graft it onto them.
+"""Draw 100 CC0 pictures in a style that the bundled source never saw, and transfer it to them.
 
-Takes about four minutes on two cores. Leaves the pictures, the run and its page in one folder.
+It takes about four minutes on two cores. One folder then has the pictures, the run and its page.
 """
 
 import shlex
@@ -21,7 +21,7 @@ def main(
     """Demonstrate a transfer.
 
     Args:
-        out: Where pictures and run go.
+        out: The folder for the pictures and the run.
         style: The CC0 DiceBear style of the pictures.
         count: How many pictures.
         iterations: Generator steps, of 16 pictures each: many small steps go far in little time.

@@ -1,8 +1,8 @@
-"""However a command ends: signals become exceptions, no print fails, one line says what went wrong.
+"""How a command ends: signals become exceptions, printing never fails, errors become one line.
 
-What is half written is removed on the way. A command may be at work for days, and its terminal, its
-pipe or its disk may go away. That ends no training; but a command whose words were lost does not
-end as if all were well.
+A command may run for days, and its terminal, its pipe or its disk may go away. That ends no
+training; but a command whose output was lost does not exit with 0. Exceptions also let writers
+remove what is half written.
 """
 
 import errno
@@ -56,7 +56,7 @@ _BY_NUMBER = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal, whose ``number`` it has, asks the program to end."""
+    """A signal, with its ``number``, asks the program to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -86,7 +86,7 @@ class Raiser:
     """Handles a signal: raises its exception, unless one is on its way already.
 
     Attributes:
-        heard: The last signal; an error after it may be what a library in C made of it.
+        heard: The last signal; a C library may turn it into an error of its own.
     """
 
     def __init__(self) -> None:
@@ -110,9 +110,9 @@ class Raiser:
             raise KeyboardInterrupt if self.heard == signal.SIGINT else Interrupted(self.heard)
 
     def send_again(self, otherwise: Callable[[Any], None], lost: Any) -> None:
-        """Send a signal again whose exception a library in C has swallowed.
+        """Send a signal again whose exception a C library has swallowed.
 
-        Python would print a traceback for it, and the program would go on as if nothing had come.
+        Python would print a traceback for it, and the program would go on as if nothing happened.
         """
         if lost.exc_type is None or issubclass(lost.exc_type, Exception):
             otherwise(lost)
@@ -126,9 +126,9 @@ class Raiser:
 def raised_as_exceptions() -> Generator[Raiser]:
     """Raise :class:`Interrupted` inside the block for a signal that would end the process.
 
-    For Ctrl-C that is a plain ``KeyboardInterrupt``, as Python does. A signal that is ignored stays
-    so, as SIGHUP under ``nohup``; a handler that another part of the program sets for a time, as
-    training does, wins for that time. Only the main thread can.
+    For Ctrl-C it is a plain ``KeyboardInterrupt``, as in Python. Ignored signals stay ignored, such
+    as SIGHUP under ``nohup``; a handler that other code sets for a time, as training does, wins for
+    that time. Outside the main thread nothing changes.
     """
     raiser, unraisable = Raiser(), sys.unraisablehook
     if threading.current_thread() is not threading.main_thread():
@@ -150,10 +150,10 @@ def raised_as_exceptions() -> Generator[Raiser]:
 
 
 class SturdyStream(io.TextIOBase):
-    """A text stream whose writing never fails; None: Python found it closed.
+    """A text stream that never fails to write; None: Python found it closed.
 
-    Letters that its encoding lacks are written as escapes. After the first failure nothing more is
-    written, and ``lost`` says why.
+    Characters outside its encoding are escaped. After the first failure nothing more is written;
+    ``lost`` is the reason.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -161,7 +161,7 @@ class SturdyStream(io.TextIOBase):
         self.lost: OSError | ValueError | None = None
 
     def write(self, text: str, /) -> int:
-        """Write ``text`` as far as that is possible."""
+        """Write ``text`` if that is possible."""
         if self._stream is None:
             self.lost = OSError(errno.EBADF, "it is closed")
         elif self.lost is None:
@@ -176,7 +176,7 @@ class SturdyStream(io.TextIOBase):
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal that is still there."""
+        """Return whether it is a terminal that still exists."""
         with suppress(OSError, ValueError):
             return self._stream is not None and self.lost is None and self._stream.isatty()
         return False
@@ -189,11 +189,11 @@ class SturdyStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How letters become bytes."""
+        """The encoding of the stream, or UTF-8."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def __getattr__(self, name: str) -> Any:
-        """Return what else the stream has, such as ``buffer``."""
+        """Return another attribute of the stream, such as ``buffer``."""
         return getattr(self.__dict__.get("_stream"), name)
 
     def _fitting(self, text: str) -> str:
@@ -217,10 +217,9 @@ class SturdyStream(io.TextIOBase):
 
 @contextmanager
 def sturdy_streams() -> Generator[Callable[[int], int]]:
-    """Let everything that is printed inside the block go to sturdy streams.
+    """Replace the standard streams by sturdy ones inside the block.
 
-    Yields a function that returns the exit code: that of the command, but never 0 where its words
-    were lost.
+    Yields a function that returns the exit code: that of the command, but not 0 if output was lost.
     """
     for number in range(3):  # open what is closed, so that no checkpoint becomes one of them
         try:
@@ -235,7 +234,7 @@ def sturdy_streams() -> Generator[Callable[[int], int]]:
     def code_after(code: int) -> int:
         output.flush()
         if output.lost is not None and code == 0:
-            if isinstance(output.lost, BrokenPipeError):  # who reads had enough, such as `head`
+            if isinstance(output.lost, BrokenPipeError):  # the reader stopped, such as `head`
                 return _BROKEN_PIPE_CODE
             code, reason = 2, getattr(output.lost, "strerror", None) or str(output.lost)
             errors.write(
@@ -254,7 +253,7 @@ def sturdy_streams() -> Generator[Callable[[int], int]]:
 
 
 def in_one_line(error: BaseException, arguments: Sequence[str]) -> str:
-    """Return what happened, what to do, and where the report of it lies, which is written here."""
+    """Return what happened, what to do, and the path of a report, which is written here."""
     kind = type(error).__name__
     said = shown(" ".join(str(error).split()), _LONGEST_MESSAGE)
     what = f"{kind}: {said}" if said else kind
@@ -293,7 +292,7 @@ def _report(error: BaseException, arguments: Sequence[str]) -> str:
 
 
 def _write(report: str) -> Path:
-    """Write a report into the cache, or where that fails into the folder for temporary files."""
+    """Write a report into the cache, or if that fails into the folder for temporary files."""
     name = f"graftgan-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     content = report.encode("utf-8", errors="backslashreplace")
     with suppress(OSError, RuntimeError):  # there may be no home folder

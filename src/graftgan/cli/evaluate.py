@@ -1,13 +1,13 @@
 """Score a run, a source or a folder of pictures against real pictures.
 
-Every number comes with the interval that chance explains, and with its floor: what real pictures
-of the same set score against each other. A difference smaller than the interval is none.
+Every score has a 95 % interval and a floor: what real pictures of the same set score against each
+other. A difference smaller than the interval is noise.
 
 A run is also searched for copies of its training pictures; neighbours.png shows the most
 suspicious ones beside what they resemble.
 
-With --again no picture is drawn: those are scored that a run was scored on while it trained, at
-every iteration, against --against or, without it, what the run itself is scored against. A
+With --again no picture is drawn. The pictures that a run was scored on while it trained are scored
+again, at every iteration, against --against or, without it, against the reference of the run. A
 comparison or search stands for all of its runs.
 
 examples:
@@ -46,14 +46,14 @@ _COPYING = "scored against the training pictures, which rewards copying"
 
 @dataclass(frozen=True)
 class Evaluate:
-    """What to score."""
+    """The models to score, and how."""
 
     models: Annotated[Positional[tuple[str, ...]], arg(metavar="MODEL ...")]
     """Run folders, sources, or folders of pictures."""
     against: Path | None = None
-    """The real pictures: a folder, zip or npz. Needed, but for --again."""
+    """The real pictures: a folder, zip or npz. Required without --again."""
     again: bool = False
-    """Score the pictures that runs were scored on while they trained; draw none."""
+    """Score the kept pictures of runs instead of new ones."""
     settings: Annotated[EvaluationSettings, arg(name="")] = field(
         default_factory=EvaluationSettings
     )

@@ -1,4 +1,4 @@
-"""Write a model in a form that others read, checked against the network itself.
+"""Write a model in a format for other programs, checked against the network itself.
 
 forms:
   safetensors    the generator's weights in one file, with all that builds it again in its header
@@ -7,8 +7,8 @@ forms:
   torch-export   a program for PyTorch without graftgan (.pt2)
   hub            a source folder with a page, as the Hugging Face Hub shows it; nothing is uploaded
 
-What was written is read back and draws eight pictures, one by one and together. Only if they are
-those of the network does the file get its name.
+The file is read back and draws eight pictures, one by one and together. It gets its name only if
+they equal those of the network.
 
 examples:
   graftgan export runs/my_pictures --to onnx                 my_pictures.onnx
@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from graftgan.cli.model_arguments import open_model
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb
+from graftgan.cli.model_arguments import Version
+from graftgan.cli.terminal import Model, console, verb
 from graftgan.core.errors import shown
 from graftgan.core.registry import NamesDoc
 from graftgan.experiments.run_folder import RunFolder
@@ -43,10 +43,9 @@ from graftgan.models.sources import find_source
 @verb
 def main(
     model: Model,
+    version: Version,
     to: Annotated[str, NamesDoc("The form: {}.", FORMS)],
     out: Path | None = None,
-    iteration: Iteration = None,
-    adapter: Adapters = (),
     licence: str | None = None,
 ) -> None:
     """Export a model.
@@ -58,11 +57,11 @@ def main(
     name, ending = Path(model).resolve().name, form_named(to).ending
     destination = out or (Path(f"{name}{ending}") if ending else Path("hub") / name)
     ready_form(to, destination)  # before what takes long
-    opened = open_model(model, iteration=iteration, adapters=adapter)
+    opened = version.open_model(model)
     if licence is not None:
         opened = replace(opened, card=replace(opened.card, licence=licence))
     run = RunFolder(find_source(model))
-    is_run = run.experiment_file.is_file() and not adapter
+    is_run = run.experiment_file.is_file() and not version.adapter
     written = export_model(opened, to, destination, run=run.path if is_run else None)
     path, architecture = written.path, opened.card.architecture
     files = path.rglob("*") if path.is_dir() else [path]

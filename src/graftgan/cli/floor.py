@@ -1,7 +1,7 @@
-"""What real pictures score against other real pictures of the same set.
+"""Score real pictures against other real pictures of the same set.
 
-No generator can be told from perfect below this floor, and it depends on the number of pictures:
-look here before reading a score.
+Below this floor no generator can be told from a perfect one. It depends on the number of pictures:
+look here before you read a score.
 
 examples:
   graftgan floor my_pictures/
@@ -38,11 +38,11 @@ def main(
     """Measure the floor of scores.
 
     Args:
-        sizes: Pictures on each side.
+        sizes: Numbers of pictures on each side.
         resolution: Height and width of the pictures, in pixels.
         repeats: Random splits of the set.
         seed: The seed of the splits.
-        network: What scores are made of.
+        network: The feature network.
     """
     with with_bars() as progress:
         floors = floor(

@@ -1,13 +1,13 @@
-# ruff: noqa: N999 - the verb is called so
+# ruff: noqa: N999 - the name of the verb
 """Make a source of a file that another program saved, safely.
 
-Known are official pickles of StyleGAN2-ADA and StyleGAN3, training files of
-rosinality/stylegan2-pytorch, and the two files of PyTorch's example dcgan; which one it is, its
-content says. What other programs put around networks (module., _orig_mod., state_dict, netG and
-netD) is taken off. Files of torch and pickles can hold code that other programs run when they open
-them.
-Here nothing in the file is run: numbers and settings are read, and anything else is refused. The
-generator and the discriminator become a source folder of safetensors with a card.
+It reads official pickles of StyleGAN2-ADA and StyleGAN3, training files of
+rosinality/stylegan2-pytorch, and the two files of PyTorch's dcgan example, and recognises them by
+their content. Common wrappers (module., _orig_mod., state_dict, netG and netD) are removed.
+
+Pickles and torch files can contain code, which other programs run when they open them. Here nothing
+is run: numbers and settings are read, and anything else is refused. The result is a source folder
+with generator, discriminator and card.
 
 examples:
   graftgan import ffhq-256.pkl
@@ -37,8 +37,8 @@ def main(
 
     Args:
         file: The file: .pkl, .pt or .pth.
-        discriminator: The file of the discriminator, if it has one of its own.
-        out: The new source folder; without it, sources/ and the name of the file.
+        discriminator: The file of the discriminator, if it is a separate one.
+        out: The new source folder; by default sources/ and the name of the file.
         licence: The licence of the weights, for the card.
     """
     destination = out or Path("sources") / file.stem

@@ -1,4 +1,4 @@
-"""Make a film that walks between random pictures and ends where it began.
+"""Make a video that walks between random pictures and ends where it began.
 
 examples:
   graftgan interpolate runs/my_pictures                       walk.gif
@@ -12,9 +12,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import free_place, open_generator
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb
-from graftgan.models.video import write_film
+from graftgan.cli.model_arguments import Version, free_place
+from graftgan.cli.terminal import Model, Truncation, console, verb
+from graftgan.models.video import write_video
 from graftgan.networks.sampling import (
     generate,
     interpolation_latents,
@@ -25,39 +25,37 @@ from graftgan.networks.sampling import (
 @verb
 def main(
     model: Model,
-    iteration: Iteration = None,
+    version: Version,
     of_class: Annotated[str | None, arg(name="class")] = None,
-    adapter: Adapters = (),
     stops: int = 8,
     frames: int = 20,
     frames_per_second: int = 20,
     size: int = 256,
     seed: int = 0,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     out: Path | None = None,
 ) -> None:
-    """Make a film.
+    """Make a video.
 
     Args:
         of_class: Walk within this class of a model with classes; without it, from class to class.
         stops: Random pictures on the way.
         frames: Frames from one stop to the next.
-        frames_per_second: Speed of the film; a GIF has 50 at most.
-        size: Height and width of the film in pixels; pictures are enlarged to it.
+        frames_per_second: Speed of the video; a GIF has 50 at most.
+        size: Height and width of the video in pixels; pictures are enlarged to it.
         seed: The seed of the stops.
-        truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
         out: A .gif file, or a .mp4 file (needs the extra `video`); without it, walk.gif, or
             walk_2.gif where that exists.
     """
     out = out or free_place("walk.gif")
-    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    generator = version.open_generator(model)
     architecture = generator.architecture
     walk = interpolation_latents(stops, frames, architecture.latent_size, seed=seed)
     latents = interpolation_through_classes(
         architecture, walk, frames_between=frames, of_class=of_class
     )
-    film = generate(generator, latents, truncation=truncation)
-    speed = write_film(film, out, frames_per_second=frames_per_second, size=size)
+    video = generate(generator, latents, truncation=truncation)
+    speed = write_video(video, out, frames_per_second=frames_per_second, size=size)
     console.print(f"{len(latents)} frames in {out}")
     if speed != frames_per_second:
         console.print(

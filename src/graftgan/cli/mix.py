@@ -27,10 +27,10 @@ def main(
     """Mix sets.
 
     Args:
-        sets: PATH:SHARE of each set; without a share all count the same.
+        sets: PATH:SHARE of each set; without shares all count the same.
         out: The zip to write.
-        count: Pictures in all; without it, as many as there are without repeating one.
-        seed: Of the choice of pictures.
+        count: The number of pictures; by default as many as possible without repeating one.
+        seed: The seed of the choice of pictures.
     """
     parts = [parse_part(text) for text in sets]
     with with_bars() as bars:

@@ -1,10 +1,14 @@
-"""The model that the words of a command name."""
+"""Flags shared by verbs that open a model, and numbers in one argument."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import UseAppendAction, arg
 
 from graftgan.checkpoints import SourceModel
-from graftgan.cli.terminal import console
+from graftgan.cli.terminal import Iteration, console
 from graftgan.core.errors import SettingsError
 from graftgan.core.files import distinct_name
 from graftgan.core.network_types import Generator
@@ -14,31 +18,46 @@ from graftgan.models.sources import open_source
 _MOST_NUMBERS = 1_000_000  # in a list of seeds or classes
 
 
-def open_generator(model: str, *, iteration: int | None, adapters: Sequence[str]) -> Generator:
-    """Return the generator of a run or source, with adapters put on.
+@dataclass(frozen=True)
+class ModelVersion:
+    """The checkpoint of a model to open, and the adapters to put on it.
 
-    Args:
-        model: A run folder, a source's name, or a source folder.
-        iteration: The checkpoint of a run; None: the newest.
-        adapters: Run folders or adapter files, each with ``:weight`` behind it or not.
-
-    Raises:
-        SettingsError: A weight is out of range, or an adapter is named twice.
-        SourceError: There is no such model.
-        CheckpointError: There is no such checkpoint, or an adapter belongs to another base.
+    Both methods raise SettingsError if a weight is out of range or an adapter is named twice,
+    SourceError if there is no such model, and CheckpointError if there is no such checkpoint or an
+    adapter belongs to another base.
     """
-    bank, weights = _bank_of(model, iteration, adapters)
-    return bank.generator(weights)
+
+    iteration: Iteration = None
+    adapter: UseAppendAction[tuple[str, ...]] = ()
+    """A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be given
+    several times."""
+
+    def open_generator(self, model: str) -> Generator:
+        """Return the generator, with the adapters put on."""
+        bank, weights = self._bank(model)
+        return bank.generator(weights)
+
+    def open_model(self, model: str) -> SourceModel:
+        """Return both networks, with the adapters put on, and their card."""
+        bank, weights = self._bank(model)
+        return mixed_model(bank, weights) if weights else bank.base
+
+    def _bank(self, model: str) -> tuple[AdapterBank, dict[str, float]]:
+        bank = AdapterBank(open_source(model, iteration=self.iteration))
+        weights: dict[str, float] = {}
+        for words in self.adapter:
+            path, weight = _path_and_weight(words)
+            bank.add(str(path), path)
+            weights[str(path)] = weight
+        note_weights(weights.values())
+        return bank, weights
 
 
-def open_model(model: str, *, iteration: int | None, adapters: Sequence[str]) -> SourceModel:
-    """Return both networks of a model and their card, otherwise as :func:`open_generator`."""
-    bank, weights = _bank_of(model, iteration, adapters)
-    return mixed_model(bank, weights) if weights else bank.base
+Version = Annotated[ModelVersion, arg(name="")]
 
 
 def note_weights(weights: Iterable[float]) -> None:
-    """Tell the person where the weights lead beyond what was trained."""
+    """Print a note if the weights lead beyond what was trained."""
     total = sum(weights)
     if total > 1 + 1e-6:
         console.print(
@@ -63,7 +82,7 @@ def free_place(usual: str) -> Path:
 
 
 def whole_numbers(words: str, *, flag: str) -> list[int]:
-    """Return the numbers in words such as ``1,5,8-10``; anything else is a SettingsError."""
+    """Return the numbers in text such as ``1,5,8-10``; anything else is a SettingsError."""
     found: list[int] = []
     for part in words.split(","):
         first, _, last = part.partition("-")
@@ -75,19 +94,6 @@ def whole_numbers(words: str, *, flag: str) -> list[int]:
             raise SettingsError(f"{flag} takes at most {_MOST_NUMBERS:,} numbers, got '{words}'")
         found += numbers
     return found
-
-
-def _bank_of(
-    model: str, iteration: int | None, adapters: Sequence[str]
-) -> tuple[AdapterBank, dict[str, float]]:
-    bank = AdapterBank(open_source(model, iteration=iteration))
-    weights: dict[str, float] = {}
-    for words in adapters:
-        path, weight = _path_and_weight(words)
-        bank.add(str(path), path)
-        weights[str(path)] = weight
-    note_weights(weights.values())
-    return bank, weights
 
 
 def _path_and_weight(words: str) -> tuple[Path, float]:

@@ -37,7 +37,7 @@ def main(
     """Show a plan.
 
     Args:
-        plan: A preset's name or the notation; without it, whatever there is to choose is listed.
+        plan: A preset's name or the notation; without it, all choices are listed.
         source: The source's name or folder.
         frozen_statistics: What frozen and modulated layers normalise with: the source's, or the
             batch's statistics.

@@ -1,4 +1,4 @@
-"""See your pictures as the discriminator would: each beside two augmented versions.
+"""Show your pictures as the discriminator sees them: each beside two augmented versions.
 
 examples:
   graftgan preview my_pictures/

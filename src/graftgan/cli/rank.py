@@ -8,7 +8,7 @@ after a stop.
 Beside that stands what can be known without training: KID, the distance between your pictures and
 what a source draws; recall, the share of your pictures that lie within it; and how diverse it is.
 With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
-also the KID to expect at the end. --no-race shows this alone, which is a poor guide.
+also the predicted KID at the end. --no-race shows this alone, which is a poor guide.
 
 examples:
   graftgan rank my_pictures/
@@ -50,13 +50,13 @@ def main(
     """Rank sources.
 
     Args:
-        sources: Names or folders; without it, all local ones (`graftgan sources list`).
-        learn_from: Folders of finished runs, or recorded results, that expectations come from.
-        samples: Pictures drawn from each source.
-        races: Let the sources race, or show the statistics alone.
-        minutes: How long the race may take; without it, a quarter of full transfers from all.
+        sources: Names or folders; by default all local ones (`graftgan sources list`).
+        learn_from: Folders of finished runs, or recorded results, to predict from.
+        samples: The number of pictures drawn from each source.
+        races: Race the sources, or show the statistics alone.
+        minutes: The time that the race may take; by default a quarter of full transfers from all.
         iterations: The length of a full transfer.
-        out: The folder of the race; without it, races/<name of the pictures>.
+        out: The folder of the race; by default races/<name of the pictures>.
         seed: Of latents, choice, resamples and transfers.
     """
     with with_bars() as progress:

@@ -1,4 +1,4 @@
-"""Write the page of a run again, for instance while it is still training.
+"""Write the page of a run again, for example while it is still training.
 
 example:
   graftgan report runs/my_pictures

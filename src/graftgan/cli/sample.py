@@ -18,28 +18,27 @@ import torch
 from PIL import Image
 from tyro.conf import arg
 
-from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, verb, with_bars
+from graftgan.cli.model_arguments import Version, free_place, whole_numbers
+from graftgan.cli.terminal import Model, Truncation, console, verb, with_bars
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import written_whole
 from graftgan.core.network_types import PictureBytes
-from graftgan.models.video import FILM_KINDS
+from graftgan.models.video import VIDEO_KINDS
 from graftgan.networks.sampling import generate, labels_in_parts, latents_for, latents_of_seeds
 from graftgan.reports import picture_grid, save_png
 
-_NO_FOLDERS = FILM_KINDS | {".zip", ".npz", ".html", ".svg"}
+_NO_FOLDERS = VIDEO_KINDS | {".zip", ".npz", ".html", ".svg"}
 
 
 @verb
 def main(
     model: Model,
-    iteration: Iteration = None,
+    version: Version,
     of_class: Annotated[str | None, arg(name="class")] = None,
-    adapter: Adapters = (),
     count: int = 64,
     seed: int = 0,
     seeds: str | None = None,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     out: Path | None = None,
 ) -> None:
     """Draw pictures.
@@ -49,13 +48,12 @@ def main(
         count: How many pictures.
         seed: The seed; the same seed gives the same pictures.
         seeds: One picture for each of these, such as 3,7,20-29, instead of --count and --seed.
-        truncation: Below 1 pictures lie nearer to the average one: fewer surprises, less variety.
         out: A .png file for one grid, or a folder for single files; without it, samples.png, or
             samples_2.png where that exists.
     """
     out = out or free_place("samples.png")
     as_grid = is_png(out)
-    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    generator = version.open_generator(model)
     architecture = generator.architecture
     if seeds is None:
         latents = latents_for(architecture, count, seed=seed, of_class=of_class)
@@ -80,7 +78,7 @@ def is_png(path: Path) -> bool:
     """Return whether ``path`` names a .png file; else it names a folder, such as ``trunc0.7``.
 
     Raises:
-        SettingsError: It names a picture, film or page of another kind.
+        SettingsError: It names a picture, video or page of another kind.
     """
     ending = path.suffix.lower()
     if ending != ".png" and (ending in Image.registered_extensions() or ending in _NO_FOLDERS):

@@ -1,4 +1,4 @@
-r"""Find the plan: which layers to freeze, to modulate, to fine-tune.
+r"""Search for a plan: which layers to freeze, to modulate and to fine-tune.
 
 Every trial is a transfer under another plan, scored against pictures that it is not trained on.
 
@@ -12,12 +12,12 @@ Every trial is a transfer under another plan, scored against pictures that it is
 
 The cost is bounded by --trials, --budget-seconds or --budget-images (--seconds and --iterations
 are the length of one trial), and is estimated after the first trial. The result is a page with
-all trials, the score over (i,j,k) and the best for each number of trained numbers, and
-winner.toml for `graftgan transfer --config`; where no trial beats the untouched source there is
-no winner. The best of many noisy scores is partly luck: --confirm-seeds 3 runs the best three
+all trials, the score over (i,j,k) and the best for each number of trainable parameters, and
+winner.toml for `graftgan transfer --config`; if no trial beats the untouched source there is no
+winner. The best of many noisy scores is partly luck: --confirm-seeds 3 runs the best three
 again with new seeds and lets their means decide.
 
-Stop whenever you like, also with kill -9: --resume goes on and repeats no finished trial. Several
+Stop at any time, also with kill -9: --resume continues and repeats no finished trial. Several
 processes can share one search: start --resume in each.
 
 examples:
@@ -37,7 +37,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
+from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from graftgan.cli.ending import stopped_code
 from graftgan.cli.terminal import (
@@ -52,50 +53,97 @@ from graftgan.cli.terminal import (
     table_of,
 )
 from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.core.registry import NamesDoc
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration, in_words
 from graftgan.runs.build import Prepared
+from graftgan.studies.comparison import split_list
 from graftgan.studies.plan_search import Budget, PlanSearch
 from graftgan.studies.queue import Forecast, SearchObserver, check_search, resume_search, run_search
 from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
 from graftgan.studies.search_result import SearchResult
 from graftgan.studies.trials import Proposal, Trial
+from graftgan.transfer import ACTIONS
+
+Listed = Annotated[
+    tuple[str, ...],
+    PrimitiveConstructorSpec[tuple[str, ...]](
+        nargs=1,
+        metavar="STR",
+        instance_from_str=lambda words: tuple(split_list(words[0])) if words[0] != "none" else (),
+        is_instance=lambda items: isinstance(items, tuple),
+        str_from_instance=lambda items: [",".join(items) or "none"],
+    ),
+]
+"""A list that is given in one word, as ``split_list`` reads it; ``none``: an empty list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetFlags(Budget):
+    """The limits of a search, which begins no trial once it has reached one of them."""
+
+    seconds: Annotated[float | None, arg(name="budget-seconds")] = None
+    """Begin no trial once all trials together took this many seconds."""
+    images: Annotated[int | None, arg(name="budget-images")] = None
+    """Begin no trial once all trials together were shown this many images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFlags(PlanSearch):
+    """The settings of a search, with other flags where their names or lists ask for them."""
+
+    base: Annotated[Experiment, arg(name="")]
+    budget: BudgetFlags = field(default_factory=BudgetFlags)
+    actions: Annotated[
+        Listed,
+        NamesDoc(
+            "The actions a layer may have, separated by commas: {}; optuna takes any.", ACTIONS
+        ),
+    ] = PlanSearch.actions
+    step: Annotated[int, arg(name="grid-step")] = PlanSearch.step
+    """The grid cuts a network at every this many layers."""
+    then: Listed = PlanSearch.then
+    """Steps of a schedule, separated by commas, such as fine_tune@0.4: grid and optuna try every
+    plan without a step and with each of these after it. A schedule as --plan keeps its own steps
+    after every plan."""
+    tune: Listed = PlanSearch.tune
+    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
 
 
 @dataclass(frozen=True)
 class StartSearch:
     """A new search."""
 
-    search: Annotated[PlanSearch, tyro.conf.arg(name="")]
+    search: Annotated[SearchFlags, arg(name="")]
     out: Path | None = None
     """The folder; without it, searches/<name of the pictures>."""
     config: Path | None = None
     """An experiment file (TOML) for what all trials share; flags given beside it win."""
     device: Device = "auto"
     dry_run: bool = False
-    """Check everything and list the trials that are known beforehand, but train nothing."""
+    """Check everything and list the trials that are known in advance, but train nothing."""
 
 
 @dataclass(frozen=True)
 class ResumeSearch:
-    """A search to go on with, or to help with."""
+    """A search to resume or to join."""
 
     resume: Path
     """Its folder."""
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = field(default_factory=Budget)
+    budget: Annotated[BudgetFlags, arg(name="")] = field(default_factory=BudgetFlags)
     device: Device = "auto"
 
 
 class SearchScreen(ScreenObserver, SearchObserver):
-    """Shows which trial is under way, and what all of them will about cost."""
+    """Prints the current trial and an estimate of what is left."""
 
     _waiting = False
 
     def prepared(self, prepared: Prepared) -> None:
-        """Say nothing: the parts that all trials share were checked before the first."""
+        """Print nothing: the settings of all trials were checked before the first."""
 
     def trial_starts(self, trial: Trial, forecast: Forecast) -> None:
-        """Print which trial begins, and what is left."""
+        """Print which trial begins, and an estimate of what is left."""
         self._waiting = False
         plan = trial.overrides["plan"]
         console.print(f"trial {trial.number} ({trial.why}): {plan}{_left(forecast)}")
@@ -138,11 +186,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _start_of(experiment: Experiment, table: Any, where: str) -> StartSearch:
-    return StartSearch(PlanSearch.around(experiment, table, where=where))
+    return StartSearch(SearchFlags.around(experiment, table, where=where))
 
 
 def _left(forecast: Forecast) -> str:
-    """Return what is left in words; empty where that is unknown."""
+    """Return what is left in words; empty if that is unknown."""
     parts: list[str] = []
     if forecast.trials is not None:
         count = f"{forecast.trials} trial{'' if forecast.trials == 1 else 's'}"
@@ -173,7 +221,7 @@ def _show(search: PlanSearch, known: Sequence[Proposal], destination: Path) -> i
 
 
 def _finish(result: SearchResult, destination: Path, screen: SearchScreen) -> int:
-    chosen = ("trial", "plan", "state", "score", "time")  # the page has them all
+    chosen = ("trial", "plan", "state", "score", "time")  # the page has all columns
     cells = columns_of(TRIAL_HEADINGS, trial_rows(result), chosen)
     lines = [[cell.split(":")[0] for cell in row] for row in cells]
     where = "at the end" if result.judge == "end" else "at the best checkpoint"

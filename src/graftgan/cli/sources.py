@@ -1,7 +1,7 @@
 """List the sources on this machine, show one, or pack a run as a new one.
 
-Sources are found in the package and in ~/.graftgan/sources (or $GRAFTGAN_SOURCES); any source
-folder or run folder can also be named by its path.
+Sources lie in the package and in ~/.graftgan/sources (or $GRAFTGAN_SOURCES); any source folder or
+run folder can also be given by its path.
 
 examples:
   graftgan sources list

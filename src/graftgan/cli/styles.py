@@ -14,8 +14,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from graftgan.checkpoints import save_tensors
-from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
-from graftgan.cli.terminal import Adapters, Iteration, Model, console, subverbs, with_bars
+from graftgan.cli.model_arguments import Version, free_place, whole_numbers
+from graftgan.cli.terminal import Model, Truncation, console, subverbs, with_bars
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import write_json, written_whole
 from graftgan.core.network_types import Architecture, PictureBytes
@@ -29,12 +29,11 @@ _USUAL = ProjectionSettings()
 
 def mix(
     model: Model,
+    version: Version,
     rows: str = "0-3",
     columns: str = "4-9",
     layers: str | None = None,
-    truncation: float = 1.0,
-    iteration: Iteration = None,
-    adapter: Adapters = (),
+    truncation: Truncation = 1.0,
     out: Path | None = None,
 ) -> None:
     """Draw a grid of pictures with some layers' styles from above and the rest from the left.
@@ -43,13 +42,12 @@ def mix(
         rows: Seeds of the pictures on the left, such as 1,5,8-10.
         columns: Seeds of the pictures above.
         layers: Which layers take the style from above, such as 0-3; without it, the coarse half.
-        truncation: Below 1 pictures lie nearer to the average one.
         out: The .png file; without it, mixed.png, or mixed_2.png where that exists.
     """
     out = out or free_place("mixed.png")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
-    generator = open_generator(model, iteration=iteration, adapters=adapter)
+    generator = version.open_generator(model)
     grid = mixed_grid(
         generator,
         whole_numbers(rows, flag="--rows"),
@@ -63,14 +61,13 @@ def mix(
 
 def find(
     model: Model,
+    version: Version,
     pictures: Positional[Path],
     search: OmitArgPrefixes[ProjectionSettings] = _USUAL,
     of_class: Annotated[str | None, arg(name="class")] = None,
-    iteration: Iteration = None,
-    adapter: Adapters = (),
     out: Path = Path("projected"),
 ) -> None:
-    """Find the styles whose pictures are nearest to yours; write them and a grid.
+    """Find the styles whose pictures are nearest to yours; write them with a grid.
 
     Args:
         pictures: A picture, or a folder, zip or npz of pictures.
@@ -80,7 +77,7 @@ def find(
     """
     if out.exists():
         raise RunError(f"{out} exists already; choose another --out")
-    generator = styled(open_generator(model, iteration=iteration, adapters=adapter))
+    generator = styled(version.open_generator(model))
     names, wanted = _pictures_for(generator.architecture, pictures)
     with with_bars() as progress:
         found = project(generator, wanted, search, of_class=of_class, progress=progress)

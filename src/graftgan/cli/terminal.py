@@ -1,4 +1,4 @@
-"""What every verb shares: words into plain objects, a mistake into one line, tables and bars."""
+"""Shared by all verbs: flags, one-line errors, tables and progress bars."""
 
 import functools
 import io
@@ -45,16 +45,12 @@ Model = Annotated[
     tyro.conf.Positional[str], Doc("A run folder, a source's name, or a source folder.")
 ]
 Iteration = Annotated[int | None, Doc("The checkpoint of a run; without it, the newest.")]
-Adapters = Annotated[
-    tyro.conf.UseAppendAction[tuple[str, ...]],
-    Doc(
-        "A run folder or adapter file made on the model, such as runs/a or runs/a:0.5; may be "
-        "given several times."
-    ),
+Truncation = Annotated[
+    float, Doc("Below 1 pictures lie nearer to the average one: fewer surprises, less variety.")
 ]
 Half = Annotated[bool, Doc("Store 16-bit numbers: half the size, no visible difference.")]
 
-# Without markup: what is at work may be called [so].
+# Without markup: a description may contain brackets.
 BAR_COLUMNS = (
     TextColumn("{task.description}", markup=False),
     BarColumn(),
@@ -66,16 +62,16 @@ _REDRAW_S, _LINE_S = 0.1, 20.0  # between two shows of progress: a bar on a term
 
 
 def verb(function: Callable[..., int | None]) -> Callable[[Sequence[str]], int]:
-    """Make the ``main`` of a verb of a function whose parameters are the flags.
+    """Turn a function, whose parameters are the flags, into the ``main`` of a verb.
 
-    The verb is called as its file, and the docstring of the file is the text of ``--help``. The
-    exit code is what the function returns, or 0.
+    The verb has the name of its file, whose docstring is the text of ``--help``. The exit code is
+    what the function returns, or 0.
     """
     return _main(function.__module__, tyro.cli, _later(function))
 
 
 def subverbs(module: str, **functions: Callable[..., None]) -> Callable[[Sequence[str]], int]:
-    """Make the ``main`` of a verb whose second word names one of the ``functions``."""
+    """Return the ``main`` of a verb whose second word selects one of the ``functions``."""
     later = {name: _later(function) for name, function in functions.items()}
     return _main(module, tyro.extras.subcommand_cli_from_dict, later)
 
@@ -91,7 +87,7 @@ def _main(module: str, parse: Callable[..., Any], what: object) -> Callable[[Seq
 
 
 def _later(function: Callable[..., T]) -> Callable[..., Callable[[], T]]:
-    """Return ``function`` as it looks, but only to be called once its flags are parsed."""
+    """Return a function that takes the flags of ``function`` and returns the call to make."""
 
     @functools.wraps(function)
     def bind(**flags: Any) -> Callable[[], T]:
@@ -101,7 +97,7 @@ def _later(function: Callable[..., T]) -> Callable[..., Callable[[], T]]:
 
 
 def parse_flags(cls: Callable[..., T], arguments: Sequence[str], **options: Any) -> T:
-    """Build ``cls`` from the command line's words; ``options`` are those of ``tyro.cli``.
+    """Build ``cls`` from the arguments; ``options`` are those of ``tyro.cli``.
 
     A SettingsError where a flag is unknown, missing or of the wrong type.
     """
@@ -168,23 +164,23 @@ def _is_rule(line: str) -> bool:
 
 
 def goes_on(arguments: Sequence[str]) -> bool:
-    """Return whether the words ask to go on with a folder, which takes other flags than a start."""
+    """Return whether the arguments resume a folder, which takes other flags than a start."""
     return bool(given_of(["resume"], arguments))
 
 
 def given_of(flags: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Return those of ``flags``, without their dashes, that are among the words."""
+    """Return those of ``flags``, without their dashes, that are given."""
     words = {word.partition("=")[0].replace("_", "-") for word in arguments}
     return [flag for flag in flags if f"--{flag}" in words]
 
 
 class SafeConsole(Console):
-    """A console that shows control characters of names from files and sites, and obeys none."""
+    """A console that escapes control characters, which names from files and sites may contain."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Yield the segments of something that is printed; every print comes through here."""
+        """Yield the segments of whatever is printed."""
         for segment in super().render(renderable, options):
             safe = segment.text if segment.control else escaped(segment.text, keep="\n")
             yield Segment(safe, segment.style, segment.control)
@@ -194,7 +190,7 @@ console = SafeConsole(highlight=False, soft_wrap=True, markup=False)
 
 
 class ScreenObserver(Observer):
-    """Shows a person what happens in a run, or in a ``study``; only the leading process speaks."""
+    """Prints the progress of a run, or of a ``study``; only the leading process prints."""
 
     def __init__(self, study: str = "", folder: Path | None = None) -> None:
         self.continues = f"graftgan {study} --resume {shlex.quote(str(folder))}" if study else ""
@@ -207,7 +203,7 @@ class ScreenObserver(Observer):
         console.print(line)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Show how far a work is: on a terminal at once, elsewhere a line now and then."""
+        """Show progress: on a terminal at once, elsewhere as a line every 20 seconds."""
         now = time.monotonic()
         due = now - self._shown >= (_REDRAW_S if self.draws_bar else _LINE_S)
         if self.draws_bar and (due or done == total):
@@ -219,14 +215,14 @@ class ScreenObserver(Observer):
             self._shown = now
 
     def stopping(self, signal: str, folder: Path) -> None:
-        """Say at once that the signal was heard, and how to continue."""
+        """Print at once that the signal was received, and how to continue."""
         if not self.leads:
             return
         again = " (again: at once)" if signal == "SIGINT" else ""
         line = f"\n{signal}: saving, then stopping{again}; continue with "
         line += f"{self.continues or resume_command(folder)}\n"
         with suppress(OSError):  # the terminal may be gone
-            # Past every buffer: the main thread may be in the middle of another write.
+            # Unbuffered: the main thread may be in the middle of another write.
             os.write(2, line.encode("utf-8", "backslashreplace"))
 
     def prepared(self, prepared: Prepared) -> None:
@@ -246,15 +242,15 @@ class ScreenObserver(Observer):
 
 
 def print_findings(says: Iterable[str], notes: Iterable[str], page: Path) -> None:
-    """Print what a comparison or search found, and where its page is."""
+    """Print the results of a comparison or search, and where its page is."""
     for sentence in (*says, *(f"note: {note}" for note in notes), f"look at {page}"):
         console.print(sentence)
 
 
 def resume_command(run: Path) -> str:
-    """Return what a person types to continue a run."""
+    """Return the command that continues a run."""
     if run.name == START and RunFolder(run.parent).experiment_file.is_file():
-        run = run.parent  # this is what a run begins with
+        run = run.parent  # the folder of the VAE that a run starts from
     return f"graftgan transfer --resume {shlex.quote(str(run))}"
 
 
@@ -282,7 +278,7 @@ def table_of(
     show_lines: bool = False,
     numbers_from: int | None = None,
 ) -> Table:
-    """Return a table of text under ``headings``; columns of numbers stand on the right."""
+    """Return a table of text; the columns from ``numbers_from`` on are right-aligned."""
     table = Table(title=title, title_justify="left", show_lines=show_lines)
     for place, heading in enumerate(headings):
         is_number = numbers_from is not None and place >= numbers_from
@@ -295,19 +291,19 @@ def table_of(
 def columns_of(
     headings: Sequence[str], rows: Iterable[Sequence[str]], chosen: Iterable[str]
 ) -> list[list[str]]:
-    """Return of each row the cells under the ``chosen`` headings, which suit a narrow screen."""
+    """Return the cells of each row under the ``chosen`` headings, to fit a narrow screen."""
     positions = [headings.index(heading) for heading in chosen]
     return [[row[position] for position in positions] for row in rows]
 
 
 def bars_of(*columns: ProgressColumn) -> Progress:
-    """Return bars that are gone when they are done, and are not drawn without a terminal."""
+    """Return progress bars that disappear when done, and are hidden without a terminal."""
     return Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
 @contextmanager
 def with_bars() -> Generator[Callable[[str, int, int], None]]:
-    """Yield a function that moves the bar of (what is being done, done, total)."""
+    """Yield a function that updates a progress bar, given (description, done, total)."""
     with bars_of(*BAR_COLUMNS) as bars:
         tasks: dict[str, TaskID] = {}
 

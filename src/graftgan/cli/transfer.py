@@ -1,10 +1,9 @@
 """Graft a source onto your pictures.
 
 Each layer of the source's discriminator and generator is frozen, modulated (AdaFM) or fine-tuned,
-as the plan says. Without --source the most promising of the local sources is taken (graftgan rank);
-who has none of their own begins with avatars-64.
-Stop with Ctrl-C whenever you like: the state and the report are written, and
---resume goes on exactly there.
+as the plan says. Without --source the most promising local source is used (see graftgan rank), or
+avatars-64 if you have no sources of your own. Stop with Ctrl-C at any time: the state and the
+report are saved, and --resume continues from there.
 
 examples:
   graftgan transfer my_pictures/
@@ -84,7 +83,7 @@ class StartRun:
 
 @dataclass(frozen=True)
 class ResumeRun:
-    """A run to go on with."""
+    """A run to resume."""
 
     resume: Path
     """The run folder."""
@@ -93,9 +92,9 @@ class ResumeRun:
     seconds: float | None = None
     """A new, larger limit in seconds of training."""
     pictures: Path | None = None
-    """Where its pictures lie now, if they were moved."""
+    """The pictures, if they were moved."""
     reference: Path | None = None
-    """Where the pictures lie now that it is scored against."""
+    """The reference pictures, if they were moved."""
     keep_pictures: bool = True
     """Keep the scored pictures, or no longer; without either flag as before."""
     device: Device = "auto"
@@ -213,7 +212,7 @@ def _finish(folder: RunFolder, observer: ScreenObserver) -> int:
 
 
 def folder_named_after(pictures: Path, *, home: str) -> Path:
-    """Return the folder in ``home`` that is used where a person names none."""
+    """Return the default folder in ``home``."""
     return Path(home) / without_archive_ending(pictures.resolve().name)
 
 
@@ -225,9 +224,9 @@ def parse_start(
     table: str = "",
     **options: Any,
 ) -> S:
-    """Return what ``start`` makes of the defaults, under the flags and the file of --config.
+    """Return what ``start`` makes of the defaults, changed by the file of --config and the flags.
 
-    ``start`` also gets the ``table`` of a study in that file, and where it stands. ``options`` are
+    ``start`` also gets the ``table`` of a study in that file, and its place. ``options`` are
     those of :func:`parse_flags`. A SettingsError where a flag or setting is wrong.
     """
     arguments = _short_flags(arguments)
@@ -249,7 +248,7 @@ def parse_start(
 
 
 def value_of(flag: str, arguments: Sequence[str]) -> str | None:
-    """Return what is given for ``flag``, which decides the defaults of the others."""
+    """Return the value of ``flag``, which decides the defaults of other flags."""
     for position, argument in enumerate(arguments):
         if argument.startswith(f"--{flag}="):
             return argument.partition("=")[2]
@@ -259,7 +258,7 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
 
 
 def _short_flags(arguments: Sequence[str]) -> list[str]:
-    """Turn dotted flags, such as ``--training.iterations``, and a StyleGAN's into ours.
+    """Translate dotted flags, such as ``--training.iterations``, and those of StyleGAN programs.
 
     Raises:
         SettingsError: A dotted flag names no setting.

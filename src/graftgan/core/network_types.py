@@ -24,6 +24,7 @@ Styles = Tensor  # (b, n, w), one for each of n layers
 ClassWeights = Tensor  # (b, k), the share of each class in a picture, usually one-hot
 Logits = Tensor  # (b,), higher means more real
 Scalar = Tensor  # (), a loss term
+Tensors = Mapping[str, Tensor]  # by name
 
 Layers = Mapping[str, nn.Module]
 Steps = Mapping[str, Callable[[Any], Any]]  # steps may pass on more than one tensor

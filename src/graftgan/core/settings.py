@@ -24,7 +24,7 @@ S = TypeVar("S")
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """A count, which a float can hold exactly."""
 Seconds = Annotated[float, Field(ge=0, le=2**53)]
-Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+WholeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
 """An integer that a float can hold exactly."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,200}$")]

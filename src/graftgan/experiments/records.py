@@ -7,7 +7,7 @@ run may have been stopped at any moment.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -15,10 +15,21 @@ from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 from graftgan.core.errors import RunError, SettingsError
-from graftgan.core.files import read_jsonl, read_sealed, write_sealed
+from graftgan.core.files import append_jsonl, read_jsonl, read_sealed, write_sealed
 from graftgan.core.provenance import Origin, origin_of
-from graftgan.core.settings import Count, Seconds, parse, read_lines, read_record, read_toml, strict
+from graftgan.core.settings import (
+    Count,
+    Seconds,
+    parse,
+    read_lines,
+    read_record,
+    read_toml,
+    strict,
+    to_plain,
+)
 from graftgan.experiments.experiment import flat
+from graftgan.metrics.pixels import SlicedWassersteinScore
+from graftgan.metrics.score import Score
 from graftgan.reports.page import plain
 
 _AGAIN = "start a new run with the settings in experiment.toml"
@@ -148,6 +159,29 @@ class ScoreRecord:
     def is_own(self) -> bool:
         """Whether the run wrote it while it trained."""
         return self.model is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreLine:
+    """A score to append to ``metrics.jsonl``; None: the line does not have the key."""
+
+    iteration: int
+    score: Score | SlicedWassersteinScore
+    decides: bool | None = None  # None: of a later evaluation
+    copying: bool | None = None  # None: it was not looked for
+    stop: str | None = None
+    model: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the line, which ``ScoreRecord`` describes, as plain data."""
+        keys = {name: getattr(self, name) for name in ("decides", "copying", "stop", "model")}
+        known = {name: value for name, value in keys.items() if value is not None}
+        return {"iteration": self.iteration, **to_plain(self.score), **known}
+
+
+def append_scores(file: Path, lines: Iterable[ScoreLine]) -> None:
+    """Append ``lines`` to ``metrics.jsonl``, all of them or none."""
+    append_jsonl(file, *(line.as_dict() for line in lines))
 
 
 def read_scores(file: Path) -> tuple[list[ScoreRecord], list[str]]:

@@ -8,7 +8,7 @@ the size limit. If the cache cannot be written, scores take longer but never fai
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,13 +19,12 @@ from torch import Tensor
 
 from graftgan.core.errors import CountProgress, RunError
 from graftgan.core.files import cache_home, written_whole
+from graftgan.core.network_types import Tensors
 from graftgan.metrics.extractors.extractor import Extractor
 from graftgan.metrics.metric import Features, KeyPart
 from graftgan.metrics.pixels import check_measurable, pictures_sha256
 
 _FORMAT = 4  # raise it when the same key would give other numbers
-
-Tensors = Mapping[str, Tensor]
 
 
 def features_of(

@@ -53,6 +53,24 @@ class SlicedWassersteinProtocol:
     seed: int = 0  # of the directions and the choice of pictures
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicedWassersteinUse(SlicedWassersteinProtocol):
+    """The protocol with the real pictures that it was used on."""
+
+    real: str
+    real_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicedWassersteinScore:
+    """A distance and how it was measured."""
+
+    name: str
+    value: float
+    better: str = "lower"
+    protocol: SlicedWassersteinUse
+
+
 def sliced_wasserstein(
     generated: PictureBytes, real: PictureBytes, protocol: SlicedWassersteinProtocol
 ) -> float:

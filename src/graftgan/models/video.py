@@ -12,7 +12,7 @@ from graftgan.core.files import written_whole
 from graftgan.core.network_types import PictureBytes
 
 
-def write_film(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
+def write_video(pictures: PictureBytes, path: Path, *, frames_per_second: int, size: int) -> int:
     """Write pictures (n, c, h, w) as a video of ``size`` x ``size`` pixels, atomically.
 
     Returns its frames per second, which are limited to 50 for a GIF. Raises SettingsError: the name
@@ -72,4 +72,4 @@ def _write_mp4(frames: list[Image.Image], path: Path, frames_per_second: int) ->
 
 _FASTEST = {".gif": 50}  # browsers show frames of less than 20 ms for much longer
 _WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
-FILM_KINDS = frozenset(_WRITERS)
+VIDEO_KINDS = frozenset(_WRITERS)

@@ -20,7 +20,7 @@ from graftgan.pictures.decode import Shape, decode_all
 from graftgan.pictures.decoded_cache import CachedPicture, Entry, load_or_decode, select
 from graftgan.pictures.members import Skipped
 from graftgan.pictures.near_doubles import near_doubles
-from graftgan.pictures.split import DataSettings, Split, joined, split, split_again
+from graftgan.pictures.split import DataSettings, SplitName, joined, split, split_again
 
 _NAMED = 3  # skipped files in a summary
 
@@ -40,7 +40,7 @@ class ImageSet:
     settings: DataSettings
     seed: int
     records: tuple[CachedPicture, ...] = field(repr=False)
-    splits: tuple[Split, ...] = field(repr=False)
+    splits: tuple[SplitName, ...] = field(repr=False)
     labelling: Labelling = field(default_factory=Labelling, repr=False)
     # By name: where a picture comes from, if a manifest says so; the first of its near-doubles.
     origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin], repr=False)

@@ -18,7 +18,7 @@ from graftgan.core.randomness import Randomness
 from graftgan.core.settings import require_range, strict
 from graftgan.pictures.members import sha256_of
 
-Split = Literal["training", "held_out", "unused"]
+SplitName = Literal["training", "held_out", "unused"]
 
 
 @strict
@@ -57,9 +57,9 @@ class SetSplit:
     training: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
-    def names(self, count: int) -> tuple[Split, ...]:
+    def names(self, count: int) -> tuple[SplitName, ...]:
         """Return the side of each of ``count`` pictures."""
-        sides: dict[int, Split] = dict.fromkeys(self.training.tolist(), "training")
+        sides: dict[int, SplitName] = dict.fromkeys(self.training.tolist(), "training")
         sides |= dict.fromkeys(self.held_out.tolist(), "held_out")
         return tuple(sides.get(index, "unused") for index in range(count))
 

@@ -18,12 +18,12 @@ from graftgan.core.errors import (
     SourceError,
     silent,
 )
-from graftgan.core.files import append_jsonl, make_folder
+from graftgan.core.files import make_folder
 from graftgan.core.network_types import PictureBytes
 from graftgan.core.randomness import Randomness, some_of
 from graftgan.core.registry import NamesDoc
-from graftgan.core.settings import strict, to_plain
-from graftgan.experiments.records import read_manifest
+from graftgan.core.settings import strict
+from graftgan.experiments.records import ScoreLine, append_scores, read_manifest
 from graftgan.experiments.run_folder import RunFolder, architecture_of
 from graftgan.experiments.run_page import write_run_report
 from graftgan.metrics.copying import (
@@ -185,11 +185,11 @@ def keep_scores(folder: Path, name: str, scores: Mapping[int, Sequence[Score]]) 
     """
     make_folder(folder)
     lines = (
-        {"iteration": iteration, "model": name, **to_plain(score)}
+        ScoreLine(iteration=iteration, score=score, model=name)
         for iteration, found in scores.items()
         for score in found
     )
-    append_jsonl(folder / "metrics.jsonl", *lines)
+    append_scores(folder / "metrics.jsonl", lines)
 
 
 def floor(

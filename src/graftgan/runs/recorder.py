@@ -8,14 +8,15 @@ import torch
 
 from graftgan.checkpoints import StateCard, list_checkpoints, prune_checkpoints, save_state
 from graftgan.core.errors import ScoreError, TrainingDiverged
-from graftgan.core.files import append_jsonl, make_folder, remove_whole, write_bytes
+from graftgan.core.files import make_folder, remove_whole, write_bytes
 from graftgan.core.network_types import Latents, PictureBytes
+from graftgan.experiments.records import ScoreLine, append_scores
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.scored_pictures import packed, scored_file
 from graftgan.networks.sampling import generate, grid_latents, random_latents
 from graftgan.reports import picture_grid, save_png
 from graftgan.runs.build import Prepared
-from graftgan.runs.scorer import Line, ScoreOutcome, best_iteration, build_scorer, score_at
+from graftgan.runs.scorer import ScoreOutcome, best_iteration, build_scorer, score_at
 from graftgan.training import (
     Callback,
     LogWriter,
@@ -167,12 +168,12 @@ class Recorder:
         if pictures is not None:
             write_bytes(scored_file(self._folder.path, training.iteration), pictures)
         self._folder.update_card(warning=verdict.warning or None)
-        append_jsonl(self._scores, *lines)
+        append_scores(self._scores, lines)
         if verdict.best:
             self._save(training)
         self._judge(verdict)
 
-    def _scored_now(self) -> tuple[list[Line], ScoreOutcome, bytes | None]:
+    def _scored_now(self) -> tuple[list[ScoreLine], ScoreOutcome, bytes | None]:
         """Return lines, outcome, and the file of the pictures, if they are kept."""
         generated, iteration = self._sample(self._score_latents()), self._training.iteration
         try:

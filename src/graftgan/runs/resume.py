@@ -37,7 +37,7 @@ from graftgan.training import Hardware, Processes, Training, forget_after, resto
 from graftgan.training.objectives import OptimizationSettings
 from graftgan.transfer import TransferSettings
 
-REGULARIZERS, PROCEDURE = "regularizers", "procedure"
+REGULARIZER_STATE, PROCEDURE_CACHE = "regularizers", "procedure"
 """Stems of the files of tensors that are made before a run."""
 START = "start"
 """The folder of the auto-encoder's run, inside that of the run which begins with it."""
@@ -69,8 +69,8 @@ def prepared_to_resume(
     card = folder.card()
     begun = replace(
         folder.begun(),
-        regularizer_state=_remembered(folder.path, card, REGULARIZERS),
-        procedure_cache=_remembered(folder.path, card, PROCEDURE),
+        regularizer_state=_remembered(folder.path, card, REGULARIZER_STATE),
+        procedure_cache=_remembered(folder.path, card, PROCEDURE_CACHE),
     )
     if state is None:
         prepared = prepare(

@@ -34,8 +34,8 @@ from graftgan.runs.build import (
 )
 from graftgan.runs.recorder import Recorder
 from graftgan.runs.resume import (
-    PROCEDURE,
-    REGULARIZERS,
+    PROCEDURE_CACHE,
+    REGULARIZER_STATE,
     START,
     begin_with_decoder,
     check_may_resume,
@@ -283,7 +283,10 @@ def _go_on(
 
 def _write_start(destination: Path, prepared: Prepared, processes: Processes) -> None:
     """Write the folder with all that is known before the first iteration, atomically."""
-    made = {REGULARIZERS: prepared.regularizer_state, PROCEDURE: prepared.procedure_cache}
+    made = {
+        REGULARIZER_STATE: prepared.regularizer_state,
+        PROCEDURE_CACHE: prepared.procedure_cache,
+    }
     with new_folder(destination) as partial:
         folder = RunFolder(partial)
         write_text(folder.experiment_file, to_toml(prepared.experiment))

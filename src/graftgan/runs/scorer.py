@@ -1,21 +1,25 @@
 """Score the averaged generator during training, and find the best checkpoint."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from graftgan.core.errors import RunError
 from graftgan.core.files import read_jsonl
 from graftgan.core.network_types import PictureBytes
-from graftgan.core.settings import parse, to_plain
-from graftgan.experiments.records import ScoreRecord, read_plan, read_scores
+from graftgan.core.settings import parse
+from graftgan.experiments.records import ScoreLine, ScoreRecord, read_plan, read_scores
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics.copying import LEAST_HELD_OUT, copy_report, guarded_pictures
 from graftgan.metrics.feature_cache import features_of
 from graftgan.metrics.metric import Features
-from graftgan.metrics.pixels import SlicedWassersteinProtocol, sliced_wasserstein
+from graftgan.metrics.pixels import (
+    SlicedWassersteinProtocol,
+    SlicedWassersteinScore,
+    SlicedWassersteinUse,
+    sliced_wasserstein,
+)
 from graftgan.metrics.score import (
     Score,
     check_metrics,
@@ -30,7 +34,6 @@ from graftgan.runs.build import Prepared, ScoringReference
 from graftgan.training.procedures import PROCEDURES
 from graftgan.transfer import ACTIONS
 
-_SWD = SlicedWassersteinProtocol()
 _REPLICATES = 200  # a rough interval is enough during training
 
 
@@ -44,35 +47,27 @@ class ScoreOutcome:
     warning: str = ""  # about the pictures, for the user
 
 
-Line = dict[str, Any]
-
-
 class SlicedWassersteinScorer:
     """The sliced Wasserstein distance: coarse and cheap, for runs without metrics."""
 
-    count = _SWD.count
+    count = SlicedWassersteinProtocol().count
 
     def __init__(self, file: Path, images: ImageSet) -> None:
         self._file = file
         held_out = len(images.held_out) > 0
         self._real = images.held_out if held_out else images.pictures
-        self._protocol = {
-            **asdict(_SWD),
-            "real": "held out" if held_out else "training pictures",
-            "real_count": len(self._real),
-        }
+        self._protocol = SlicedWassersteinUse(
+            real="held out" if held_out else "training pictures", real_count=len(self._real)
+        )
 
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
+    def score(
+        self, iteration: int, generated: PictureBytes
+    ) -> tuple[list[ScoreLine], ScoreOutcome]:
         """Return one line, and whether it is the best so far."""
-        value = sliced_wasserstein(generated, self._real, _SWD)
-        line = {
-            "iteration": iteration,
-            "name": f"SWD({_SWD.side}px)",
-            "value": value,
-            "better": "lower",
-            "decides": True,
-            "protocol": self._protocol,
-        }
+        value = sliced_wasserstein(generated, self._real, self._protocol)
+        name = f"SWD({self._protocol.side}px)"
+        score = SlicedWassersteinScore(name=name, value=value, protocol=self._protocol)
+        line = ScoreLine(iteration=iteration, score=score, decides=True)
         best = best_of(_deciding(self._file, line))
         return [line], ScoreOutcome(best=best == iteration, value=value)
 
@@ -102,7 +97,9 @@ class MetricScorer:
             self._mirrored = self._features(guarded.flip(3))
             self._held_out = self._features(honest)
 
-    def score(self, iteration: int, generated: PictureBytes) -> tuple[list[Line], ScoreOutcome]:
+    def score(
+        self, iteration: int, generated: PictureBytes
+    ) -> tuple[list[ScoreLine], ScoreOutcome]:
         """Return a line for each number, and the outcome."""
         features = self._extractor.extract(generated, device=self._device)
         protocol = protocol_of(
@@ -128,8 +125,7 @@ class MetricScorer:
             scores += copy_scores(copies, protocol)
         copying = copies is not None and copies.copying
         lines = [
-            {"iteration": iteration, **to_plain(score), "decides": score is scores[0]}
-            | {"copying": copying}
+            ScoreLine(iteration=iteration, score=score, decides=score is scores[0], copying=copying)
             for score in scores
         ]
         if copies is not None and copying:
@@ -139,19 +135,19 @@ class MetricScorer:
         if copies is not None and copies.contaminated:
             verdict = replace(verdict, warning=copies.message())
         if verdict.stop:
-            lines[0]["stop"] = verdict.stop
+            lines[0] = replace(lines[0], stop=verdict.stop)
         return lines, verdict
 
     def _features(self, pictures: PictureBytes) -> Features:
         return features_of(pictures, self._extractor, device=self._device)
 
-    def _judged(self, iteration: int, line: Line) -> ScoreOutcome:
+    def _judged(self, iteration: int, line: ScoreLine) -> ScoreOutcome:
         deciding = _deciding(self._file, line)
-        best, value = best_of(deciding), float(line["value"])
+        best, value = best_of(deciding), line.score.value
         worse = [at for _, at, _ in deciding if at > (best or 0)]
         patience = self._settings.patience
         if best is not None and patience is not None and len(worse) >= patience:
-            stop = f"{patience} scores in a row without a better {line['name']}"
+            stop = f"{patience} scores in a row without a better {line.score.name}"
             return ScoreOutcome(best=False, value=value, stop=stop)
         return ScoreOutcome(best=best == iteration, value=value)
 
@@ -190,10 +186,12 @@ def best_iteration(file: Path) -> int | None:
     return best_of(_deciding(file))
 
 
-def _deciding(file: Path, *new: Line) -> Deciding:
+def _deciding(file: Path, *new: ScoreLine) -> Deciding:
     """Return the deciding scores, old and new, of one name; not of the untouched source."""
     known = [score for score in read_scores(file)[0] if score.decides]
-    return deciding_of(known + [parse(ScoreRecord, line, where="a new score") for line in new])
+    return deciding_of(
+        known + [parse(ScoreRecord, line.as_dict(), where="a new score") for line in new]
+    )
 
 
 def score_at(file: Path, iteration: int) -> ScoreOutcome | None:

@@ -10,8 +10,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tyro.constructors import PrimitiveConstructorSpec
-
 from graftgan.core.errors import RunError, SettingsError, shown
 from graftgan.core.files import distinct_name
 from graftgan.core.registry import suggest
@@ -245,16 +243,6 @@ def split_list(text: str) -> list[str]:
         else:
             items[-1] += letter
     return [item.strip() for item in items if item.strip()]
-
-
-LISTED = PrimitiveConstructorSpec[tuple[str, ...]](
-    nargs=1,
-    metavar="STR",
-    instance_from_str=lambda words: tuple(split_list(words[0])) if words[0] != "none" else (),
-    is_instance=lambda items: isinstance(items, tuple),
-    str_from_instance=lambda items: [",".join(items) or "none"],
-)
-"""A flag that takes a list in one word, as ``split_list`` reads it; ``none``: an empty list."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from graftgan.core.errors import GraftganError, RunError
 from graftgan.core.files import read_json
-from graftgan.core.settings import Count, FolderName, Seconds, Whole, parse, to_plain
+from graftgan.core.settings import Count, FolderName, Seconds, WholeNumber, parse, to_plain
 from graftgan.experiments.experiment import Experiment, flat
 from graftgan.experiments.records import RunState, read_plan
 from graftgan.experiments.run_folder import RunFolder
@@ -44,7 +44,7 @@ class RunResult:
 
     folder: FolderName  # its name in ``runs/``
     variant: str
-    seed: Whole
+    seed: WholeNumber
     settings: Overrides  # in which it differs from the base
     state: str  # as on its card; ``waiting``: it has not begun
     message: str = ""  # why it ended early
@@ -72,7 +72,7 @@ class Results:
     better: str = "lower"  # or ``higher``
     iterations: Count = 0  # of the longest run
     seconds_limit: Seconds | None = None  # of each training; None: no limit, or different ones
-    seeds: tuple[Whole, ...] = ()
+    seeds: tuple[WholeNumber, ...] = ()
     variants: Mapping[str, Overrides] = field(default_factory=dict[str, Overrides])
     shared: Overrides = field(default_factory=dict[str, Any])  # the same in all runs
     runs: tuple[RunResult, ...] = ()

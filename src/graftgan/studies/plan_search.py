@@ -4,9 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from graftgan.core.errors import PlanError, SettingsError
 from graftgan.core.registry import NamesDoc, Registry
@@ -15,7 +13,6 @@ from graftgan.experiments.experiment import DEFAULT_PLAN, Experiment
 from graftgan.metrics.metric import METRICS
 from graftgan.models.sources import open_source
 from graftgan.studies.comparison import (
-    LISTED,
     check_scored,
     comparison_fingerprint,
     dotted_setting,
@@ -38,9 +35,9 @@ class Budget:
 
     trials: int | None = None
     """Begin at most this many trials, with those before a --resume."""
-    seconds: Annotated[float | None, arg(name="budget-seconds")] = None
+    seconds: float | None = None
     """Begin no trial once all trials together took this many seconds."""
-    images: Annotated[int | None, arg(name="budget-images")] = None
+    images: int | None = None
     """Begin no trial once all trials together were shown this many images."""
 
     def __post_init__(self) -> None:
@@ -49,34 +46,28 @@ class Budget:
     @property
     def unlimited(self) -> bool:
         """Whether only its strategy limits the search."""
-        return self == Budget()
+        return self.trials is None and self.seconds is None and self.images is None
 
 
 @strict
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanSearch:
     """Everything that decides the trials of a search, which all start from ``base``."""
 
-    base: Annotated[Experiment, arg(name="")]
+    base: Experiment
     strategy: Annotated[str, NamesDoc("{}.", STRATEGIES)] = "gradual"
     budget: Budget = field(default_factory=Budget)
     networks: Literal["both", "discriminator", "generator"] = "both"
     """The networks whose layers are searched; the other one keeps its part of --plan."""
-    actions: Annotated[
-        tuple[str, ...],
-        LISTED,
-        NamesDoc(
-            "The actions a layer may have, separated by commas: {}; optuna takes any.", ACTIONS
-        ),
-    ] = ("freeze", "adafm", "fine_tune")
-    step: Annotated[int, arg(name="grid-step")] = 1
+    actions: tuple[str, ...] = ("freeze", "adafm", "fine_tune")
+    """The actions a layer may have; optuna takes any."""
+    step: int = 1
     """The grid cuts a network at every this many layers."""
-    then: Annotated[tuple[str, ...], LISTED] = ()
-    """Steps of a schedule, separated by commas, such as fine_tune@0.4: grid and optuna try every
-    plan without a step and with each of these after it. A schedule as --plan keeps its own steps
-    after every plan."""
-    tune: Annotated[tuple[str, ...], LISTED] = ("modulation_rate=0.3:30",)
-    """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
+    then: tuple[str, ...] = ()
+    """Steps of a schedule, such as fine_tune@0.4: grid and optuna try every plan without a step and
+    with each of these after it. A schedule as --plan keeps its own steps after every plan."""
+    tune: tuple[str, ...] = ("modulation_rate=0.3:30",)
+    """Settings that optuna also chooses, each NAME=LOW:HIGH."""
     pruner: Literal["median", "halving", "hyperband", "none"] = "median"
     """How optuna ends trials early."""
     judge: Literal["end", "best"] = "end"
@@ -143,7 +134,7 @@ class PlanSearch:
             raise SettingsError("--plan has steps already; leave them out, or leave --then out")
 
     @classmethod
-    def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> "PlanSearch":
+    def around(cls, base: Experiment, table: Mapping[str, Any], *, where: str) -> Self:
         """Return the search that the table ``[search]`` of an experiment file describes."""
         asked = parse(cls, {"base": {"pictures": ""}, **table}, where=where)
         return replace(asked, base=base)

@@ -6,7 +6,7 @@ from math import cos, isfinite, pi, sin, sqrt, tan
 from statistics import fmean, stdev
 
 from graftgan.core.errors import ScoreError
-from graftgan.core.settings import Count, Whole
+from graftgan.core.settings import Count, WholeNumber
 from graftgan.metrics.score import Score, compare
 from graftgan.metrics.score import ScoreComparison as Difference
 
@@ -36,7 +36,7 @@ class VariantStatistics:
     """
 
     variant: str
-    seeds: tuple[Whole, ...] = ()  # with a score
+    seeds: tuple[WholeNumber, ...] = ()  # with a score
     mean: float | None = None  # over the seeds
     low: float | None = None
     high: float | None = None

@@ -86,13 +86,13 @@ def digest(name: str) -> str:
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
-def test_slide_writes_its_strip_and_its_film(home: Path):
+def test_slide_writes_its_strip_and_its_video(home: Path):
     slide = ["adapter", "slide", "runs/a", "--steps", "3", "--rows", "2"]
     assert main([*slide, "--video", "slide.gif"]) == 0
-    with Image.open("slide.png") as strip, Image.open("slide.gif") as film:
+    with Image.open("slide.png") as strip, Image.open("slide.gif") as video:
         assert strip.width == 3 * 64
         assert strip.height > 2 * 64
-        assert film.n_frames > 10
+        assert video.n_frames > 10
     assert main([*slide[:3], "runs/b", "--to", "1.3", "--out", "across.png"]) == 0
     assert Path("across.png").is_file()
 

@@ -1,4 +1,4 @@
-"""Where samples and films go, and how fast they are."""
+"""Where samples and videos go, and how fast they are."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_a_known_file_of_another_kind_is_no_folder(name: str):
         is_png(Path("out") / name)
 
 
-def test_the_speed_of_a_film_is_told_where_it_is_another(
+def test_the_speed_of_a_video_is_told_where_it_is_another(
     source: str, capsys: pytest.CaptureFixture[str]
 ):
     words = ["interpolate", source, "--stops", "2", "--frames", "2", "--size", "8"]

@@ -1,4 +1,4 @@
-"""Films have the speed that is asked for, or say which they have."""
+"""Videos have the speed that is asked for, or say which they have."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import pytest
 import torch
 from PIL import Image
 
-from graftgan.models.video import write_film
+from graftgan.models.video import write_video
 
 
 def durations(path: Path) -> list[int]:
-    """Return how long each frame of a film lasts, in milliseconds."""
+    """Return how long each frame of a video lasts, in milliseconds."""
     found: list[int] = []
-    with Image.open(path) as film:
-        for number in range(getattr(film, "n_frames", 1)):
-            film.seek(number)
-            found.append(film.info["duration"])
+    with Image.open(path) as video:
+        for number in range(getattr(video, "n_frames", 1)):
+            video.seek(number)
+            found.append(video.info["duration"])
     return found
 
 
@@ -28,7 +28,7 @@ def frames(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("asked", [1, 7, 20, 24, 25, 30, 48, 50])
 def test_a_gif_lasts_as_long_as_its_speed_says(tmp_path: Path, asked: int):
     path = tmp_path / "x.gif"
-    assert write_film(frames(60), path, frames_per_second=asked, size=8) == asked
+    assert write_video(frames(60), path, frames_per_second=asked, size=8) == asked
     found = durations(path)
     assert len(found) == 60
     assert all(one % 10 == 0 and one >= 20 for one in found)
@@ -38,10 +38,10 @@ def test_a_gif_lasts_as_long_as_its_speed_says(tmp_path: Path, asked: int):
 
 @pytest.mark.parametrize("asked", [51, 60, 100, 1000])
 def test_no_gif_is_faster_than_50(tmp_path: Path, asked: int):
-    assert write_film(frames(10), tmp_path / "x.gif", frames_per_second=asked, size=8) == 50
+    assert write_video(frames(10), tmp_path / "x.gif", frames_per_second=asked, size=8) == 50
     assert durations(tmp_path / "x.gif") == [20] * 10
 
 
 def test_an_mp4_is_as_fast_as_asked(tmp_path: Path):
     pytest.importorskip("imageio_ffmpeg")
-    assert write_film(frames(6), tmp_path / "x.mp4", frames_per_second=60, size=16) == 60
+    assert write_video(frames(6), tmp_path / "x.mp4", frames_per_second=60, size=16) == 60

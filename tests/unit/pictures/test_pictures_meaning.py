@@ -206,7 +206,7 @@ def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path):
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(jpeg_of_scans(100 - own)[0])
     (tmp_path / "c.jpg").write_bytes(jpeg_of_scans(101 - own)[0])
-    # A film or another picture behind the end, as phones write, is no part of it.
+    # A video or another picture behind the end, as phones write, is no part of it.
     (tmp_path / "d.jpg").write_bytes(content + 500 * b"\xff\xda\0\2")
     thumbnail = 5000 * b"\xff\xda"  # within a segment
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail

@@ -82,7 +82,7 @@ def test_a_picture_that_is_stored_in_many_ways_is_one_to_the_copy_guard():
     assert torch.equal(told_apart(torch.cat([pictures[:1]] * 3)), pictures[:1])
 
 
-def test_the_frames_of_a_film_do_not_all_count_as_its_first():
+def test_the_frames_of_a_video_do_not_all_count_as_its_first():
     start, end = coloured(2, seed=1).float()
     frames = torch.stack([start + (end - start) * step / 200 for step in range(201)]).byte()
     kept = told_apart(frames)

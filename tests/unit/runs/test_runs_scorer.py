@@ -15,7 +15,9 @@ from graftgan.checkpoints import load_tensors
 from graftgan.core.errors import RunError, ScoreError, SettingsError, TrainingDiverged
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
+from graftgan.experiments.records import ScoreLine, append_scores
 from graftgan.experiments.run_folder import RunFolder
+from graftgan.metrics.pixels import SlicedWassersteinScore, SlicedWassersteinUse
 from graftgan.metrics.settings import ScoringSettings
 from graftgan.pictures import DataSettings, contents_of, load_image_set
 from graftgan.runs.build import Prepared, ScoringReference, prepare
@@ -101,7 +103,7 @@ def test_where_higher_is_better_the_best_is_the_highest(tmp_path: Path):
 def judged(scorer: Scorer, file: Path, iteration: int, generated: torch.Tensor) -> ScoreOutcome:
     """Score pictures and write the lines, as a run does; what is read back says the same."""
     lines, verdict = scorer.score(iteration, generated)
-    append_jsonl(file, *lines)
+    append_scores(file, lines)
     assert score_at(file, iteration) == verdict
     assert score_at(file, iteration + 1) is None
     return verdict
@@ -268,19 +270,24 @@ def test_the_copy_guard_looks_at_a_part_of_a_large_training_set(
 
 def test_what_decides_is_the_first_metric(scorer: MetricScorer, tmp_path: Path):
     lines, _ = scorer.score(10, distinct(60, seed=3))
-    deciding = [entry["name"] for entry in lines if entry["decides"]]
+    deciding = [entry.score.name for entry in lines if entry.decides]
     assert len(deciding) == 1
     assert deciding[0].startswith("KID")
-    assert any("near copies" in entry["name"] for entry in lines)
-    assert json.loads(json.dumps(lines)) == lines
+    assert any("near copies" in entry.score.name for entry in lines)
+    plain = [entry.as_dict() for entry in lines]
+    assert json.loads(json.dumps(plain)) == plain
 
 
 def test_a_run_that_ends_at_its_start_is_whole(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def copies(*_: object) -> tuple[list[dict], ScoreOutcome]:
+    def copies(*_: object) -> tuple[list[ScoreLine], ScoreOutcome]:
         verdict = ScoreOutcome(best=False, value=1.0, stop="the generator copies")
-        return [{**line(0, 1.0, copying=True), "stop": verdict.stop}], verdict
+        protocol = SlicedWassersteinUse(real="held out", real_count=9)
+        score = SlicedWassersteinScore(name="KID", value=1.0, protocol=protocol)
+        return [
+            ScoreLine(iteration=0, score=score, decides=True, copying=True, stop=verdict.stop)
+        ], verdict
 
     monkeypatch.setattr(MetricScorer, "score", copies)
     folder = run(experiment, tmp_path / "run")

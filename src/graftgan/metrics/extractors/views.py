@@ -5,7 +5,7 @@ features a third of the way to another set. The view ``visible`` removes such de
 seen less sharply than brightness (so JPEG stores half of them: Wallace 1992), and faint differences
 between neighbours are shrunk, which is known as coring (Carlson et al. 1977, US patent 4,523,230).
 The threshold is not that of the eye, which sees less than 40 grey levels: it was chosen by which of
-two sample sheets people call nearer to real pictures (docs/scores.md). Texture says little there,
+two sample grids people call nearer to real pictures (docs/scores.md). Texture says little there,
 and a feature network overrates it. Grain, sharpness and colours, which the view hides or the
 network neglects, are appended to its features as a few numbers (``glance``).
 """

@@ -83,7 +83,7 @@ def _bytes(tensor: Tensor, of_a_number: int) -> int:
 
 
 BaseState = Literal["here", "not found", "another"]
-Fingerprints = Mapping[str, str] | None
+BaseFingerprints = Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def list_adapters(places: Sequence[Path]) -> dict[Path, ListedAdapter | Graftgan
 
 
 def _listed_or_error(
-    path: Path, fingerprints_of: Callable[[str], Fingerprints]
+    path: Path, fingerprints_of: Callable[[str], BaseFingerprints]
 ) -> ListedAdapter | GraftganError:
     try:
         adapter = load_adapter(path)
@@ -128,7 +128,7 @@ def _listed_or_error(
         return error
 
 
-def _fingerprints_of(base: str) -> Fingerprints:
+def _fingerprints_of(base: str) -> BaseFingerprints:
     try:
         return open_source(base).card.fingerprints
     except GraftganError:

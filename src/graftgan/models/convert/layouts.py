@@ -23,7 +23,7 @@ _ADVICE = {
 }
 
 NamedTensors = dict[str, Tensor]
-Parts = Mapping[str, Mapping[str, Any]]
+NetworkParts = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Layout:
     title: str  # the program's name for messages
     # From the dictionary in a file to the state dicts in it by role; empty if the file is not in
     # this layout.
-    parts: Callable[[Mapping[str, Any]], Parts]
+    parts: Callable[[Mapping[str, Any]], NetworkParts]
     # From the tensors of generator and discriminator to ours. It may only assume that they are
     # tensors, and raises CheckpointError if they do not fit.
     pair: Callable[[NamedTensors, NamedTensors], Found] | None = None
@@ -102,7 +102,7 @@ def pair_of_state_dicts(file: Path, discriminator: Path | None = None) -> Found:
         raise CheckpointError(f"{file} ({layout.title}) cannot be used: {error}") from None
 
 
-def _recognised(file: Path) -> tuple[Layout, Parts]:
+def _recognised(file: Path) -> tuple[Layout, NetworkParts]:
     content = read_torch_file(file)
     for depth in range(_DEPTH):
         for layout in LAYOUTS.values():
@@ -123,7 +123,7 @@ def _recognised(file: Path) -> tuple[Layout, Parts]:
 
 def _parts_within(
     layout: Layout, content: Mapping[str, Any], depth: int, file: Path, seen: dict[Any, Any]
-) -> Parts:
+) -> NetworkParts:
     """Return the networks ``depth`` dictionaries down, such as ``state_dict`` or ``netG``.
 
     ``seen`` holds the dictionaries visited at each depth: a file may have one in many places.

@@ -33,7 +33,7 @@ from graftgan.networks.stylegan.stylegan2 import (
 )
 from graftgan.networks.stylegan.stylegan3 import FilteredConv2d, FourierFeatures, bands_of
 
-Rules = Mapping[str, Any]
+AttributeRules = Mapping[str, Any]
 """For each name a tuple of allowed values, None for any value, or the rules of nested settings."""
 
 GENERATOR_PLACES = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
@@ -48,7 +48,7 @@ def _only(**values: Any) -> dict[str, Any]:
     return {name: (value,) for name, value in values.items()}
 
 
-FREE: Rules = dict.fromkeys(
+FREE: AttributeRules = dict.fromkeys(
     (
         *("num_fp16_res", "use_fp16", "fp16_channels_last", "channels_last"),  # for speed
         "fused_modconv_default",
@@ -57,11 +57,11 @@ FREE: Rules = dict.fromkeys(
     )
 )
 """Settings that any layer may have, with any value."""
-_CLAMPED: Rules = {"conv_clamp": None}  # read by ``clamps_in``
-_ACTIVE: Rules = {**_CLAMPED, **_only(activation="lrelu", resample_filter=[1, 3, 3, 1])}
-_GROWN: Rules = {**_ACTIVE, **_only(architecture="skip", use_noise=True, kernel_size=3)}
-_FILTERS: Rules = {**_CLAMPED, **_only(filter_size=6, lrelu_upsampling=2)}
-_WAVES: Rules = {
+_CLAMPED: AttributeRules = {"conv_clamp": None}  # read by ``clamps_in``
+_ACTIVE: AttributeRules = {**_CLAMPED, **_only(activation="lrelu", resample_filter=[1, 3, 3, 1])}
+_GROWN: AttributeRules = {**_ACTIVE, **_only(architecture="skip", use_noise=True, kernel_size=3)}
+_FILTERS: AttributeRules = {**_CLAMPED, **_only(filter_size=6, lrelu_upsampling=2)}
+_WAVES: AttributeRules = {
     **_FILTERS,
     **_only(num_layers=_LAYERS, num_critical=_CRITICAL, margin_size=10, output_scale=0.25),
     **_only(first_cutoff=2, first_stopband=2**2.1, last_stopband_rel=2**0.3),
@@ -73,9 +73,11 @@ class KnownLayer:
     """A layer as the official programs store it."""
 
     class_name: str
-    rules: Rules  # of its attributes and constructor arguments
+    rules: AttributeRules  # of its attributes and constructor arguments
     places: tuple[str, ...] = ()  # names of the positional constructor arguments
-    built: Rules = field(default_factory=dict[str, Any])  # of further constructor arguments
+    built: AttributeRules = field(
+        default_factory=dict[str, Any]
+    )  # of further constructor arguments
 
 
 def known_layers(
@@ -231,7 +233,7 @@ class _Table:
         more = {**self.form, **self._ending(), **_CLAMPED}
         return KnownLayer("DiscriminatorEpilogue", {**rules, **more}, tuple(rules))
 
-    def _ending(self) -> Rules:
+    def _ending(self) -> AttributeRules:
         group = self.style.minibatch_group or None
         return _only(mbstd_group_size=group, mbstd_num_channels=1, activation="lrelu")
 
@@ -265,7 +267,7 @@ class _Table:
         names = [f"L{number}_{band.size}_{band.channels}" for number, band in enumerate(self.bands)]
         return {**rules, **_WAVES, **self.filters, **_only(layer_names=names)}
 
-    def _blocks(self, sides: list[int]) -> Rules:
+    def _blocks(self, sides: list[int]) -> AttributeRules:
         log = self.architecture.resolution.bit_length() - 1
         return _only(img_resolution_log2=log, block_resolutions=sides)
 
@@ -388,7 +390,7 @@ def problems_of_layers(
             yield from _unlike(where, built, {**ours.rules, **ours.built})
 
 
-def _unlike(where: str, settings: Mapping[str, Any], rules: Rules) -> Iterator[str]:
+def _unlike(where: str, settings: Mapping[str, Any], rules: AttributeRules) -> Iterator[str]:
     """Yield the settings that are unknown or have a value that is not allowed."""
     for name, value in settings.items():
         if name in FREE and name not in rules:

@@ -17,7 +17,7 @@ from graftgan.models.convert.layouts import (
     Found,
     Layout,
     NamedTensors,
-    Parts,
+    NetworkParts,
     renamed,
     shape_of,
 )
@@ -26,7 +26,7 @@ _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _FIRST = "main.0.weight"
 
 
-def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> Parts:
+def parts_of_pytorch_dcgan(content: Mapping[str, Any]) -> NetworkParts:
     """Return the network, which is the generator if it normalises its first layer."""
     if _FIRST not in content:
         return {}

@@ -27,7 +27,7 @@ from graftgan.models.convert.layouts import (
     Found,
     Layout,
     NamedTensors,
-    Parts,
+    NetworkParts,
     renamed,
     shape_of,
 )
@@ -52,7 +52,7 @@ _CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
 """Changes to the generator's tensors, by the end of their names."""
 
 
-def parts_of_rosinality(content: Mapping[str, Any]) -> Parts:
+def parts_of_rosinality(content: Mapping[str, Any]) -> NetworkParts:
     """Return the averaged generator with its mean style, and the discriminator."""
     parts: dict[str, Mapping[str, Any]] = {}
     alone = _GENERATOR in content or _CRITIC in content  # in a file of its own
@@ -244,7 +244,7 @@ def _count(tensors: NamedTensors, pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in tensors)
 
 
-def parts_of_lucidrains(content: Mapping[str, Any]) -> Parts:
+def parts_of_lucidrains(content: Mapping[str, Any]) -> NetworkParts:
     """Return the networks if it is such a file; they are not used."""
     whole = content.get("GAN", content)
     if not isinstance(whole, Mapping):

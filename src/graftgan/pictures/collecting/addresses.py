@@ -13,7 +13,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?[]|"
-LONGEST = 8_000  # characters of an address
+LONGEST_ADDRESS = 8_000  # characters of an address
 LARGEST_ROBOTS = 512_000  # bytes; RFC 9309 asks for at least 500 KiB
 _OUR_NAME = "graftgan"
 _LONGEST_PAUSE = 60.0  # seconds; the most that a host gets, whatever it asks for
@@ -55,7 +55,7 @@ def tidy(address: str) -> str:
         Refusal: It is not an address, not http or https, or contains a password.
     """
     text = address.strip()
-    if not text or len(text) > LONGEST or any(ord(c) < 32 or ord(c) == 127 for c in text):
+    if not text or len(text) > LONGEST_ADDRESS or any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise Refusal(RefusalReason.BAD_ADDRESS, "empty, too long or with control characters")
     try:
         parts = urlsplit(text)

@@ -10,7 +10,7 @@ from typing import Any
 from graftgan.core.errors import CollectError
 from graftgan.core.provenance import Origin
 from graftgan.core.registry import Registry, suggest
-from graftgan.pictures.collecting.addresses import LONGEST, tidy
+from graftgan.pictures.collecting.addresses import LONGEST_ADDRESS, tidy
 from graftgan.pictures.collecting.refusals import Refusal
 from graftgan.pictures.collecting.settings import CollectSettings
 from graftgan.pictures.collecting.web import Web
@@ -104,7 +104,7 @@ def _parsed(text: str) -> tuple[str, str]:
     raise CollectError(f"there is no {text}; give a folder, zip or npz, or KIND:WHAT")
 
 
-def text_of(value: object, *, longest: int = LONGEST) -> str | None:
+def text_of(value: object, *, longest: int = LONGEST_ADDRESS) -> str | None:
     """Return text from a site as one line that can be printed and stored; None: it is empty."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None

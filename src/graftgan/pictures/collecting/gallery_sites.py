@@ -33,7 +33,7 @@ from graftgan.pictures.collecting.candidates import (
 from graftgan.pictures.collecting.settings import CollectSettings
 
 _FILE = 3  # the type of a message that names a file
-_FILMS = frozenset(("mp4", "webm", "mov", "m4v", "mkv", "m3u8", "mp3", "m4a", "zip", "pdf"))
+_VIDEOS = frozenset(("mp4", "webm", "mov", "m4v", "mkv", "m3u8", "mp3", "m4a", "zip", "pdf"))
 _REMEMBERED = 30  # lines of its log, to explain a failure
 # Where sites write the author, title and page of a picture, each a path of names.
 _AUTHOR = "author name, author, account acct, username, user name, user, artist, uploader, owner"
@@ -118,7 +118,7 @@ def _of_message(line: str, *, home: str | None) -> FoundPicture | None:
     url, about = entry(message, 1), entry(message, 2)
     if entry(message, 0) != _FILE or not isinstance(url, str) or not isinstance(about, dict):
         return None
-    if str(about.get("extension", "")).lower() in _FILMS:
+    if str(about.get("extension", "")).lower() in _VIDEOS:
         return None
     category = text_of(about.get("category")) or "gallery"
     pages = (_first(about, place) for place in _PAGE)
@@ -204,7 +204,7 @@ def _tagged(loader: Any, tag: str) -> Iterator[FoundPicture]:
 
 
 def _pictures_of(post: Any) -> Iterator[FoundPicture]:
-    """Yield the pictures of a post; films are left out."""
+    """Yield the pictures of a post; videos are left out."""
     if post.typename == "GraphSidecar":
         nodes = enumerate(post.get_sidecar_nodes(), start=1)
         urls = [(number, node.display_url) for number, node in nodes if not node.is_video]

@@ -1,6 +1,6 @@
 """Sources on this machine: a folder, zip or npz, ``video:FILE`` and ``urls:FILE``.
 
-Pictures keep the origins in their manifest. Frames of a film are taken at equal intervals, without
+Pictures keep the origins in their manifest. Frames of a video are taken at equal intervals, without
 those that repeat the previous one. A list is a text, CSV or JSON-lines file of addresses;
 ``urls:ADDRESS`` is a list of one.
 """
@@ -137,15 +137,15 @@ def _of_row(row: Mapping[str, object]) -> FoundPicture:
     )
 
 
-def open_film(what: str, settings: CollectSettings) -> Listing:
-    """Return a listing of the frames of a film; CollectError: no such file, or no ffmpeg."""
+def open_video(what: str, settings: CollectSettings) -> Listing:
+    """Return a listing of the frames of a video; CollectError: no such file, or no ffmpeg."""
     path = Path(what)
     if not path.is_file():
-        raise CollectError(f"there is no film {path}")
+        raise CollectError(f"there is no video {path}")
     try:
         import imageio_ffmpeg
     except ImportError:
-        raise CollectError("films need ffmpeg; install graftgan with its extra `video`") from None
+        raise CollectError("videos need ffmpeg; install graftgan with its extra `video`") from None
     # The first frame, and each that comes ``every`` seconds after the last one taken.
     every = rf"select=isnan(prev_selected_t)+gte(t-prev_selected_t\,{settings.every:.6f})"
     # fmt: off
@@ -200,4 +200,4 @@ def _next_frame(stream: IO[bytes]) -> Image.Image | None:
 
 SOURCES.register("urls")(SourceKind(open=open_list))
 SOURCES.register("folder")(SourceKind(open=open_folder))
-SOURCES.register("video")(SourceKind(open=open_film))
+SOURCES.register("video")(SourceKind(open=open_video))

@@ -19,7 +19,7 @@ from typing import IO, Any
 from graftgan.core.errors import CollectError
 from graftgan.core.files import FileLock, read_jsonl, remove_partial, write_jsonl, written_whole
 from graftgan.core.provenance import MANIFEST, Origin, origin_of
-from graftgan.pictures.collecting.addresses import LONGEST
+from graftgan.pictures.collecting.addresses import LONGEST_ADDRESS
 from graftgan.pictures.collecting.candidates import FoundPicture, text_of
 from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
 from graftgan.pictures.decode import decode_whole, reasons_for_failure
@@ -43,7 +43,7 @@ _OTHERS: dict[str, Callable[[bytes], bool]] = {
     "a document": lambda start: start.startswith(b"%PDF"),
     "an archive": lambda start: start.startswith((b"PK\3\4", b"\x1f\x8b", b"7z", b"Rar!")),
     "JPEG XL, which cannot be read": is_jpeg_xl,
-    "a film": lambda start: start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"),
+    "a video": lambda start: start[4:8] == b"ftyp" or start.startswith(b"\x1aE\xdf\xa3"),
 }
 
 
@@ -301,7 +301,7 @@ def _line(examined: Examined, origin: Origin) -> dict[str, Any]:
 
 def _tidy_lines(origin: Origin) -> dict[str, str]:
     """Return what is known of an origin, each value in one printable line of limited length."""
-    longest = {"url": LONGEST, "page": LONGEST, "licence_url": LONGEST}
+    longest = {"url": LONGEST_ADDRESS, "page": LONGEST_ADDRESS, "licence_url": LONGEST_ADDRESS}
     tidied = {
         name: text_of(value, longest=longest.get(name, _LONGEST_TEXT))
         for name, value in origin.as_line().items()

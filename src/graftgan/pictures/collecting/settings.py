@@ -21,7 +21,7 @@ class CollectSettings:
         tuple[str, ...], NamesDoc("Only these: {}. For openverse: and commons:.", LICENCES)
     ] = ()
     every: float = 1.0
-    """Seconds between two frames of a film."""
+    """Seconds between two frames of a video."""
     through: Literal["gallery-dl", "instaloader"] = "gallery-dl"
     """The program that lists a hashtag."""
     cookies: Path | None = None

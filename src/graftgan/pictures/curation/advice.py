@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from graftgan.pictures.curation.decisions import Rule, Rules, Verdict
+from graftgan.pictures.curation.decisions import FilterRules, Rule, Verdict
 from graftgan.pictures.curation.filters import FILTERS
 
 _SLACK = 0.2  # relative error in the number of pictures that a round threshold may make
@@ -73,7 +73,7 @@ class Balance:
         return self.scores[place]
 
 
-def balance_of(name: str, verdicts: Sequence[Verdict], rules: Rules) -> Balance:
+def balance_of(name: str, verdicts: Sequence[Verdict], rules: FilterRules) -> Balance:
     """Return the effect of the threshold of the filter ``name``."""
     rule = rules[name]
     others = [n for n, r in rules.items() if r.mode != "off" and FILTERS[n].compare is None]
@@ -238,7 +238,7 @@ class Advice:
         return said
 
 
-def advice_on(verdicts: Sequence[Verdict], rules: Rules) -> Advice:
+def advice_on(verdicts: Sequence[Verdict], rules: FilterRules) -> Advice:
     """Return the pictures that filters cost and what would bring them back."""
     costs = [_cost(name, verdicts, rules[name]) for name in rules]
     unusable = sum(v.record.unusable is not None for v in verdicts)

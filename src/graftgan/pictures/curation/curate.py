@@ -16,7 +16,13 @@ from graftgan.core.settings import require_range
 from graftgan.pictures.containers import find_container
 from graftgan.pictures.curation.clean_set import cut_square, write_clean_set
 from graftgan.pictures.curation.curation_page import write_curation_page
-from graftgan.pictures.curation.decisions import Rules, Verdict, decide, read_overrides, usual_rules
+from graftgan.pictures.curation.decisions import (
+    FilterRules,
+    Verdict,
+    decide,
+    read_overrides,
+    usual_rules,
+)
 from graftgan.pictures.curation.filters import PictureReadings, Tools
 from graftgan.pictures.curation.filters.face import build_face_finder
 from graftgan.pictures.curation.scan import Records, Task, lacking, read_all, workers_of
@@ -41,7 +47,7 @@ class Crop:
 class CurationSettings:
     """How a set is curated."""
 
-    rules: Rules = field(default_factory=usual_rules)  # what every filter does; see rules_of
+    rules: FilterRules = field(default_factory=usual_rules)  # what every filter does; see rules_of
     crop: Crop | None = None  # cut kept pictures to squares; None: they keep their bytes
     tools: Tools = field(default_factory=Tools)  # optional files that filters use
     processes: int | None = None  # None: depends on the cores and the number of pictures
@@ -57,7 +63,7 @@ class Curation:
     """The result of a curation."""
 
     verdicts: Sequence[Verdict]  # on every picture, by name
-    rules: Rules  # that led to them
+    rules: FilterRules  # that led to them
     folder: Path  # the clean set
     page: Path  # shows every decision
     read: int  # the number of pictures read now; the others were known

@@ -24,7 +24,7 @@ from graftgan.pictures.curation.advice import (
     cost_rows,
     threshold_flag,
 )
-from graftgan.pictures.curation.decisions import OVERRIDES, RejectionReason, Rules, Verdict
+from graftgan.pictures.curation.decisions import OVERRIDES, FilterRules, RejectionReason, Verdict
 from graftgan.pictures.curation.filters import FILTERS
 from graftgan.pictures.decode import decode_whole, reasons_for_failure
 from graftgan.pictures.members import Content, Unusable
@@ -48,7 +48,7 @@ _Pictures = Mapping[str, Thumbnail | None]
 
 def write_curation_page(
     verdicts: Sequence[Verdict],
-    rules: Rules,
+    rules: FilterRules,
     *,
     read: Read,
     name: str,
@@ -142,7 +142,7 @@ class _Choice(NamedTuple):
 
 
 def _nearest(
-    name: str, verdicts: Sequence[Verdict], rules: Rules, most: int
+    name: str, verdicts: Sequence[Verdict], rules: FilterRules, most: int
 ) -> tuple[_Choice, _Choice]:
     """Return what a filter rejects and what it nearly rejects, nearest to its threshold first."""
     threshold = rules[name].threshold
@@ -208,7 +208,7 @@ def _facts(by_you: Sequence[Verdict], advice: Advice) -> dict[str, str]:
     }
 
 
-def _filter(cost: Cost, verdicts: Sequence[Verdict], rules: Rules) -> dict[str, Any]:
+def _filter(cost: Cost, verdicts: Sequence[Verdict], rules: FilterRules) -> dict[str, Any]:
     """Return what the page says about a filter, without its galleries."""
     looks_for, name = FILTERS[cost.name], cost.name
     balance = balance_of(name, verdicts, rules)
@@ -253,7 +253,7 @@ def _alternatives(balance: Balance) -> list[dict[str, str]]:
     return rows
 
 
-def _notes(balance: Balance, rules: Rules, *, unsure: bool) -> list[str]:
+def _notes(balance: Balance, rules: FilterRules, *, unsure: bool) -> list[str]:
     """Return caveats on the numbers of a filter."""
     said: list[str] = []
     if not balance.alone:

@@ -31,7 +31,7 @@ class Rule:
     threshold: float
 
 
-Rules = Mapping[str, Rule]
+FilterRules = Mapping[str, Rule]
 """A rule for every filter by its name, the cheap ones first."""
 
 
@@ -85,7 +85,7 @@ def _known(name: str) -> str:
 
 @strict
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
+class PictureOverrides:
     """The user's decisions on single pictures, by name, in a file that every curation reads."""
 
     keep: tuple[str, ...] = ()  # in the clean set, whatever the filters find
@@ -112,7 +112,7 @@ class Overrides:
                 )
 
 
-def read_overrides(folder: Path) -> Overrides:
+def read_overrides(folder: Path) -> PictureOverrides:
     """Return the overrides in ``overrides.toml`` of the folder; write an empty file if missing.
 
     Raises:
@@ -121,7 +121,7 @@ def read_overrides(folder: Path) -> Overrides:
     path = folder / OVERRIDES
     if not path.exists():
         write_text(path, _HEAD + tomli_w.dumps({"keep": [], "drop": []}))
-    return parse(Overrides, read_toml(path), where=str(path))
+    return parse(PictureOverrides, read_toml(path), where=str(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +158,15 @@ class Verdict:
         return any(reason.filter == name for reason in self.reasons)
 
 
-def rejected_early(readings: Mapping[str, object], rules: Rules) -> bool:
+def rejected_early(readings: Mapping[str, object], rules: FilterRules) -> bool:
     """Return whether a filter of single pictures rejects a picture with these readings."""
     scores = {n: r for n, r in readings.items() if isinstance(r, int | float) and n in rules}
     return any(_rejects(name, rules[name], score) for name, score in scores.items())
 
 
-def decide(records: Sequence[PictureReadings], rules: Rules, overrides: Overrides) -> list[Verdict]:
+def decide(
+    records: Sequence[PictureReadings], rules: FilterRules, overrides: PictureOverrides
+) -> list[Verdict]:
     """Return the verdict on each of ``records``, in their order.
 
     Filters of single pictures come first. Those that compare pictures see only the remaining ones,
@@ -208,7 +210,7 @@ class _Draft:
             )
 
 
-def _first_look(record: PictureReadings, rules: Rules) -> _Draft:
+def _first_look(record: PictureReadings, rules: FilterRules) -> _Draft:
     draft = _Draft(record)
     if record.unusable is not None:
         draft.reasons.append(RejectionReason(filter=UNUSABLE, words=record.unusable))

@@ -24,9 +24,9 @@ import torch
 from graftgan.core.errors import RunError, SettingsError
 from graftgan.core.files import append_text, as_jsonl, read_json, write_json, write_jsonl
 from graftgan.core.settings import read_lines
-from graftgan.pictures.curation.decisions import Rules, rejected_early
+from graftgan.pictures.curation.decisions import FilterRules, rejected_early
 from graftgan.pictures.curation.filters import FILTERS, FilterFunction, PictureReadings, Tools
-from graftgan.pictures.curation.filters.filter import LONGEST, picture_view
+from graftgan.pictures.curation.filters.filter import LONGEST_SIDE, picture_view
 from graftgan.pictures.decode import decode_large_under, decode_whole, reasons_for_failure
 from graftgan.pictures.members import Content, Unusable, sha256_of
 
@@ -73,12 +73,12 @@ class Task:
 
     record: PictureReadings  # what is known about it already
     read: Callable[[], Content]  # sent to another process
-    rules: Rules
+    rules: FilterRules
     tools: Tools
     thorough: bool = False  # dear filters also run on pictures that cheaper ones reject
 
 
-def lacking(record: PictureReadings, rules: Rules, *, thorough: bool) -> list[str]:
+def lacking(record: PictureReadings, rules: FilterRules, *, thorough: bool) -> list[str]:
     """Return the filters that have yet to run on a picture, the cheap ones first."""
     if record.unusable is not None:
         return []
@@ -175,7 +175,7 @@ def _read_picture(task: Task) -> PictureReadings:
     try:
         with reasons_for_failure():
             content = task.read()
-            whole = decode_whole(content, least=LONGEST)
+            whole = decode_whole(content, least=LONGEST_SIDE)
             view = picture_view(whole.image, whole.size)
     except Unusable as reason:
         return replace(task.record, unusable=str(reason), readings={})

@@ -85,12 +85,12 @@ def by_page(collected: Collected) -> dict[str | None, Any]:
 def test_the_real_gallery_dl_lists_and_we_fetch(site: FakeSite, gather: Gather, tmp_path: Path):
     pytest.importorskip("gallery_dl")
     urls = put_pictures(site, 6)
-    film = site.put("/media/film.mp4", b"")
-    config = play_mastodon(site, [*urls, film], tmp_path)
+    video = site.put("/media/video.mp4", b"")
+    config = play_mastodon(site, [*urls, video], tmp_path)
     source = f"gallery:{site.url}/tags/cats"
     collected = gather(source, gallery_config=config)
     assert (collected.new, collected.problems, dict(collected.refused)) == (6, [], {})
-    assert site.visits_to("/media/film.mp4") == 0
+    assert site.visits_to("/media/video.mp4") == 0
     origin = by_page(collected)[f"{site.url}/@ann/2"]
     assert (origin.author, origin.title, origin.url) == ("ann", "My cat", urls[2])
     assert origin.published == "2026-01-02 03:04:05"
@@ -196,8 +196,8 @@ def test_a_hashtag_through_instaloader(
     urls = put_pictures(site, 8)
     posts = [instagram_post(i, url) for i, url in enumerate(urls[:5])]
     posts.append(instagram_post(9, urls[5], carousel=urls[5:]))
-    film = instagram_post(10, urls[0]) | {"media_type": 2}
-    play_instagram(site, [film, *posts])
+    video = instagram_post(10, urls[0]) | {"media_type": 2}
+    play_instagram(site, [video, *posts])
     options = {"through": "instaloader", "cookies": cookies, "allow_private": True}
     collected = gather("instagram:#bettafish", **options)
     assert (collected.new, collected.problems) == (8, [])

@@ -16,7 +16,7 @@ from PIL import Image
 from fake_sites import FakeSite, picture, status
 from graftgan.core.errors import CollectError, SettingsError
 from graftgan.core.provenance import licences_in_words, origins_of
-from graftgan.models.video import write_film
+from graftgan.models.video import write_video
 from graftgan.pictures.collecting import SOURCES, Collected, CollectSettings
 from graftgan.pictures.collecting.candidates import list_candidates, plain_text, text_of
 from graftgan.pictures.collecting.licensed import licence_code
@@ -235,7 +235,7 @@ def test_the_largest_size_holds_for_files_too(gather: Gather, tmp_path: Path):
     assert dict(gather(str(tmp_path / "mine"), largest_mb=0.01).refused) == {"too large": 1}
 
 
-def test_a_film_becomes_frames_that_differ(gather: Gather, tmp_path: Path):
+def test_a_video_becomes_frames_that_differ(gather: Gather, tmp_path: Path):
     colours = (
         0,
         0,
@@ -247,7 +247,7 @@ def test_a_film_becomes_frames_that_differ(gather: Gather, tmp_path: Path):
         200,
     )  # two frames a second: 0, 0, 90 and 200 at full seconds
     frames = torch.stack([torch.full((3, 32, 32), c, dtype=torch.uint8) for c in colours])
-    write_film(frames, tmp_path / "tank.mp4", frames_per_second=2, size=32)
+    write_video(frames, tmp_path / "tank.mp4", frames_per_second=2, size=32)
     collected = gather(f"video:{tmp_path / 'tank.mp4'}", every=1)
     means = sorted(np.asarray(Image.open(path)).mean() for path in _pictures(tmp_path))
     assert means == pytest.approx([0, 90, 200], abs=4)
@@ -266,12 +266,12 @@ def test_a_film_becomes_frames_that_differ(gather: Gather, tmp_path: Path):
         "ffconcat version 1.0\nfile secret.mp4\n",
     ],
 )
-def test_a_playlist_is_no_film(gather: Gather, site: FakeSite, tmp_path: Path, playlist: str):
+def test_a_playlist_is_no_video(gather: Gather, site: FakeSite, tmp_path: Path, playlist: str):
     frames = torch.full((3, 3, 32, 32), 90, dtype=torch.uint8)
-    write_film(frames, tmp_path / "secret.mp4", frames_per_second=1, size=32)
+    write_video(frames, tmp_path / "secret.mp4", frames_per_second=1, size=32)
     url = site.put("/secret.ts", (tmp_path / "secret.mp4").read_bytes())
-    (tmp_path / "film.mp4").write_text(playlist.replace("URL", url))
-    collected = gather(f"video:{tmp_path / 'film.mp4'}")
+    (tmp_path / "video.mp4").write_text(playlist.replace("URL", url))
+    collected = gather(f"video:{tmp_path / 'video.mp4'}")
     assert "cannot read" in collected.problems[0]
     assert (collected.new, site.visits) == (0, [])
 
@@ -283,7 +283,7 @@ def test_a_playlist_is_no_film(gather: Gather, site: FakeSite, tmp_path: Path, p
         ("nowhere/at/all", "there is no nowhere/at/all"),
         ("folder:nowhere", "there is no nowhere"),
         ("urls:nowhere.txt", "there is no list"),
-        ("video:nowhere.mp4", "there is no film"),
+        ("video:nowhere.mp4", "there is no video"),
         ("openverse:", "does not say what"),
         ("https://example.org/a.jpg", "urls:https"),
         ("#bettafish", "instagram:#bettafish"),

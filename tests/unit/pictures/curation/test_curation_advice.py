@@ -18,13 +18,13 @@ from graftgan.pictures.curation.advice import (
     looser,
     roundest,
 )
-from graftgan.pictures.curation.decisions import Rules, rules_of
+from graftgan.pictures.curation.decisions import FilterRules, rules_of
 from graftgan.pictures.curation.filters import Mode
 
 SMALL_HASH = "0" * 32
 
 
-def kept(readings, rules: Rules, **overrides) -> int:
+def kept(readings, rules: FilterRules, **overrides) -> int:
     return sum(verdict.kept for verdict in verdicts_on(readings, rules, **overrides))
 
 

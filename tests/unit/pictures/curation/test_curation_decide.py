@@ -6,7 +6,7 @@ import pytest
 
 from graftgan.core.errors import GraftganError, SettingsError
 from graftgan.pictures.curation.decisions import (
-    Overrides,
+    PictureOverrides,
     Verdict,
     decide,
     read_overrides,
@@ -44,19 +44,19 @@ def test_thresholds_are_found_on_their_own_side():
         record("b", small=300.0, elongated=1.0),
         record("c", small=900.0, elongated=2.0),
     ]
-    verdicts = decide(records, rules, Overrides())
+    verdicts = decide(records, rules, PictureOverrides())
     assert kept(verdicts) == ["a"]
     assert [r.words for r in verdicts[1].reasons] == ["is small"]
     assert [r.words for r in verdicts[2].reasons] == ["is elongated"]
 
 
 def test_every_reason_is_named_not_only_the_first():
-    verdicts = decide([record("a", small=1.0, gray=0.0)], usual_rules(), Overrides())
+    verdicts = decide([record("a", small=1.0, gray=0.0)], usual_rules(), PictureOverrides())
     assert {reason.filter for reason in verdicts[0].reasons} == {"small", "gray"}
 
 
 def test_a_filter_that_is_off_rejects_nothing_and_has_no_score():
-    verdicts = decide([record("a", small=1.0)], rules_of(off=["small"]), Overrides())
+    verdicts = decide([record("a", small=1.0)], rules_of(off=["small"]), PictureOverrides())
     assert kept(verdicts) == ["a"]
     assert verdicts[0].scores == {}
 
@@ -67,7 +67,7 @@ def test_a_rejected_picture_never_costs_its_twin():
         record("small", side=300, gray=50.0, duplicate=PLAIN),
         record("smaller", side=299, gray=50.0, duplicate=PLAIN),
     ]
-    verdicts = decide(twins, usual_rules(), Overrides())
+    verdicts = decide(twins, usual_rules(), PictureOverrides())
     assert kept(verdicts) == ["small"]
     assert verdicts[2].reasons[0].beside == "small"
     assert "duplicate" not in verdicts[0].scores
@@ -75,7 +75,7 @@ def test_a_rejected_picture_never_costs_its_twin():
 
 def test_overrides_win_but_cannot_keep_what_is_no_picture():
     records = [record("a", small=1.0), record("b", small=999.0), record("c", unusable="empty file")]
-    verdicts = decide(records, usual_rules(), Overrides(keep=("a", "c"), drop=("b",)))
+    verdicts = decide(records, usual_rules(), PictureOverrides(keep=("a", "c"), drop=("b",)))
     assert kept(verdicts) == ["a"]
     assert [v.overruled for v in verdicts] == ["kept", "dropped", None]
 

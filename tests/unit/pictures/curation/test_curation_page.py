@@ -11,7 +11,7 @@ import pytest
 
 from curation_verdicts import Readings, only, picture_bytes, verdicts_on
 from graftgan.pictures.curation.curation_page import MOST, quoted, write_curation_page
-from graftgan.pictures.curation.decisions import Rules
+from graftgan.pictures.curation.decisions import FilterRules
 
 HOSTILE = '<script>alert(1)</script> "x".jpg'
 BACKSLASHED = "caf\\xe9\\udcff.jpg"
@@ -36,7 +36,7 @@ class Files:
 def page_of(
     folder: Path,
     readings: Readings,
-    rules: Rules,
+    rules: FilterRules,
     *,
     read: Files | None = None,
     keep: Sequence[str] = (),

@@ -14,7 +14,7 @@ from graftgan.core.errors import SettingsError
 from graftgan.core.registry import Registry
 from graftgan.core.settings import Count
 
-LONGEST = 1024
+LONGEST_SIDE = 1024
 """The most pixels of the longer side that filters see; larger pictures are shrunk once for all."""
 Mode = Literal["off", "reject", "keep_only"]
 """Do not run the filter; reject pictures where it finds something; reject all others."""
@@ -26,7 +26,7 @@ Reading = float | str
 class PictureView:
     """A decoded picture, shared by all filters."""
 
-    image: Image.Image  # upright, RGB, the longer side at most LONGEST
+    image: Image.Image  # upright, RGB, the longer side at most LONGEST_SIDE
     width: int  # in the file, in pixels, upright
     height: int
     _scaled: dict[int, Image.Image] = field(default_factory=dict[int, Image.Image], repr=False)
@@ -49,7 +49,7 @@ def picture_view(image: Image.Image, size: tuple[int, int]) -> PictureView:
     width, height = size
     if (image.width > image.height) != (width > height):  # the file lies on its side
         width, height = height, width
-    image = _thumbnail(image, LONGEST) if max(image.size) > LONGEST else image
+    image = _thumbnail(image, LONGEST_SIDE) if max(image.size) > LONGEST_SIDE else image
     return PictureView(image, width, height)
 
 
