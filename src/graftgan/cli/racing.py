@@ -34,10 +34,15 @@ class RaceScreen(ScreenObserver, RaceObserver):
     def prepared(self, prepared: Prepared) -> None:
         """Say nothing: all transfers have the same parts but their source."""
 
+    def say(self, line: str) -> None:
+        """Say nothing of the iterations of so many short transfers."""
+
     def price(self, seconds: float, rounds: Sequence[int]) -> None:
         """Print what the race will take."""
         lengths = ", ".join(map(str, rounds))
-        console.print(f"the race takes about {duration(seconds)}; its rounds: {lengths} iterations")
+        console.print(
+            f"the race takes about {duration(seconds)} more; its rounds: {lengths} iterations"
+        )
 
     def racer_starts(self, name: str, iterations: int) -> None:
         """Print which source trains."""

@@ -135,7 +135,7 @@ def _fit(racers: Sequence[Racer]) -> tuple[list[Racer], list[Racer]]:
 def _rounds(race: SourceRace, racers: Sequence[Racer], tried: float) -> tuple[list[int], float]:
     """Return the iterations after each round, and the seconds that all of them will take.
 
-    ``tried`` seconds went by with the trials: what of them was no training comes again with every
+    ``tried`` seconds went by with the trials. What of them was no training comes again with every
     transfer that goes on.
     """
     counts = [len(racers)]
@@ -147,7 +147,7 @@ def _rounds(race: SourceRace, racers: Sequence[Racer], tried: float) -> tuple[li
     around = max(0.0, tried - sum(racer.seconds for racer in racers)) / len(racers) * sum(counts)
     first = _SHARE * race.base.training.iterations * len(racers) / turns
     if race.minutes is not None:
-        first = (60 * race.minutes - around) / (pace * turns)
+        first = (60 * race.minutes - tried - around) / (pace * turns)
     least = max(_LEAST, round(first))
     return [least * 2**number for number in range(len(counts))], least * turns * pace + around
 

@@ -132,4 +132,4 @@ def test_minutes_bound_the_rounds(base: Experiment, tmp_path: Path):
     race = SourceRace(base=base, names=sources(base), minutes=0.5)
     race_sources(race, tmp_path / "race", device="cpu", observer=heard)
     ((seconds, rounds),) = heard.prices
-    assert seconds == pytest.approx(30, rel=0.1) or rounds[0] == 10
+    assert seconds <= 30 or rounds[0] == 10, "as few iterations as tell anything"
