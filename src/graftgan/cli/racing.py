@@ -41,7 +41,7 @@ class RaceScreen(ScreenObserver, RaceObserver):
         """Print what the race will take."""
         lengths = ", ".join(map(str, rounds))
         console.print(
-            f"the race takes about {duration(seconds)} more; its rounds: {lengths} iterations"
+            f"the race takes about {duration(seconds)} more; rounds: {lengths} iterations"
         )
 
     def racer_starts(self, name: str, iterations: int) -> None:

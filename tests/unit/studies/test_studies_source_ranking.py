@@ -148,7 +148,7 @@ def test_sources_race_where_a_transfer_names_none(home: Path, capsys, monkeypatc
     assert transfer.main([str(target), *words]) == 0
     said = capsys.readouterr().out
     assert "the race takes about" in said
-    assert "its rounds: 10, 20 iterations" in said
+    assert "rounds: 10, 20 iterations" in said
     won = RunFolder(home / "runs" / "like_red").experiment().source
     assert [line for line in said.splitlines() if line.startswith("│ 1") and str(won) in line]
 
