@@ -108,6 +108,11 @@ SCENARIOS = {
             f"--iterations {TRANSFER_ITERATIONS} --checkpoint-every 3",
         ),
         _run(
+            "schedule",
+            f"{_TRANSFER} --plan D(1,1,2)G(1,1,2)>fine_tune@0.3>>adafm@0.5-0.8 --score-every 4 "
+            f"--iterations {TRANSFER_ITERATIONS} --checkpoint-every 3",
+        ),
+        _run(
             "patience",
             f"{_TRANSFER} --extractor-view pixels --generator-learning-rate 0.2 --score-every 2 "
             "--patience 2 --iterations 40 --checkpoint-every 2",

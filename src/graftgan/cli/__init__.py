@@ -33,7 +33,7 @@ VERBS = {
     "mix": "mix sets into one with known proportions",
     "data": "measure how diverse sets are, and how much of each other they cover",
     "preview": "see your pictures as the discriminator would",
-    "rank": "rank sources for your pictures, without training",
+    "rank": "rank sources for your pictures by short transfers from all of them",
     "sources": "list, show and pack sources",
     "import": "make a source of another program's file, without running anything in it",
     "adapter": "list, fold, mix and slide adapters: many domains on one source",

@@ -62,6 +62,11 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
+    @classmethod
+    def by(cls, name: str) -> "Interrupted":
+        """Return the interruption by the signal ``name``, such as SIGTERM."""
+        return cls(signal.Signals[name])
+
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """Return 128 and the number of the signal: 130 for Ctrl-C."""

@@ -14,6 +14,7 @@ examples:
   torchrun --nproc-per-node 2 -m graftgan transfer my_pictures/
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from graftgan.cli.ending import stopped_code
+from graftgan.cli.racing import run_race
 from graftgan.cli.terminal import (
     NO_PREFIXES,
     Device,
@@ -43,6 +45,7 @@ from graftgan.experiments.run_folder import RunFolder
 from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
 from graftgan.runs.build import prepare
 from graftgan.runs.run import refuse_full, resume, run
+from graftgan.studies.source_race import SourceRace
 from graftgan.studies.source_ranking import rank_sources
 from graftgan.training import choose_hardware
 
@@ -99,12 +102,14 @@ class ResumeRun:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    chosen = [*arguments, *_ranked_source(arguments)]
+    chosen = [*arguments, *_best_source(arguments)]
     return train(chosen, DEFAULTS, verb="transfer", description=__doc__)
 
 
-def _ranked_source(arguments: Sequence[str]) -> list[str]:
-    """Return the flag for the most promising local source, unless a source is given.
+def _best_source(arguments: Sequence[str]) -> list[str]:
+    """Return the flag for the source that won a race, unless a source is given or none is owned.
+
+    A dry run trains nothing, and several processes run no race: they take the first by statistics.
 
     Raises:
         GraftganError: The pictures cannot be read.
@@ -118,6 +123,13 @@ def _ranked_source(arguments: Sequence[str]) -> list[str]:
     if not own_source_folders():  # the default will do: both bundled ones know the same pictures
         return []
     observer = ScreenObserver()
+    if not given_of(["dry-run"], words) and os.environ.get("WORLD_SIZE", "1") == "1":
+        start = parse_start(_start_of, arguments, DEFAULTS, prog="graftgan transfer PICTURES")
+        if observer.leads:
+            console.print("no --source is named: which one? Short transfers from all will tell")
+        base = replace(start.experiment, source=None)
+        folder = folder_named_after(base.pictures, home="races")
+        return ["--source", run_race(SourceRace(base=base), folder, device=start.device)]
     ranking = rank_sources(Path(pictures), progress=observer.progress)
     first = ranking.candidates[0]
     if observer.leads:

@@ -61,15 +61,28 @@ class OptimizationSettings:
     """Generator steps between two path length penalties."""
     style_mixing: float | None = None
     """Share of generated pictures whose coarse and fine layers take styles of two latents."""
+    learning_rate_warm_up: float = 0.0
+    """Share of the run in which all learning rates rise from 0; 0: they begin in full."""
+    learning_rate_decay: Literal["none", "linear", "cosine"] = "none"
+    """How all learning rates fall to 0 after that, until the end."""
 
     def __post_init__(self) -> None:
         require_range(self, "finite and not negative", *(field.name for field in fields(self)))
-        require_range(self, "below 1", "beta1", "beta2")
+        require_range(self, "below 1", "beta1", "beta2", "learning_rate_warm_up")
         require_range(self, "at most 1", "style_mixing")
         for name in ("generator_learning_rate", "discriminator_learning_rate"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} must be positive; a plan can freeze layers")
         require_range(self, "at least 1", "critic_steps", "r1_every", "path_length_every")
+
+    def rate_at(self, progress: float) -> float:
+        """Return the multiple of all learning rates when ``progress`` of the run is done."""
+        warm_up = self.learning_rate_warm_up
+        if progress < warm_up:
+            return progress / warm_up
+        left = (1 - progress) / (1 - warm_up)
+        falls = {"none": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(left * math.pi)}
+        return falls[self.learning_rate_decay]
 
     def or_else(self, defaults: "OptimizationSettings") -> "OptimizationSettings":
         """Fill in ``defaults``; raise SettingsError for settings that mean nothing under them."""

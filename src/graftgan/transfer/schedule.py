@@ -128,7 +128,7 @@ def _one_by_one(before: Plan, step: PlanStep, pair: NetworkPair) -> list[PlanSte
     for number in range(1, count + 1):
         plans = {
             network: describe(
-                network, old[network] | {la: new[network][la] for la in order[:number]}
+                network, {**old[network], **{la: new[network][la] for la in order[:number]}}
             )
             for network, order in orders.items()
         }

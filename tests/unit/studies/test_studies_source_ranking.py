@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from feature_networks import save_brightness
 from graftgan.checkpoints import SourceCard, save_source
 from graftgan.cli import rank, transfer
 from graftgan.core.errors import SettingsError
 from graftgan.core.files import write_text
+from graftgan.experiments.run_folder import RunFolder
 from graftgan.metrics.metric import Estimate
 from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import DEFAULT_SOURCE, open_source
@@ -111,7 +113,7 @@ def test_a_damaged_source_is_left_out_and_named(home: Path):
 def test_the_verb_says_what_to_do(home: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     target = pictures_of(home, "blue")
-    assert rank.main([str(target), "--device", "cpu", "--samples", "60"]) == 0
+    assert rank.main([str(target), "--device", "cpu", "--samples", "60", "--no-race"]) == 0
     said = capsys.readouterr().out
     assert f"graftgan transfer {target} --source blue" in said
     assert "avatars-64" in said  # the bundled one is local too
@@ -132,6 +134,23 @@ def test_a_transfer_without_a_source_takes_the_first(home: Path, capsys, monkeyp
     said = capsys.readouterr().out
     assert 'source = "blue"' in said
     assert "by KID" not in said
+
+
+def test_sources_race_where_a_transfer_names_none(home: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    own = lambda: dict.fromkeys(COLOURS)  # noqa: E731 - without the bundled ones, which are large
+    monkeypatch.setattr("graftgan.studies.source_race.source_folders", own)
+    network = save_brightness(home)
+    words = ["--device", "cpu", "--iterations", "4", "--batch-size", "2", "--score-count", "8",
+             "--extractor", str(network), "--extractor-side", "8", "--extractor-pixels",
+             "minus_one_one"]  # fmt: skip
+    target = pictures_of(home, "red", count=12)
+    assert transfer.main([str(target), *words]) == 0
+    said = capsys.readouterr().out
+    assert "the race takes about" in said
+    assert "its rounds: 10, 20 iterations" in said
+    won = RunFolder(home / "runs" / "like_red").experiment().source
+    assert [line for line in said.splitlines() if line.startswith("│ 1") and str(won) in line]
 
 
 def line_through(*, noise: float, count: int = 40) -> list[Experience]:

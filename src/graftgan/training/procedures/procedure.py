@@ -166,6 +166,7 @@ def update_of(
         losses=losses,
         starts=starts,
         late=late_layers(prepared),
+        rate_at=settings.rate_at,
     )
 
 

@@ -156,7 +156,11 @@ class _Reconstruction:
         self.modulations = [(p, at) for p, at in modulations_in(generator) if p.requires_grad]
         update = update_of("generator", prepared, self.terms)
         update = with_parameters(update, [self.weight], lr=settings.latent_rate)
-        self.update = replace(update, after=self.follow, rate_at=settings.rate_at)
+
+        def rate_at(progress: float) -> float:
+            return settings.rate_at(progress) * update.rate_at(progress)
+
+        self.update = replace(update, after=self.follow, rate_at=rate_at)
         self.follow()
 
     def parts(self) -> Parts:
