@@ -1,14 +1,14 @@
-"""Which source for these pictures? Short transfers from all local ones tell.
+"""Rank the local sources for your pictures by short transfers from all of them.
 
 They race: every source trains for the same few iterations, the better half by score goes on to
-twice as many, and so on, until one is ahead. What that will take is said first: a quarter of full
-transfers from all of them, or --minutes. The transfers are ordinary runs; the same command goes on
-after a stop.
+twice as many, and so on, until one is ahead. The cost is printed first: a quarter of full
+transfers from all of them, or --minutes. The transfers are ordinary runs; the same command
+continues after a stop.
 
 Beside that stands what can be known without training: KID, the distance between your pictures and
 what a source draws; recall, the share of your pictures that lie within it; and how diverse it is.
 With ten or more finished, scored transfers (in runs/, comparisons/ and searches/, or --learn-from)
-also the predicted KID at the end. --no-race shows this alone, which is a poor guide.
+also the KID to expect at the end. --no-race shows this alone, which is a poor guide.
 
 examples:
   graftgan rank my_pictures/
@@ -53,11 +53,11 @@ def main(
         sources: Names or folders; by default all local ones (`graftgan sources list`).
         learn_from: Folders of finished runs, or recorded results, to predict from.
         samples: The number of pictures drawn from each source.
-        races: Race the sources, or show the statistics alone.
-        minutes: The time that the race may take; by default a quarter of full transfers from all.
+        races: Let the sources race, or show the statistics alone.
+        minutes: How long the race may take; by default a quarter of full transfers from all.
         iterations: The length of a full transfer.
         out: The folder of the race; by default races/<name of the pictures>.
-        seed: Of latents, choice, resamples and transfers.
+        seed: The seed of latents, choice, resamples and transfers.
     """
     with with_bars() as progress:
         ranking = rank_sources(

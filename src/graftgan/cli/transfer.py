@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _best_source(arguments: Sequence[str]) -> list[str]:
-    """Return the flag for the source that won a race, where none is named and some are owned.
+    """Return the flag for the source that won a race, unless a source is given or none is owned.
 
     A dry run trains nothing, and several processes run no race: they take the first by statistics.
 

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import pytest
 from feature_networks import save_brightness
 from graftgan.checkpoints import list_checkpoints, load_state
 from graftgan.core.errors import CheckpointError, RunError
-from graftgan.core.files import append_jsonl, held, read_jsonl, written_whole
+from graftgan.core.files import held, read_jsonl, written_whole
 from graftgan.experiments.experiment import Experiment
-from graftgan.experiments.records import RunState
+from graftgan.experiments.records import RunState, ScoreLine, append_scores
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.experiments.scored_pictures import list_scored, scored_file
 from graftgan.metrics.settings import ScoringSettings
@@ -174,13 +174,13 @@ def test_pictures_are_kept_before_their_scores_are_written(
     straight = run(experiment, tmp_path / "straight", device="cpu")
     assert list(list_scored(straight.path)) == [0, 2, 4, 6]
 
-    def killed_at(path: Path, *lines: dict[str, Any]) -> None:
-        if lines[0]["iteration"] == at:
+    def killed_at(path: Path, lines: Sequence[ScoreLine]) -> None:
+        if lines[0].iteration == at:
             raise Killed
-        append_jsonl(path, *lines)
+        append_scores(path, lines)
 
     with monkeypatch.context() as patch:
-        patch.setattr("graftgan.runs.recorder.append_jsonl", killed_at)
+        patch.setattr("graftgan.runs.recorder.append_scores", killed_at)
         with pytest.raises(Killed):
             run(experiment, tmp_path / "broken", device="cpu")
     broken = RunFolder(tmp_path / "broken")
