@@ -51,7 +51,12 @@ from graftgan.cli.terminal import (
     print_findings,
     table_of,
 )
-from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.cli.transfer import (
+    DEFAULTS,
+    folder_named_after,
+    parse_start,
+    refuse_flags_of_a_start,
+)
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration, in_words
 from graftgan.runs.build import Prepared
@@ -60,6 +65,8 @@ from graftgan.studies.queue import Forecast, SearchObserver, check_search, resum
 from graftgan.studies.search_page import TRIAL_HEADINGS, trial_rows
 from graftgan.studies.search_result import SearchResult
 from graftgan.studies.trials import Proposal, Trial
+
+_RESUME_TAKES = ("trials", "budget-seconds", "budget-images", "device")
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     names: dict[str, Any] = {"prog": "graftgan search PICTURES", "description": __doc__}
     if goes_on(arguments):
+        refuse_flags_of_a_start(arguments, StartSearch, _RESUME_TAKES, what="search")
         options = parse_flags(ResumeSearch, arguments, config=NO_PREFIXES, **names)
         screen = SearchScreen("search", options.resume)
         result = resume_search(
