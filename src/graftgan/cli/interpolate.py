@@ -49,7 +49,7 @@ def main(
         out: A .gif file, or a .mp4 file (needs the extra `video`); without it, walk.gif, or
             walk_2.gif where that exists.
     """
-    out = out or free_place("walk.gif")
+    out = free_place(out, "walk.gif")
     generator = open_generator(model, iteration=iteration, adapters=adapter)
     architecture = generator.architecture
     walk = interpolation_latents(stops, frames, architecture.latent_size, seed=seed)

@@ -16,8 +16,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from graftgan.checkpoints import save_tensors
 from graftgan.cli.model_arguments import free_place, open_generator, whole_numbers
 from graftgan.cli.terminal import Adapters, Iteration, Model, console, subverbs, with_bars
-from graftgan.core.errors import RunError, SettingsError
-from graftgan.core.files import write_json, written_whole
+from graftgan.core.errors import SettingsError
+from graftgan.core.files import refuse_existing, write_json, written_whole
 from graftgan.core.network_types import Architecture, PictureBytes
 from graftgan.models.styles import ProjectionSettings, mixed_grid, project, styled
 from graftgan.pictures import DataSettings, load_image_set, load_picture
@@ -46,7 +46,7 @@ def mix(
         truncation: Below 1 pictures lie nearer to the average one.
         out: The .png file; without it, mixed.png, or mixed_2.png where that exists.
     """
-    out = out or free_place("mixed.png")
+    out = free_place(out, "mixed.png")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
     generator = open_generator(model, iteration=iteration, adapters=adapter)
@@ -78,8 +78,7 @@ def find(
         of_class: Where the search begins, for a model with classes.
         out: The folder for styles.safetensors, projected.png and projection.json.
     """
-    if out.exists():
-        raise RunError(f"{out} exists already; choose another --out")
+    refuse_existing(out)
     generator = styled(open_generator(model, iteration=iteration, adapters=adapter))
     names, wanted = _pictures_for(generator.architecture, pictures)
     with with_bars() as progress:
