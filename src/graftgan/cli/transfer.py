@@ -42,6 +42,7 @@ from graftgan.experiments.methods import under_method, with_method
 from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
+from graftgan.reports import duration
 from graftgan.runs.build import prepare
 from graftgan.runs.run import refuse_full, resume, run
 from graftgan.studies.source_ranking import rank_sources
@@ -190,9 +191,7 @@ def _start_of(experiment: Experiment, table: Any, where: str) -> StartRun:
 def _finish(folder: RunFolder, observer: ScreenObserver) -> int:
     card = folder.card()
     if observer.leads:
-        console.print(
-            f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
-        )
+        console.print(f"{card.state} at iteration {card.iteration} after {duration(card.seconds)}")
         if card.message:
             console.print(card.message)
         if card.warning:
