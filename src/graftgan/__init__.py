@@ -14,13 +14,14 @@
     generator = open_source(str(folder.path)).pair.generator
     pictures = generate(generator, random_latents(64, 100, seed=0))  # uint8 (64, 3, 64, 64)
 
-Names are loaded when they are first used: ``import graftgan`` alone does not load torch.
+Names are loaded when they are first used: ``import graftgan`` alone does not load torch. It loads
+next to nothing, since until the command line has begun Python answers Ctrl-C with a traceback.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as of typing, which takes longer to load than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from graftgan.core.errors import GraftganError as GraftganError
     from graftgan.experiments.experiment import Experiment as Experiment
     from graftgan.experiments.experiment import NetworkSettings as NetworkSettings
@@ -163,8 +164,10 @@ _HOMES = {name: home for home, names in _NAMES_IN.items() for name in names}
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a public name from its home on first use."""
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'graftgan' has no attribute '{name}'")
     return getattr(import_module(f"graftgan.{_HOMES[name]}"), name)

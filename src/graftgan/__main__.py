@@ -4,11 +4,13 @@ import os
 import signal
 import sys
 
+from graftgan.core.end_at_once import end_at_once
+
 
 def main() -> int:
-    """Run the command line; while it loads, Ctrl-C ends it at once, without a traceback."""
+    """Run the command line; while it loads, Ctrl-C ends it at once."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, end_at_once)
     from graftgan.cli import main as answer
 
     return answer()

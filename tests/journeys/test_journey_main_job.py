@@ -86,5 +86,6 @@ def test_an_experiment_file_can_be_run_again(cli, pictures: Path, tmp_path: Path
     again = cli("pretrain", "--config", tmp_path / "first" / "experiment.toml",
                 "--out", tmp_path / "second")  # fmt: skip
     assert "finished at iteration 2" in again.stdout
+    assert " minutes" not in again.stdout  # it took seconds
     texts = [(tmp_path / n / "experiment.toml").read_text() for n in ("first", "second")]
     assert texts[0] == texts[1]

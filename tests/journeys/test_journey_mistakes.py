@@ -104,6 +104,10 @@ def test_flags_of_a_new_run_are_not_for_an_old_one(cli, source: Path) -> None:
     says = "--dry-run is for a new run; --resume keeps the settings"
     mistake(cli, "pretrain", "--resume", source, "--dry-run", says=says)
     mistake(cli, "pretrain", "--resume", source, "--beta1", 0.5, says="--beta1 is for a new run")
+    mistake(cli, "pretrain", "--resume", source, "--training.batch-size", 5, says="--batch-size is")
+    for verb, what in (("compare", "comparison"), ("search", "search")):
+        says = f"--dry-run is for a new {what}; --resume keeps the settings that a {what} began"
+        mistake(cli, verb, "--resume", source, "--dry-run", says=says)
 
 
 def test_pictures_that_were_drawn_stay(cli, source: Path, tmp_path: Path, monkeypatch) -> None:

@@ -125,8 +125,8 @@ def _run(given: Sequence[str], signals: Raiser) -> int:
         raise GraftganError("the current folder was deleted; change to another one") from None
     if verb not in _TAKE_ANY_NAME:  # libraries would stumble over a name much later
         refuse_unwritable_names(here, *map(Path, rest))
-    module = import_module(f"graftgan.cli.{verb}")
-    signals.raise_if_heard()
+    with signals.loading():
+        module = import_module(f"graftgan.cli.{verb}")
     return module.main(rest)
 
 

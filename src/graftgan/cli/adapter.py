@@ -26,6 +26,7 @@ from tyro.conf import Positional
 from graftgan.cli.model_arguments import free_place, note_weights, numbers_in
 from graftgan.cli.terminal import Half, Iteration, Truncation, console, subverbs, table_of
 from graftgan.core.errors import GraftganError, SettingsError
+from graftgan.core.files import refuse_existing
 from graftgan.core.network_types import PictureBytes
 from graftgan.models.adapters.adapter import FILE_NAME, save_adapter_of_run
 from graftgan.models.adapters.bank import fold_adapter, mix_adapters, open_bank, slide
@@ -168,7 +169,7 @@ def draw_slide(
         video: Also write a video of the way there and back: a .gif file, or .mp4 (needs the extra
             `video`).
     """
-    out = out or free_place("slide.png")
+    out = free_place(out, "slide.png")
     if len(adapters) not in {1, 2}:
         raise SettingsError(f"slide takes one adapter or two, got {len(adapters)}")
     if steps < 2:
@@ -179,6 +180,8 @@ def draw_slide(
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
     if video is not None and video.suffix.lower() not in VIDEO_KINDS:
         raise SettingsError(f"'{video}' is no video: its name must end in .gif or .mp4")
+    if video is not None:
+        refuse_existing(video)
     bank = open_bank(adapters, base=source)
     *others, last = [{str(path): 1.0} for path in adapters]
     first: dict[str, float] = others[0] if others else {}

@@ -48,7 +48,12 @@ from graftgan.cli.terminal import (
     print_findings,
     table_of,
 )
-from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.cli.transfer import (
+    DEFAULTS,
+    folder_named_after,
+    parse_start,
+    refuse_flags_of_a_start,
+)
 from graftgan.core.errors import SettingsError
 from graftgan.core.settings import parse
 from graftgan.experiments.experiment import Experiment
@@ -72,6 +77,8 @@ from graftgan.studies.queue import (
     resume_comparison,
     run_comparison,
 )
+
+_RESUME_TAKES = ("add-methods", "add-seeds", "device")
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     names: dict[str, Any] = {"prog": "graftgan compare PICTURES", "description": __doc__}
     if goes_on(arguments):
+        refuse_flags_of_a_start(arguments, StartComparison, _RESUME_TAKES, what="comparison")
         options = parse_flags(ResumeComparison, arguments, **names)
         _extend(options)
         screen = ComparisonScreen("compare", options.resume)

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, cast
 
+from graftgan.core.end_at_once import end_at_once
 from graftgan.core.errors import shown
 from graftgan.core.files import cache_home
 
@@ -92,10 +93,13 @@ class Raiser:
     def __init__(self) -> None:
         self.heard: int | None = None
         self._last = -_GRACE_S
+        self._is_program = signal.getsignal(signal.SIGINT) is end_at_once
+        self._is_loading = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt for Ctrl-C, ``Interrupted`` for any other signal."""
-        del frame
+        if self._is_program and self._is_loading:
+            end_at_once(number, frame)
         self.heard = number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -104,8 +108,18 @@ class Raiser:
             self._last = now
             raise Interrupted(number)
 
-    def raise_if_heard(self) -> None:
-        """Raise the exception of a signal again that a library has swallowed, as in an import."""
+    @contextmanager
+    def loading(self) -> Generator[None]:
+        """Let a signal end the program at once inside the block, which imports and writes nothing.
+
+        Where another program has called the command line, the exception is raised; if an import
+        has swallowed it, it is raised again after the block.
+        """
+        self._is_loading = True
+        try:
+            yield
+        finally:
+            self._is_loading = False
         if self.heard is not None:
             raise KeyboardInterrupt if self.heard == signal.SIGINT else Interrupted(self.heard)
 
@@ -138,7 +152,7 @@ def raised_as_exceptions() -> Generator[Raiser]:
     before: dict[int, Any] = {
         number: signal.signal(number, raiser)
         for number in numbers
-        if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}
+        if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler, end_at_once}
     }
     sys.unraisablehook = partial(raiser.send_again, unraisable)
     try:

@@ -47,7 +47,7 @@ def main(
         out: A .gif file, or a .mp4 file (needs the extra `video`); without it, walk.gif, or
             walk_2.gif where that exists.
     """
-    out = out or free_place("walk.gif")
+    out = free_place(out, "walk.gif")
     generator = version.open_generator(model)
     architecture = generator.architecture
     walk = interpolation_latents(stops, frames, architecture.latent_size, seed=seed)

@@ -1,5 +1,6 @@
 """Flags shared by verbs that open a model, and numbers in one argument."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from tyro.conf import UseAppendAction, arg
 from graftgan.checkpoints import SourceModel
 from graftgan.cli.terminal import Iteration, console
 from graftgan.core.errors import SettingsError
-from graftgan.core.files import distinct_name
+from graftgan.core.files import distinct_name, refuse_existing
 from graftgan.core.network_types import Generator
 from graftgan.models.adapters.bank import AdapterBank, mixed_model
 from graftgan.models.sources import open_source
@@ -74,10 +75,17 @@ def numbers_in(words: str, *, flag: str) -> list[float]:
         raise SettingsError(f"{flag} takes numbers separated by commas, got '{words}'") from None
 
 
-def free_place(usual: str) -> Path:
-    """Return the place for pictures where a person names none: ``x.png``, else ``x_2.png``."""
+def free_place(out: Path | None, usual: str) -> Path:
+    """Return where pictures go: ``out``, or without it ``x.png``, or ``x_2.png`` where that exists.
+
+    Raises:
+        RunError: There is something at ``out``.
+    """
+    if out is not None:
+        refuse_existing(out)
+        return out
     place = Path(usual)
-    name = distinct_name(place.stem, lambda stem: place.with_stem(stem).exists())
+    name = distinct_name(place.stem, lambda stem: os.path.lexists(place.with_stem(stem)))
     return place.with_stem(name)
 
 

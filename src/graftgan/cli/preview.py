@@ -12,6 +12,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from graftgan.cli.model_arguments import free_place
 from graftgan.cli.terminal import PicturesPath, ScreenObserver, console, verb
 from graftgan.core.registry import NamesDoc
 from graftgan.pictures import DataSettings, load_image_set
@@ -36,7 +37,7 @@ def main(
     resolution: int = 64,
     rows: int = 6,
     seed: int = 0,
-    out: Path = Path("preview.png"),
+    out: Path | None = None,
     data: Annotated[DataSettings, arg(name="")] = _USUAL_DATA,
     augmentation: Annotated[AugmentationSettings, arg(name="")] = _USUAL_AUGMENTATION,
 ) -> None:
@@ -46,10 +47,11 @@ def main(
         resolution: Height and width of the pictures, in pixels.
         rows: How many pictures.
         seed: The seed of the choice and of the augmentation.
-        out: The grid to write.
+        out: The grid to write; without it, preview.png, or preview_2.png where that exists.
         data: How pictures are read.
         augmentation: How they are augmented.
     """
+    out = free_place(out, "preview.png")
     augmenter = build_augmenter(augment, settings_to_show(augment, augmentation))
     progress = partial(ScreenObserver().progress, "reading pictures")
     images = load_image_set(pictures, data, resolution=resolution, seed=seed, progress=progress)

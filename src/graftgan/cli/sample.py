@@ -20,7 +20,7 @@ from tyro.conf import arg
 
 from graftgan.cli.model_arguments import Version, free_place, whole_numbers
 from graftgan.cli.terminal import Model, Truncation, console, verb, with_bars
-from graftgan.core.errors import RunError, SettingsError
+from graftgan.core.errors import SettingsError
 from graftgan.core.files import written_whole
 from graftgan.core.network_types import PictureBytes
 from graftgan.models.video import VIDEO_KINDS
@@ -51,7 +51,7 @@ def main(
         out: A .png file for one grid, or a folder for single files; without it, samples.png, or
             samples_2.png where that exists.
     """
-    out = out or free_place("samples.png")
+    out = free_place(out, "samples.png")
     as_grid = is_png(out)
     generator = version.open_generator(model)
     architecture = generator.architecture
@@ -101,10 +101,8 @@ def _write_single_files(parts: Mapping[str, PictureBytes], folder: Path, *, seed
     part without a name lies in the folder itself.
 
     Raises:
-        RunError: The folder exists, or cannot be written.
+        RunError: The folder cannot be written.
     """
-    if folder.exists():
-        raise RunError(f"{folder} exists already; choose another --out")
     with written_whole(folder) as partial, with_bars() as progress:
         for name in parts:
             (partial / name).mkdir(parents=True)

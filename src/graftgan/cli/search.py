@@ -52,7 +52,12 @@ from graftgan.cli.terminal import (
     print_findings,
     table_of,
 )
-from graftgan.cli.transfer import DEFAULTS, folder_named_after, parse_start
+from graftgan.cli.transfer import (
+    DEFAULTS,
+    folder_named_after,
+    parse_start,
+    refuse_flags_of_a_start,
+)
 from graftgan.core.registry import NamesDoc
 from graftgan.experiments.experiment import Experiment
 from graftgan.reports import duration, in_words
@@ -108,6 +113,8 @@ class SearchFlags(PlanSearch):
     after every plan."""
     tune: Listed = PlanSearch.tune
     """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
+
+_RESUME_TAKES = ("trials", "budget-seconds", "budget-images", "device")
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     names: dict[str, Any] = {"prog": "graftgan search PICTURES", "description": __doc__}
     if goes_on(arguments):
+        refuse_flags_of_a_start(arguments, StartSearch, _RESUME_TAKES, what="search")
         options = parse_flags(ResumeSearch, arguments, config=NO_PREFIXES, **names)
         screen = SearchScreen("search", options.resume)
         result = resume_search(

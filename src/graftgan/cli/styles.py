@@ -16,8 +16,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from graftgan.checkpoints import save_tensors
 from graftgan.cli.model_arguments import Version, free_place, whole_numbers
 from graftgan.cli.terminal import Model, Truncation, console, subverbs, with_bars
-from graftgan.core.errors import RunError, SettingsError
-from graftgan.core.files import write_json, written_whole
+from graftgan.core.errors import SettingsError
+from graftgan.core.files import refuse_existing, write_json, written_whole
 from graftgan.core.network_types import Architecture, PictureBytes
 from graftgan.models.styles import ProjectionSettings, mixed_grid, project, styled
 from graftgan.pictures import DataSettings, load_image_set, load_picture
@@ -44,7 +44,7 @@ def mix(
         layers: Which layers take the style from above, such as 0-3; without it, the coarse half.
         out: The .png file; without it, mixed.png, or mixed_2.png where that exists.
     """
-    out = out or free_place("mixed.png")
+    out = free_place(out, "mixed.png")
     if out.suffix.lower() != ".png":
         raise SettingsError(f"'{out}' is no picture: its name must end in .png")
     generator = version.open_generator(model)
@@ -75,8 +75,7 @@ def find(
         of_class: Where the search begins, for a model with classes.
         out: The folder for styles.safetensors, projected.png and projection.json.
     """
-    if out.exists():
-        raise RunError(f"{out} exists already; choose another --out")
+    refuse_existing(out)
     generator = styled(version.open_generator(model))
     names, wanted = _pictures_for(generator.architecture, pictures)
     with with_bars() as progress:

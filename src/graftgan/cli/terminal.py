@@ -121,8 +121,6 @@ _WORDINGS = (
     (r"Error parsing (\S+): .*could not convert string.*: (.*)", r"\1 takes a number, got \2"),
     (r"invalid choice (.*) for argument '(\S+)'\..*\((.*)\)", r"\2 takes one of \3, got \1"),
     (r"Missing value for argument '(\S+)'\..*", r"\1 needs a value"),
-    (r"Missing from [^:]*: (--\S+) \S+ (.*)\. \(required\)", r"\1 is missing: \2"),
-    (r"Missing from [^:]*: [A-Z]+ (.*)\. \(required\)", r"an argument is missing: \1"),
 )
 """What tyro says, and what we say."""
 
@@ -133,10 +131,19 @@ def _in_plain_words(box: str) -> str:
     unknown = re.match(r"Unrecognized options: ([^,]+)", said)
     if unknown:
         return _unknown(unknown[1], " ".join(hints))
+    missing = re.fullmatch(r"Missing from [^:]*: (.*)\. \(required\)", said)
+    if missing:
+        return "; ".join(map(_missing, missing[1].split(". (required) ")))
     for pattern, words in _WORDINGS:
         if match := re.fullmatch(pattern, said.removesuffix(".")):
             return match.expand(words)
     return said.removesuffix(".")
+
+
+def _missing(argument: str) -> str:
+    """Return what to say of a missing ``argument``: ``--FLAG TYPE HELP``, or ``TYPE HELP``."""
+    *flag, _, what = re.split(" ", argument, maxsplit=1 + argument.startswith("--"))
+    return f"{flag[0] if flag else 'an argument'} is missing: {what}"
 
 
 def _unknown(word: str, hints: str) -> str:

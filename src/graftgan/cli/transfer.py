@@ -43,6 +43,7 @@ from graftgan.experiments.methods import under_method, with_method
 from graftgan.experiments.records import RunState
 from graftgan.experiments.run_folder import RunFolder
 from graftgan.models.sources import DEFAULT_SOURCE, own_source_folders
+from graftgan.reports import duration
 from graftgan.runs.build import prepare
 from graftgan.runs.run import refuse_full, resume, run
 from graftgan.studies.source_race import SourceRace
@@ -145,9 +146,11 @@ def train(
 ) -> int:
     """Start or resume a run, as the arguments of a training verb say; return the exit code."""
     prog = f"graftgan {verb} PICTURES"
+    arguments = _short_flags(arguments)
     observer = ScreenObserver()
     if goes_on(arguments):
-        _refuse_flags_of_a_start(arguments)
+        takes = [field.name.replace("_", "-") for field in fields(ResumeRun)[1:]]
+        refuse_flags_of_a_start(arguments, StartRun, takes, what="run")
         options = parse_flags(ResumeRun, arguments, prog=prog, description=description)
         changes = {name: value for name, value in vars(options).items() if name != "resume"}
         if not given_of(["keep-pictures", "no-keep-pictures"], arguments):
@@ -173,17 +176,21 @@ def train(
     return 0
 
 
-def _refuse_flags_of_a_start(arguments: Sequence[str]) -> None:
-    """Say which flags a resumed run takes, where one of a new run is given."""
-    known = [field.name.replace("_", "-") for field in fields(ResumeRun)]
-    settings = (name.rpartition(".")[2] for name in dotted_names(Experiment))
-    starts = {name.replace("_", "-") for name in (*settings, "out", "config", "dry_run")}
-    given = given_of(sorted(starts - {*known}), arguments)
+def refuse_flags_of_a_start(
+    arguments: Sequence[str], start: type, takes: Sequence[str], *, what: str
+) -> None:
+    """Say which flags --resume ``takes``, where one of the ``start`` of a new ``what`` is given.
+
+    Raises:
+        SettingsError: Such a flag is given.
+    """
+    starts = {name.rpartition(".")[2].replace("_", "-") for name in dotted_names(start)}
+    given = given_of(sorted(starts - {*takes}), arguments)
     if given:
-        takes = ", ".join(f"--{name}" for name in known[1:])
+        allowed = ", ".join(f"--{flag}" for flag in takes)
         raise SettingsError(
-            f"--{given[0]} is for a new run; --resume keeps the settings that a run began with, "
-            f"and takes {takes}"
+            f"--{given[0]} is for a new {what}; --resume keeps the settings that a {what} began "
+            f"with, and takes {allowed}"
         )
 
 
@@ -195,9 +202,7 @@ def _start_of(experiment: Experiment, table: Any, where: str) -> StartRun:
 def _finish(folder: RunFolder, observer: ScreenObserver) -> int:
     card = folder.card()
     if observer.leads:
-        console.print(
-            f"{card.state} at iteration {card.iteration} after {card.seconds / 60:.1f} minutes"
-        )
+        console.print(f"{card.state} at iteration {card.iteration} after {duration(card.seconds)}")
         if card.message:
             console.print(card.message)
         if card.warning:

@@ -312,7 +312,7 @@ def _seal(data: Mapping[str, Any]) -> str:
 
 def refuse_existing(path: Path) -> None:
     """Raise RunError if there is something at ``path``."""
-    if path.exists():
+    if os.path.lexists(path):  # a link may lead nowhere
         raise RunError(f"{path} exists already; choose another name or remove it first")
 
 

@@ -154,7 +154,10 @@ def evaluate(
         return evaluation
     others = None if real.rewards_copying else standard.features
     try:
-        copies, gallery = _look_for_copies(candidate, generated, others, settings, look)
+        images = _trained_on(candidate, settings, against)
+        copies, gallery = _look_for_copies(
+            candidate, images, generated, others, settings.seed, look
+        )
     except GraftganError as error:
         if settings.training is not None:
             raise
@@ -331,13 +334,27 @@ class Standard:
         return [replace(score, warnings=(warning, *score.warnings)) for score in scores]
 
 
-def _trained_on(candidate: EvaluatedPictures, settings: EvaluationSettings) -> ImageSet:
-    """Return a candidate's training pictures with their splits; ScoreError: they are unknown."""
-    if settings.training is not None:
-        return _pictures(settings.training, candidate.pictures, settings.seed)
-    if candidate.run is None:
+def _trained_on(
+    candidate: EvaluatedPictures, settings: EvaluationSettings, against: Path
+) -> ImageSet:
+    """Return a candidate's training pictures with their splits; GraftganError: they are unknown.
+
+    Those of a run are known again, with their splits, in --training or where they are ``against``.
+    """
+    run, place = candidate.run, settings.training
+    if place is not None:
+        if run is not None:
+            with suppress(GraftganError):  # others than its own, or a damaged run
+                return pictures_of(run, place)
+        return _pictures(place, candidate.pictures, settings.seed)
+    if run is None:
         raise ScoreError("give the pictures that the model was trained on with --training")
-    return pictures_of(candidate.run)
+    try:
+        return pictures_of(run)
+    except GraftganError:
+        with suppress(GraftganError):
+            return pictures_of(run, against)
+        raise
 
 
 def _pictures(path: Path, like: PictureBytes, seed: int) -> ImageSet:
@@ -355,6 +372,11 @@ def pictures_of(run: RunFolder, place: Path | None = None) -> ImageSet:
     """
     experiment = run.experiment()
     place = place or experiment.pictures
+    if not place.exists():
+        raise ScoreError(
+            f"the pictures that {run.path.name} was trained on are not in {place}; give their "
+            "place with --training"
+        )
     images = load_image_set(
         place,
         experiment.data,
@@ -381,7 +403,7 @@ def reference_for(
     """
     real = _pictures(against, candidate.pictures, settings.seed)
     try:
-        training = _trained_on(candidate, settings).pictures
+        training = _trained_on(candidate, settings, against).pictures
     except GraftganError as error:
         if settings.training is not None:
             raise
@@ -416,17 +438,17 @@ def _trained_on_by_file(
 
 def _look_for_copies(
     candidate: EvaluatedPictures,
+    images: ImageSet,
     generated: Features,
     others: Features | None,
-    settings: EvaluationSettings,
+    seed: int,
     look: FeatureReader,
 ) -> tuple[CopyReport, Image.Image]:
-    """Return the copy report and its gallery.
+    """Return the copy report and its gallery; ``images`` are those that it was trained on.
 
     It compares with the pictures that a run held out, or else ``others``, not trained on either.
     """
-    images = _trained_on(candidate, settings)
-    guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=settings.seed))
+    guarded = told_apart(guarded_pictures(distinct(images.pictures), seed=seed))
     held_out = honest_pictures(images)
     if len(held_out) >= LEAST_HELD_OUT:
         honest = look.at(held_out, "pictures held out")

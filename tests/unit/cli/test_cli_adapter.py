@@ -71,8 +71,8 @@ def test_sampling_puts_adapters_on_as_mixing_does(home: Path, capsys):
     }
     for wanted, adapters in given.items():
         flags = [word for adapter in adapters for word in ("--adapter", adapter)]
-        assert main(["sample", "base", "--count", "4", "--out", "put_on.png", *flags]) == 0
-        assert digest("put_on.png") == digest(wanted)
+        assert main(["sample", "base", "--count", "4", "--out", f"on_{wanted}", *flags]) == 0
+        assert digest(f"on_{wanted}") == digest(wanted)
     assert digest("mixed.png") != digest("folded.png")
     assert "add up to" not in capsys.readouterr().out
     both = ["--adapter", "runs/a", "--adapter", "runs/b:0.5"]

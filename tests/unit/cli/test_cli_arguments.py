@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from tyro.conf import Positional
 
 from graftgan.cli.terminal import parse_flags, subverbs, verb
 from graftgan.core.errors import SettingsError
@@ -48,6 +49,23 @@ def test_a_mistake_is_one_line_that_names_it(arguments, says, columns, monkeypat
     assert "\n" not in message
     assert message.endswith("; see graftgan transfer --help")
     assert capsys.readouterr().err == ""
+
+
+def test_everything_that_is_missing_is_named():
+    def write(model: str, to: str) -> None:
+        """Write it.
+
+        Args:
+            model: A source. Or a run.
+            to: The form.
+        """
+
+    write.__annotations__["model"] = Positional[str]
+    with pytest.raises(SettingsError) as caught:
+        verb(write)([])
+    assert str(caught.value).startswith(
+        "an argument is missing: A source. Or a run; --to is missing: The form; see "
+    )
 
 
 def test_help_is_printed_and_ends_well(capsys):

@@ -28,6 +28,25 @@ def test_a_png_is_a_grid(source: str):
     assert Path("grid0.7.PNG").is_file()
 
 
+def test_nothing_is_drawn_over(source: str, capsys: pytest.CaptureFixture[str]):
+    Path("mine.png").write_bytes(b"years of work")
+    Path("link.png").symlink_to("gone")
+    Path("preview.png").symlink_to("gone")
+    film = ["interpolate", source, "--stops", "2", "--frames", "2", "--size", "8"]
+    for name in ("mine.png", "link.png"):
+        for words in (
+            ["sample", source],
+            film,
+            ["styles", "mix", source],
+            ["preview", "home/pictures"],
+        ):
+            assert cli.main([*words, "--out", name]) == 2
+            assert f"{name} exists already; choose another name" in capsys.readouterr().err
+    assert Path("mine.png").read_bytes() == b"years of work"
+    assert cli.main(["preview", "home/pictures", "--rows", "1"]) == 0
+    assert "look at preview_2.png" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["x.jpg", "x.WEBP", "x.gif", "x.mp4", "x.zip", "x.tiff", "x.html"])
 def test_a_known_file_of_another_kind_is_no_folder(name: str):
     with pytest.raises(SettingsError, match=r"neither a \.png file nor a folder"):

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 
 import pytest
@@ -192,21 +193,71 @@ def test_a_signal_that_an_import_swallows_ends_the_command_after_it(
     assert "stopped" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("after", [0.02, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0])
-def test_ctrl_c_while_the_program_loads_leaves_no_traceback(after: float):
-    """Before that Python itself complains, for some hundredths of a second."""
-    code = "from graftgan.__main__ import main; print(flush=True); sys.exit(main())"
-    child = subprocess.Popen(
-        [sys.executable, "-S", "-c", f"import sys; sys.argv = ['graftgan', 'plan']; {code}"],
+PROGRAM = """
+    import sys
+    from graftgan.__main__ import main
+    class Slow:
+        def find_spec(self, name, path, target=None):
+            if name == {slow!r}:
+                sys.meta_path.remove(self)
+                print('begun', flush=True)
+                try:
+                    import time
+                    time.sleep(20)
+                except BaseException:
+                    pass
+                print('it went on')
+    sys.meta_path.insert(0, Slow())
+    sys.argv = ['graftgan', 'plan']
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "slow", ["graftgan.cli", "graftgan.core.files", "graftgan.cli.plan", "torch"]
+)
+def test_ctrl_c_while_the_program_loads_is_one_line(slow: str):
+    """Also where an import swallows exceptions, as some of torch's do."""
+    assert signalled(PROGRAM.format(slow=slow), signal.SIGINT) == (130, "", "graftgan: stopped\n")
+
+
+def test_any_signal_while_a_verb_loads_is_one_line():
+    ended = signalled(PROGRAM.format(slow="torch"), signal.SIGTERM)
+    assert ended == (143, "", "graftgan: stopped by SIGTERM\n")
+
+
+def signalled(code: str, number: int, after: float = 0.0) -> tuple[int, str, str]:
+    """Send a signal to a program that has printed a line; return its code and what it printed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", dedent(code)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert child.stdout is not None
-    child.stdout.readline()  # Python has begun
-    time.sleep(after)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=60)
-    assert "Traceback" not in errors
-    assert child.returncode in {130, -signal.SIGINT, 0}
+        preexec_fn=_hears_all,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        time.sleep(after)
+        child.send_signal(number)
+        output, errors = child.communicate(timeout=60)
+    return child.returncode, output, errors
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0])
+def test_ctrl_c_at_any_moment_is_one_line(after: float):
+    """Before that Python itself complains, for some hundredths of a second."""
+    code = """
+        import sys
+        from graftgan.__main__ import main, signal
+        answer, on_ctrl_c = signal.signal, signal.SIGINT
+        def tell(*given):
+            answer(*given)
+            print('begun' * (given[0] == on_ctrl_c), flush=True)
+            signal.signal = answer
+        signal.signal = tell
+        sys.argv = ['graftgan', 'plan', '--plan', 'fine_tune', 'avatars-sg2-64']
+        sys.exit(main())
+    """
+    number, _, errors = signalled(code, signal.SIGINT, after)
+    assert (number, errors) in {(130, "graftgan: stopped\n"), (0, "")}

@@ -13,6 +13,7 @@ from graftgan.core.errors import ImageSetError, ScoreError, SettingsError, Sourc
 from graftgan.core.files import read_jsonl
 from graftgan.experiments.experiment import Experiment, NetworkSettings
 from graftgan.metrics.settings import ScoringSettings
+from graftgan.pictures import DataSettings
 from graftgan.runs.evaluation import EvaluationSettings, evaluate, floor, write_evaluation
 from graftgan.runs.run import run
 from graftgan.training import TrainingSettings
@@ -159,6 +160,32 @@ def test_training_pictures_that_were_moved_are_known_by_their_files(
     assert found.scores[0].protocol.reference_count == 9
     assert "training pictures in other files could not be left out" in found.notes[0]
     assert "5 of 14 pictures of everything were trained on and are left out" in found.notes[1]
+
+
+def test_training_pictures_that_were_moved_keep_their_splits(
+    settings: EvaluationSettings, tmp_path: Path
+):
+    pictures = draw_pictures(tmp_path / "here", count=20, hue=0)
+    experiment = Experiment(
+        pictures=pictures,
+        data=DataSettings(held_out=0.5),
+        network=NetworkSettings(resolution=32, width=4, latent_size=8),
+        training=TrainingSettings(iterations=1, batch_size=2),
+    )
+    path = str(run(experiment, tmp_path / "run").path)
+    settings = replace(settings, resolution=None)
+    before = evaluate(path, pictures, settings)
+    assert before.notes == ("10 of 20 pictures of here were trained on and are left out of it",)
+    moved = pictures.rename(tmp_path / "there")
+    told = replace(settings, training=moved)
+    for now in (settings, told):
+        found = evaluate(path, moved, now)
+        assert found.notes == (before.notes[0].replace("here", "there"),)
+        assert found.copies == before.copies
+    others = draw_pictures(tmp_path / "others", count=9, hue=1)
+    assert evaluate(path, others, told).copies is not None
+    unknown = evaluate(path, others, settings).notes[-1]
+    assert f"was trained on are not in {pictures}; give their place with --training" in unknown
 
 
 def test_an_evaluation_of_a_run_is_kept_and_decides_nothing(

@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -13,7 +15,9 @@ from graftgan.training import (
     LogWriter,
     Periodically,
     ProgressBar,
+    ProgressLines,
     Snapshots,
+    Training,
     forget_after,
 )
 from tiny_networks import tiny_run
@@ -37,6 +41,21 @@ def test_forgetting_drops_later_lines_and_a_line_cut_short(tmp_path: Path):
     assert path.read_text() == ""
     forget_after(tmp_path / "none.jsonl", 3)
     assert not (tmp_path / "none.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (1, "less than a minute left"),
+        (40, "1 minute left"),
+        (60, "2 minutes left"),
+    ],
+)
+def test_a_line_says_how_long_the_rest_takes(seconds: float, says: str):
+    said: list[str] = []
+    now = SimpleNamespace(iteration=1, iterations=3, seconds=seconds, seconds_limit=None)
+    ProgressLines(every=1, say=said.append).iterated(cast("Training", now), {})
+    assert said == [f"iteration 1/3, {seconds:.2f} s each, {says}"]
 
 
 def test_a_full_disk_is_explained(tmp_path: Path):
