@@ -114,6 +114,7 @@ class SearchFlags(PlanSearch):
     tune: Listed = PlanSearch.tune
     """Settings that optuna also chooses, NAME=LOW:HIGH separated by commas; none: only plans."""
 
+
 _RESUME_TAKES = ("trials", "budget-seconds", "budget-images", "device")
 
 

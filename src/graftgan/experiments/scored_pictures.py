@@ -81,10 +81,15 @@ def packed(pictures: PictureBytes, *, iteration: int, seed: int) -> bytes:
         pictures_sha256=pictures_sha256(pictures),
     )
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    archive = zipfile.ZipFile(file, "w")
+    try:
         archive.writestr(_member(_CARD), json.dumps(sealed(asdict(card)), indent=2) + "\n")
         for name, picture in zip(_names(card.count), pictures, strict=True):
             archive.writestr(_member(name), _encoded(picture))
+        archive.close()
+    except BaseException:
+        archive.fp = None  # closing one that a signal has interrupted is an error of its own
+        raise
     return file.getvalue()
 
 

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -307,6 +306,13 @@ class Abandoned(BaseException):
     """A signal has cut short work that can be done later. Not an Exception: nothing catches it."""
 
 
+def _follows_abandoned(error: BaseException | None) -> bool:
+    """Return whether an error came up while ``Abandoned`` was on its way."""
+    while error is not None and not isinstance(error, Abandoned):
+        error = error.__context__
+    return error is not None
+
+
 class StopOnSignal(Callback):
     """Stops a training after the iteration in which the first signal comes.
 
@@ -351,12 +357,16 @@ class StopOnSignal(Callback):
     def attempt(self, work: Callable[[], T]) -> T | None:
         """Return what ``work`` returns; None if a signal came before or meanwhile."""
         if self.stopped_by is None:
-            with suppress(Abandoned):
-                try:
-                    self._attempts = True
-                    return work()
-                finally:
-                    self._attempts = False
+            try:
+                self._attempts = True
+                return work()
+            except Abandoned:
+                pass
+            except Exception as error:  # a library may have made one of its own of it
+                if not _follows_abandoned(error):
+                    raise
+            finally:
+                self._attempts = False
         return None
 
     def _attempt_iteration(self, iterate: Callable[[], Terms]) -> Terms | None:

@@ -1,5 +1,6 @@
 """Pictures that are kept come back bit for bit, and whatever else is in such a file is refused."""
 
+import gc
 import hashlib
 import io
 import json
@@ -240,3 +241,18 @@ def test_a_member_of_another_size_than_the_zip_states_is_refused(tmp_path: Path)
     path.write_bytes(content)
     with pytest.raises(RunError, match="damaged"):
         read_scored(path)
+
+
+def test_a_signal_while_pictures_are_packed_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+):
+    """zipfile complains of a half-written member where it is closed, also when it is forgotten."""
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt("a signal")
+
+    monkeypatch.setattr(zipfile, "crc32", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="a signal"):
+        packed(tiny_pictures(2, side=16), iteration=1, seed=0)
+    gc.collect()
+    assert not [w for w in recwarn if "ZipFile" in str(w.message)]

@@ -1,9 +1,11 @@
 """Signals: an orderly stop, answered at once; what can wait is abandoned."""
 
+import io
 import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -208,3 +210,36 @@ def test_a_fast_iteration_is_not_copied(monkeypatch: pytest.MonkeyPatch):
     finally:
         stop.close()
     assert copies == [0], "how long an iteration takes is known after the first"
+
+
+def test_what_a_library_makes_of_a_signal_is_no_failure():
+    """Closing a zip into which something is being written raises an error of its own."""
+    training = tiny_run(iterations=2).training
+    stop = StopOnSignal()
+    stop.started(training)
+
+    def work() -> None:
+        with zipfile.ZipFile(io.BytesIO(), "w") as archive, archive.open("x", "w") as member:
+            member.write(b"half")
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(20)
+            finally:
+                raise ValueError("there is an open writing handle on it")
+
+    try:
+        assert stop.attempt(work) is None
+        assert stop.stopped_by == "SIGTERM"
+    finally:
+        stop.close()
+
+
+def test_an_error_that_comes_with_a_signal_stays_an_error():
+    stop = StopOnSignal()
+
+    def work() -> None:
+        stop.stopped_by = "SIGTERM"
+        raise ValueError("of another cause")
+
+    with pytest.raises(ValueError, match="of another cause"):
+        stop.attempt(work)

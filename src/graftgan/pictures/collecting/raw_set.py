@@ -170,8 +170,18 @@ class RawSet:
         return line is not None and not (for_good and line.get("again") is True)
 
     def incoming(self) -> IO[bytes]:
-        """Return an empty temporary file, which is deleted when it is closed."""
-        return tempfile.TemporaryFile(dir=self.folder / _INCOMING)
+        """Return an empty temporary file, which is deleted when it is closed.
+
+        Raises:
+            CollectError: The folder cannot be written.
+        """
+        try:
+            return tempfile.TemporaryFile(dir=self.folder / _INCOMING)
+        except OSError as error:
+            raise CollectError(
+                f"cannot write into {self.folder}: {error.strerror or error}; free some space or "
+                "choose another folder"
+            ) from None
 
     def keep(self, candidate: FoundPicture, content: bytes, examined: Examined) -> tuple[str, bool]:
         """Store a picture, unless its bytes are there; return its name and whether it is new.

@@ -213,6 +213,7 @@ class Web:
         finally:
             self._guarded.discard(guarded)
         if guarded.time_is_up:  # an answer that was cut off may look like a short one
+            self._clock.sleep(0)
             raise refusal_of(TimeoutError(), self._settings, time_is_up=True)
         return target
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -45,7 +46,7 @@ from graftgan.pictures.collecting import guarded_connection as guarded
 from graftgan.pictures.collecting.addresses import Reach
 from graftgan.pictures.collecting.raw_set import ending_of
 from graftgan.pictures.collecting.refusals import Refusal, RefusalReason
-from graftgan.pictures.collecting.web import Request, Web
+from graftgan.pictures.collecting.web import Clock, Request, Stopped, Web
 from hostile_json import RAW
 
 CAP = 200_000
@@ -424,6 +425,25 @@ def test_closing_ends_what_is_on_its_way(site: FakeSite, clock: StillClock):
         begun = time.monotonic()
         assert refused(client, address).reason is RefusalReason.TOO_SLOW
         assert time.monotonic() - begun < 5
+
+
+def test_an_answer_that_was_whole_when_all_ended_is_not_called_slow(
+    site: FakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    """A full disk ends every connection; what came in meanwhile is asked for again later."""
+    whole, clock = web._take, Clock()
+    client = Web(CollectSettings(pause=0, allow_private=True), clock)
+
+    def take_and_end(*given: Any) -> Any:
+        taken = whole(*given)
+        clock.stop()
+        client.close()
+        return taken
+
+    monkeypatch.setattr(web, "_take", take_and_end)
+    address = site.put("/x.png", serve(b"content"))
+    with pytest.raises(Stopped):
+        client.download(address, io.BytesIO(), Request(largest=1000))
 
 
 @pytest.mark.parametrize("content", RAW.values(), ids=RAW)
