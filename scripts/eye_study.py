@@ -7,8 +7,9 @@ Runs are folders named TARGET.SOURCE.METHOD whose checkpoints were kept, such as
 
 Two checkpoints of one target and one source, the untouched source among them, make a pair: the same
 latents, on two sheets of 16 pictures below 24 real ones of the target, in random order and without
-names. A third of the pairs is locked, by a hash of its name, before anyone has seen them. (Part D,
-drawn when the first locked pairs had been opened, is locked as a whole: "second locked".)
+names. A third of the pairs is locked, by a hash of its name, before anyone has seen them. (Parts D
+and E, drawn when the pairs before had been opened, are locked as a whole: "second locked" and
+"third locked".)
 
     python scripts/eye_study.py pairs RUNS TARGETS SHEETS --part A --groups lorelei.avatars-64:34
     python scripts/eye_study.py measure RUNS TARGETS       # every number of every sheet's model
@@ -32,7 +33,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from eye_tables import EYES, agreement_table, sheet_table
+from eye_tables import EYES, agreement_table, sheet_table, unseen_table
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.core.network_types import PictureBytes
 from graftgan.metrics.extractors import build_extractor
@@ -92,6 +93,7 @@ def main() -> None:
     cut.add_argument("targets", type=Path)
     pairs.add_argument("sheets", type=Path)
     pairs.add_argument("--part", required=True)
+    pairs.add_argument("--belongs", help="the set of all pairs, such as 'third locked'")
     pairs.add_argument("--groups", nargs="+", required=True, help="TARGET.SOURCE:PAIRS ...")
     verbs.add_parser("agreement", help="how often each number agrees with the judges")
     options = parser.parse_args()
@@ -102,7 +104,7 @@ def main() -> None:
     elif options.verb == "cut":
         _measure_sheets(options.targets)
     else:
-        console.print(agreement_table(), sheet_table(), sep="\n\n")
+        console.print(agreement_table(), sheet_table(), unseen_table(), sep="\n\n")
 
 
 def _draw_pairs(options: argparse.Namespace) -> None:
@@ -119,7 +121,7 @@ def _draw_pairs(options: argparse.Namespace) -> None:
         )
         options.sheets.mkdir(parents=True, exist_ok=True)
         sheet.save(options.sheets / f"{name}.png")
-        belongs = "first locked" if is_locked(name) else "open"
+        belongs = options.belongs or ("first locked" if is_locked(name) else "open")
         line = {"pair": name, "a": _entry(first), "b": _entry(second), "set": belongs}
         append_jsonl(EYES / "pairs.jsonl", line)
 
