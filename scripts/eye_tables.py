@@ -22,7 +22,7 @@ def agreement_table() -> str:
     """Return how often each number names the sheet that the judges name, with intervals."""
     labels = _labels()
     pairs = [pair for pair in _pairs() if pair["set"] != UNSEEN]
-    scores = _scores()
+    scores = _scores("second view")
     columns: Mapping[str, Callable[[Line], bool]] = {
         f"{how}, {which}": partial(_belongs, labels=labels, sure=how == "sure", which=which)
         for how in ("sure", "agreed")
@@ -63,7 +63,7 @@ def sheet_table() -> str:
 
 def unseen_table() -> str:
     """Return how often each number names the judges' sheet, of pairs unseen by the present view."""
-    labels, sheets, scores = _labels(), _sheets(), _scores()
+    labels, sheets, scores = _labels(), _sheets(), _scores("visible")
     pairs = {pair["pair"]: pair for pair in _pairs() if pair["set"] == UNSEEN}
 
     def of_models(pair: str) -> tuple[Values, Values]:
@@ -111,8 +111,11 @@ def _pairs() -> list[Line]:
     return list(read_jsonl(EYES / "pairs.jsonl"))
 
 
-def _scores() -> dict[tuple[Any, ...], Values]:
-    return {_key(line["model"]): line["values"] for line in read_jsonl(EYES / "scores.jsonl")}
+def _scores(view: str) -> dict[tuple[Any, ...], Values]:
+    """Return every number of the models that were measured in a view."""
+    headline = f"KID(efficientnet_lite0, {view})"
+    lines = read_jsonl(EYES / "scores.jsonl")
+    return {_key(line["model"]): line["values"] for line in lines if headline in line["values"]}
 
 
 def _sheets() -> dict[str, tuple[Values, Values]]:
