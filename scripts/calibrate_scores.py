@@ -10,16 +10,18 @@ sees should, the more the stronger it is.
 
 DATA is a folder with the archives named below; ``drawings`` are drawn here and need none. Lines are
 written as they come, and what is there already, of a set, a size and a view, is left as it is.
+Lines of a view whose settings have changed since are refused: remove them first.
 """
 
 import argparse
 import io
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +42,7 @@ from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, load_image_set, render_avatars
-from plain_numbers import numbers_of
+from plain_numbers import numbers_of, view_settings
 
 console = Console(highlight=False, soft_wrap=True)
 COUNT = 120  # pictures on each side, where the set has twice as many
@@ -183,15 +185,26 @@ def main() -> None:
     parser.add_argument("--views", nargs="+", default=VIEWS, help="of the feature network")
     options = parser.parse_args()
     views = [build_extractor(ExtractorSettings(extractor_view=view)) for view in options.views]
-    there = {(line["set"], line["size"], line["view"]) for line in read_jsonl(options.destination)}
+    lines = read_jsonl(options.destination)
+    _refuse_earlier_views(lines, options.destination)
+    there = {(line["set"], line["size"], line["view"]) for line in lines}
     for wanted in options.sets:
         name, _, size = wanted.partition(":")
         missing = [view for view in views if (name, int(size), view.view.name) not in there]
         if not missing:
             continue
-        lines = list(_lines_of(name, int(size), options.data, missing))
-        append_jsonl(options.destination, *lines)
-        console.print(f"{name}, {size} px: {len(lines)} numbers")
+        new = list(_lines_of(name, int(size), options.data, missing))
+        append_jsonl(options.destination, *new)
+        console.print(f"{name}, {size} px: {len(new)} numbers")
+
+
+def _refuse_earlier_views(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
+    for line in lines:
+        if line.get("view_settings", {}) != view_settings(line["view"]):
+            raise SystemExit(
+                f"{path} holds numbers of an earlier view '{line['view']}', of {line['set']} in "
+                f"{line['size']} px: remove these lines, and run this again"
+            )
 
 
 def _lines_of(
@@ -215,6 +228,7 @@ def _lines_of(
                     "value": value,
                     "count": count,
                     **extractor.describe(),
+                    "view_settings": view_settings(extractor.view.name),
                     "versions": versions(),
                 }
 

@@ -7,11 +7,12 @@ Runs are folders named TARGET.SOURCE.METHOD whose checkpoints were kept, such as
 
 Two checkpoints of one target and one source, the untouched source among them, make a pair: the same
 latents, on two sheets of 16 pictures below 24 real ones of the target, in random order and without
-names. A third of the pairs is locked, by a hash of its name, before anyone has seen them. (Part D,
-drawn when the first locked pairs had been opened, is locked as a whole: "second locked".)
+names. A third of the pairs is locked, by a hash of its name, before anyone has seen them. (Parts D
+and E, drawn when the pairs before had been opened, are locked as a whole: "second locked" and
+"third locked".)
 
     python scripts/eye_study.py pairs RUNS TARGETS SHEETS --part A --groups lorelei.avatars-64:34
-    python scripts/eye_study.py measure RUNS TARGETS       # every number of every sheet's model
+    python scripts/eye_study.py measure RUNS TARGETS --belongs open  # every sheet's model
     python scripts/eye_study.py cut TARGETS                # of the 16 pictures on each kept sheet
     python scripts/eye_study.py agreement                  # also in the tables of the docs
 
@@ -32,7 +33,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from eye_tables import EYES, agreement_table, sheet_table
+from eye_tables import EYES, agreement_table, sheet_table, unseen_table
 from graftgan.core.files import append_jsonl, read_jsonl
 from graftgan.core.network_types import PictureBytes
 from graftgan.metrics.extractors import build_extractor
@@ -43,6 +44,7 @@ from graftgan.metrics.settings import ExtractorSettings
 from graftgan.models.sources import open_source
 from graftgan.networks.sampling import generate, latents_for
 from graftgan.pictures import DataSettings, load_image_set
+from ladder_tables import HEADLINE
 from plain_numbers import numbers_of
 
 console = Console(highlight=False, soft_wrap=True)
@@ -88,6 +90,7 @@ def main() -> None:
     for verb in (pairs, measure):
         verb.add_argument("runs", type=Path)
         verb.add_argument("targets", type=Path)
+        verb.add_argument("--belongs", help="the set of these pairs, such as 'third locked'")
     cut = verbs.add_parser("cut", help="measure the pictures on the kept sheets")
     cut.add_argument("targets", type=Path)
     pairs.add_argument("sheets", type=Path)
@@ -98,11 +101,11 @@ def main() -> None:
     if options.verb == "pairs":
         _draw_pairs(options)
     elif options.verb == "measure":
-        _measure(options.runs, options.targets)
+        _measure(options.runs, options.targets, options.belongs)
     elif options.verb == "cut":
         _measure_sheets(options.targets)
     else:
-        console.print(agreement_table(), sheet_table(), sep="\n\n")
+        console.print(agreement_table(), sheet_table(), unseen_table(), sep="\n\n")
 
 
 def _draw_pairs(options: argparse.Namespace) -> None:
@@ -119,7 +122,7 @@ def _draw_pairs(options: argparse.Namespace) -> None:
         )
         options.sheets.mkdir(parents=True, exist_ok=True)
         sheet.save(options.sheets / f"{name}.png")
-        belongs = "first locked" if is_locked(name) else "open"
+        belongs = options.belongs or ("first locked" if is_locked(name) else "open")
         line = {"pair": name, "a": _entry(first), "b": _entry(second), "set": belongs}
         append_jsonl(EYES / "pairs.jsonl", line)
 
@@ -174,11 +177,16 @@ def _entry(model: Model) -> dict[str, str | int]:
     return {name: getattr(model, name) for name in Model.__slots__}
 
 
-def _measure(runs: Path, targets: Path) -> None:
-    """Write every number of every model in a pair into experiments/eyes/scores.jsonl."""
+def _measure(runs: Path, targets: Path, belongs: str | None) -> None:
+    """Write every number of every model in a pair into experiments/eyes/scores.jsonl.
+
+    A model that was measured in another view than the present one is measured again.
+    """
     destination = EYES / "scores.jsonl"
-    there = {Model(**line["model"]) for line in read_jsonl(destination)}
-    models = {Model(**pair[side]) for pair in read_jsonl(EYES / "pairs.jsonl") for side in "ab"}
+    lines = read_jsonl(destination)
+    there = {Model(**line["model"]) for line in lines if HEADLINE in line["values"]}
+    pairs = [p for p in read_jsonl(EYES / "pairs.jsonl") if belongs in (None, p["set"])]
+    models = {Model(**pair[side]) for pair in pairs for side in "ab"}
     for model in sorted(models - there):
         generated = model.pictures(runs, GENERATED)
         real = _target(targets, model.target, REAL)

@@ -1,4 +1,4 @@
-"""The table of the eye study: how often a number agrees with the judges."""
+"""The tables of the eye study: how often a number agrees with the judges."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,17 +10,19 @@ from graftgan.core.files import read_jsonl
 
 EYES = Path(__file__).resolve().parent.parent / "experiments" / "eyes"
 _Z = 1.959964
+UNSEEN = "third locked"  # the pairs that were drawn after the present view had been chosen
 _ZERO_IS_BEST = ("grain", "sharpness")
 _HIGHER = ("precision", "recall", "density", "coverage", "diversity")
 
 Line = Mapping[str, Any]
+Values = Mapping[str, float]
 
 
 def agreement_table() -> str:
     """Return how often each number names the sheet that the judges name, with intervals."""
     labels = _labels()
-    pairs = [pair for pair in read_jsonl(EYES / "pairs.jsonl") if len(labels[pair["pair"]]) == 2]
-    scores = {_key(line["model"]): line["values"] for line in read_jsonl(EYES / "scores.jsonl")}
+    pairs = [pair for pair in _pairs() if pair["set"] != UNSEEN]
+    scores = _scores("second view")
     columns: Mapping[str, Callable[[Line], bool]] = {
         f"{how}, {which}": partial(_belongs, labels=labels, sure=how == "sure", which=which)
         for how in ("sure", "agreed")
@@ -52,28 +54,79 @@ def agreement_table() -> str:
 
 def sheet_table() -> str:
     """Return how often each number of the 16 judged pictures alone names the nearer sheet."""
-    labels = _labels()
-    lines = read_jsonl(EYES / "sheet_scores.jsonl")
-    values = {(line["pair"], line["side"]): line["values"] for line in lines}
-    pairs = [pair for pair in read_jsonl(EYES / "pairs.jsonl") if (pair["pair"], "a") in values]
+    labels, sheets = _labels(), _sheets()
+    pairs = [p for p in _pairs() if p["set"] != UNSEEN and p["pair"] in sheets]
     agreed = [pair["pair"] for pair in pairs if _said(labels[pair["pair"]], "near")]
-    sure = [pair for pair in agreed if _is_sure(labels[pair])]
+    columns = {"sure": [pair for pair in agreed if _is_sure(labels[pair])], "agreed": agreed}
+    return _rows(columns, lambda pair: sheets[pair], labels, "near")
 
-    def hits(names: Sequence[str], number: str) -> str:
-        costs = {
-            pair: [_cost(number, values[pair, side][number]) for side in "ab"] for pair in names
-        }
-        return _share(
-            [(a < b) == (_said(labels[pair], "near") == "A") for pair, (a, b) in costs.items()]
-        )
 
-    rows = ["| number | sure | agreed |", "|---|---|---|"]
-    rows += [f"| {n} | {hits(sure, n)} | {hits(agreed, n)} |" for n in next(iter(values.values()))]
+def unseen_table() -> str:
+    """Return how often each number names the judges' sheet, of pairs unseen by the present view."""
+    labels, sheets, scores = _labels(), _sheets(), _scores("visible")
+    pairs = {pair["pair"]: pair for pair in _pairs() if pair["set"] == UNSEEN}
+
+    def of_models(pair: str) -> tuple[Values, Values]:
+        return scores[_key(pairs[pair]["a"])], scores[_key(pairs[pair]["b"])]
+
+    near = [pair for pair in pairs if _said(labels[pair], "near")]
+    columns = {
+        "sure": [pair for pair in near if _is_sure(labels[pair])],
+        "leaning or sure": [pair for pair in near if min(x["sure"] for x in labels[pair]) > 0],
+        "all": near,
+    }
+    faults = [pair for pair in pairs if _said(labels[pair], "faults")]
+    parts = [
+        "160 pictures of each model, which sheet is nearer:",
+        _rows(columns, of_models, labels, "near"),
+        "The 16 judged pictures alone, which sheet is nearer:",
+        _rows(columns, lambda pair: sheets[pair], labels, "near"),
+        "160 pictures of each model, which sheet has fewer faults:",
+        _rows({"all": faults}, of_models, labels, "faults"),
+    ]
+    return "\n\n".join(parts)
+
+
+def _rows(
+    columns: Mapping[str, Sequence[str]],
+    values_of: Callable[[str], tuple[Values, Values]],
+    labels: Mapping[str, Sequence[Line]],
+    question: str,
+) -> str:
+    """Return a row for each number: in how many pairs of a column it names the judges' sheet."""
+
+    def agrees(pair: str, number: str) -> bool:
+        a, b = (_cost(number, values[number]) for values in values_of(pair))
+        return (a < b) == (_said(labels[pair], question) == "A")
+
+    rows = [f"| number | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    some = next(pair for pairs in columns.values() for pair in pairs)
+    for number in values_of(some)[0]:
+        cells = [_share([agrees(pair, number) for pair in pairs]) for pairs in columns.values()]
+        rows.append(f"| {number} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
+def _pairs() -> list[Line]:
+    return list(read_jsonl(EYES / "pairs.jsonl"))
+
+
+def _scores(view: str) -> dict[tuple[Any, ...], Values]:
+    """Return every number of the models that were measured in a view."""
+    headline = f"KID(efficientnet_lite0, {view})"
+    lines = read_jsonl(EYES / "scores.jsonl")
+    return {_key(line["model"]): line["values"] for line in lines if headline in line["values"]}
+
+
+def _sheets() -> dict[str, tuple[Values, Values]]:
+    """Return the numbers of both sides of each kept sheet."""
+    lines = read_jsonl(EYES / "sheet_scores.jsonl")
+    values = {(line["pair"], line["side"]): line["values"] for line in lines}
+    return {pair: (values[pair, "a"], values[pair, "b"]) for pair, side in values if side == "a"}
+
+
 def _labels() -> dict[str, list[Line]]:
-    labels: dict[str, list[Line]] = {pair["pair"]: [] for pair in read_jsonl(EYES / "pairs.jsonl")}
+    labels: dict[str, list[Line]] = {pair["pair"]: [] for pair in _pairs()}
     for line in read_jsonl(EYES / "labels.jsonl"):
         labels[line["pair"]].append(line)
     return labels

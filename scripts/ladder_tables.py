@@ -1,4 +1,4 @@
-"""The table of the visibility ladder: what moves a score, over all sets and sizes."""
+"""The tables of the visibility ladder: what moves a score, over all sets and sizes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,13 @@ from typing import Any
 HEADLINE, EVERY_PIXEL = "KID(efficientnet_lite0, visible)", "KID(efficientnet_lite0)"
 OTHERS = ("grain", "sharpness", "diversity(efficientnet_lite0, visible)")
 _SETS = ("unchanged", "another set", "the untouched source")
+UNSEEN: Mapping[str, tuple[float, ...]] = {
+    "noise, grey levels": (1, 2),
+    "JPEG, quality": (95, 90),
+    "shift, pixels": (1,),
+}
+"""Changes that nobody sees."""
+_CHANCE = 0.002  # of the way: a stronger change that counts less by no more says nothing
 
 Line = Mapping[str, Any]
 Key = tuple[str, float]
@@ -30,6 +37,44 @@ def ladder_table(lines: Sequence[Line]) -> str:
         rows.append(f"| {change} | {amount:g} | {' | '.join(cells)} |")
     told = ", ".join(f"{name} {size}" for name, size in ladders)
     return "\n".join([*rows, "", f"Sets and sizes in pixels: {told}."])
+
+
+def sets_table(lines: Sequence[Line]) -> str:
+    """Return for each set how far the unseen changes move the headline, and where it falls."""
+    values = {where(line): line["value"] for line in lines}
+    rungs = dict.fromkeys((line["change"], line["amount"]) for line in lines)
+    changes: dict[str, list[float]] = {}
+    for change, amount in rungs:
+        if change not in _SETS:
+            changes.setdefault(change, []).append(amount)
+    ladders = dict.fromkeys(
+        (line["set"], line["size"]) for line in lines if line["name"] == HEADLINE
+    )
+    header = [f"{change} {' or '.join(f'{a:g}' for a in at)}" for change, at in UNSEEN.items()]
+    rows = [
+        f"| set | {' | '.join(header)} | a stronger change counts less |",
+        f"|---|{'---|' * (len(header) + 1)}",
+    ]
+    for ladder in ladders:
+        shares = {
+            change: [share_of(values, ladder, (change, amount), HEADLINE) for amount in amounts]
+            for change, amounts in changes.items()
+        }
+        moved = [
+            max((shares[change][changes[change].index(a)] for a in amounts), key=abs)
+            for change, amounts in UNSEEN.items()
+        ]
+        falls = [
+            f"{change}, {amount:g} to {stronger:g}: {weak:.1%} to {strong:.1%}"
+            for change, amounts in changes.items()
+            for amount, stronger, weak, strong in zip(
+                amounts, amounts[1:], shares[change], shares[change][1:], strict=False
+            )
+            if weak - strong > _CHANCE
+        ]
+        cells = [*(f"{share:.2%}" for share in moved), "; ".join(falls) or "nowhere"]
+        rows.append(f"| {ladder[0]} {ladder[1]} | {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def where(line: Line) -> tuple[str, int, str, float, str]:

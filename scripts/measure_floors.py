@@ -31,7 +31,7 @@ from graftgan.metrics.metric import Features
 from graftgan.metrics.score import full_name
 from graftgan.metrics.settings import ExtractorSettings
 from graftgan.pictures import DataSettings, load_image_set
-from plain_numbers import numbers_of
+from plain_numbers import numbers_of, view_settings
 
 console = Console(highlight=False, soft_wrap=True)
 RESOLUTION = 64
@@ -92,6 +92,7 @@ def _lines_of(name: str, data: Path, extractor: Extractor) -> Iterator[dict[str,
                     "repeats": REPEATS,
                     "resolution": RESOLUTION,
                     **extractor.describe(),
+                    "view_settings": view_settings(extractor.view.name),
                     "versions": versions(),
                 }
 

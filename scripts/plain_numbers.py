@@ -1,7 +1,9 @@
-"""Numbers without interval, floor or protocol, as studies count with."""
+"""Numbers without interval, floor or protocol, as studies count with; what tells views apart."""
 
 from collections.abc import Sequence
 
+from graftgan.metrics.extractors.pixel_features import COLOUR_WEIGHT, DETAIL_WEIGHTS
+from graftgan.metrics.extractors.views import COLOUR_SIGMA, FAINT, SIGMA
 from graftgan.metrics.metric import METRICS, Features, Resampling
 
 
@@ -15,3 +17,12 @@ def numbers_of(
         for name in metrics
         for label, estimate in METRICS[name].measure(generated, reference, once).items()
     }
+
+
+def view_settings(view: str) -> dict[str, list[float]]:
+    """Return the settings of a view: what tells it from an earlier one of the same name."""
+    if view == "pixels":
+        return {}
+    low_passes = [COLOUR_SIGMA, SIGMA]
+    weights = [*DETAIL_WEIGHTS.tolist(), COLOUR_WEIGHT]
+    return {"faint": [FAINT], "low_passes": low_passes, "glance_weights": weights}

@@ -13,12 +13,12 @@ from typing import Any
 
 from adapter_tables import adapter_tables
 from diversity_tables import diversity_table
-from eye_tables import agreement_table, sheet_table
+from eye_tables import agreement_table, sheet_table, unseen_table
 from filter_tables import filter_tables
 from graftgan.core.files import read_jsonl, write_text
 from graftgan.studies.study_statistics import SOURCE, mean_interval
 from intervals import mean_in_words
-from ladder_tables import ladder_table
+from ladder_tables import ladder_table, sets_table
 from rank_tables import rank_table
 from reliability_tables import reliability_tables
 from start_tables import loss_svg, start_table
@@ -233,6 +233,7 @@ def tables() -> dict[Path, str]:
     """Return the text of every table by its file."""
     results = ROOT / "experiments" / "results"
     lines = read_jsonl(results / "real_floors.jsonl")
+    ladder = read_jsonl(results / "visibility_ladder.jsonl")
     parts = [
         f"**{label}**\n\n{floors_table(lines, label)}\n" for label in ("KID", "FD", "coverage")
     ]
@@ -240,9 +241,11 @@ def tables() -> dict[Path, str]:
         "real_floors": "\n".join(parts),
         "adapters": adapter_tables(read_jsonl(results / "adapters.jsonl")),
         "curation_filters": filter_tables(read_jsonl(results / "curation_filters.jsonl")),
-        "visibility_ladder": f"{ladder_table(read_jsonl(results / 'visibility_ladder.jsonl'))}\n",
+        "visibility_ladder": f"{ladder_table(ladder)}\n",
+        "visibility_sets": f"{sets_table(ladder)}\n",
         "eye_agreement": f"{agreement_table()}\n",
         "eye_sheets": f"{sheet_table()}\n",
+        "eye_unseen": f"{unseen_table()}\n",
     }
     for name, against in COMPARISONS.items():
         parts = []

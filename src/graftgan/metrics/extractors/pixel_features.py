@@ -9,8 +9,8 @@ from graftgan.metrics.extractors.views import low_passed, luma_of
 SURROUNDINGS = 0.8  # pixels: the low-pass that a pixel is compared with
 _USUAL = torch.tensor([1.0, 4.0])  # typical values of real sets, as base-2 logarithms
 # Relative to EfficientNet's 1,280 features; from the ladder and the eye study (docs/scores.md).
-_DETAIL_WEIGHTS = torch.tensor([2.0, 3.5])
-_COLOUR_WEIGHT = 4.0
+DETAIL_WEIGHTS = torch.tensor([2.0, 3.5])
+COLOUR_WEIGHT = 4.0
 _PATCHES = 16  # per side: colours are means over patches, so that no single pixel matters
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles over the patches, whatever their positions
 _QUANTILES = (0.5, 0.95)  # of a picture's differences: its grain and its sharpness
@@ -40,7 +40,7 @@ def glance(pictures: Tensor, detail: Tensor) -> Tensor:
     ``detail`` (n, 2) is the result of :func:`detail_of` for the same pictures.
     """
     return torch.cat(
-        [_DETAIL_WEIGHTS * (detail - _USUAL), _COLOUR_WEIGHT * colours_of(pictures)], dim=1
+        [DETAIL_WEIGHTS * (detail - _USUAL), COLOUR_WEIGHT * colours_of(pictures)], dim=1
     )
 
 
