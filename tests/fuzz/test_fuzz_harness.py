@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from graftgan.core.errors import GraftganError
+from graftgan.training.hardware import keep_freed_memory
 
 from .binaries import large_png
 from .cases import BATCH, Case, Kind, cases_of
@@ -181,6 +182,15 @@ def test_memory_that_a_case_frees_hides_none_that_it_takes(told: Told):
         _eats_memory(folder)
 
     (outcome,) = told(collects_and_eats)
+    assert outcome.verdict == "memory"
+
+
+def test_memory_that_the_allocator_kept_hides_none_that_a_case_takes(told: Told):
+    """Training tells the allocator to keep what is freed; a case would take that, unseen."""
+    keep_freed_memory()
+    kept = [bytes([1]) * (16 * 2**20) for _ in range(40)]
+    kept.clear()
+    (outcome,) = told(_eats_memory)
     assert outcome.verdict == "memory"
 
 
